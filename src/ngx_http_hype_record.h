@@ -1,0 +1,126 @@
+
+/*
+ * A record: what the module has to bring into PostgreSQL, as one run of
+ * bytes that is the same in memory and in a spool file.
+ *
+ *     offset  size
+ *      0       4    length of the whole record in bytes
+ *      4       4    CRC-32 of all that follows
+ *      8       1    version, 1
+ *      9       1    type: hit, claim or confirm
+ *     10       2    zero
+ *     12       ..   hit: 4 bytes length of the identifier, the identifier
+ *                        (empty once the link is known), the row's tuple
+ *                   claim, confirm: NGX_HTTP_HYPE_RECORD_FIELDS fields of
+ *                        the form of a column in a tuple (4 bytes length,
+ *                        -1 for NULL, then the bytes): visitor (16 bytes),
+ *                        user_id, created (8 bytes, microseconds since
+ *                        2000-01-01), event, value
+ *
+ * All numbers are in network byte order.  A file whose last record is cut
+ * short, or does not match its CRC, ends before that record.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_RECORD_H_INCLUDED_
+#define _NGX_HTTP_HYPE_RECORD_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_row.h"
+
+
+#define NGX_HTTP_HYPE_RECORD_VERSION  1
+#define NGX_HTTP_HYPE_RECORD_HEADER   12
+#define NGX_HTTP_HYPE_RECORD_MAX      (1024 * 1024)
+
+
+typedef enum {
+    NGX_HTTP_HYPE_RECORD_HIT = 1,
+    NGX_HTTP_HYPE_RECORD_CLAIM,
+    NGX_HTTP_HYPE_RECORD_CONFIRM
+} ngx_http_hype_record_type_e;
+
+typedef enum {
+    NGX_HTTP_HYPE_RECORD_VISITOR = 0,
+    NGX_HTTP_HYPE_RECORD_USER,
+    NGX_HTTP_HYPE_RECORD_CREATED,
+    NGX_HTTP_HYPE_RECORD_EVENT,
+    NGX_HTTP_HYPE_RECORD_VALUE,
+    NGX_HTTP_HYPE_RECORD_FIELDS
+} ngx_http_hype_record_field_e;
+
+
+/* a claim (event and value empty) or a confirm */
+
+typedef struct {
+    u_char        *visitor;        /* 16 bytes, or NULL */
+    ngx_str_t      user_id;        /* an empty string is a NULL: */
+    ngx_str_t      event;
+    ngx_str_t      value;
+    uint64_t       created;        /* milliseconds since the Unix epoch */
+} ngx_http_hype_event_t;
+
+
+/* The size in bytes of a record of a hit; the identifier may be empty. */
+
+size_t ngx_http_hype_record_hit_length(ngx_str_t *identifier,
+    ngx_http_hype_row_t *row);
+
+/* Writes the record without its CRC, returns its end. */
+
+u_char *ngx_http_hype_record_hit(u_char *p, ngx_str_t *identifier,
+    ngx_http_hype_row_t *row);
+
+/* The same for a claim or a confirm. */
+
+size_t ngx_http_hype_record_event_length(ngx_http_hype_event_t *event);
+u_char *ngx_http_hype_record_event(u_char *p,
+    ngx_http_hype_record_type_e type, ngx_http_hype_event_t *event);
+
+/* Sets the CRC, which only a record that goes to a file needs. */
+
+void ngx_http_hype_record_seal(u_char *record);
+
+/*
+ * Whether "p" begins with a whole record, sealed and well-formed to the last
+ * field, before "last".  For bytes that come from a file.
+ *
+ * NGX_OK: it does, its size is in "len".
+ * NGX_AGAIN: it may, but it is cut short; "len" is the size it says it has,
+ *     or 0 where even the header is cut.
+ * NGX_DECLINED: a sealed record of a version or type that is not known here;
+ *     its size is in "len".
+ * NGX_ERROR: it does not.
+ */
+
+ngx_int_t ngx_http_hype_record_check(u_char *p, u_char *last, size_t *len);
+
+/* For well-formed records: */
+
+size_t ngx_http_hype_record_length(u_char *record);
+ngx_http_hype_record_type_e ngx_http_hype_record_type(u_char *record);
+
+/* A hit's identifier (points into the record), and its tuple. */
+
+u_char *ngx_http_hype_record_tuple(u_char *record, ngx_str_t *identifier);
+
+/* A claim's or confirm's field, as ngx_http_hype_row_column() does. */
+
+size_t ngx_http_hype_record_field(u_char *record,
+    ngx_http_hype_record_field_e n, u_char **field);
+
+/*
+ * A statement that does what a well-formed record asks for, for a person to
+ * look at and psql to run, on one line without its end: a hit's INSERT (see
+ * ngx_http_hype_row_sql()), SELECT hype.claim(visitor, user_id), or SELECT
+ * hype.record_confirm(event, user_id, visitor, value, created).
+ * The length is an upper bound.
+ */
+
+size_t ngx_http_hype_record_sql_length(u_char *record);
+u_char *ngx_http_hype_record_sql(u_char *p, u_char *record);
+
+
+#endif /* _NGX_HTTP_HYPE_RECORD_H_INCLUDED_ */

@@ -1,0 +1,117 @@
+
+/*
+ * A hit as a row of hype.referral_hit, in the form it keeps from the request
+ * to the table: a tuple of PostgreSQL's binary COPY format ("COPY", File
+ * Formats, Binary Format in PostgreSQL's manual).
+ *
+ * A tuple's columns are those of NGX_HTTP_HYPE_ROW_COLUMNS, in that order;
+ * up to "bot" they have a fixed size, so that the link of a hit that was
+ * made while its link was unknown can be filled in later.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_ROW_H_INCLUDED_
+#define _NGX_HTTP_HYPE_ROW_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#define NGX_HTTP_HYPE_ROW_COLUMNS                                             \
+    "id, referral_link_id, created, authenticated, bot, visitor, user_id, "   \
+    "ip, user_agent, http_referer, next"
+
+typedef enum {
+    NGX_HTTP_HYPE_ROW_ID = 0,
+    NGX_HTTP_HYPE_ROW_LINK,
+    NGX_HTTP_HYPE_ROW_CREATED,
+    NGX_HTTP_HYPE_ROW_AUTHENTICATED,
+    NGX_HTTP_HYPE_ROW_BOT,
+    NGX_HTTP_HYPE_ROW_VISITOR,
+    NGX_HTTP_HYPE_ROW_USER,
+    NGX_HTTP_HYPE_ROW_IP,
+    NGX_HTTP_HYPE_ROW_USER_AGENT,
+    NGX_HTTP_HYPE_ROW_REFERER,
+    NGX_HTTP_HYPE_ROW_NEXT,
+    NGX_HTTP_HYPE_ROW_NCOLUMNS
+} ngx_http_hype_row_column_e;
+
+
+typedef struct {
+    u_char         id[16];
+    int64_t        link;           /* 0: not known yet, NULL in the tuple */
+    uint64_t       created;        /* milliseconds since the Unix epoch */
+    u_char        *visitor;        /* 16 bytes, or NULL */
+    u_char        *ip;             /* in network order, or NULL */
+    ngx_uint_t     ip_len;         /* 4 or 16 */
+    ngx_str_t      user_id;        /* an empty string is a NULL: */
+    ngx_str_t      user_agent;
+    ngx_str_t      referer;
+    ngx_str_t      next;
+    unsigned       authenticated:1;
+    unsigned       bot:1;
+} ngx_http_hype_row_t;
+
+
+/* the header of a binary COPY, 19 bytes, and its trailer, 2 bytes */
+
+extern ngx_str_t  ngx_http_hype_row_header;
+extern ngx_str_t  ngx_http_hype_row_trailer;
+
+
+/*
+ * The number of bytes that "src" has once it is text that PostgreSQL takes
+ * in a UTF-8 database: each byte that is no part of well-formed UTF-8
+ * (Unicode, table 3-7), and each NUL, becomes U+FFFD.
+ */
+
+size_t ngx_http_hype_utf8_length(ngx_str_t *src);
+
+/* Writes that text to "p", returns its end. */
+
+u_char *ngx_http_hype_utf8_copy(u_char *p, ngx_str_t *src);
+
+/* The size of the row's tuple in bytes. */
+
+size_t ngx_http_hype_row_length(ngx_http_hype_row_t *row);
+
+/*
+ * Writes the tuple to "p", which has room for ngx_http_hype_row_length()
+ * bytes; returns its end.  Text is made acceptable on the way.
+ */
+
+u_char *ngx_http_hype_row_write(u_char *p, ngx_http_hype_row_t *row);
+
+/*
+ * The size of the well-formed tuple that "p" begins with, or 0 if there is
+ * none before "last".  For bytes that come from a file.
+ */
+
+size_t ngx_http_hype_row_check(u_char *p, u_char *last);
+
+/*
+ * The size of a column of a well-formed tuple with its leading length, which
+ * is the form of an element in PostgreSQL's binary array format; "column"
+ * is set to its start.  A NULL is 4 bytes, its length -1.
+ */
+
+size_t ngx_http_hype_row_column(u_char *tuple,
+    ngx_http_hype_row_column_e n, u_char **column);
+
+/*
+ * A statement that inserts a well-formed tuple's row, for a person to look
+ * at and psql to run: INSERT INTO hype.referral_hit (...) VALUES (...) ON
+ * CONFLICT DO NOTHING; without a line end, with no line end or control
+ * character inside (E'' literals where needed).  Where the link is NULL, the
+ * value is a sub-select of it by "identifier".
+ *
+ * The length is an upper bound in bytes; the other writes it and returns its
+ * end.
+ */
+
+size_t ngx_http_hype_row_sql_length(u_char *tuple, ngx_str_t *identifier);
+u_char *ngx_http_hype_row_sql(u_char *p, u_char *tuple, ngx_str_t *identifier);
+
+
+#endif /* _NGX_HTTP_HYPE_ROW_H_INCLUDED_ */

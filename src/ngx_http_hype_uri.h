@@ -1,0 +1,78 @@
+
+/*
+ * What a referral link does with a URL: the identifier, query arguments taken
+ * out byte by byte, and the test for a "next" that can't leave the site.
+ *
+ * No function here looks at a request or allocates memory.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_URI_H_INCLUDED_
+#define _NGX_HTTP_HYPE_URI_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#define NGX_HTTP_HYPE_IDENTIFIER_MAX  64
+
+
+/*
+ * Whether "identifier" is 1 to 64 bytes of [A-Za-z0-9_.~-].
+ * Returns 1 or 0.
+ */
+
+ngx_uint_t ngx_http_hype_identifier_valid(ngx_str_t *identifier);
+
+/*
+ * Finds the last argument of "args" (a query without "?") whose name is, byte
+ * for byte, one of "names".  Arguments are separated by "&" alone; the name
+ * ends at the first "=".  An argument without "=" has an empty value.
+ *
+ * NGX_OK: "value" points into "args", still percent-encoded.
+ * NGX_DECLINED: there is none, "value" is untouched.
+ */
+
+ngx_int_t ngx_http_hype_args_find(ngx_str_t *args, ngx_str_t *names,
+    ngx_uint_t nnames, ngx_str_t *value);
+
+/*
+ * Copies "args" to "dst" without the arguments of those names, and without
+ * one "&" for each; all other bytes stay as they are, in their order.
+ * "dst" has room for args->len bytes and may be args->data.
+ *
+ * Returns the number of bytes written, args->len if there was none.
+ */
+
+size_t ngx_http_hype_args_remove(u_char *dst, ngx_str_t *args,
+    ngx_str_t *names, ngx_uint_t nnames);
+
+/*
+ * Decodes percent-escapes once ("+" stays "+"; an invalid escape stays as it
+ * is).  "dst" has room for src->len bytes and may be src->data.
+ *
+ * Returns the number of bytes written.
+ */
+
+size_t ngx_http_hype_unescape(u_char *dst, ngx_str_t *src);
+
+/*
+ * Whether a browser that follows "next" (already percent-decoded) from a page
+ * of this site stays on the site, or goes by http or https to one of "hosts":
+ * exact names, or ".example.com" for a domain and all below it, in lower
+ * case, with a port ("example.com:8443") if only that one is meant.
+ *
+ * Stricter than a browser where that costs nothing: an absolute path or an
+ * absolute URL only, no control character, nothing whose dot segments or
+ * further escapes turn into "//host" (WHATWG URL Standard, 4.4 and 4.5;
+ * RFC 3986, 5.2.4).  A value that passes is a valid header value.
+ *
+ * Returns 1 or 0.
+ */
+
+ngx_uint_t ngx_http_hype_next_safe(ngx_str_t *next, ngx_str_t *hosts,
+    ngx_uint_t nhosts);
+
+
+#endif /* _NGX_HTTP_HYPE_URI_H_INCLUDED_ */

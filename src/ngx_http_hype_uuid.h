@@ -1,0 +1,55 @@
+
+/*
+ * UUIDs (RFC 9562) as 16 bytes in network order, and the cookie's value,
+ * which is one in its text form.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_UUID_H_INCLUDED_
+#define _NGX_HTTP_HYPE_UUID_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#define NGX_HTTP_HYPE_UUID_LEN       16
+#define NGX_HTTP_HYPE_UUID_TEXT_LEN  36
+
+
+/* a random UUID (version 4), by libuuid */
+
+void ngx_http_hype_uuid_random(u_char *uuid);
+
+/*
+ * A UUID ordered by time (version 7): "ms" is in milliseconds since the
+ * Unix epoch, the other bits are random, by libuuid.
+ */
+
+void ngx_http_hype_uuid_time(u_char *uuid, uint64_t ms);
+
+/*
+ * Reads 8-4-4-4-12 hexadecimal digits of either case, nothing around them.
+ * NGX_OK, or NGX_ERROR with "uuid" undefined.
+ */
+
+ngx_int_t ngx_http_hype_uuid_parse(u_char *uuid, ngx_str_t *text);
+
+/* Writes 36 bytes in lower case, returns the end; no terminating zero. */
+
+u_char *ngx_http_hype_uuid_format(u_char *p, u_char *uuid);
+
+/*
+ * Looks through one Cookie header line for cookies called "name" (case-
+ * sensitive, RFC 6265, 5.4), from the left.
+ *
+ * NGX_OK: one of them is a UUID, the first such is in "uuid".
+ * NGX_ERROR: there are some, but none is a UUID.
+ * NGX_DECLINED: there is none.
+ */
+
+ngx_int_t ngx_http_hype_cookie_find(ngx_str_t *line, ngx_str_t *name,
+    u_char *uuid);
+
+
+#endif /* _NGX_HTTP_HYPE_UUID_H_INCLUDED_ */
