@@ -4,9 +4,7 @@
  * to the table: a tuple of PostgreSQL's binary COPY format ("COPY", File
  * Formats, Binary Format in PostgreSQL's manual).
  *
- * A tuple's columns are those of NGX_HTTP_HYPE_ROW_COLUMNS, in that order;
- * up to "bot" they have a fixed size, so that the link of a hit that was
- * made while its link was unknown can be filled in later.
+ * A tuple's columns are those of NGX_HTTP_HYPE_ROW_COLUMNS, in that order.
  */
 
 
@@ -16,6 +14,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_http_hype_column.h"
 
 
 #define NGX_HTTP_HYPE_ROW_COLUMNS                                             \
@@ -41,7 +40,8 @@ typedef enum {
 typedef struct {
     u_char         id[16];
     int64_t        link;           /* 0: not known yet, NULL in the tuple */
-    uint64_t       created;        /* milliseconds since the Unix epoch */
+    uint64_t       created;        /* milliseconds since the Unix epoch,
+                                      up to the year 9999 */
     u_char        *visitor;        /* 16 bytes, or NULL */
     u_char        *ip;             /* in network order, or NULL */
     ngx_uint_t     ip_len;         /* 4 or 16 */
@@ -59,18 +59,6 @@ typedef struct {
 extern ngx_str_t  ngx_http_hype_row_header;
 extern ngx_str_t  ngx_http_hype_row_trailer;
 
-
-/*
- * The number of bytes that "src" has once it is text that PostgreSQL takes
- * in a UTF-8 database: each byte that is no part of well-formed UTF-8
- * (Unicode, table 3-7), and each NUL, becomes U+FFFD.
- */
-
-size_t ngx_http_hype_utf8_length(ngx_str_t *src);
-
-/* Writes that text to "p", returns its end. */
-
-u_char *ngx_http_hype_utf8_copy(u_char *p, ngx_str_t *src);
 
 /* The size of the row's tuple in bytes. */
 
@@ -102,9 +90,9 @@ size_t ngx_http_hype_row_column(u_char *tuple,
 /*
  * A statement that inserts a well-formed tuple's row, for a person to look
  * at and psql to run: INSERT INTO hype.referral_hit (...) VALUES (...) ON
- * CONFLICT DO NOTHING; without a line end, with no line end or control
- * character inside (E'' literals where needed).  Where the link is NULL, the
- * value is a sub-select of it by "identifier".
+ * CONFLICT DO NOTHING; in printable ASCII characters only, without a line
+ * end.  Where the link is NULL, the value is a sub-select of it by
+ * "identifier", if that is not empty.
  *
  * The length is an upper bound in bytes; the other writes it and returns its
  * end.

@@ -1,0 +1,507 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_uuid.h"
+#include "ngx_http_hype_column.h"
+
+
+/* from the Unix epoch to PostgreSQL's, 2000-01-01, and to the year 10000 */
+
+#define NGX_HTTP_HYPE_EPOCH      946684800
+#define NGX_HTTP_HYPE_YEAR10000  253402300800LL
+
+/* PGSQL_AF_INET and PGSQL_AF_INET6 of PostgreSQL's utils/inet.h */
+
+#define NGX_HTTP_HYPE_AF_INET    2
+#define NGX_HTTP_HYPE_AF_INET6   3
+
+#define NGX_HTTP_HYPE_NULL       0xffffffff
+
+
+static u_char *ngx_http_hype_utf8_span(u_char *p, u_char *last);
+static size_t ngx_http_hype_utf8_char(u_char *p, u_char *last);
+static ngx_uint_t ngx_http_hype_column_valid(u_char *p, size_t len,
+    ngx_http_hype_column_e type);
+static u_char *ngx_http_hype_column_time_sql(u_char *dst, u_char *p);
+static u_char *ngx_http_hype_column_inet_sql(u_char *dst, u_char *p);
+static size_t ngx_http_hype_text_sql_length(size_t len);
+static u_char *ngx_http_hype_text_sql(u_char *dst, u_char *p, size_t len);
+static uint32_t ngx_http_hype_utf8_decode(u_char **pos);
+
+
+size_t
+ngx_http_hype_utf8_length(ngx_str_t *src)
+{
+    size_t   len;
+    u_char  *p, *last;
+
+    if (src->len == 0) {
+        return 0;
+    }
+
+    len = src->len;
+    last = src->data + src->len;
+
+    for (p = src->data; /* void */ ; p++) {
+
+        p = ngx_http_hype_utf8_span(p, last);
+        if (p == last) {
+            return len;
+        }
+
+        len += sizeof("\xef\xbf\xbd") - 2;
+    }
+}
+
+
+u_char *
+ngx_http_hype_utf8_copy(u_char *p, ngx_str_t *src)
+{
+    u_char  *s, *end, *last;
+
+    if (src->len == 0) {
+        return p;
+    }
+
+    last = src->data + src->len;
+
+    for (s = src->data; /* void */ ; s = end + 1) {
+
+        end = ngx_http_hype_utf8_span(s, last);
+        p = ngx_cpymem(p, s, end - s);
+
+        if (end == last) {
+            return p;
+        }
+
+        p = ngx_cpymem(p, "\xef\xbf\xbd", sizeof("\xef\xbf\xbd") - 1);
+    }
+}
+
+
+/* the first byte that PostgreSQL would refuse, or "last" */
+
+static u_char *
+ngx_http_hype_utf8_span(u_char *p, u_char *last)
+{
+    size_t    n;
+    uint64_t  word;
+
+    for ( ;; ) {
+
+        /* eight bytes at once as long as none is NUL or above 0x7f */
+
+        while (last - p >= 8) {
+            ngx_memcpy(&word, p, 8);
+
+            if (((word - 0x0101010101010101ULL) | word)
+                & 0x8080808080808080ULL)
+            {
+                break;
+            }
+
+            p += 8;
+        }
+
+        if (p == last) {
+            return last;
+        }
+
+        n = ngx_http_hype_utf8_char(p, last);
+        if (n == 0) {
+            return p;
+        }
+
+        p += n;
+    }
+}
+
+
+/* the size of a well-formed character (Unicode, table 3-7), or 0 */
+
+static size_t
+ngx_http_hype_utf8_char(u_char *p, u_char *last)
+{
+    u_char  low, high;
+    size_t  n, i;
+
+    if (*p < 0x80) {
+        return (*p == '\0') ? 0 : 1;
+    }
+
+    low = 0x80;
+    high = 0xbf;
+
+    if (*p >= 0xc2 && *p <= 0xdf) {
+        n = 2;
+
+    } else if (*p >= 0xe0 && *p <= 0xef) {
+        n = 3;
+
+        if (*p == 0xe0) {
+            low = 0xa0;
+
+        } else if (*p == 0xed) {
+            high = 0x9f;
+        }
+
+    } else if (*p >= 0xf0 && *p <= 0xf4) {
+        n = 4;
+
+        if (*p == 0xf0) {
+            low = 0x90;
+
+        } else if (*p == 0xf4) {
+            high = 0x8f;
+        }
+
+    } else {
+        return 0;
+    }
+
+    if ((size_t) (last - p) < n || p[1] < low || p[1] > high) {
+        return 0;
+    }
+
+    for (i = 2; i < n; i++) {
+        if (p[i] < 0x80 || p[i] > 0xbf) {
+            return 0;
+        }
+    }
+
+    return n;
+}
+
+
+u_char *
+ngx_http_hype_column_bytes(u_char *p, u_char *data, size_t len)
+{
+    if (data == NULL) {
+        return ngx_http_hype_put32(p, NGX_HTTP_HYPE_NULL);
+    }
+
+    p = ngx_http_hype_put32(p, (uint32_t) len);
+
+    return ngx_cpymem(p, data, len);
+}
+
+
+u_char *
+ngx_http_hype_column_text(u_char *p, ngx_str_t *text)
+{
+    u_char  *last;
+
+    if (text->len == 0) {
+        return ngx_http_hype_put32(p, NGX_HTTP_HYPE_NULL);
+    }
+
+    last = ngx_http_hype_utf8_copy(p + 4, text);
+    (void) ngx_http_hype_put32(p, (uint32_t) (last - p - 4));
+
+    return last;
+}
+
+
+size_t
+ngx_http_hype_column_text_length(ngx_str_t *text)
+{
+    return 4 + ngx_http_hype_utf8_length(text);
+}
+
+
+u_char *
+ngx_http_hype_column_time(u_char *p, uint64_t ms)
+{
+    uint64_t  us;
+
+    us = ms * 1000 - (uint64_t) NGX_HTTP_HYPE_EPOCH * 1000000;
+
+    p = ngx_http_hype_put32(p, 8);
+
+    return ngx_http_hype_put64(p, us);
+}
+
+
+u_char *
+ngx_http_hype_column_inet(u_char *p, u_char *ip, size_t len)
+{
+    if (ip == NULL) {
+        return ngx_http_hype_put32(p, NGX_HTTP_HYPE_NULL);
+    }
+
+    p = ngx_http_hype_put32(p, (uint32_t) (NGX_HTTP_HYPE_INET_LEN + len));
+
+    *p++ = (len == 4) ? NGX_HTTP_HYPE_AF_INET : NGX_HTTP_HYPE_AF_INET6;
+    *p++ = (u_char) (len * 8);    /* bits of the netmask */
+    *p++ = 0;                     /* it is no cidr */
+    *p++ = (u_char) len;
+
+    return ngx_cpymem(p, ip, len);
+}
+
+
+u_char *
+ngx_http_hype_column_check(u_char *p, u_char *last,
+    ngx_http_hype_column_t *format)
+{
+    uint32_t  len;
+
+    if (last - p < 4) {
+        return NULL;
+    }
+
+    len = ngx_http_hype_get32(p);
+    p += 4;
+
+    if (len == NGX_HTTP_HYPE_NULL) {
+        return format->nullable ? p : NULL;
+    }
+
+    if (len > (size_t) (last - p)
+        || !ngx_http_hype_column_valid(p, len, format->type))
+    {
+        return NULL;
+    }
+
+    return p + len;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_column_valid(u_char *p, size_t len, ngx_http_hype_column_e type)
+{
+    size_t   n;
+    int64_t  us;
+
+    switch (type) {
+
+    case NGX_HTTP_HYPE_COLUMN_UUID:
+        return len == NGX_HTTP_HYPE_UUID_LEN;
+
+    case NGX_HTTP_HYPE_COLUMN_BIGINT:
+        return len == 8;
+
+    case NGX_HTTP_HYPE_COLUMN_TIME:
+
+        if (len != 8) {
+            return 0;
+        }
+
+        us = (int64_t) ngx_http_hype_get64(p);
+
+        return us >= -NGX_HTTP_HYPE_EPOCH * 1000000LL
+               && us < (NGX_HTTP_HYPE_YEAR10000 - NGX_HTTP_HYPE_EPOCH)
+                       * 1000000LL;
+
+    case NGX_HTTP_HYPE_COLUMN_BOOLEAN:
+        return len == 1 && *p <= 1;
+
+    case NGX_HTTP_HYPE_COLUMN_INET:
+
+        if (len == NGX_HTTP_HYPE_INET_LEN + 4) {
+            n = 4;
+
+        } else if (len == NGX_HTTP_HYPE_INET_LEN + 16) {
+            n = 16;
+
+        } else {
+            return 0;
+        }
+
+        return p[0] == ((n == 4) ? NGX_HTTP_HYPE_AF_INET
+                                 : NGX_HTTP_HYPE_AF_INET6)
+               && p[1] == n * 8
+               && p[2] == 0
+               && p[3] == n;
+
+    default: /* NGX_HTTP_HYPE_COLUMN_TEXT */
+        return ngx_http_hype_utf8_span(p, p + len) == p + len;
+    }
+}
+
+
+size_t
+ngx_http_hype_column_length(u_char *p)
+{
+    uint32_t  len;
+
+    len = ngx_http_hype_get32(p);
+
+    return (len == NGX_HTTP_HYPE_NULL) ? 4 : 4 + (size_t) len;
+}
+
+
+size_t
+ngx_http_hype_column_sql_length(u_char *p)
+{
+    return ngx_http_hype_text_sql_length(ngx_http_hype_column_length(p));
+}
+
+
+u_char *
+ngx_http_hype_column_sql(u_char *dst, u_char *p, ngx_http_hype_column_e type)
+{
+    uint32_t  len;
+
+    len = ngx_http_hype_get32(p);
+    p += 4;
+
+    if (len == NGX_HTTP_HYPE_NULL) {
+        return ngx_cpymem(dst, "NULL", sizeof("NULL") - 1);
+    }
+
+    switch (type) {
+
+    case NGX_HTTP_HYPE_COLUMN_UUID:
+        *dst++ = '\'';
+        dst = ngx_http_hype_uuid_format(dst, p);
+        *dst++ = '\'';
+        return dst;
+
+    case NGX_HTTP_HYPE_COLUMN_BIGINT:
+        return dst + snprintf((char *) dst, NGX_INT64_LEN + 1, "%lld",
+                              (long long) (int64_t) ngx_http_hype_get64(p));
+
+    case NGX_HTTP_HYPE_COLUMN_TIME:
+        return ngx_http_hype_column_time_sql(dst, p);
+
+    case NGX_HTTP_HYPE_COLUMN_BOOLEAN:
+
+        if (*p) {
+            return ngx_cpymem(dst, "true", sizeof("true") - 1);
+        }
+
+        return ngx_cpymem(dst, "false", sizeof("false") - 1);
+
+    case NGX_HTTP_HYPE_COLUMN_INET:
+        return ngx_http_hype_column_inet_sql(dst, p);
+
+    default: /* NGX_HTTP_HYPE_COLUMN_TEXT */
+        return ngx_http_hype_text_sql(dst, p, len);
+    }
+}
+
+
+static u_char *
+ngx_http_hype_column_time_sql(u_char *dst, u_char *p)
+{
+    time_t     sec;
+    int64_t    us;
+    struct tm  tm;
+
+    us = (int64_t) ngx_http_hype_get64(p) + NGX_HTTP_HYPE_EPOCH * 1000000LL;
+    sec = (time_t) (us / 1000000);
+
+    (void) gmtime_r(&sec, &tm);
+
+    dst += strftime((char *) dst, sizeof("'2000-01-01 00:00:00"),
+                    "'%Y-%m-%d %H:%M:%S", &tm);
+
+    return dst + snprintf((char *) dst, sizeof(".000000+00'"), ".%06d+00'",
+                          (int) (us % 1000000));
+}
+
+
+static u_char *
+ngx_http_hype_column_inet_sql(u_char *dst, u_char *p)
+{
+    int  family;
+
+    family = (p[0] == NGX_HTTP_HYPE_AF_INET) ? AF_INET : AF_INET6;
+
+    *dst++ = '\'';
+
+    (void) inet_ntop(family, p + NGX_HTTP_HYPE_INET_LEN, (char *) dst,
+                     INET6_ADDRSTRLEN);
+    dst += ngx_strlen(dst);
+
+    *dst++ = '\'';
+
+    return dst;
+}
+
+
+static size_t
+ngx_http_hype_text_sql_length(size_t len)
+{
+    /* a byte of a text becomes at most "\x01", other values need less */
+
+    return sizeof("E''") + INET6_ADDRSTRLEN + len * 4;
+}
+
+
+static u_char *
+ngx_http_hype_text_sql(u_char *dst, u_char *p, size_t len)
+{
+    u_char    *s, *last;
+    uint32_t   c;
+
+    last = p + len;
+
+    for (s = p; s < last; s++) {
+        if (*s < 0x20 || *s > 0x7e || *s == '\\') {
+            *dst++ = 'E';
+            break;
+        }
+    }
+
+    *dst++ = '\'';
+
+    while (p < last) {
+
+        if (*p >= 0x80) {
+            c = ngx_http_hype_utf8_decode(&p);
+            dst += snprintf((char *) dst, sizeof("\\U00000000"),
+                            (c > 0xffff) ? "\\U%08x" : "\\u%04x",
+                            (unsigned) c);
+            continue;
+        }
+
+        if (*p < 0x20 || *p == 0x7f) {
+            dst += snprintf((char *) dst, sizeof("\\x00"), "\\x%02x", *p++);
+            continue;
+        }
+
+        if (*p == '\'' || *p == '\\') {
+            *dst++ = *p;
+        }
+
+        *dst++ = *p++;
+    }
+
+    *dst++ = '\'';
+
+    return dst;
+}
+
+
+static uint32_t
+ngx_http_hype_utf8_decode(u_char **pos)
+{
+    u_char    *p;
+    size_t     n;
+    uint32_t   c;
+
+    p = *pos;
+
+    if (*p < 0xe0) {
+        n = 2;
+        c = *p & 0x1f;
+
+    } else if (*p < 0xf0) {
+        n = 3;
+        c = *p & 0x0f;
+
+    } else {
+        n = 4;
+        c = *p & 0x07;
+    }
+
+    *pos += n;
+
+    while (++p < *pos) {
+        c = c << 6 | (*p & 0x3f);
+    }
+
+    return c;
+}

@@ -1,0 +1,394 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_crc32.h>
+#include "ngx_http_hype_uri.h"
+#include "ngx_http_hype_uuid.h"
+#include "ngx_http_hype_record.h"
+
+
+/* offsets in a record; the CRC is that of all from the version on */
+
+#define NGX_HTTP_HYPE_RECORD_AT_CRC      4
+#define NGX_HTTP_HYPE_RECORD_AT_VERSION  8
+#define NGX_HTTP_HYPE_RECORD_AT_TYPE     9
+#define NGX_HTTP_HYPE_RECORD_AT_ZERO     10
+
+
+static u_char *ngx_http_hype_record_start(u_char *p,
+    ngx_http_hype_record_type_e type);
+static u_char *ngx_http_hype_record_end(u_char *record, u_char *last);
+static uint32_t ngx_http_hype_record_crc(u_char *record, size_t len);
+static ngx_uint_t ngx_http_hype_record_hit_valid(u_char *p, u_char *last);
+static ngx_uint_t ngx_http_hype_record_event_valid(u_char *p, u_char *last);
+static u_char *ngx_http_hype_record_call_sql(u_char *p, u_char *record,
+    ngx_str_t *call, ngx_http_hype_record_field_e *args, ngx_uint_t nargs);
+
+
+static ngx_http_hype_column_t  ngx_http_hype_record_format[] = {
+    { NGX_HTTP_HYPE_COLUMN_UUID, 1 },    /* visitor */
+    { NGX_HTTP_HYPE_COLUMN_TEXT, 1 },    /* user_id */
+    { NGX_HTTP_HYPE_COLUMN_TIME, 0 },    /* created */
+    { NGX_HTTP_HYPE_COLUMN_TEXT, 1 },    /* event */
+    { NGX_HTTP_HYPE_COLUMN_TEXT, 1 }     /* value */
+};
+
+
+static ngx_str_t  ngx_http_hype_record_claim =
+    ngx_string("SELECT hype.claim(");
+
+static ngx_str_t  ngx_http_hype_record_confirm =
+    ngx_string("SELECT hype.record_confirm(");
+
+
+static ngx_http_hype_record_field_e  ngx_http_hype_claim_args[] = {
+    NGX_HTTP_HYPE_RECORD_VISITOR,
+    NGX_HTTP_HYPE_RECORD_USER
+};
+
+
+static ngx_http_hype_record_field_e  ngx_http_hype_confirm_args[] = {
+    NGX_HTTP_HYPE_RECORD_EVENT,
+    NGX_HTTP_HYPE_RECORD_USER,
+    NGX_HTTP_HYPE_RECORD_VISITOR,
+    NGX_HTTP_HYPE_RECORD_VALUE,
+    NGX_HTTP_HYPE_RECORD_CREATED
+};
+
+
+size_t
+ngx_http_hype_record_hit_length(ngx_str_t *identifier,
+    ngx_http_hype_row_t *row)
+{
+    return NGX_HTTP_HYPE_RECORD_HEADER + 4 + identifier->len
+           + ngx_http_hype_row_length(row);
+}
+
+
+u_char *
+ngx_http_hype_record_hit(u_char *p, ngx_str_t *identifier,
+    ngx_http_hype_row_t *row)
+{
+    u_char  *record;
+
+    record = p;
+
+    p = ngx_http_hype_record_start(p, NGX_HTTP_HYPE_RECORD_HIT);
+
+    p = ngx_http_hype_put32(p, (uint32_t) identifier->len);
+
+    if (identifier->len) {
+        p = ngx_cpymem(p, identifier->data, identifier->len);
+    }
+
+    p = ngx_http_hype_row_write(p, row);
+
+    return ngx_http_hype_record_end(record, p);
+}
+
+
+size_t
+ngx_http_hype_record_event_length(ngx_http_hype_event_t *event)
+{
+    size_t  len;
+
+    len = NGX_HTTP_HYPE_RECORD_HEADER
+          + 4                                              /* visitor */
+          + ngx_http_hype_column_text_length(&event->user_id)
+          + 4 + 8                                          /* created */
+          + ngx_http_hype_column_text_length(&event->event)
+          + ngx_http_hype_column_text_length(&event->value);
+
+    if (event->visitor) {
+        len += NGX_HTTP_HYPE_UUID_LEN;
+    }
+
+    return len;
+}
+
+
+u_char *
+ngx_http_hype_record_event(u_char *p, ngx_http_hype_record_type_e type,
+    ngx_http_hype_event_t *event)
+{
+    u_char  *record;
+
+    record = p;
+
+    p = ngx_http_hype_record_start(p, type);
+
+    p = ngx_http_hype_column_bytes(p, event->visitor, NGX_HTTP_HYPE_UUID_LEN);
+    p = ngx_http_hype_column_text(p, &event->user_id);
+    p = ngx_http_hype_column_time(p, event->created);
+    p = ngx_http_hype_column_text(p, &event->event);
+    p = ngx_http_hype_column_text(p, &event->value);
+
+    return ngx_http_hype_record_end(record, p);
+}
+
+
+static u_char *
+ngx_http_hype_record_start(u_char *p, ngx_http_hype_record_type_e type)
+{
+    ngx_memzero(p, NGX_HTTP_HYPE_RECORD_HEADER);
+
+    p[NGX_HTTP_HYPE_RECORD_AT_VERSION] = NGX_HTTP_HYPE_RECORD_VERSION;
+    p[NGX_HTTP_HYPE_RECORD_AT_TYPE] = (u_char) type;
+
+    return p + NGX_HTTP_HYPE_RECORD_HEADER;
+}
+
+
+static u_char *
+ngx_http_hype_record_end(u_char *record, u_char *last)
+{
+    (void) ngx_http_hype_put32(record, (uint32_t) (last - record));
+
+    return last;
+}
+
+
+void
+ngx_http_hype_record_seal(u_char *record)
+{
+    uint32_t  crc;
+
+    crc = ngx_http_hype_record_crc(record,
+                                   ngx_http_hype_record_length(record));
+
+    (void) ngx_http_hype_put32(record + NGX_HTTP_HYPE_RECORD_AT_CRC, crc);
+}
+
+
+static uint32_t
+ngx_http_hype_record_crc(u_char *record, size_t len)
+{
+    return ngx_crc32_long(record + NGX_HTTP_HYPE_RECORD_AT_VERSION,
+                          len - NGX_HTTP_HYPE_RECORD_AT_VERSION);
+}
+
+
+ngx_int_t
+ngx_http_hype_record_check(u_char *p, u_char *last, size_t *len)
+{
+    size_t       size;
+    ngx_uint_t   type, valid;
+
+    *len = 0;
+
+    if (last - p < NGX_HTTP_HYPE_RECORD_HEADER) {
+        return NGX_AGAIN;
+    }
+
+    size = ngx_http_hype_record_length(p);
+
+    if (size < NGX_HTTP_HYPE_RECORD_HEADER
+        || size > NGX_HTTP_HYPE_RECORD_MAX)
+    {
+        return NGX_ERROR;
+    }
+
+    *len = size;
+
+    if ((size_t) (last - p) < size) {
+        return NGX_AGAIN;
+    }
+
+    if (ngx_http_hype_get32(p + NGX_HTTP_HYPE_RECORD_AT_CRC)
+        != ngx_http_hype_record_crc(p, size))
+    {
+        return NGX_ERROR;
+    }
+
+    type = p[NGX_HTTP_HYPE_RECORD_AT_TYPE];
+
+    if (p[NGX_HTTP_HYPE_RECORD_AT_VERSION] != NGX_HTTP_HYPE_RECORD_VERSION
+        || type < NGX_HTTP_HYPE_RECORD_HIT
+        || type > NGX_HTTP_HYPE_RECORD_CONFIRM)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (p[NGX_HTTP_HYPE_RECORD_AT_ZERO] != 0
+        || p[NGX_HTTP_HYPE_RECORD_AT_ZERO + 1] != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    last = p + size;
+    p += NGX_HTTP_HYPE_RECORD_HEADER;
+
+    valid = (type == NGX_HTTP_HYPE_RECORD_HIT)
+            ? ngx_http_hype_record_hit_valid(p, last)
+            : ngx_http_hype_record_event_valid(p, last);
+
+    return valid ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_record_hit_valid(u_char *p, u_char *last)
+{
+    size_t     len;
+    ngx_str_t  identifier;
+
+    if (last - p < 4) {
+        return 0;
+    }
+
+    identifier.len = ngx_http_hype_get32(p);
+    identifier.data = p + 4;
+
+    if (identifier.len > (size_t) (last - identifier.data)
+        || (identifier.len && !ngx_http_hype_identifier_valid(&identifier)))
+    {
+        return 0;
+    }
+
+    p = identifier.data + identifier.len;
+
+    len = ngx_http_hype_row_check(p, last);
+
+    return len && len == (size_t) (last - p);
+}
+
+
+static ngx_uint_t
+ngx_http_hype_record_event_valid(u_char *p, u_char *last)
+{
+    ngx_uint_t  n;
+
+    for (n = 0; n < NGX_HTTP_HYPE_RECORD_FIELDS; n++) {
+        p = ngx_http_hype_column_check(p, last,
+                                       &ngx_http_hype_record_format[n]);
+        if (p == NULL) {
+            return 0;
+        }
+    }
+
+    return p == last;
+}
+
+
+size_t
+ngx_http_hype_record_length(u_char *record)
+{
+    return ngx_http_hype_get32(record);
+}
+
+
+ngx_http_hype_record_type_e
+ngx_http_hype_record_type(u_char *record)
+{
+    return record[NGX_HTTP_HYPE_RECORD_AT_TYPE];
+}
+
+
+u_char *
+ngx_http_hype_record_tuple(u_char *record, ngx_str_t *identifier)
+{
+    u_char  *p;
+
+    p = record + NGX_HTTP_HYPE_RECORD_HEADER;
+
+    identifier->len = ngx_http_hype_get32(p);
+    identifier->data = p + 4;
+
+    return identifier->data + identifier->len;
+}
+
+
+size_t
+ngx_http_hype_record_field(u_char *record, ngx_http_hype_record_field_e n,
+    u_char **field)
+{
+    u_char      *p;
+    ngx_uint_t   i;
+
+    p = record + NGX_HTTP_HYPE_RECORD_HEADER;
+
+    for (i = 0; i < n; i++) {
+        p += ngx_http_hype_column_length(p);
+    }
+
+    *field = p;
+
+    return ngx_http_hype_column_length(p);
+}
+
+
+size_t
+ngx_http_hype_record_sql_length(u_char *record)
+{
+    size_t       len;
+    u_char      *p;
+    ngx_str_t    identifier;
+    ngx_uint_t   n;
+
+    if (ngx_http_hype_record_type(record) == NGX_HTTP_HYPE_RECORD_HIT) {
+        p = ngx_http_hype_record_tuple(record, &identifier);
+        return ngx_http_hype_row_sql_length(p, &identifier);
+    }
+
+    len = ngx_http_hype_record_confirm.len + sizeof(", , , , )") - 1;
+
+    for (n = 0; n < NGX_HTTP_HYPE_RECORD_FIELDS; n++) {
+        (void) ngx_http_hype_record_field(record, n, &p);
+        len += ngx_http_hype_column_sql_length(p);
+    }
+
+    return len;
+}
+
+
+u_char *
+ngx_http_hype_record_sql(u_char *p, u_char *record)
+{
+    u_char      *tuple;
+    ngx_str_t    identifier;
+
+    switch (ngx_http_hype_record_type(record)) {
+
+    case NGX_HTTP_HYPE_RECORD_HIT:
+        tuple = ngx_http_hype_record_tuple(record, &identifier);
+        return ngx_http_hype_row_sql(p, tuple, &identifier);
+
+    case NGX_HTTP_HYPE_RECORD_CLAIM:
+        return ngx_http_hype_record_call_sql(p, record,
+                                             &ngx_http_hype_record_claim,
+                                             ngx_http_hype_claim_args, 2);
+
+    default: /* NGX_HTTP_HYPE_RECORD_CONFIRM */
+        return ngx_http_hype_record_call_sql(p, record,
+                                             &ngx_http_hype_record_confirm,
+                                             ngx_http_hype_confirm_args, 5);
+    }
+}
+
+
+static u_char *
+ngx_http_hype_record_call_sql(u_char *p, u_char *record, ngx_str_t *call,
+    ngx_http_hype_record_field_e *args, ngx_uint_t nargs)
+{
+    u_char      *field;
+    ngx_uint_t   i;
+
+    p = ngx_cpymem(p, call->data, call->len);
+
+    for (i = 0; i < nargs; i++) {
+
+        if (i) {
+            *p++ = ',';
+            *p++ = ' ';
+        }
+
+        (void) ngx_http_hype_record_field(record, args[i], &field);
+
+        p = ngx_http_hype_column_sql(p, field,
+                                 ngx_http_hype_record_format[args[i]].type);
+    }
+
+    *p++ = ')';
+
+    return p;
+}

@@ -1,0 +1,108 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <uuid/uuid.h>
+#include "ngx_http_hype_uuid.h"
+
+
+void
+ngx_http_hype_uuid_random(u_char *uuid)
+{
+    uuid_generate_random(uuid);
+}
+
+
+void
+ngx_http_hype_uuid_time(u_char *uuid, uint64_t ms)
+{
+    uuid_generate_random(uuid);
+
+    uuid[0] = (u_char) (ms >> 40);
+    uuid[1] = (u_char) (ms >> 32);
+    uuid[2] = (u_char) (ms >> 24);
+    uuid[3] = (u_char) (ms >> 16);
+    uuid[4] = (u_char) (ms >> 8);
+    uuid[5] = (u_char) ms;
+
+    uuid[6] = (u_char) (0x70 | (uuid[6] & 0x0f));
+}
+
+
+ngx_int_t
+ngx_http_hype_uuid_parse(u_char *uuid, ngx_str_t *text)
+{
+    char  buf[NGX_HTTP_HYPE_UUID_TEXT_LEN + 1];
+
+    if (text->len != NGX_HTTP_HYPE_UUID_TEXT_LEN) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(buf, text->data, NGX_HTTP_HYPE_UUID_TEXT_LEN);
+    buf[NGX_HTTP_HYPE_UUID_TEXT_LEN] = '\0';
+
+    return (uuid_parse(buf, uuid) == 0) ? NGX_OK : NGX_ERROR;
+}
+
+
+u_char *
+ngx_http_hype_uuid_format(u_char *p, u_char *uuid)
+{
+    char  buf[NGX_HTTP_HYPE_UUID_TEXT_LEN + 1];
+
+    uuid_unparse_lower(uuid, buf);
+
+    return ngx_cpymem(p, buf, NGX_HTTP_HYPE_UUID_TEXT_LEN);
+}
+
+
+ngx_int_t
+ngx_http_hype_cookie_find(ngx_str_t *line, ngx_str_t *name, u_char *uuid)
+{
+    u_char     *p, *end, *last;
+    ngx_int_t   rc;
+    ngx_str_t   value;
+
+    if (line->len == 0) {
+        return NGX_DECLINED;
+    }
+
+    rc = NGX_DECLINED;
+    last = line->data + line->len;
+
+    for (p = line->data; p < last; p = end + 1) {
+
+        end = ngx_strlchr(p, last, ';');
+        if (end == NULL) {
+            end = last;
+        }
+
+        while (p < end && (*p == ' ' || *p == '\t')) {
+            p++;
+        }
+
+        if ((size_t) (end - p) <= name->len
+            || p[name->len] != '='
+            || ngx_memcmp(p, name->data, name->len) != 0)
+        {
+            continue;
+        }
+
+        value.data = p + name->len + 1;
+        value.len = end - value.data;
+
+        while (value.len
+               && (value.data[value.len - 1] == ' '
+                   || value.data[value.len - 1] == '\t'))
+        {
+            value.len--;
+        }
+
+        if (ngx_http_hype_uuid_parse(uuid, &value) == NGX_OK) {
+            return NGX_OK;
+        }
+
+        rc = NGX_ERROR;
+    }
+
+    return rc;
+}
