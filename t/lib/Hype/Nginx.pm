@@ -12,6 +12,11 @@ use Hype::HTTP ();
 use Hype::Util qw(at_end children free_port read_file run server_user
                   source_dir spawn stop_process temp_dir wait_until write_file);
 
+# nginx does not free what it has at its end, and modules repeat its names
+
+$ENV{ASAN_OPTIONS} //= 'detect_odr_violation=0:detect_leaks=0';
+$ENV{UBSAN_OPTIONS} //= 'print_stacktrace=1';
+
 # What no run of nginx may leave in its error log
 
 my @bad = (
@@ -34,10 +39,12 @@ my @bad = (
 #   log_level  error_log's ("info")
 #   allow      [qr/.../, ...]: error log lines that are expected
 #   module     0: without the module
+#   config     a whole configuration instead of server, http, main
 #   start      0: write the configuration only
 #
-# In the texts %%PORT%% is a free port, %%DIR%% the folder (nginx's prefix), and
-# %%DB%% the connection string.
+# In the texts %%PORT%% is a free port, %%DIR%% the folder (nginx's prefix),
+# %%DB%% the connection string, %%MODULE%% the load_module directive, and
+# %%USER%% the user directive where one is needed.
 
 sub new
 {
@@ -363,18 +370,32 @@ sub _config_text
 {
     my ($self) = @_;
 
-    my $dir = $self->{dir};
-    my $user = server_user();
     my $module = $self->{module} // 1 ? module() : '';
-    my $db = $self->{pg} ? $self->{pg}->conninfo : '';
-    my $parameters = $self->{database} // '';
+    my $user = server_user();
+
+    my %values = (
+        PORT => $self->{port},
+        DIR => $self->{dir},
+        DB => $self->{pg} ? $self->{pg}->conninfo : '',
+        MODULE => $module ne '' ? "load_module $module;" : '',
+        USER => defined $user ? "user $user;" : '',
+    );
+
+    my $config = $self->{config} // $self->_assembled;
+    $config =~ s/%%([A-Z]+)%%/$values{$1} \/\/ croak "no %%$1%%"/ge;
+
+    return $config;
+}
+
+
+sub _assembled
+{
+    my ($self) = @_;
 
     my %text = map { $_ => $self->{$_} // '' } qw(main events http server);
 
-    $text{main} = "user $user;\n$text{main}" if defined $user;
-    $text{main} = "load_module $module;\n$text{main}" if $module ne '';
-
-    if ($db ne '' && $text{http} !~ /^\s*hype_database\s/m) {
+    if ($self->{pg} && $text{http} !~ /^\s*hype_database\s/m) {
+        my $parameters = $self->{database} // '';
         $text{http} = "hype_database \"%%DB%%\" $parameters;\n$text{http}";
     }
 
@@ -389,15 +410,13 @@ sub _config_text
 END
     }
 
-    my $temp = join "\n    ",
-        map { "${_}_temp_path $dir/${_}_temp;" }
-        qw(client_body proxy fastcgi uwsgi scgi);
-
-    my $config = <<"END";
+    return <<"END";
+%%MODULE%%
+%%USER%%
 $text{main}
 daemon off;
 worker_processes $self->{workers};
-pid $dir/nginx.pid;
+pid %%DIR%%/nginx.pid;
 error_log $self->{error_log_file} $self->{log_level};
 
 events {
@@ -407,19 +426,17 @@ events {
 
 http {
     access_log $self->{access_log_file};
-    $temp
+    client_body_temp_path %%DIR%%/client_body_temp;
+    proxy_temp_path %%DIR%%/proxy_temp;
+    fastcgi_temp_path %%DIR%%/fastcgi_temp;
+    uwsgi_temp_path %%DIR%%/uwsgi_temp;
+    scgi_temp_path %%DIR%%/scgi_temp;
     default_type text/plain;
-    root $dir/html;
+    root %%DIR%%/html;
 
     $text{http}
 }
 END
-
-    $config =~ s/%%PORT%%/$self->{port}/g;
-    $config =~ s/%%DIR%%/$dir/g;
-    $config =~ s/%%DB%%/$db/g;
-
-    return $config;
 }
 
 

@@ -195,7 +195,7 @@ sub psql
     my %env = $self->env;
     local @ENV{keys %env} = values %env;
 
-    return run(command => [_bin('psql'), '-X', '-v', 'ON_ERROR_STOP=1',
+    return run(command => [program('psql'), '-X', '-v', 'ON_ERROR_STOP=1',
                            @arguments],
                chdir => source_dir());
 }
@@ -266,7 +266,7 @@ sub start
 
     # the lock file of a killed server is no hindrance, its last backends are
     $self->{pid} = spawn(
-        command => [_bin('postgres'), '-D', $self->{data}, '-p', $self->{port},
+        command => [program('postgres'), '-D', $self->{data}, '-p', $self->{port},
                     '-k', $self->{socket}],
         user => $self->{user}, output => $self->{log}, death => 'QUIT');
 
@@ -402,7 +402,7 @@ sub _create
         $self->{ready} = 1;
 
     } else {
-        $self->_run(_bin('initdb'), '-D', $self->{data}, '-U', 'postgres',
+        $self->_run(program('initdb'), '-D', $self->{data}, '-U', 'postgres',
                     '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8',
                     '--no-sync');
     }
@@ -532,7 +532,7 @@ sub _private
 
 # PostgreSQL's programs: the newest installed, or those in HYPE_PG_BINDIR.
 
-sub _bin
+sub program
 {
     my ($name) = @_;
 

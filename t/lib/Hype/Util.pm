@@ -291,6 +291,8 @@ END {
     my $status = $?;
     my $failed = 0;
 
+    $SIG{$_} = 'IGNORE' for qw(INT TERM HUP);
+
     while (my $item = pop @at_end) {
         my ($pid, $code) = @$item;
         next if $pid != $$;

@@ -1,0 +1,119 @@
+# make                  build/ngx_http_hype_module.so, for the nginx that is
+#                       installed here (Debian's nginx-dev)
+# make NGINX_SRC=path   the same for an nginx source tree, and build/nginx
+#      SANITIZE=1       ... with AddressSanitizer, and UBSan in the module
+#      BUILD=folder     ... somewhere else
+# make install          into nginx's modules path; honours DESTDIR
+# make test, make demo  see bin/test and bin/demo
+
+NGINX_SRC ?=
+SANITIZE ?=
+BUILD ?= build
+PREFIX ?= /usr
+
+module := ngx_http_hype_module
+out := $(abspath $(BUILD))
+tree := $(abspath $(or $(NGINX_SRC),/usr/share/nginx/src))
+variant := $(if $(NGINX_SRC),$(subst /,-,$(tree)),-debian)$(if $(SANITIZE),-san)
+work := $(out)/nginx$(variant)
+
+warnings := -Wall -Wextra -Wno-unused-parameter -Wformat \
+	-Werror=format-security
+
+ifeq ($(SANITIZE),)
+CC_OPT ?= -g -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2
+LD_OPT ?= -Wl,-z,relro -Wl,-z,now
+else
+CC_OPT ?= -g -O1 -fno-omit-frame-pointer -fsanitize=address \
+	-DNGX_DEBUG_PALLOC=1
+LD_OPT ?= -fsanitize=address,undefined
+module_cflags := -fsanitize=undefined
+endif
+
+# what Debian's nginx has of it comes with its conf_flags
+
+options := --with-compat --with-debug --with-threads --with-file-aio \
+	--with-http_ssl_module --with-http_v2_module \
+	--with-http_realip_module --with-http_auth_request_module \
+	--with-http_stub_status_module --with-http_sub_module \
+	--with-http_addition_module --with-http_slice_module \
+	--with-stream --with-stream_ssl_module
+
+# nginx has to be configured anew when any of these changes
+
+inputs := $(CURDIR) $(tree) $(CC) $(CC_OPT) $(LD_OPT) $(warnings) $(options) \
+	$(sort $(wildcard src/*.c src/*.h))
+
+modules_path = $(or $(shell nginx -V 2>&1 | tr ' ' '\n' \
+	| sed -n 's/^--modules-path=//p'),$(PREFIX)/lib/nginx/modules)
+
+
+all: $(out)/$(module).so
+
+# nginx's own makefile knows what has changed
+
+$(out)/$(module).so: $(work)/objs/Makefile FORCE
+	@$(if $(NGINX_SRC),$(MAKE) --no-print-directory -C $(work) -f objs/Makefile binary)
+	@$(MAKE) --no-print-directory -C $(work) -f objs/Makefile modules \
+		CFLAGS="`sed -n "s/^CFLAGS = *//p" $(work)/objs/Makefile` $(module_cflags)"
+	@$(if $(NGINX_SRC),cmp -s $(work)/objs/nginx $(out)/nginx \
+		|| cp $(work)/objs/nginx $(out)/nginx)
+	@cmp -s $(work)/objs/$(module).so $@ || cp $(work)/objs/$(module).so $@
+
+# nginx configures itself where it is: in a folder of links to its tree
+
+$(work)/objs/Makefile: $(work)/inputs config $(wildcard $(tree)/conf_flags) \
+		$(tree)/src/core/nginx.h
+	@test -d $(tree)/auto || { \
+		echo "$(tree): no nginx sources; on Debian install nginx-dev"; \
+		exit 1; }
+	rm -rf $(work)/objs
+	cd $(work) && for f in auto conf contrib docs html man src misc; do \
+		rm -f $$f; test ! -e $(tree)/$$f || ln -s $(tree)/$$f $$f; done
+	cd $(work) && rm -f configure && if [ -e $(tree)/configure ]; \
+		then ln -s $(tree)/configure configure; \
+		else ln -s $(tree)/auto/configure configure; fi
+	cd $(work) && bash -c '$(if $(NGINX_SRC),,. $(tree)/conf_flags; )\
+		./configure "$$@" --with-cc="$(CC)" \
+		--with-cc-opt="$(CC_OPT) -fPIC $(warnings)" \
+		--with-ld-opt="$(LD_OPT)" \
+		$(if $(NGINX_SRC),$(options),"$${NGX_CONF_FLAGS[@]}") \
+		--add-dynamic-module="$(CURDIR)"' configure \
+		> configure.log 2>&1 || { cat configure.log; exit 1; }
+
+$(work)/inputs: FORCE
+	@mkdir -p $(work)
+	@echo '$(inputs)' > $@.new
+	@cmp -s $@.new $@ || mv $@.new $@
+	@rm -f $@.new
+
+
+# tests of what needs no server, each a program that prints TAP
+
+unit: FORCE
+	$(if $(wildcard t/unit/Makefile),$(MAKE) -C t/unit)
+
+test:
+	bin/test
+
+demo:
+	bin/demo
+
+install: all
+	install -d $(DESTDIR)$(modules_path) \
+		$(DESTDIR)$(PREFIX)/share/$(module)
+	install -m 644 $(out)/$(module).so $(DESTDIR)$(modules_path)
+	install -m 644 sql/hype.sql $(DESTDIR)$(PREFIX)/share/$(module)
+
+# clean keeps what was downloaded, distclean nothing
+
+clean:
+	rm -rf $(out)/nginx-* $(out)/nginx $(out)/$(module).so
+	$(if $(wildcard t/unit/Makefile),$(MAKE) -C t/unit clean)
+
+distclean: clean
+	rm -rf $(out)
+
+FORCE:
+
+.PHONY: all unit test demo install clean distclean FORCE

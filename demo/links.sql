@@ -1,0 +1,8 @@
+-- The demo's referral links
+
+insert into hype.referral_link
+    (identifier, user_id, destination, label, disabled, expires)
+values
+    ('abc123', 'alice', '/welcome', 'open',     false, null),
+    ('spring', 'alice', '/pricing', 'expired',  false, now() - interval '1 day'),
+    ('closed', 'bob',   '/welcome', 'disabled', true,  null);
