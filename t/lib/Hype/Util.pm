@@ -103,7 +103,7 @@ sub _open_to_all
 
 sub server_user
 {
-    return if $> != 0;
+    return undef if $> != 0;
 
     for my $name ('postgres', 'nobody') {
         return $name if defined getpwnam($name);
