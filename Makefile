@@ -91,7 +91,7 @@ $(work)/inputs: FORCE
 # tests of what needs no server, each a program that prints TAP
 
 unit: FORCE
-	$(if $(wildcard t/unit/Makefile),$(MAKE) -C t/unit)
+	$(MAKE) --no-print-directory -C t/unit BUILD=$(out) NGX_TREE=$(tree)
 
 test:
 	bin/test
@@ -109,7 +109,7 @@ install: all
 
 clean:
 	rm -rf $(out)/nginx-* $(out)/nginx $(out)/$(module).so
-	$(if $(wildcard t/unit/Makefile),$(MAKE) -C t/unit clean)
+	$(MAKE) --no-print-directory -C t/unit clean BUILD=$(out) NGX_TREE=$(tree)
 
 distclean: clean
 	rm -rf $(out)

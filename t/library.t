@@ -14,6 +14,36 @@ for my $how (qw(fast immediate kill)) {
     is($pg->value('select 1'), 1, "it restarts after \"$how\"");
 }
 
+$pg->exec('create table numbers (n int)');
+
+my $proxy = proxy($pg);
+my $through = sub {
+    my ($sql, $seconds) = @_;
+    my ($status, $output) = run(command => [
+        'timeout', $seconds // 10, Hype::Postgres::program('psql'), '-XAtc',
+        $sql, $proxy->conninfo(user => 'postgres')]);
+    return $output;
+};
+
+is($through->('select 1'), "1\n", 'a proxy passes what it gets');
+
+$proxy->freeze;
+is($through->('select 1', 0.2), '', 'or nothing');
+$proxy->thaw;
+
+$proxy->refuse;
+like($through->('select 1'), qr/closed/, 'or ends new connections');
+$proxy->admit;
+
+$proxy->cut_at(server => 500);
+like($through->("select repeat('x', 1000)"), qr/closed/, 'or old ones');
+$proxy->thaw;
+
+$proxy->lose_reply('insert into');
+like($through->('insert into numbers values (1)'), qr/closed/, 'a lost reply');
+is($pg->value('select count(*) from numbers'), 1, 'to what was done');
+is_soon { $proxy->connections } 0, 'no connection is left';
+
 my $nginx = nginx(workers => 2, module => 0, server => <<'END');
 location /to {
     absolute_redirect off;

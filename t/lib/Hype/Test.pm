@@ -30,6 +30,7 @@ use Hype::HTTP qw(curl http_get http_open http_raw http_read http_request
                   visits visits_start);
 use Hype::Nginx ();
 use Hype::Postgres ();
+use Hype::Proxy ();
 use Hype::Util qw(free_port read_file run server_user source_dir temp_dir
                   wait_until write_file);
 
@@ -38,7 +39,7 @@ our @EXPORT = qw(
     visits visits_start
     free_port read_file run server_user source_dir temp_dir wait_until
     write_file
-    cluster database nginx
+    cluster database nginx proxy
     is_soon sleep time
 );
 
@@ -79,6 +80,14 @@ sub cluster
 sub nginx
 {
     return Hype::Nginx->new(@_);
+}
+
+
+# A proxy to a database, to be given to nginx instead, that fails on request.
+
+sub proxy
+{
+    return Hype::Proxy->new(@_);
 }
 
 

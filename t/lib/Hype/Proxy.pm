@@ -1,0 +1,255 @@
+package Hype::Proxy;
+
+# A proxy between nginx and PostgreSQL that fails on request, for faults that a
+# real server does not show when it should:
+#
+#   my $proxy = proxy($pg);
+#   my $nginx = nginx(pg => $proxy, ...);
+#
+#   $proxy->freeze;                 nothing passes, connections stay
+#   $proxy->freeze('server');       nothing from the server
+#   $proxy->thaw;
+#   $proxy->cut;                    ends the connections there are
+#   $proxy->refuse; $proxy->admit;  ends new ones at once
+#   $proxy->cut_at(server => 100);  ... each connection after 100 more bytes
+#   $proxy->freeze_at(server => 100);
+#   $proxy->lose_reply('COMMIT');   once the client has sent this: the server
+#                                   gets it, its answer is lost and the
+#                                   connection ends
+#   $proxy->connections;            how many there are
+#
+# A method returns when it is in effect.
+
+use strict;
+use warnings;
+
+use Carp qw(croak);
+use IO::Handle ();
+use IO::Select ();
+use IO::Socket::UNIX ();
+use Socket qw(AF_UNIX SOCK_STREAM PF_UNSPEC);
+
+use Hype::Util qw(at_end free_port server_user stop_process temp_dir);
+
+
+sub new
+{
+    my ($class, $pg) = @_;
+
+    my $dir = temp_dir('proxy');
+    my $port = $pg->port;
+    my $path = "$dir/.s.PGSQL.$port";
+
+    my $listener = IO::Socket::UNIX->new(Local => $path, Listen => 128)
+        or croak "$path: $!";
+
+    # nginx's workers and no one else
+    my $user = server_user();
+    chown((getpwnam $user)[2, 3], $dir, $path) if defined $user;
+    chmod 0700, $dir;
+
+    my ($ours, $theirs) = IO::Socket->socketpair(AF_UNIX, SOCK_STREAM, PF_UNSPEC)
+        or croak "socketpair: $!";
+
+    my $pid = fork // croak "fork: $!";
+
+    if (!$pid) {
+        close $ours;
+        $SIG{$_} = 'DEFAULT' for qw(TERM HUP);
+        $SIG{INT} = $SIG{PIPE} = 'IGNORE';
+        eval { _serve($listener, $theirs, $pg->socket_dir . "/.s.PGSQL.$port") };
+        print STDERR "# proxy: $@" if $@;
+        POSIX::_exit(0);
+    }
+
+    close $theirs;
+    close $listener;
+    at_end(sub { stop_process($pid, 'KILL'); 1 });
+
+    return bless { pg => $pg, dir => $dir, control => $ours }, $class;
+}
+
+
+# As that of Hype::Postgres, through the proxy
+
+sub conninfo
+{
+    my ($self, %o) = @_;
+
+    return $self->{pg}->conninfo(host => $self->{dir}, %o);
+}
+
+
+sub freeze { $_[0]->_tell('freeze', $_[1] // 'both') }
+sub thaw { $_[0]->_tell('thaw') }
+sub cut { $_[0]->_tell('cut') }
+sub refuse { $_[0]->_tell('refuse') }
+sub admit { $_[0]->_tell('admit') }
+sub connections { $_[0]->_tell('connections') }
+sub cut_at { $_[0]->_tell('limit', 'cut', @_[1, 2]) }
+sub freeze_at { $_[0]->_tell('limit', 'freeze', @_[1, 2]) }
+sub lose_reply { $_[0]->_tell('lose_reply', $_[1]) }
+
+
+sub _tell
+{
+    my ($self, @words) = @_;
+
+    my $control = $self->{control};
+    print {$control} join("\t", @words), "\n";
+    $control->flush;
+
+    my $answer = <$control> // croak 'the proxy has gone';
+    chomp $answer;
+    return $answer;
+}
+
+
+# The proxy's own process
+
+sub _serve
+{
+    my ($listener, $control, $path) = @_;
+
+    my %state = (frozen => {}, limit => undef, refuse => 0);
+    my %ends;           # a socket => its end of a connection
+    my $readers = IO::Select->new($listener, $control);
+
+    my $drop = sub {
+        my ($end) = @_;
+
+        for my $e ($end, $end->{peer}) {
+            $readers->remove($e->{socket});
+            delete $ends{ $e->{socket} };
+            close $e->{socket};
+        }
+    };
+
+    my $watch = sub {
+        for my $e (values %ends) {
+            my $on = !$state{frozen}{both} && !$state{frozen}{ $e->{side} }
+                  && !$e->{frozen};
+            $on ? $readers->add($e->{socket}) : $readers->remove($e->{socket});
+        }
+    };
+
+    my %commands = (
+        freeze => sub { $state{frozen}{ $_[0] } = 1 },
+        thaw => sub {
+            $state{frozen} = {};
+            $state{limit} = undef;
+            delete @$_{'frozen', 'left'} for values %ends;
+        },
+        cut => sub { while (my ($e) = values %ends) { $drop->($e) } },
+        refuse => sub { $state{refuse} = 1 },
+        admit => sub { $state{refuse} = 0 },
+        connections => sub { keys(%ends) / 2 },
+        limit => sub {
+            my ($action, $side, $bytes) = @_;
+            $state{limit} = { action => $action, side => $side };
+            $_->{left} = $bytes for grep { $_->{side} eq $side } values %ends;
+            $state{limit}{bytes} = $bytes;
+        },
+        lose_reply => sub { $state{lose_reply} = $_[0] },
+    );
+
+    while (1) {
+        for my $socket ($readers->can_read) {
+            if ($socket == $control) {
+                my $line = '';
+                sysread($control, $line, 4096) or return;
+                chomp $line;
+                my ($command, @arguments) = split /\t/, $line;
+                my $answer = $commands{$command}->(@arguments);
+                $watch->();
+                syswrite $control, ($command eq 'connections' ? $answer : 'ok')
+                                   . "\n";
+                next;
+            }
+
+            if ($socket == $listener) {
+                my $client = $listener->accept or next;
+                my $server = $state{refuse} ? undef
+                    : IO::Socket::UNIX->new(Peer => $path);
+
+                if (!$server) {
+                    close $client;
+                    next;
+                }
+
+                my ($c, $s) = ({ socket => $client, side => 'client' },
+                               { socket => $server, side => 'server' });
+                @$c{'peer', 'seen'} = ($s, '');
+                $s->{peer} = $c;
+                @ends{$client, $server} = ($c, $s);
+
+                for my $e ($c, $s) {
+                    $e->{left} = $state{limit}{bytes}
+                        if $state{limit} && $state{limit}{side} eq $e->{side};
+                }
+
+                $watch->();
+                next;
+            }
+
+            my $end = $ends{$socket} or next;
+            my $data;
+
+            if (!sysread $socket, $data, 65536) {
+                $drop->($end);
+                next;
+            }
+
+            if ($end->{side} eq 'server' && $end->{peer}{doomed}) {
+                $drop->($end);
+                next;
+            }
+
+            if (defined $end->{left}) {
+                my $more = length($data) > $end->{left};
+                $data = substr $data, 0, $end->{left};
+                $end->{left} -= length $data;
+                _pass($end, $data);
+
+                if ($more || $end->{left} == 0) {
+                    if ($state{limit}{action} eq 'cut') {
+                        $drop->($end);
+                    } else {
+                        $end->{frozen} = 1;
+                        $watch->();
+                    }
+                }
+
+                next;
+            }
+
+            if (defined $state{lose_reply} && $end->{side} eq 'client') {
+                my $recent = $end->{seen} . $data;
+
+                if ($recent =~ /\Q$state{lose_reply}\E/i) {
+                    delete $state{lose_reply};
+                    $end->{doomed} = 1;
+                }
+
+                $end->{seen} = substr $recent, -200;
+            }
+
+            _pass($end, $data);
+        }
+    }
+}
+
+
+sub _pass
+{
+    my ($end, $data) = @_;
+
+    while (length $data) {
+        my $n = syswrite $end->{peer}{socket}, $data;
+        return if !defined $n;
+        substr $data, 0, $n, '';
+    }
+}
+
+
+1;
