@@ -62,8 +62,8 @@ $(out)/$(module).so: $(work)/objs/Makefile FORCE
 
 # nginx configures itself where it is: in a folder of links to its tree
 
-$(work)/objs/Makefile: $(work)/inputs config $(wildcard $(tree)/conf_flags) \
-		$(tree)/src/core/nginx.h
+$(work)/objs/Makefile: $(work)/inputs Makefile config \
+		$(wildcard $(tree)/conf_flags) $(tree)/src/core/nginx.h
 	@test -d $(tree)/auto || { \
 		echo "$(tree): no nginx sources; on Debian install nginx-dev"; \
 		exit 1; }
@@ -74,11 +74,12 @@ $(work)/objs/Makefile: $(work)/inputs config $(wildcard $(tree)/conf_flags) \
 		then ln -s $(tree)/configure configure; \
 		else ln -s $(tree)/auto/configure configure; fi
 	cd $(work) && bash -c '$(if $(NGINX_SRC),,. $(tree)/conf_flags; )\
-		./configure "$$@" --with-cc="$(CC)" \
+		./configure \
+		$(if $(NGINX_SRC),$(options),"$${NGX_CONF_FLAGS[@]}") \
+		--with-cc="$(CC)" \
 		--with-cc-opt="$(CC_OPT) -fPIC $(warnings)" \
 		--with-ld-opt="$(LD_OPT)" \
-		$(if $(NGINX_SRC),$(options),"$${NGX_CONF_FLAGS[@]}") \
-		--add-dynamic-module="$(CURDIR)"' configure \
+		--add-dynamic-module="$(CURDIR)"' \
 		> configure.log 2>&1 || { cat configure.log; exit 1; }
 
 $(work)/inputs: FORCE
