@@ -16,14 +16,16 @@ for my $how (qw(fast immediate kill)) {
 
 $pg->exec('create table numbers (n int)');
 
-my $proxy = proxy($pg);
-my $through = sub {
-    my ($sql, $seconds) = @_;
+my $run_psql = sub {
+    my ($conninfo, $sql, $seconds) = @_;
     my ($status, $output) = run(command => [
         'timeout', $seconds // 10, Hype::Postgres::program('psql'), '-XAtc',
-        $sql, $proxy->conninfo(user => 'postgres')]);
+        $sql, $conninfo]);
     return $output;
 };
+
+my $proxy = proxy($pg);
+my $through = sub { $run_psql->($proxy->conninfo(user => 'postgres'), @_) };
 
 is($through->('select 1'), "1\n", 'a proxy passes what it gets');
 
@@ -43,6 +45,19 @@ $proxy->lose_reply('insert into');
 like($through->('insert into numbers values (1)'), qr/closed/, 'a lost reply');
 is($pg->value('select count(*) from numbers'), 1, 'to what was done');
 is_soon { $proxy->connections } 0, 'no connection is left';
+
+$pg->exec('create role hype_nginx login');
+
+my $pool = pgbouncer($pg);
+is($run_psql->($pool->conninfo, 'select 1'), "1\n", 'PgBouncer passes queries');
+
+my $tls = cluster(schema => 0, tls => 1);
+$tls->exec("create role hype_nginx login password '$tls->{password}'");
+is($run_psql->($tls->conninfo(tcp => 1, sslmode => 'verify-full',
+                              sslrootcert => $tls->ca_file),
+               'select ssl from pg_stat_ssl where pid = pg_backend_pid()'),
+   "t\n", 'a connection over TLS');
+$tls->stop;
 
 my $nginx = nginx(workers => 2, module => 0, server => <<'END');
 location /to {

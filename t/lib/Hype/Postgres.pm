@@ -22,6 +22,7 @@ my %signals = (smart => 'TERM', fast => 'INT', immediate => 'QUIT',
 #
 #   config  lines for postgresql.conf
 #   schema  0: without sql/hype.sql (an empty database)
+#   tls     1: TLS over TCP; see ca_file
 #   start   0: do not start it yet
 #   dir     its folder (a new one)
 
@@ -58,8 +59,8 @@ sub new
 
 
 # A fresh database: on the cluster that the test run shares, if there is one,
-# else on a private cluster.  Takes the options of new(), "config" and "start"
-# of which imply a private one.
+# else on a private cluster.  Takes the options of new(); all but "schema" imply
+# a private one.
 
 sub database
 {
@@ -67,7 +68,7 @@ sub database
 
     my $shared = $ENV{HYPE_PG_SHARED};
 
-    if (!defined $shared || exists $o{config} || exists $o{start}) {
+    if (!defined $shared || grep { exists $o{$_} } qw(config start tls)) {
         return $class->new(%o);
     }
 
@@ -119,6 +120,14 @@ sub conninfo
 
     return join ' ', map { "$_=$c{$_}" } grep { defined $c{$_} } sort keys %c;
 }
+
+
+# The certificate that a client of new(tls => 1) may trust; it is for 127.0.0.1
+# and localhost:
+#
+#   $pg->conninfo(tcp => 1, sslmode => 'verify-full', sslrootcert => $pg->ca_file)
+
+sub ca_file { "$_[0]{dir}/server.crt" }
 
 
 # What psql, pg_prove and the like read from the environment.
@@ -430,7 +439,28 @@ logging_collector = off
 timezone = 'UTC'
 END
 
+    $self->_certify if $self->{tls};
     $self->configure($self->{config}) if defined $self->{config};
+}
+
+
+sub _certify
+{
+    my ($self) = @_;
+
+    my $dir = $self->{dir};
+
+    $self->_run('openssl', 'req', '-x509', '-newkey', 'ec',
+                '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+                '-subj', '/CN=localhost',
+                '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
+                '-keyout', "$dir/server.key", '-out', "$dir/server.crt");
+
+    $self->configure(<<"END");
+ssl = on
+ssl_cert_file = '$dir/server.crt'
+ssl_key_file = '$dir/server.key'
+END
 }
 
 

@@ -29,6 +29,7 @@ use Time::HiRes qw(sleep time);
 use Hype::HTTP qw(curl http_get http_open http_raw http_read http_request
                   visits visits_start);
 use Hype::Nginx ();
+use Hype::PgBouncer ();
 use Hype::Postgres ();
 use Hype::Proxy ();
 use Hype::Util qw(free_port read_file run server_user source_dir temp_dir
@@ -39,7 +40,7 @@ our @EXPORT = qw(
     visits visits_start
     free_port read_file run server_user source_dir temp_dir wait_until
     write_file
-    cluster database nginx proxy
+    cluster database nginx pgbouncer proxy
     is_soon sleep time
 );
 
@@ -88,6 +89,14 @@ sub nginx
 sub proxy
 {
     return Hype::Proxy->new(@_);
+}
+
+
+# A PgBouncer, likewise.
+
+sub pgbouncer
+{
+    return Hype::PgBouncer->new(@_);
 }
 
 
