@@ -1,0 +1,469 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <netdb.h>
+#include "ngx_http_hype_conninfo.h"
+
+
+/* what the module says itself in each connection string */
+
+typedef struct {
+    const char                      *keyword;
+    const char                      *value;
+} ngx_http_hype_conninfo_preset_t;
+
+
+static ngx_int_t ngx_http_hype_conninfo_copy(ngx_conf_t *cf,
+    PQconninfoOption *options, ngx_http_hype_conninfo_t *info);
+static ngx_int_t ngx_http_hype_conninfo_hosts(ngx_conf_t *cf,
+    ngx_http_hype_conninfo_t *info);
+static char *ngx_http_hype_conninfo_dup(ngx_pool_t *pool, const char *s);
+static char **ngx_http_hype_conninfo_split(ngx_pool_t *pool,
+    const char *list, ngx_uint_t *n);
+static ngx_uint_t ngx_http_hype_conninfo_literal(const char *host);
+static void ngx_http_hype_conninfo_log(ngx_conf_t *cf, ngx_str_t *text,
+    char *reason);
+static ngx_int_t ngx_http_hype_conninfo_add(
+    ngx_http_hype_conninfo_addrs_t *addrs, const char *host,
+    const char *hostaddr, const char *port);
+static ngx_int_t ngx_http_hype_conninfo_append(char **list,
+    const char *value, ngx_uint_t first);
+
+
+static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_presets[] = {
+    { "client_encoding", "UTF8" },
+    { "fallback_application_name", "nginx hype" },
+    { NULL, NULL }
+};
+
+
+char *
+ngx_http_hype_conninfo_parse(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_hype_conninfo_t *info)
+{
+    char              *error;
+    ngx_int_t          rc;
+    PQconninfoOption  *options;
+
+    error = NULL;
+
+    /* a directive's value ends with a zero */
+    options = PQconninfoParse((char *) text->data, &error);
+
+    if (options == NULL) {
+        ngx_http_hype_conninfo_log(cf, text, error);
+        PQfreemem(error);
+        return NGX_CONF_ERROR;
+    }
+
+    rc = ngx_http_hype_conninfo_copy(cf, options, info);
+
+    PQconninfoFree(options);
+
+    return (rc == NGX_OK) ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
+    ngx_http_hype_conninfo_t *info)
+{
+    ngx_uint_t                        n;
+    PQconninfoOption                 *o;
+    ngx_http_hype_conninfo_preset_t  *preset;
+
+    for (n = 0, o = options; o->keyword; o++) {
+        n++;
+    }
+
+    /* the presets, host, hostaddr, port, and the end */
+
+    n += sizeof(ngx_http_hype_conninfo_presets)
+         / sizeof(ngx_http_hype_conninfo_preset_t) + 3;
+
+    info->keywords = ngx_pcalloc(cf->pool, n * sizeof(char *));
+    info->values = ngx_pcalloc(cf->pool, n * sizeof(char *));
+    if (info->keywords == NULL || info->values == NULL) {
+        return NGX_ERROR;
+    }
+
+    info->host = 0;
+    info->hostaddr = 1;
+    info->port = 2;
+    info->keywords[0] = "host";
+    info->keywords[1] = "hostaddr";
+    info->keywords[2] = "port";
+    n = 3;
+
+    for (o = options; o->keyword; o++) {
+
+        if (o->val == NULL) {
+            continue;
+        }
+
+        if (ngx_strcmp(o->keyword, "service") == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"hype_database\" does not support "
+                               "\"service\" in a conninfo, as the names in "
+                               "a service file can't be resolved without "
+                               "blocking: name the host");
+            return NGX_ERROR;
+        }
+
+        for (preset = ngx_http_hype_conninfo_presets;
+             preset->keyword;
+             preset++)
+        {
+            if (ngx_strcmp(o->keyword, preset->keyword) == 0) {
+                break;
+            }
+        }
+
+        if (preset->keyword) {
+            continue;
+        }
+
+        info->keywords[n] = ngx_http_hype_conninfo_dup(cf->pool, o->keyword);
+        info->values[n] = ngx_http_hype_conninfo_dup(cf->pool, o->val);
+
+        if (info->keywords[n] == NULL || info->values[n] == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (ngx_strcmp(o->keyword, "host") == 0) {
+            info->values[info->host] = info->values[n];
+
+        } else if (ngx_strcmp(o->keyword, "hostaddr") == 0) {
+            info->values[info->hostaddr] = info->values[n];
+
+        } else if (ngx_strcmp(o->keyword, "port") == 0) {
+            info->values[info->port] = info->values[n];
+
+        } else {
+            n++;
+        }
+    }
+
+    for (preset = ngx_http_hype_conninfo_presets; preset->keyword; preset++) {
+        info->keywords[n] = preset->keyword;
+        info->values[n++] = preset->value;
+    }
+
+    info->keywords[n] = NULL;
+    info->values[n] = NULL;
+
+    return ngx_http_hype_conninfo_hosts(cf, info);
+}
+
+
+static ngx_int_t
+ngx_http_hype_conninfo_hosts(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)
+{
+    char        *port, **ports;
+    ngx_uint_t   i, n;
+
+    if (info->values[info->host] == NULL
+        || info->values[info->hostaddr])
+    {
+        /* a Unix domain socket, or addresses: nothing to resolve */
+
+        return NGX_OK;
+    }
+
+    info->hosts = ngx_http_hype_conninfo_split(cf->pool,
+                                               info->values[info->host],
+                                               &info->nhosts);
+    if (info->hosts == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < info->nhosts; i++) {
+        if (!ngx_http_hype_conninfo_literal(info->hosts[i])) {
+            info->resolve = 1;
+        }
+    }
+
+    info->ports = ngx_pcalloc(cf->pool, info->nhosts * sizeof(char *));
+    if (info->ports == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (info->values[info->port] == NULL) {
+        return NGX_OK;
+    }
+
+    ports = ngx_http_hype_conninfo_split(cf->pool, info->values[info->port],
+                                         &n);
+    if (ports == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (n != 1 && n != info->nhosts) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"hype_database\" has %ui ports for %ui hosts",
+                           n, info->nhosts);
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < info->nhosts; i++) {
+        port = ports[n == 1 ? 0 : i];
+        info->ports[i] = *port ? port : NULL;
+    }
+
+    return NGX_OK;
+}
+
+
+static char *
+ngx_http_hype_conninfo_dup(ngx_pool_t *pool, const char *s)
+{
+    char    *p;
+    size_t   len;
+
+    len = ngx_strlen(s) + 1;
+
+    p = ngx_pnalloc(pool, len);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    ngx_memcpy(p, s, len);
+
+    return p;
+}
+
+
+static char **
+ngx_http_hype_conninfo_split(ngx_pool_t *pool, const char *list,
+    ngx_uint_t *n)
+{
+    char        *p, **items;
+    ngx_uint_t   i;
+
+    p = ngx_http_hype_conninfo_dup(pool, list);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    for (*n = 1, i = 0; p[i]; i++) {
+        if (p[i] == ',') {
+            p[i] = '\0';
+            (*n)++;
+        }
+    }
+
+    items = ngx_palloc(pool, *n * sizeof(char *));
+    if (items == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < *n; i++) {
+        items[i] = p;
+        p += ngx_strlen(p) + 1;
+    }
+
+    return items;
+}
+
+
+/* an address, a Unix domain socket (a path or "@"), or libpq's default */
+
+static ngx_uint_t
+ngx_http_hype_conninfo_literal(const char *host)
+{
+    u_char            ipv6[16];
+    struct in_addr    addr;
+
+    if (host[0] == '/' || host[0] == '@' || host[0] == '\0') {
+        return 1;
+    }
+
+    return inet_aton(host, &addr)
+           || ngx_inet6_addr((u_char *) host, ngx_strlen(host), ipv6)
+              == NGX_OK;
+}
+
+
+static void
+ngx_http_hype_conninfo_log(ngx_conf_t *cf, ngx_str_t *text, char *reason)
+{
+    u_char  *p;
+    size_t   len;
+
+    /*
+     * libpq quotes the words that it did not understand, and one of them may
+     * be the rest of a password
+     */
+
+    if (reason == NULL
+        || ngx_strlcasestrn(text->data, text->data + text->len,
+                            (u_char *) "pass", 4 - 1)
+        || ngx_strnstr(text->data, "://", text->len))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid conninfo in \"hype_database\" (not shown, "
+                           "as it may hold a password); check it with psql");
+        return;
+    }
+
+    len = ngx_strlen(reason);
+
+    for (p = (u_char *) reason + len; len && *(p - 1) == LF; p--) {
+        len--;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid conninfo \"%V\" in \"hype_database\": %*s",
+                       text, len, reason);
+}
+
+
+ngx_int_t
+ngx_http_hype_conninfo_resolve(ngx_http_hype_conninfo_t *info,
+    ngx_http_hype_conninfo_addrs_t *addrs)
+{
+    int               rc;
+    char              text[NI_MAXHOST];
+    ngx_uint_t        i;
+    struct addrinfo   hints, *res, *ai;
+
+    ngx_memzero(addrs, sizeof(ngx_http_hype_conninfo_addrs_t));
+    ngx_memzero(&hints, sizeof(struct addrinfo));
+
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+
+    for (i = 0; i < info->nhosts; i++) {
+
+        if (ngx_http_hype_conninfo_literal(info->hosts[i])) {
+            if (ngx_http_hype_conninfo_add(addrs, info->hosts[i], "",
+                                           info->ports[i])
+                != NGX_OK)
+            {
+                goto failed;
+            }
+
+            continue;
+        }
+
+        rc = getaddrinfo(info->hosts[i], NULL, &hints, &res);
+
+        if (rc != 0) {
+            addrs->error = rc;
+            addrs->failed = info->hosts[i];
+            continue;
+        }
+
+        for (ai = res; ai; ai = ai->ai_next) {
+
+            rc = getnameinfo(ai->ai_addr, ai->ai_addrlen, text, NI_MAXHOST,
+                             NULL, 0, NI_NUMERICHOST);
+
+            if (rc == 0
+                && ngx_http_hype_conninfo_add(addrs, info->hosts[i], text,
+                                              info->ports[i])
+                   != NGX_OK)
+            {
+                freeaddrinfo(res);
+                goto failed;
+            }
+        }
+
+        freeaddrinfo(res);
+    }
+
+    return addrs->host ? NGX_OK : NGX_ERROR;
+
+failed:
+
+    ngx_http_hype_conninfo_free(addrs);
+    addrs->error = 0;
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_hype_conninfo_add(ngx_http_hype_conninfo_addrs_t *addrs,
+    const char *host, const char *hostaddr, const char *port)
+{
+    ngx_uint_t  first;
+
+    first = (addrs->host == NULL);
+
+    if (ngx_http_hype_conninfo_append(&addrs->host, host, first) != NGX_OK
+        || ngx_http_hype_conninfo_append(&addrs->hostaddr, hostaddr, first)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_hype_conninfo_append(&addrs->port, port ? port : "",
+                                         first);
+}
+
+
+static ngx_int_t
+ngx_http_hype_conninfo_append(char **list, const char *value,
+    ngx_uint_t first)
+{
+    char    *p;
+    size_t   used, len;
+
+    used = first ? 0 : ngx_strlen(*list);
+    len = ngx_strlen(value) + 1;
+
+    p = realloc(*list, used + 1 + len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    *list = p;
+    p += used;
+
+    if (!first) {
+        *p++ = ',';
+    }
+
+    ngx_memcpy(p, value, len);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_hype_conninfo_free(ngx_http_hype_conninfo_addrs_t *addrs)
+{
+    free(addrs->host);
+    free(addrs->hostaddr);
+    free(addrs->port);
+
+    addrs->host = NULL;
+    addrs->hostaddr = NULL;
+    addrs->port = NULL;
+}
+
+
+PGconn *
+ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
+    ngx_http_hype_conninfo_addrs_t *addrs)
+{
+    PGconn      *pg;
+    const char  *saved[3];
+
+    if (addrs == NULL) {
+        return PQconnectStartParams(info->keywords, info->values, 0);
+    }
+
+    ngx_memcpy(saved, info->values, sizeof(saved));
+
+    info->values[info->host] = addrs->host;
+    info->values[info->hostaddr] = addrs->hostaddr;
+    info->values[info->port] = addrs->port;
+
+    pg = PQconnectStartParams(info->keywords, info->values, 0);
+
+    ngx_memcpy(info->values, saved, sizeof(saved));
+
+    return pg;
+}

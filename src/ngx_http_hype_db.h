@@ -1,0 +1,172 @@
+
+/*
+ * PostgreSQL: a worker's connections, opened when there is work, driven by
+ * the event loop, and opened again when they are lost.
+ *
+ * The database asks for work; nobody queues a statement here.  Whenever a
+ * connection is idle, "work" is called, and may send one statement on it.
+ * Who has new work calls ngx_http_hype_db_wake().
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_DB_H_INCLUDED_
+#define _NGX_HTTP_HYPE_DB_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_http_hype_conninfo.h"
+
+
+/*
+ * What connections are for.  The first one reads links and listens for their
+ * changes, so that a batch can't delay that; it writes hits only if it is
+ * the only one.
+ */
+
+#define NGX_HTTP_HYPE_DB_LINKS  0x01
+#define NGX_HTTP_HYPE_DB_HITS   0x02
+
+/* one more that is opened for the daily maintenance, and closed after it */
+#define NGX_HTTP_HYPE_DB_CARE   0x04
+
+
+/* what became of a statement (and so of its transaction) */
+
+typedef enum {
+    NGX_HTTP_HYPE_DB_DONE = 0,     /* committed */
+    NGX_HTTP_HYPE_DB_DUPLICATE,    /* refused: a row is there already */
+    NGX_HTTP_HYPE_DB_DATA,         /* refused for what its data are */
+    NGX_HTTP_HYPE_DB_LOCKED,       /* given up waiting for a lock */
+    NGX_HTTP_HYPE_DB_RETRY,        /* not done, for no fault of its data */
+    NGX_HTTP_HYPE_DB_UNKNOWN       /* connection lost: done or not */
+} ngx_http_hype_db_outcome_e;
+
+
+typedef struct ngx_http_hype_db_s       ngx_http_hype_db_t;
+typedef struct ngx_http_hype_db_conn_s  ngx_http_hype_db_conn_t;
+
+
+typedef struct {
+    ngx_http_hype_conninfo_t    info;
+    ngx_uint_t                  connections;
+    ngx_msec_t                  connect_timeout;
+    ngx_msec_t                  timeout;          /* of a visitor's wait */
+} ngx_http_hype_db_conf_t;
+
+
+typedef struct {
+    /* may hold several commands, if there are no parameters */
+    const char                 *sql;
+
+    /* when its connection is given up; 0: soon after a visitor's wait */
+    ngx_msec_t                  timeout;
+
+    /* parameters in binary format */
+    int                         nparams;
+    const Oid                  *types;
+    const char *const          *values;
+    const int                  *lengths;
+
+    /* for COPY FROM STDIN: PQputCopyData() of all data; NGX_OK or NGX_ERROR */
+    ngx_int_t                 (*copy)(void *data, PGconn *pg);
+
+    /*
+     * Called once, maybe before ngx_http_hype_db_send() returns, with the
+     * last command's result if the outcome is NGX_HTTP_HYPE_DB_DONE, else
+     * with the error's or NULL; it is freed afterwards.
+     */
+    void                      (*handler)(void *data,
+                                    ngx_http_hype_db_outcome_e outcome,
+                                    PGresult *res);
+    void                       *data;
+} ngx_http_hype_db_statement_t;
+
+
+struct ngx_http_hype_db_s {
+    ngx_http_hype_db_conf_t    *conf;
+    ngx_http_hype_db_conn_t    *conns;
+    ngx_uint_t                  nconns;
+    ngx_log_t                  *log;
+
+    /*
+     * Since when, in ngx_current_msec, each change of a link has been heard;
+     * 0: it is not heard now.
+     */
+    ngx_msec_t                  listening;
+
+    /* a pooler is between, and its sessions can't listen */
+    ngx_uint_t                  pooled;  /* unsigned pooled:1 */
+
+    ngx_uint_t                  errors;
+    time_t                      logged;
+
+    void                      (*work)(void *data,
+                                    ngx_http_hype_db_conn_t *conn);
+    void                      (*notify)(void *data, ngx_str_t *channel,
+                                    ngx_str_t *payload);
+
+    /* something is not available any more, see below */
+    void                      (*away)(void *data);
+    void                       *data;
+};
+
+
+struct ngx_http_hype_db_conn_s {
+    void                       *dummy[3];
+    ngx_int_t                   ident;   /* where an event's c->fd is read */
+
+    ngx_http_hype_db_t         *db;
+    ngx_uint_t                  state;
+    ngx_uint_t                  roles;
+    PGconn                     *pg;
+    ngx_connection_t           *connection;
+    ngx_event_t                 timer;
+    ngx_msec_t                  backoff;
+    ngx_thread_task_t          *task;
+
+    ngx_http_hype_db_statement_t  statement;
+    ngx_http_hype_db_outcome_e    outcome;
+    PGresult                     *result;
+
+    unsigned                    failing:1;   /* not worth a visitor's wait */
+    unsigned                    overdue:1;   /* "timeout" is over */
+    unsigned                    copied:1;    /* all data of a COPY are sent */
+};
+
+
+/*
+ * Prepares a worker's connections, which are opened later; "work", "notify",
+ * "away" and "data" are for the caller to set.  NULL if memory ran out.
+ */
+
+ngx_http_hype_db_t *ngx_http_hype_db_create(ngx_cycle_t *cycle,
+    ngx_http_hype_db_conf_t *conf);
+
+/* Closes them all; statements under way end as NGX_HTTP_HYPE_DB_UNKNOWN. */
+
+void ngx_http_hype_db_close(ngx_http_hype_db_t *db);
+
+/*
+ * There is work for connections of that role: has an idle one ask for it, or
+ * opens one more if all that are open are busy.
+ */
+
+void ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role);
+
+/*
+ * Whether work for that role can hope to be done soon: 0 while the database
+ * is away, refuses or stalls.
+ */
+
+ngx_uint_t ngx_http_hype_db_available(ngx_http_hype_db_t *db,
+    ngx_uint_t role);
+
+/* Sends a statement on an idle connection, from "work". */
+
+void ngx_http_hype_db_send(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_statement_t *statement);
+
+
+#endif /* _NGX_HTTP_HYPE_DB_H_INCLUDED_ */
