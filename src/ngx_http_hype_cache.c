@@ -1,0 +1,461 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_cache.h"
+
+
+/* an unknown identifier may have one in so many bytes of the zone */
+#define NGX_HTTP_HYPE_CACHE_UNKNOWN_SHARE  2048
+
+/* nodes are moved to the head of their queue once in so many milliseconds */
+#define NGX_HTTP_HYPE_CACHE_USED           1000
+
+
+typedef struct ngx_http_hype_cache_node_s  ngx_http_hype_cache_node_t;
+
+struct ngx_http_hype_cache_node_s {
+    ngx_http_hype_cache_node_t   *next;         /* in its bucket */
+    ngx_queue_t                   queue;
+    int64_t                       id;
+    int64_t                       expires;
+    ngx_msec_t                    loaded;
+    ngx_msec_t                    used;
+    uint32_t                      hash;
+    u_short                       user_len;
+    u_short                       destination_len;
+    u_char                        len;
+    unsigned                      known:1;
+    unsigned                      disabled:1;
+    u_char                        data[1];  /* identifier, user, destination */
+};
+
+
+struct ngx_http_hype_cache_sh_s {
+    ngx_http_hype_cache_node_t  **buckets;
+    ngx_uint_t                    mask;
+    ngx_queue_t                   links;
+    ngx_queue_t                   unknowns;
+    ngx_uint_t                    nunknowns;
+    ngx_uint_t                    max_unknowns;
+
+    /*
+     * Set while the lists are being changed: a worker that finds it set has
+     * the mutex of one that was killed in the middle of it.
+     */
+    ngx_uint_t                    changing;
+
+    ngx_atomic_t                  counters[NGX_HTTP_HYPE_COUNTERS];
+};
+
+
+static ngx_int_t ngx_http_hype_cache_create(ngx_http_hype_cache_t *cache);
+static void ngx_http_hype_cache_lock(ngx_http_hype_cache_t *cache);
+static void ngx_http_hype_cache_rebuild(ngx_http_hype_cache_t *cache);
+static ngx_http_hype_cache_node_t **ngx_http_hype_cache_find(
+    ngx_http_hype_cache_t *cache, ngx_str_t *identifier, uint32_t hash);
+static void ngx_http_hype_cache_remove(ngx_http_hype_cache_t *cache,
+    ngx_http_hype_cache_node_t **slot);
+static ngx_int_t ngx_http_hype_cache_evict(ngx_http_hype_cache_t *cache,
+    ngx_queue_t *queue);
+static ngx_http_hype_cache_node_t *ngx_http_hype_cache_alloc(
+    ngx_http_hype_cache_t *cache, size_t size, ngx_uint_t known);
+static ngx_int_t ngx_http_hype_cache_copy(ngx_http_hype_cache_node_t *node,
+    ngx_pool_t *pool, ngx_http_hype_link_t *link);
+
+
+ngx_int_t
+ngx_http_hype_cache_init_zone(ngx_shm_zone_t *zone, void *data)
+{
+    ngx_http_hype_cache_t *old = data;
+
+    ngx_http_hype_cache_t  *cache;
+
+    cache = zone->data;
+
+    cache->shpool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    if (old || zone->shm.exists) {
+        cache->sh = old ? old->sh : cache->shpool->data;
+        cache->counters = cache->sh->counters;
+        return NGX_OK;
+    }
+
+    cache->sh = ngx_slab_calloc(cache->shpool,
+                                sizeof(ngx_http_hype_cache_sh_t));
+    if (cache->sh == NULL) {
+        return NGX_ERROR;
+    }
+
+    cache->counters = cache->sh->counters;
+    cache->shpool->data = cache->sh;
+    cache->shpool->log_nomem = 0;
+
+    return ngx_http_hype_cache_create(cache);
+}
+
+
+static ngx_int_t
+ngx_http_hype_cache_create(ngx_http_hype_cache_t *cache)
+{
+    size_t                     size;
+    ngx_uint_t                 n;
+    ngx_http_hype_cache_sh_t  *sh;
+
+    sh = cache->sh;
+
+    size = cache->shpool->end - (u_char *) cache->shpool;
+
+    /* a bucket a link, as most links take 128 or 256 bytes */
+
+    for (n = 64; n * 256 < size; n *= 2) { /* void */ }
+
+    sh->buckets = ngx_slab_calloc_locked(cache->shpool,
+                                 n * sizeof(ngx_http_hype_cache_node_t *));
+    if (sh->buckets == NULL) {
+        return NGX_ERROR;
+    }
+
+    sh->mask = n - 1;
+    sh->nunknowns = 0;
+    sh->max_unknowns = size / NGX_HTTP_HYPE_CACHE_UNKNOWN_SHARE;
+
+    ngx_queue_init(&sh->links);
+    ngx_queue_init(&sh->unknowns);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_hype_cache_lock(ngx_http_hype_cache_t *cache)
+{
+    ngx_shmtx_lock(&cache->shpool->mutex);
+
+    if (cache->sh->changing) {
+        ngx_http_hype_cache_rebuild(cache);
+    }
+}
+
+
+/* what is left of the lists can't be trusted: begins with an empty cache */
+
+static void
+ngx_http_hype_cache_rebuild(ngx_http_hype_cache_t *cache)
+{
+    ngx_slab_pool_t           *pool;
+    ngx_http_hype_cache_sh_t   sh, *p;
+
+    ngx_log_error(NGX_LOG_WARN, cache->log, 0,
+                  "hype: a worker died while it changed the link cache, "
+                  "which is emptied");
+
+    pool = cache->shpool;
+    sh = *cache->sh;
+
+    ngx_slab_init(pool);
+
+    /* the first allocation of its size gets the same place again */
+
+    p = ngx_slab_calloc_locked(pool, sizeof(ngx_http_hype_cache_sh_t));
+
+    if (p != cache->sh || ngx_http_hype_cache_create(cache) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ALERT, cache->log, 0,
+                      "hype: could not rebuild the link cache");
+        ngx_abort();
+    }
+
+    ngx_memcpy((void *) p->counters, (void *) sh.counters,
+               sizeof(sh.counters));
+}
+
+
+ngx_int_t
+ngx_http_hype_cache_get(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
+    ngx_msec_t since, ngx_pool_t *pool, ngx_http_hype_link_t *link)
+{
+    uint32_t                      hash;
+    ngx_int_t                     rc;
+    ngx_msec_t                    now, valid;
+    ngx_queue_t                  *queue;
+    ngx_http_hype_cache_node_t   *node;
+
+    now = ngx_current_msec;
+    hash = ngx_murmur_hash2(identifier->data, identifier->len);
+
+    ngx_http_hype_cache_lock(cache);
+
+    node = *ngx_http_hype_cache_find(cache, identifier, hash);
+
+    if (node == NULL) {
+        ngx_shmtx_unlock(&cache->shpool->mutex);
+        return NGX_DECLINED;
+    }
+
+    if (now - node->used >= NGX_HTTP_HYPE_CACHE_USED) {
+        queue = node->known ? &cache->sh->links : &cache->sh->unknowns;
+
+        cache->sh->changing = 1;
+
+        ngx_queue_remove(&node->queue);
+        ngx_queue_insert_head(queue, &node->queue);
+        node->used = now;
+
+        cache->sh->changing = 0;
+    }
+
+    rc = ngx_http_hype_cache_copy(node, pool, link);
+
+    if (rc == NGX_OK) {
+        valid = node->known ? cache->valid : cache->unknown;
+
+        if (now - node->loaded >= valid
+            || (since && (ngx_msec_int_t) (node->loaded - since) < 0))
+        {
+            rc = NGX_AGAIN;
+        }
+    }
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_hype_cache_copy(ngx_http_hype_cache_node_t *node, ngx_pool_t *pool,
+    ngx_http_hype_link_t *link)
+{
+    u_char  *p;
+    size_t   len;
+
+    link->id = node->id;
+    link->expires = node->expires;
+    link->known = node->known;
+    link->disabled = node->disabled;
+    ngx_str_null(&link->user_id);
+    ngx_str_null(&link->destination);
+
+    len = node->user_len + node->destination_len;
+
+    if (len == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, node->data + node->len, len);
+
+    link->user_id.len = node->user_len;
+    link->user_id.data = p;
+    link->destination.len = node->destination_len;
+    link->destination.data = p + node->user_len;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
+    ngx_http_hype_link_t *link, ngx_msec_t loaded)
+{
+    u_char                       *p;
+    size_t                        size;
+    uint32_t                      hash;
+    ngx_http_hype_cache_sh_t     *sh;
+    ngx_http_hype_cache_node_t   *node, **slot;
+
+    if (link->user_id.len > 65535 || link->destination.len > 65535) {
+        return;
+    }
+
+    size = offsetof(ngx_http_hype_cache_node_t, data) + identifier->len;
+
+    if (link->known) {
+        size += link->user_id.len + link->destination.len;
+    }
+
+    hash = ngx_murmur_hash2(identifier->data, identifier->len);
+
+    ngx_http_hype_cache_lock(cache);
+
+    sh = cache->sh;
+    sh->changing = 1;
+
+    slot = ngx_http_hype_cache_find(cache, identifier, hash);
+
+    if (*slot) {
+
+        if ((ngx_msec_int_t) (loaded - (*slot)->loaded) < 0) {
+
+            /* another worker has asked later than this one */
+
+            sh->changing = 0;
+            ngx_shmtx_unlock(&cache->shpool->mutex);
+            return;
+        }
+
+        ngx_http_hype_cache_remove(cache, slot);
+    }
+
+    node = ngx_http_hype_cache_alloc(cache, size, link->known);
+
+    if (node) {
+        node->id = link->id;
+        node->expires = link->expires;
+        node->loaded = loaded;
+        node->used = ngx_current_msec;
+        node->hash = hash;
+        node->known = link->known;
+        node->disabled = link->disabled;
+        node->len = identifier->len;
+        node->user_len = link->known ? link->user_id.len : 0;
+        node->destination_len = link->known ? link->destination.len : 0;
+
+        p = ngx_cpymem(node->data, identifier->data, node->len);
+        p = ngx_cpymem(p, link->user_id.data, node->user_len);
+        ngx_memcpy(p, link->destination.data, node->destination_len);
+
+        if (node->known) {
+            ngx_queue_insert_head(&sh->links, &node->queue);
+
+        } else {
+            ngx_queue_insert_head(&sh->unknowns, &node->queue);
+            sh->nunknowns++;
+        }
+
+        slot = &sh->buckets[hash & sh->mask];
+        node->next = *slot;
+        *slot = node;
+    }
+
+    sh->changing = 0;
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+}
+
+
+void
+ngx_http_hype_cache_delete(ngx_http_hype_cache_t *cache,
+    ngx_str_t *identifier)
+{
+    uint32_t                      hash;
+    ngx_http_hype_cache_node_t  **slot;
+
+    hash = ngx_murmur_hash2(identifier->data, identifier->len);
+
+    ngx_http_hype_cache_lock(cache);
+
+    slot = ngx_http_hype_cache_find(cache, identifier, hash);
+
+    if (*slot) {
+        cache->sh->changing = 1;
+        ngx_http_hype_cache_remove(cache, slot);
+        cache->sh->changing = 0;
+    }
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+}
+
+
+/* where a node is hung up, or the end of its bucket */
+
+static ngx_http_hype_cache_node_t **
+ngx_http_hype_cache_find(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
+    uint32_t hash)
+{
+    ngx_http_hype_cache_node_t  **slot, *node;
+
+    for (slot = &cache->sh->buckets[hash & cache->sh->mask];
+         *slot;
+         slot = &node->next)
+    {
+        node = *slot;
+
+        if (node->hash == hash
+            && node->len == identifier->len
+            && ngx_memcmp(node->data, identifier->data, node->len) == 0)
+        {
+            break;
+        }
+    }
+
+    return slot;
+}
+
+
+static void
+ngx_http_hype_cache_remove(ngx_http_hype_cache_t *cache,
+    ngx_http_hype_cache_node_t **slot)
+{
+    ngx_http_hype_cache_node_t  *node;
+
+    node = *slot;
+    *slot = node->next;
+
+    ngx_queue_remove(&node->queue);
+
+    if (!node->known) {
+        cache->sh->nunknowns--;
+    }
+
+    ngx_slab_free_locked(cache->shpool, node);
+}
+
+
+static ngx_int_t
+ngx_http_hype_cache_evict(ngx_http_hype_cache_t *cache, ngx_queue_t *queue)
+{
+    ngx_str_t                    identifier;
+    ngx_http_hype_cache_node_t  *node;
+
+    if (ngx_queue_empty(queue)) {
+        return NGX_DECLINED;
+    }
+
+    node = ngx_queue_data(ngx_queue_last(queue), ngx_http_hype_cache_node_t,
+                          queue);
+
+    identifier.len = node->len;
+    identifier.data = node->data;
+
+    ngx_http_hype_cache_remove(cache,
+                ngx_http_hype_cache_find(cache, &identifier, node->hash));
+
+    return NGX_OK;
+}
+
+
+static ngx_http_hype_cache_node_t *
+ngx_http_hype_cache_alloc(ngx_http_hype_cache_t *cache, size_t size,
+    ngx_uint_t known)
+{
+    ngx_http_hype_cache_sh_t    *sh;
+    ngx_http_hype_cache_node_t  *node;
+
+    sh = cache->sh;
+
+    if (!known && sh->nunknowns >= sh->max_unknowns) {
+        (void) ngx_http_hype_cache_evict(cache, &sh->unknowns);
+    }
+
+    for ( ;; ) {
+        node = ngx_slab_alloc_locked(cache->shpool, size);
+
+        if (node) {
+            return node;
+        }
+
+        if (ngx_http_hype_cache_evict(cache, &sh->unknowns) == NGX_OK) {
+            continue;
+        }
+
+        if (!known
+            || ngx_http_hype_cache_evict(cache, &sh->links) != NGX_OK)
+        {
+            return NULL;
+        }
+    }
+}

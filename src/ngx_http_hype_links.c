@@ -1,0 +1,457 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_links.h"
+#include "ngx_http_hype_array.h"
+
+
+/* identifiers in one query */
+#define NGX_HTTP_HYPE_LINKS_MAX  1000
+
+
+struct ngx_http_hype_lookup_s {
+    ngx_str_node_t            node;
+    ngx_queue_t               queue;
+    ngx_queue_t               waits;
+    u_char                    data[NGX_HTTP_HYPE_IDENTIFIER_MAX];
+};
+
+
+static ngx_http_hype_lookup_t *ngx_http_hype_links_lookup(
+    ngx_http_hype_links_t *links, ngx_str_t *identifier);
+static void ngx_http_hype_links_handler(void *data,
+    ngx_http_hype_db_outcome_e outcome, PGresult *res);
+static void ngx_http_hype_links_row(ngx_http_hype_links_t *links,
+    PGresult *res, int row);
+static void ngx_http_hype_links_value(PGresult *res, int row, int column,
+    ngx_str_t *value);
+static void ngx_http_hype_links_done(ngx_http_hype_links_t *links,
+    ngx_http_hype_lookup_t *lookup, ngx_http_hype_link_t *link);
+static ngx_int_t ngx_http_hype_links_copy(ngx_pool_t *pool,
+    ngx_http_hype_link_t *dst, ngx_http_hype_link_t *src);
+static void ngx_http_hype_links_free(ngx_http_hype_links_t *links,
+    ngx_http_hype_lookup_t *lookup);
+static void ngx_http_hype_links_fail(ngx_http_hype_links_t *links,
+    ngx_queue_t *queue);
+
+
+/* "expires" may be infinite, which no number of milliseconds is */
+
+static const char  ngx_http_hype_links_sql[] =
+    "SELECT identifier, id, user_id, destination, disabled, "
+    "(extract(epoch FROM least(greatest(expires, '1970-01-02Z'), "
+    "'9999-01-01Z')) * 1000)::bigint "
+    "FROM hype.referral_link WHERE identifier = ANY ($1)";
+
+
+void
+ngx_http_hype_links_init(ngx_http_hype_links_t *links)
+{
+    ngx_rbtree_init(&links->rbtree, &links->sentinel,
+                    ngx_str_rbtree_insert_value);
+    ngx_queue_init(&links->pending);
+    ngx_queue_init(&links->flight);
+}
+
+
+ngx_int_t
+ngx_http_hype_links_find(ngx_http_hype_links_t *links, ngx_str_t *identifier,
+    ngx_http_hype_links_wait_t *wait)
+{
+    ngx_int_t                rc;
+    ngx_http_hype_db_t      *db;
+    ngx_http_hype_lookup_t  *lookup;
+
+    db = links->db;
+
+    rc = ngx_http_hype_cache_get(links->cache, identifier, db->listening,
+                                 wait->pool, &wait->link);
+
+    if (rc == NGX_OK && (db->listening || db->pooled)) {
+        ngx_http_hype_count(links->cache, NGX_HTTP_HYPE_CACHE_HITS, 1);
+        return NGX_OK;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    /* what is to be asked for again may still serve while that can't be */
+
+    wait->rc = (rc == NGX_DECLINED || !wait->link.known) ? NGX_DECLINED
+                                                         : NGX_OK;
+
+    if (!ngx_http_hype_db_available(db, NGX_HTTP_HYPE_DB_LINKS)) {
+
+        if (rc == NGX_OK) {
+
+            /* that it is unknown was true a moment ago */
+
+            wait->rc = NGX_OK;
+        }
+
+        if (wait->rc == NGX_OK) {
+            ngx_http_hype_count(links->cache, NGX_HTTP_HYPE_CACHE_STALE, 1);
+        }
+
+        return wait->rc;
+    }
+
+    ngx_http_hype_count(links->cache, NGX_HTTP_HYPE_CACHE_MISSES, 1);
+
+    lookup = ngx_http_hype_links_lookup(links, identifier);
+    if (lookup == NULL) {
+        return NGX_ERROR;
+    }
+
+    wait->lookup = lookup;
+
+    ngx_queue_insert_tail(&lookup->waits, &wait->queue);
+
+    ngx_http_hype_park(links->park, wait->parked);
+
+    ngx_http_hype_db_wake(db, NGX_HTTP_HYPE_DB_LINKS);
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_http_hype_lookup_t *
+ngx_http_hype_links_lookup(ngx_http_hype_links_t *links,
+    ngx_str_t *identifier)
+{
+    uint32_t                 hash;
+    ngx_str_node_t          *node;
+    ngx_http_hype_lookup_t  *lookup;
+
+    hash = ngx_crc32_short(identifier->data, identifier->len);
+
+    node = ngx_str_rbtree_lookup(&links->rbtree, identifier, hash);
+
+    if (node) {
+        return (ngx_http_hype_lookup_t *)
+               ((u_char *) node - offsetof(ngx_http_hype_lookup_t, node));
+    }
+
+    lookup = ngx_alloc(sizeof(ngx_http_hype_lookup_t), links->log);
+    if (lookup == NULL) {
+        return NULL;
+    }
+
+    ngx_memcpy(lookup->data, identifier->data, identifier->len);
+
+    lookup->node.node.key = hash;
+    lookup->node.str.len = identifier->len;
+    lookup->node.str.data = lookup->data;
+
+    ngx_queue_init(&lookup->waits);
+    ngx_queue_insert_tail(&links->pending, &lookup->queue);
+    ngx_rbtree_insert(&links->rbtree, &lookup->node.node);
+
+    return lookup;
+}
+
+
+void
+ngx_http_hype_links_leave(ngx_http_hype_links_wait_t *wait)
+{
+    if (wait->lookup) {
+        ngx_queue_remove(&wait->queue);
+        wait->lookup = NULL;
+    }
+}
+
+
+ngx_uint_t
+ngx_http_hype_links_work(ngx_http_hype_links_t *links,
+    ngx_http_hype_db_conn_t *conn)
+{
+    int                            lengths[1];
+    size_t                         size;
+    u_char                        *p, *array;
+    ngx_uint_t                     n;
+    ngx_queue_t                   *q;
+    const char                    *values[1];
+    ngx_http_hype_lookup_t        *lookup;
+    ngx_http_hype_db_statement_t   st;
+
+    static const Oid               types[] = { NGX_HTTP_HYPE_ARRAY_TEXT };
+
+    if (ngx_queue_empty(&links->pending)
+        || !ngx_queue_empty(&links->flight))
+    {
+        return 0;
+    }
+
+    n = 0;
+    size = NGX_HTTP_HYPE_ARRAY_HEADER;
+
+    while (n < NGX_HTTP_HYPE_LINKS_MAX && !ngx_queue_empty(&links->pending)) {
+
+        q = ngx_queue_head(&links->pending);
+        lookup = ngx_queue_data(q, ngx_http_hype_lookup_t, queue);
+
+        ngx_queue_remove(q);
+
+        if (ngx_queue_empty(&lookup->waits)) {
+
+            /* nobody waits for it any more */
+
+            ngx_rbtree_delete(&links->rbtree, &lookup->node.node);
+            ngx_free(lookup);
+            continue;
+        }
+
+        ngx_queue_insert_tail(&links->flight, q);
+
+        size += 4 + lookup->node.str.len;
+        n++;
+    }
+
+    if (n == 0) {
+        return 0;
+    }
+
+    array = ngx_alloc(size, links->log);
+    if (array == NULL) {
+        ngx_http_hype_links_fail(links, &links->flight);
+        return 0;
+    }
+
+    p = ngx_http_hype_array_header(array, NGX_HTTP_HYPE_ARRAY_TEXT, n);
+
+    for (q = ngx_queue_head(&links->flight);
+         q != ngx_queue_sentinel(&links->flight);
+         q = ngx_queue_next(q))
+    {
+        lookup = ngx_queue_data(q, ngx_http_hype_lookup_t, queue);
+
+        p = ngx_http_hype_array_uint32(p, lookup->node.str.len);
+        p = ngx_cpymem(p, lookup->data, lookup->node.str.len);
+    }
+
+    values[0] = (char *) array;
+    lengths[0] = size;
+
+    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+
+    st.sql = ngx_http_hype_links_sql;
+    st.nparams = 1;
+    st.types = types;
+    st.values = values;
+    st.lengths = lengths;
+    st.handler = ngx_http_hype_links_handler;
+    st.data = links;
+
+    links->sent = ngx_current_msec;
+
+    ngx_http_hype_db_send(conn, &st);
+
+    ngx_free(array);
+
+    return 1;
+}
+
+
+static void
+ngx_http_hype_links_handler(void *data, ngx_http_hype_db_outcome_e outcome,
+    PGresult *res)
+{
+    ngx_http_hype_links_t *links = data;
+
+    int                      i;
+    ngx_queue_t             *q;
+    ngx_http_hype_link_t     link;
+    ngx_http_hype_lookup_t  *lookup;
+
+    if (outcome != NGX_HTTP_HYPE_DB_DONE) {
+
+        /* it is asked again, as long as somebody waits for it */
+
+        while (!ngx_queue_empty(&links->flight)) {
+            q = ngx_queue_last(&links->flight);
+            ngx_queue_remove(q);
+            ngx_queue_insert_head(&links->pending, q);
+        }
+
+        return;
+    }
+
+    for (i = 0; i < PQntuples(res); i++) {
+        ngx_http_hype_links_row(links, res, i);
+    }
+
+    /* those that are left are unknown */
+
+    ngx_memzero(&link, sizeof(ngx_http_hype_link_t));
+
+    while (!ngx_queue_empty(&links->flight)) {
+        q = ngx_queue_head(&links->flight);
+        lookup = ngx_queue_data(q, ngx_http_hype_lookup_t, queue);
+
+        ngx_http_hype_links_done(links, lookup, &link);
+    }
+}
+
+
+static void
+ngx_http_hype_links_row(ngx_http_hype_links_t *links, PGresult *res, int row)
+{
+    u_char                *p;
+    ngx_str_t              identifier;
+    ngx_str_node_t        *node;
+    ngx_http_hype_link_t   link;
+
+    identifier.data = (u_char *) PQgetvalue(res, row, 0);
+    identifier.len = PQgetlength(res, row, 0);
+
+    node = ngx_str_rbtree_lookup(&links->rbtree, &identifier,
+                       ngx_crc32_short(identifier.data, identifier.len));
+    if (node == NULL) {
+        return;
+    }
+
+    ngx_memzero(&link, sizeof(ngx_http_hype_link_t));
+
+    link.known = 1;
+    link.id = ngx_atoof((u_char *) PQgetvalue(res, row, 1),
+                        PQgetlength(res, row, 1));
+    link.disabled = (*PQgetvalue(res, row, 4) == 't');
+
+    if (!PQgetisnull(res, row, 5)) {
+        link.expires = ngx_atoof((u_char *) PQgetvalue(res, row, 5),
+                                 PQgetlength(res, row, 5));
+    }
+
+    ngx_http_hype_links_value(res, row, 2, &link.user_id);
+    ngx_http_hype_links_value(res, row, 3, &link.destination);
+
+    for (p = link.destination.data;
+         p < link.destination.data + link.destination.len;
+         p++)
+    {
+        if (*p < 0x20 || *p == 0x7f) {
+            ngx_log_error(NGX_LOG_ERR, links->log, 0,
+                          "hype: the destination of link \"%V\" has a "
+                          "control character and is not used", &identifier);
+            ngx_str_null(&link.destination);
+            break;
+        }
+    }
+
+    ngx_http_hype_links_done(links, (ngx_http_hype_lookup_t *)
+               ((u_char *) node - offsetof(ngx_http_hype_lookup_t, node)),
+               &link);
+}
+
+
+static void
+ngx_http_hype_links_value(PGresult *res, int row, int column,
+    ngx_str_t *value)
+{
+    value->data = (u_char *) PQgetvalue(res, row, column);
+    value->len = PQgetlength(res, row, column);
+}
+
+
+static void
+ngx_http_hype_links_done(ngx_http_hype_links_t *links,
+    ngx_http_hype_lookup_t *lookup, ngx_http_hype_link_t *link)
+{
+    ngx_queue_t                 *q;
+    ngx_http_hype_links_wait_t  *wait;
+
+    ngx_http_hype_cache_put(links->cache, &lookup->node.str, link,
+                            links->sent);
+
+    while (!ngx_queue_empty(&lookup->waits)) {
+        q = ngx_queue_head(&lookup->waits);
+        wait = ngx_queue_data(q, ngx_http_hype_links_wait_t, queue);
+
+        ngx_http_hype_links_leave(wait);
+
+        wait->rc = ngx_http_hype_links_copy(wait->pool, &wait->link, link);
+
+        ngx_http_hype_park_wake(links->park, wait->parked);
+    }
+
+    ngx_http_hype_links_free(links, lookup);
+}
+
+
+static ngx_int_t
+ngx_http_hype_links_copy(ngx_pool_t *pool, ngx_http_hype_link_t *dst,
+    ngx_http_hype_link_t *src)
+{
+    *dst = *src;
+
+    dst->user_id.data = ngx_pstrdup(pool, &src->user_id);
+    dst->destination.data = ngx_pstrdup(pool, &src->destination);
+
+    if (dst->user_id.data == NULL || dst->destination.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_hype_links_free(ngx_http_hype_links_t *links,
+    ngx_http_hype_lookup_t *lookup)
+{
+    ngx_queue_remove(&lookup->queue);
+    ngx_rbtree_delete(&links->rbtree, &lookup->node.node);
+    ngx_free(lookup);
+}
+
+
+void
+ngx_http_hype_links_away(ngx_http_hype_links_t *links)
+{
+    if (ngx_http_hype_db_available(links->db, NGX_HTTP_HYPE_DB_LINKS)) {
+        return;
+    }
+
+    ngx_http_hype_links_fail(links, &links->pending);
+}
+
+
+static void
+ngx_http_hype_links_fail(ngx_http_hype_links_t *links, ngx_queue_t *queue)
+{
+    ngx_queue_t                 *q;
+    ngx_http_hype_lookup_t      *lookup;
+    ngx_http_hype_links_wait_t  *wait;
+
+    while (!ngx_queue_empty(queue)) {
+        q = ngx_queue_head(queue);
+        lookup = ngx_queue_data(q, ngx_http_hype_lookup_t, queue);
+
+        while (!ngx_queue_empty(&lookup->waits)) {
+            q = ngx_queue_head(&lookup->waits);
+            wait = ngx_queue_data(q, ngx_http_hype_links_wait_t, queue);
+
+            ngx_http_hype_links_leave(wait);
+            ngx_http_hype_park_wake(links->park, wait->parked);
+        }
+
+        ngx_http_hype_links_free(links, lookup);
+    }
+}
+
+
+void
+ngx_http_hype_links_changed(ngx_http_hype_links_t *links,
+    ngx_str_t *identifier)
+{
+    if (identifier->len == 0) {
+
+        /* what was asked for up to now can't be trusted */
+
+        links->db->listening = ngx_current_msec + 1;
+        return;
+    }
+
+    ngx_http_hype_cache_delete(links->cache, identifier);
+}

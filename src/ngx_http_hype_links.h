@@ -1,0 +1,84 @@
+
+/*
+ * Links, from the cache or else from PostgreSQL: all identifiers that a
+ * worker's requests ask for meanwhile in one query, each of them once.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_LINKS_H_INCLUDED_
+#define _NGX_HTTP_HYPE_LINKS_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_cache.h"
+#include "ngx_http_hype_db.h"
+#include "ngx_http_hype_park.h"
+#include "ngx_http_hype_uri.h"
+
+
+typedef struct {
+    ngx_http_hype_cache_t    *cache;
+    ngx_http_hype_db_t       *db;
+    ngx_http_hype_park_t     *park;
+    ngx_log_t                *log;
+
+    ngx_rbtree_t              rbtree;     /* all of them, by identifier */
+    ngx_rbtree_node_t         sentinel;
+    ngx_queue_t               pending;
+    ngx_queue_t               flight;
+    ngx_msec_t                sent;
+} ngx_http_hype_links_t;
+
+
+typedef struct ngx_http_hype_lookup_s  ngx_http_hype_lookup_t;
+
+
+/* one request's look-up */
+
+typedef struct {
+    ngx_queue_t               queue;
+    ngx_http_hype_lookup_t   *lookup;     /* NULL: not waiting */
+    ngx_http_hype_parked_t   *parked;
+    ngx_pool_t               *pool;       /* for the strings of "link" */
+    ngx_http_hype_link_t      link;
+    ngx_int_t                 rc;
+} ngx_http_hype_links_wait_t;
+
+
+void ngx_http_hype_links_init(ngx_http_hype_links_t *links);
+
+/*
+ * Finds a link by a valid identifier; "parked" and "pool" of "wait" are set.
+ *
+ * NGX_OK: it is in wait->link, or that there is none; stale, maybe, if the
+ *     database is away.
+ * NGX_DECLINED: nothing can be known about it now.
+ * NGX_AGAIN: the request is parked; wait->rc is one of these two when it is
+ *     resumed.
+ * NGX_ERROR: no memory.
+ */
+
+ngx_int_t ngx_http_hype_links_find(ngx_http_hype_links_t *links,
+    ngx_str_t *identifier, ngx_http_hype_links_wait_t *wait);
+
+/* Stops waiting: its time is over, or the request is gone. */
+
+void ngx_http_hype_links_leave(ngx_http_hype_links_wait_t *wait);
+
+/* Sends a query; returns 0 if there is none to be sent. */
+
+ngx_uint_t ngx_http_hype_links_work(ngx_http_hype_links_t *links,
+    ngx_http_hype_db_conn_t *conn);
+
+/* Lets all who wait go on with what they have; the database's "away". */
+
+void ngx_http_hype_links_away(ngx_http_hype_links_t *links);
+
+/* A link has changed, or with an empty string: anything may have. */
+
+void ngx_http_hype_links_changed(ngx_http_hype_links_t *links,
+    ngx_str_t *identifier);
+
+
+#endif /* _NGX_HTTP_HYPE_LINKS_H_INCLUDED_ */

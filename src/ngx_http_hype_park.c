@@ -1,0 +1,169 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_http_hype_park.h"
+
+
+/* requests resumed in one turn of the event loop */
+#define NGX_HTTP_HYPE_PARK_SLICE  64
+
+
+static void ngx_http_hype_park_timer(ngx_http_hype_park_t *park);
+static void ngx_http_hype_park_timer_handler(ngx_event_t *ev);
+static void ngx_http_hype_park_event_handler(ngx_event_t *ev);
+
+
+void
+ngx_http_hype_park_init(ngx_http_hype_park_t *park, ngx_msec_t timeout,
+    ngx_log_t *log)
+{
+    ngx_queue_init(&park->waiting);
+    ngx_queue_init(&park->ready);
+
+    park->timeout = timeout;
+    park->dummy.fd = (ngx_socket_t) -1;
+    park->dummy.data = park;
+
+    park->timer.handler = ngx_http_hype_park_timer_handler;
+    park->timer.data = &park->dummy;
+    park->timer.log = log;
+
+    park->event.handler = ngx_http_hype_park_event_handler;
+    park->event.data = &park->dummy;
+    park->event.log = log;
+}
+
+
+void
+ngx_http_hype_park(ngx_http_hype_park_t *park,
+    ngx_http_hype_parked_t *parked)
+{
+    if (parked->waiting) {
+        return;
+    }
+
+    parked->waiting = 1;
+    parked->deadline = ngx_current_msec + park->timeout;
+
+    /* all wait for as long, so the order is that of their deadlines */
+
+    ngx_queue_insert_tail(&park->waiting, &parked->queue);
+
+    if (!park->timer.timer_set) {
+        ngx_add_timer(&park->timer, park->timeout);
+    }
+}
+
+
+void
+ngx_http_hype_park_wake(ngx_http_hype_park_t *park,
+    ngx_http_hype_parked_t *parked)
+{
+    if (parked->ready) {
+        return;
+    }
+
+    ngx_http_hype_park_leave(parked);
+
+    parked->ready = 1;
+
+    ngx_queue_insert_tail(&park->ready, &parked->queue);
+
+    ngx_post_event(&park->event, &ngx_posted_events);
+}
+
+
+void
+ngx_http_hype_park_leave(ngx_http_hype_parked_t *parked)
+{
+    if (parked->waiting || parked->ready) {
+        ngx_queue_remove(&parked->queue);
+        parked->waiting = 0;
+        parked->ready = 0;
+    }
+}
+
+
+static void
+ngx_http_hype_park_event_handler(ngx_event_t *ev)
+{
+    ngx_uint_t               n;
+    ngx_queue_t             *q;
+    ngx_connection_t        *dummy;
+    ngx_http_hype_park_t    *park;
+    ngx_http_hype_parked_t  *parked;
+
+    dummy = ev->data;
+    park = dummy->data;
+
+    for (n = 0; n < NGX_HTTP_HYPE_PARK_SLICE; n++) {
+
+        if (ngx_queue_empty(&park->ready)) {
+            return;
+        }
+
+        q = ngx_queue_head(&park->ready);
+        parked = ngx_queue_data(q, ngx_http_hype_parked_t, queue);
+
+        ngx_http_hype_park_leave(parked);
+
+        parked->resume(parked);
+    }
+
+    if (!ngx_queue_empty(&park->ready)) {
+        ngx_post_event(ev, &ngx_posted_next_events);
+    }
+}
+
+
+/*
+ * The timer is set for whoever was the first when it was set, and is left to
+ * run when that one is woken: it is set anew when it fires, not at each
+ * request.
+ */
+
+static void
+ngx_http_hype_park_timer_handler(ngx_event_t *ev)
+{
+    ngx_queue_t             *q;
+    ngx_connection_t        *dummy;
+    ngx_http_hype_park_t    *park;
+    ngx_http_hype_parked_t  *parked;
+
+    dummy = ev->data;
+    park = dummy->data;
+
+    while (!ngx_queue_empty(&park->waiting)) {
+
+        q = ngx_queue_head(&park->waiting);
+        parked = ngx_queue_data(q, ngx_http_hype_parked_t, queue);
+
+        if ((ngx_msec_int_t) (parked->deadline - ngx_current_msec) > 0) {
+            break;
+        }
+
+        parked->expire(parked);
+
+        ngx_http_hype_park_wake(park, parked);
+    }
+
+    ngx_http_hype_park_timer(park);
+}
+
+
+static void
+ngx_http_hype_park_timer(ngx_http_hype_park_t *park)
+{
+    ngx_queue_t             *q;
+    ngx_http_hype_parked_t  *parked;
+
+    if (ngx_queue_empty(&park->waiting)) {
+        return;
+    }
+
+    q = ngx_queue_head(&park->waiting);
+    parked = ngx_queue_data(q, ngx_http_hype_parked_t, queue);
+
+    ngx_add_timer(&park->timer, parked->deadline - ngx_current_msec);
+}
