@@ -1,0 +1,443 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_array.h"
+#include "ngx_http_hype_batch.h"
+#include "ngx_http_hype_uuid.h"
+
+
+#define NGX_HTTP_HYPE_BATCH_IDENTIFIER  (NGX_HTTP_HYPE_ROW_NCOLUMNS)
+#define NGX_HTTP_HYPE_BATCH_PARAMS      (NGX_HTTP_HYPE_ROW_NCOLUMNS + 1)
+
+
+/* a function of arrays, one for each column of a row or field of a record */
+
+typedef struct {
+    const char                *sql;
+    ngx_uint_t                 n;
+    Oid                        types[NGX_HTTP_HYPE_BATCH_PARAMS];
+    ngx_uint_t                 columns[NGX_HTTP_HYPE_BATCH_PARAMS];
+} ngx_http_hype_batch_call_t;
+
+
+static void ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_conn_t *conn);
+static ngx_int_t ngx_http_hype_batch_copy_data(void *data, PGconn *pg);
+static u_char *ngx_http_hype_batch_settle(ngx_http_hype_batch_t *batch);
+static u_char *ngx_http_hype_batch_settle_column(u_char *p,
+    ngx_http_hype_batch_t *batch, ngx_http_hype_row_column_e n);
+static u_char *ngx_http_hype_batch_quote(u_char *p, u_char *text,
+    size_t len);
+static void ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_conn_t *conn);
+static size_t ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_item_t *item, ngx_uint_t n, u_char **element,
+    u_char *length);
+
+
+static const char  ngx_http_hype_batch_copy_sql[] =
+    "COPY hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
+    "FROM STDIN (FORMAT binary)";
+
+
+static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
+
+    { NULL, 0, { 0 }, { 0 } },
+
+    { "SELECT hype.replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+      "$12)",
+      NGX_HTTP_HYPE_BATCH_PARAMS,
+      { NGX_HTTP_HYPE_ARRAY_UUID, NGX_HTTP_HYPE_ARRAY_BIGINT,
+        NGX_HTTP_HYPE_ARRAY_TIMESTAMPTZ, NGX_HTTP_HYPE_ARRAY_BOOL,
+        NGX_HTTP_HYPE_ARRAY_BOOL, NGX_HTTP_HYPE_ARRAY_UUID,
+        NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_INET,
+        NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,
+        NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT },
+      { NGX_HTTP_HYPE_ROW_ID, NGX_HTTP_HYPE_ROW_LINK,
+        NGX_HTTP_HYPE_ROW_CREATED, NGX_HTTP_HYPE_ROW_AUTHENTICATED,
+        NGX_HTTP_HYPE_ROW_BOT, NGX_HTTP_HYPE_ROW_VISITOR,
+        NGX_HTTP_HYPE_ROW_USER, NGX_HTTP_HYPE_ROW_IP,
+        NGX_HTTP_HYPE_ROW_USER_AGENT, NGX_HTTP_HYPE_ROW_REFERER,
+        NGX_HTTP_HYPE_ROW_NEXT, NGX_HTTP_HYPE_BATCH_IDENTIFIER } },
+
+    { "SELECT hype.claim_batch($1, $2)",
+      2,
+      { NGX_HTTP_HYPE_ARRAY_UUID, NGX_HTTP_HYPE_ARRAY_TEXT },
+      { NGX_HTTP_HYPE_RECORD_VISITOR, NGX_HTTP_HYPE_RECORD_USER } },
+
+    { "SELECT hype.confirm_batch($1, $2, $3, $4, $5)",
+      5,
+      { NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,
+        NGX_HTTP_HYPE_ARRAY_UUID, NGX_HTTP_HYPE_ARRAY_TEXT,
+        NGX_HTTP_HYPE_ARRAY_TIMESTAMPTZ },
+      { NGX_HTTP_HYPE_RECORD_EVENT, NGX_HTTP_HYPE_RECORD_USER,
+        NGX_HTTP_HYPE_RECORD_VISITOR, NGX_HTTP_HYPE_RECORD_VALUE,
+        NGX_HTTP_HYPE_RECORD_CREATED } }
+};
+
+
+ngx_http_hype_batch_kind_e
+ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
+{
+    ngx_str_t  identifier;
+
+    switch (ngx_http_hype_record_type(item->record)) {
+
+    case NGX_HTTP_HYPE_RECORD_CLAIM:
+        return NGX_HTTP_HYPE_BATCH_CLAIM;
+
+    case NGX_HTTP_HYPE_RECORD_CONFIRM:
+        return NGX_HTTP_HYPE_BATCH_CONFIRM;
+
+    default:
+        break;
+    }
+
+    if (item->again) {
+        return NGX_HTTP_HYPE_BATCH_REPLAY;
+    }
+
+    (void) ngx_http_hype_record_tuple(item->record, &identifier);
+
+    return identifier.len ? NGX_HTTP_HYPE_BATCH_REPLAY
+                          : NGX_HTTP_HYPE_BATCH_COPY;
+}
+
+
+void
+ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_conn_t *conn)
+{
+    if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY) {
+        ngx_http_hype_batch_copy(batch, conn);
+
+    } else {
+        ngx_http_hype_batch_call(batch, conn);
+    }
+}
+
+
+static void
+ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_conn_t *conn)
+{
+    u_char                        *sql;
+    ngx_queue_t                   *q;
+    ngx_http_hype_item_t          *item;
+    ngx_http_hype_db_statement_t   st;
+
+    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+
+    st.sql = ngx_http_hype_batch_copy_sql;
+    st.copy = ngx_http_hype_batch_copy_data;
+    st.handler = batch->handler;
+    st.data = batch->data;
+
+    sql = NULL;
+
+    for (q = ngx_queue_head(&batch->items);
+         q != ngx_queue_sentinel(&batch->items);
+         q = ngx_queue_next(q))
+    {
+        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+        if (item->late) {
+            sql = ngx_http_hype_batch_settle(batch);
+
+            if (sql == NULL) {
+                batch->handler(batch->data, NGX_HTTP_HYPE_DB_RETRY, NULL);
+                return;
+            }
+
+            st.sql = (char *) sql;
+            break;
+        }
+    }
+
+    ngx_http_hype_db_send(conn, &st);
+
+    if (sql) {
+        ngx_free(sql);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
+{
+    ngx_http_hype_batch_t *batch = data;
+
+    u_char                *tuple, *last;
+    ngx_str_t              identifier;
+    ngx_queue_t           *q;
+    ngx_http_hype_item_t  *item;
+
+    if (PQputCopyData(pg, (char *) ngx_http_hype_row_header.data,
+                      ngx_http_hype_row_header.len)
+        != 1)
+    {
+        return NGX_ERROR;
+    }
+
+    for (q = ngx_queue_head(&batch->items);
+         q != ngx_queue_sentinel(&batch->items);
+         q = ngx_queue_next(q))
+    {
+        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+        tuple = ngx_http_hype_record_tuple(item->record, &identifier);
+        last = item->record + item->size;
+
+        if (PQputCopyData(pg, (char *) tuple, last - tuple) != 1) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (PQputCopyData(pg, (char *) ngx_http_hype_row_trailer.data,
+                      ngx_http_hype_row_trailer.len)
+        != 1)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Hits of a visitor who may be claimed already take the user over in the
+ * same transaction: commands sent together are one (PostgreSQL's manual,
+ * "Multiple Statements in a Simple Query").
+ */
+
+static u_char *
+ngx_http_hype_batch_settle(ngx_http_hype_batch_t *batch)
+{
+    u_char                *p, *sql;
+    size_t                 len;
+    ngx_queue_t           *q;
+    ngx_http_hype_item_t  *item;
+
+    len = sizeof(ngx_http_hype_batch_copy_sql)
+          + sizeof("; SELECT hype.settle(E'{}'::uuid[], E'{}'::text[])");
+
+    for (q = ngx_queue_head(&batch->items);
+         q != ngx_queue_sentinel(&batch->items);
+         q = ngx_queue_next(q))
+    {
+        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+        if (item->late) {
+
+            /* a user's bytes may be escaped by three more each */
+
+            len += NGX_HTTP_HYPE_UUID_TEXT_LEN + sizeof(",\"\",") - 1
+                   + 4 * item->size;
+        }
+    }
+
+    sql = ngx_alloc(len, batch->log);
+    if (sql == NULL) {
+        return NULL;
+    }
+
+    p = ngx_sprintf(sql, "%s; SELECT hype.settle(E'{",
+                    ngx_http_hype_batch_copy_sql);
+
+    p = ngx_http_hype_batch_settle_column(p, batch,
+                                          NGX_HTTP_HYPE_ROW_VISITOR);
+    p = ngx_cpymem(p, "}'::uuid[], E'{", sizeof("}'::uuid[], E'{") - 1);
+    p = ngx_http_hype_batch_settle_column(p, batch, NGX_HTTP_HYPE_ROW_USER);
+
+    ngx_memcpy(p, "}'::text[])", sizeof("}'::text[])"));
+
+    return sql;
+}
+
+
+static u_char *
+ngx_http_hype_batch_settle_column(u_char *p, ngx_http_hype_batch_t *batch,
+    ngx_http_hype_row_column_e n)
+{
+    u_char                *tuple, *column;
+    size_t                 size;
+    ngx_str_t              identifier;
+    ngx_uint_t             first;
+    ngx_queue_t           *q;
+    ngx_http_hype_item_t  *item;
+
+    first = 1;
+
+    for (q = ngx_queue_head(&batch->items);
+         q != ngx_queue_sentinel(&batch->items);
+         q = ngx_queue_next(q))
+    {
+        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+        if (!item->late) {
+            continue;
+        }
+
+        tuple = ngx_http_hype_record_tuple(item->record, &identifier);
+        size = ngx_http_hype_row_column(tuple, n, &column) - 4;
+
+        if (size == 0) {
+            continue;
+        }
+
+        if (!first) {
+            *p++ = ',';
+        }
+
+        first = 0;
+
+        p = (n == NGX_HTTP_HYPE_ROW_VISITOR)
+            ? ngx_http_hype_uuid_format(p, column + 4)
+            : ngx_http_hype_batch_quote(p, column + 4, size);
+    }
+
+    return p;
+}
+
+
+/* an element of an array in an E'' literal */
+
+static u_char *
+ngx_http_hype_batch_quote(u_char *p, u_char *text, size_t len)
+{
+    *p++ = '"';
+
+    while (len--) {
+
+        switch (*text) {
+
+        case '\\':
+            p = ngx_cpymem(p, "\\\\\\", 3);
+            break;
+
+        case '"':
+            p = ngx_cpymem(p, "\\\\", 2);
+            break;
+
+        case '\'':
+            *p++ = '\'';
+            break;
+        }
+
+        *p++ = *text++;
+    }
+
+    *p++ = '"';
+
+    return p;
+}
+
+
+static void
+ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_conn_t *conn)
+{
+    int                                lengths[NGX_HTTP_HYPE_BATCH_PARAMS];
+    size_t                             size, len;
+    u_char                            *p, *buf, *element, length[4];
+    ngx_uint_t                         i;
+    ngx_queue_t                       *q;
+    const char                        *values[NGX_HTTP_HYPE_BATCH_PARAMS];
+    ngx_http_hype_item_t              *item;
+    ngx_http_hype_db_statement_t       st;
+    const ngx_http_hype_batch_call_t  *call;
+
+    call = &ngx_http_hype_batch_calls[batch->kind];
+
+    /* a record has each column's bytes once, and an identifier's length */
+
+    size = call->n * NGX_HTTP_HYPE_ARRAY_HEADER;
+
+    for (q = ngx_queue_head(&batch->items);
+         q != ngx_queue_sentinel(&batch->items);
+         q = ngx_queue_next(q))
+    {
+        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+        size += item->size;
+    }
+
+    buf = ngx_alloc(size, batch->log);
+    if (buf == NULL) {
+        batch->handler(batch->data, NGX_HTTP_HYPE_DB_RETRY, NULL);
+        return;
+    }
+
+    p = buf;
+
+    for (i = 0; i < call->n; i++) {
+        values[i] = (char *) p;
+
+        p = ngx_http_hype_array_header(p, call->types[i], batch->n);
+
+        for (q = ngx_queue_head(&batch->items);
+             q != ngx_queue_sentinel(&batch->items);
+             q = ngx_queue_next(q))
+        {
+            item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+            len = ngx_http_hype_batch_element(batch, item, call->columns[i],
+                                              &element, length);
+            p = ngx_cpymem(p, length, 4);
+            p = ngx_cpymem(p, element, len);
+        }
+
+        lengths[i] = p - (u_char *) values[i];
+    }
+
+    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+
+    st.sql = call->sql;
+    st.nparams = call->n;
+    st.types = call->types;
+    st.values = values;
+    st.lengths = lengths;
+    st.handler = batch->handler;
+    st.data = batch->data;
+
+    ngx_http_hype_db_send(conn, &st);
+
+    ngx_free(buf);
+}
+
+
+/*
+ * An element of an array: what is after its length, which comes as it has to
+ * be sent.  An identifier that is not needed is a NULL.
+ */
+
+static size_t
+ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_item_t *item, ngx_uint_t n, u_char **element,
+    u_char *length)
+{
+    u_char     *tuple, *column;
+    size_t      size;
+    ngx_str_t   identifier;
+
+    if (batch->kind != NGX_HTTP_HYPE_BATCH_REPLAY) {
+        size = ngx_http_hype_record_field(item->record, n, &column);
+
+    } else {
+        tuple = ngx_http_hype_record_tuple(item->record, &identifier);
+
+        if (n == NGX_HTTP_HYPE_BATCH_IDENTIFIER) {
+            (void) ngx_http_hype_array_uint32(length, identifier.len
+                                                      ? identifier.len
+                                                      : (uint32_t) -1);
+            *element = identifier.data;
+            return identifier.len;
+        }
+
+        size = ngx_http_hype_row_column(tuple, n, &column);
+    }
+
+    ngx_memcpy(length, column, 4);
+    *element = column + 4;
+
+    return size - 4;
+}

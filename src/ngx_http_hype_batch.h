@@ -1,0 +1,74 @@
+
+/*
+ * A batch: records of one kind that go to PostgreSQL in one transaction.
+ *
+ * Hits go by COPY.  Those that may be in the table already, or that have no
+ * link yet, go by hype.replay(), which leaves out what is there and finds
+ * the links; claims and confirms go by functions that may be repeated.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_BATCH_H_INCLUDED_
+#define _NGX_HTTP_HYPE_BATCH_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_db.h"
+#include "ngx_http_hype_record.h"
+
+
+typedef struct ngx_http_hype_ticket_s  ngx_http_hype_ticket_t;
+
+
+/* a record in memory, in one allocation */
+
+typedef struct {
+    ngx_queue_t                queue;
+    ngx_http_hype_ticket_t    *ticket;   /* of the request that waits */
+    size_t                     size;     /* of the record in bytes */
+
+    unsigned                   again:1;  /* it may be in the table already */
+    unsigned                   late:1;   /* its visitor may be claimed */
+    unsigned                   spooled:1; /* it is in the spool, too */
+    unsigned                   flight:1; /* it is in a batch */
+
+    u_char                     record[1];
+} ngx_http_hype_item_t;
+
+
+typedef enum {
+    NGX_HTTP_HYPE_BATCH_COPY = 0,
+    NGX_HTTP_HYPE_BATCH_REPLAY,
+    NGX_HTTP_HYPE_BATCH_CLAIM,
+    NGX_HTTP_HYPE_BATCH_CONFIRM
+} ngx_http_hype_batch_kind_e;
+
+
+typedef struct {
+    ngx_queue_t                items;
+    ngx_uint_t                 n;
+    ngx_http_hype_batch_kind_e kind;
+    ngx_log_t                 *log;
+
+    /* as in ngx_http_hype_db_statement_t */
+    void                     (*handler)(void *data,
+                                   ngx_http_hype_db_outcome_e outcome,
+                                   PGresult *res);
+    void                      *data;
+} ngx_http_hype_batch_t;
+
+
+ngx_http_hype_batch_kind_e ngx_http_hype_batch_kind(
+    ngx_http_hype_item_t *item);
+
+/*
+ * Sends a batch of at least one item, all of its kind.  The handler is called
+ * once, as NGX_HTTP_HYPE_DB_RETRY before this returns if memory ran out.
+ */
+
+void ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_conn_t *conn);
+
+
+#endif /* _NGX_HTTP_HYPE_BATCH_H_INCLUDED_ */
