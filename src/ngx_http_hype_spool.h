@@ -1,0 +1,138 @@
+
+/*
+ * The spool: records in files of their own for each worker, to be read back
+ * in their order.  A file is held by a lock; one whose holder is gone is
+ * adopted by a worker that lives.
+ *
+ * What has been appended is safe from the worker's end, and from the
+ * machine's as far as "sync" says.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_SPOOL_H_INCLUDED_
+#define _NGX_HTTP_HYPE_SPOOL_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_thread_pool.h>
+#include "ngx_http_hype_cache.h"
+#include "ngx_http_hype_queue.h"
+#include "ngx_http_hype_record.h"
+
+
+#define NGX_HTTP_HYPE_SPOOL_SYNC_OFF     0
+#define NGX_HTTP_HYPE_SPOOL_SYNC_ALWAYS  ((ngx_msec_t) -1)
+
+
+typedef struct {
+    ngx_path_t                   *path;      /* NULL: there is no spool */
+    off_t                         max_size;  /* of all workers' files */
+    ngx_msec_t                    sync;      /* or one of the above */
+} ngx_http_hype_spool_conf_t;
+
+
+typedef struct ngx_http_hype_segment_s  ngx_http_hype_segment_t;
+
+
+typedef struct {
+    ngx_http_hype_spool_conf_t   *conf;
+    ngx_http_hype_cache_t        *cache;     /* for its counters */
+    ngx_http_hype_park_t         *park;
+    ngx_log_t                    *log;
+
+    ngx_queue_t                   segments;  /* the oldest first */
+    ngx_http_hype_segment_t      *tail;      /* the one that is written */
+    ngx_uint_t                    serial;
+
+    u_char                       *buf;       /* what is not yet written */
+    size_t                        used;
+    size_t                        size;
+    ngx_queue_t                   tickets;   /* of what is in "buf" */
+    ngx_queue_t                   written;   /* of what is not yet synced */
+    ngx_queue_t                   syncing;
+
+    ngx_event_t                   flush;     /* at the end of this turn */
+    ngx_event_t                   tidy;      /* looks for orphans, too */
+    ngx_event_t                   sync;
+    ngx_connection_t              dummy;
+    ngx_thread_task_t            *task;
+
+    ngx_http_hype_segment_t      *reading;   /* what read() handed out */
+    size_t                        nread;     /* of that in bytes */
+
+    time_t                        failed;    /* when a write failed, or 0 */
+    time_t                        logged;
+    ngx_uint_t                    errors;
+    ngx_uint_t                    syncs;     /* the time to sync has come */
+
+    /* there is something to read */
+    void                        (*wake)(void *data);
+
+    /* a record that was reserved and committed can't be written */
+    void                        (*lost)(void *data, u_char *record,
+                                      size_t size);
+    void                         *data;
+} ngx_http_hype_spool_t;
+
+
+/*
+ * Opens nothing yet; adopts the files that nobody holds.  "conf", "cache",
+ * "park", "log", "wake", "lost" and "data" are for the caller to set.
+ */
+
+ngx_int_t ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,
+    ngx_cycle_t *cycle);
+
+/* Writes what is left, closes all files, and removes those that are done. */
+
+void ngx_http_hype_spool_close(ngx_http_hype_spool_t *spool);
+
+/*
+ * Room for a record of that size, to be written there by the caller; NULL if
+ * the spool is full or failing.
+ */
+
+u_char *ngx_http_hype_spool_reserve(ngx_http_hype_spool_t *spool,
+    size_t size);
+
+/*
+ * The record is there: it goes to the file at the end of this turn of the
+ * event loop, with all others, and then "ticket" has its status and is woken.
+ */
+
+void ngx_http_hype_spool_commit(ngx_http_hype_spool_t *spool, size_t size,
+    ngx_http_hype_ticket_t *ticket);
+
+/*
+ * Appends a record, and writes it to the file at once.  NGX_ERROR if it is
+ * not there.
+ */
+
+ngx_int_t ngx_http_hype_spool_append(ngx_http_hype_spool_t *spool,
+    u_char *record, size_t size);
+
+/*
+ * Hands out the next records, up to "n": "handler" is called for each; it
+ * returns NGX_OK, or NGX_ERROR to be given this one again the next time.
+ * Returns their number.  They are out of the spool when
+ * ngx_http_hype_spool_advance() is called.
+ */
+
+ngx_uint_t ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool,
+    ngx_uint_t n, ngx_int_t (*handler)(void *data, u_char *record,
+    size_t size));
+void ngx_http_hype_spool_advance(ngx_http_hype_spool_t *spool);
+
+/*
+ * Appends a line to the file of what was set aside, "rejected.sql" in the
+ * spool's folder.  NGX_DECLINED if there is no spool, NGX_ERROR if the disk
+ * does not take it.
+ */
+
+ngx_int_t ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool,
+    u_char *line, size_t len);
+
+
+#endif /* _NGX_HTTP_HYPE_SPOOL_H_INCLUDED_ */

@@ -1,0 +1,82 @@
+
+/*
+ * A worker's way to PostgreSQL and back: which of the queue, the spool and
+ * the log takes a record, and whose turn it is when a connection is idle.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_STORE_H_INCLUDED_
+#define _NGX_HTTP_HYPE_STORE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_cache.h"
+#include "ngx_http_hype_db.h"
+#include "ngx_http_hype_links.h"
+#include "ngx_http_hype_park.h"
+#include "ngx_http_hype_queue.h"
+#include "ngx_http_hype_record.h"
+#include "ngx_http_hype_spool.h"
+
+
+typedef struct {
+    ngx_http_hype_db_t      *db;
+    ngx_http_hype_cache_t   *cache;
+    ngx_log_t               *log;
+
+    ngx_http_hype_park_t     park;
+    ngx_http_hype_links_t    links;
+    ngx_http_hype_queue_t    queue;
+    ngx_http_hype_queue_t    drain;      /* what is read from the spool */
+    ngx_http_hype_spool_t    spool;
+
+    ngx_event_t              settle;
+    ngx_event_t              maintain;
+    ngx_connection_t         dummy;
+
+    unsigned                 drained:1;  /* the last batch was the spool's */
+    unsigned                 settling:1;
+    unsigned                 maintaining:1;
+} ngx_http_hype_store_t;
+
+
+/* For a worker when it starts; no connection is opened yet. */
+
+ngx_http_hype_store_t *ngx_http_hype_store_create(ngx_cycle_t *cycle,
+    ngx_http_hype_db_conf_t *db, ngx_http_hype_spool_conf_t *spool,
+    ngx_http_hype_cache_t *cache);
+
+/* For one that ends: what is not committed goes to the spool. */
+
+void ngx_http_hype_store_close(ngx_http_hype_store_t *store);
+
+/*
+ * Takes a hit, with the identifier if its link is not known.  "late" says
+ * that the visitor was known before this request; "spool", that the spool is
+ * enough.
+ *
+ * NGX_AGAIN: the request of "ticket" is parked, and resumed with the status.
+ * NGX_OK: ticket->status says what has become of it.
+ */
+
+ngx_int_t ngx_http_hype_store_hit(ngx_http_hype_store_t *store,
+    ngx_str_t *identifier, ngx_http_hype_row_t *row, ngx_uint_t late,
+    ngx_uint_t spool, ngx_http_hype_ticket_t *ticket);
+
+/* Takes a claim or a confirm: into the spool, or else into memory. */
+
+void ngx_http_hype_store_event(ngx_http_hype_store_t *store,
+    ngx_http_hype_record_type_e type, ngx_http_hype_event_t *event);
+
+/* The request's time is over: its hit goes on without it. */
+
+void ngx_http_hype_store_expire(ngx_http_hype_store_t *store,
+    ngx_http_hype_ticket_t *ticket);
+
+/* The request is gone: its hit goes on without it. */
+
+void ngx_http_hype_store_leave(ngx_http_hype_ticket_t *ticket);
+
+
+#endif /* _NGX_HTTP_HYPE_STORE_H_INCLUDED_ */
