@@ -1,0 +1,142 @@
+
+/*
+ * What the module's configuration and a request's context hold, for the face
+ * (../ngx_http_hype_module.c) and for what works on requests.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_H_INCLUDED_
+#define _NGX_HTTP_HYPE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_hype_store.h"
+#include "ngx_http_hype_uri.h"
+#include "ngx_http_hype_uuid.h"
+
+
+typedef enum {
+    NGX_HTTP_HYPE_COMMIT = 0,
+    NGX_HTTP_HYPE_SPOOL
+} ngx_http_hype_durability_e;
+
+typedef enum {
+    NGX_HTTP_HYPE_REDIRECT = 0,
+    NGX_HTTP_HYPE_DIRECT,
+    NGX_HTTP_HYPE_INLINE
+} ngx_http_hype_mode_e;
+
+typedef enum {
+    NGX_HTTP_HYPE_IP_FULL = 0,
+    NGX_HTTP_HYPE_IP_MASKED,
+    NGX_HTTP_HYPE_IP_OFF
+} ngx_http_hype_ip_e;
+
+
+/* $hype_outcome; those up to "dropped" are counters, too */
+
+typedef enum {
+    NGX_HTTP_HYPE_OUTCOME_HIT = 0,
+    NGX_HTTP_HYPE_OUTCOME_SKIPPED,
+    NGX_HTTP_HYPE_OUTCOME_UNKNOWN,
+    NGX_HTTP_HYPE_OUTCOME_DISABLED,
+    NGX_HTTP_HYPE_OUTCOME_EXPIRED,
+    NGX_HTTP_HYPE_OUTCOME_SPOOLED,
+    NGX_HTTP_HYPE_OUTCOME_DROPPED,
+    NGX_HTTP_HYPE_OUTCOME_NONE
+} ngx_http_hype_outcome_e;
+
+
+typedef struct {
+    ngx_http_hype_db_conf_t      db;
+    ngx_http_hype_spool_conf_t   spool;
+    ngx_http_hype_cache_t       *cache;
+    ngx_shm_zone_t              *zone;
+    ngx_uint_t                   database;    /* unsigned database:1 */
+    const char                  *needs;       /* a directive that needs it */
+
+    ngx_http_hype_store_t       *store;       /* this worker's */
+} ngx_http_hype_main_conf_t;
+
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_complex_value_t    *domain;
+    ngx_http_complex_value_t    *path;
+    time_t                       max_age;
+    ngx_str_t                    flags;       /* "; SameSite=Lax" etc. */
+} ngx_http_hype_cookie_t;
+
+
+typedef struct {
+    ngx_str_t                    event;
+    ngx_http_complex_value_t    *value;
+    ngx_http_complex_value_t    *condition;
+} ngx_http_hype_confirm_t;
+
+
+typedef struct {
+    ngx_uint_t                   durability;
+
+    ngx_flag_t                   ref;
+    ngx_http_complex_value_t    *identifier;
+    ngx_str_t                    prefix;      /* of the location's URIs */
+
+    ngx_array_t                 *params;      /* of ngx_str_t, NULL: off */
+    ngx_uint_t                   mode;
+    ngx_str_t                    to;
+
+    ngx_str_t                    next_param;
+    ngx_array_t                 *next_hosts;  /* of complex values */
+    ngx_http_complex_value_t    *fallback;
+    ngx_uint_t                   fallback_code;
+    ngx_flag_t                   forward_args;
+
+    ngx_http_hype_cookie_t      *cookie;
+    ngx_http_complex_value_t    *user;
+    ngx_array_t                 *no_hit;      /* predicates */
+    ngx_array_t                 *no_cookie;   /* predicates */
+    ngx_http_complex_value_t    *bot;
+    ngx_uint_t                   ip;
+    ngx_array_t                 *confirm;     /* ngx_http_hype_confirm_t */
+} ngx_http_hype_loc_conf_t;
+
+
+typedef enum {
+    NGX_HTTP_HYPE_START = 0,
+    NGX_HTTP_HYPE_FIND,                       /* parked for its link */
+    NGX_HTTP_HYPE_FOUND,
+    NGX_HTTP_HYPE_STORE,                      /* parked for its hit */
+    NGX_HTTP_HYPE_DONE
+} ngx_http_hype_state_e;
+
+
+typedef struct {
+    ngx_http_request_t          *request;
+    ngx_http_hype_store_t       *store;
+    ngx_uint_t                   state;
+    ngx_uint_t                   outcome;
+
+    ngx_str_t                    identifier;
+    ngx_str_t                    next;        /* decoded; may be unsafe */
+    ngx_str_t                    user;
+    u_char                       visitor[NGX_HTTP_HYPE_UUID_LEN];
+    u_char                       hit[NGX_HTTP_HYPE_UUID_LEN];
+
+    ngx_http_hype_parked_t       parked;
+    ngx_http_hype_links_wait_t   wait;        /* has the link */
+    ngx_http_hype_ticket_t       ticket;
+
+    unsigned                     has_visitor:1;
+    unsigned                     has_hit:1;
+    unsigned                     set_cookie:1;
+    unsigned                     redirected:1;
+} ngx_http_hype_ctx_t;
+
+
+extern ngx_module_t  ngx_http_hype_module;
+
+
+#endif /* _NGX_HTTP_HYPE_H_INCLUDED_ */

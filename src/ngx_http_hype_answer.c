@@ -1,0 +1,401 @@
+
+#include "ngx_http_hype_answer.h"
+#include "ngx_http_hype_visit.h"
+
+
+#define NGX_HTTP_HYPE_NO_STORE  0x01
+#define NGX_HTTP_HYPE_NO_CACHE  0x02
+
+
+/* who is to be claimed or confirmed */
+
+typedef struct {
+    ngx_http_hype_ctx_t       *ctx;
+    ngx_str_t                  user;
+    ngx_int_t                  cookie;    /* as ngx_http_hype_visitor() says */
+    u_char                    *visitor;   /* of the hit or cookie, or NULL */
+    u_char                     uuid[NGX_HTTP_HYPE_UUID_LEN];
+} ngx_http_hype_answer_t;
+
+
+static ngx_int_t ngx_http_hype_answer_who(ngx_http_request_t *r,
+    ngx_http_hype_answer_t *a, ngx_http_hype_loc_conf_t *hlcf);
+static ngx_int_t ngx_http_hype_answer_claim(ngx_http_request_t *r,
+    ngx_http_hype_answer_t *a, ngx_http_hype_store_t *store);
+static ngx_int_t ngx_http_hype_answer_confirm(ngx_http_request_t *r,
+    ngx_http_hype_answer_t *a, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_http_hype_store_t *store);
+static uint64_t ngx_http_hype_answer_time(void);
+static ngx_int_t ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
+    ngx_http_hype_cookie_t *cookie, u_char *visitor);
+static ngx_uint_t ngx_http_hype_answer_attribute(ngx_str_t *value);
+static ngx_int_t ngx_http_hype_answer_cache_control(ngx_http_request_t *r,
+    ngx_uint_t redirected);
+static ngx_uint_t ngx_http_hype_answer_strip(ngx_http_request_t *r);
+
+
+static ngx_str_t  ngx_http_hype_cache_control[] = {
+    ngx_string("private"),
+    ngx_string("private, no-store"),
+    ngx_string("private, no-cache"),
+    ngx_string("private, no-cache, no-store")
+};
+
+static ngx_str_t  ngx_http_hype_no_store = ngx_string("no-store");
+
+
+ngx_int_t
+ngx_http_hype_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    ngx_uint_t                  cookie;
+    ngx_http_hype_answer_t      a;
+    ngx_http_hype_main_conf_t  *hmcf;
+
+    hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
+
+    ngx_memzero(&a, sizeof(ngx_http_hype_answer_t));
+
+    a.ctx = ctx;
+    cookie = 0;
+
+    if (ngx_http_hype_answer_who(r, &a, hlcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (a.user.len) {
+
+        if (a.visitor
+            && ngx_http_hype_answer_claim(r, &a, hmcf->store) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (a.cookie != NGX_DECLINED) {
+            if (ngx_http_hype_answer_set_cookie(r, hlcf->cookie, NULL)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            cookie = 1;
+        }
+
+    } else if (ctx && ctx->set_cookie) {
+        if (ngx_http_hype_answer_set_cookie(r, hlcf->cookie, ctx->visitor)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        cookie = 1;
+    }
+
+    if (hlcf->confirm
+        && ngx_http_hype_answer_confirm(r, &a, hlcf, hmcf->store) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (cookie || (ctx && ctx->redirected)) {
+        return ngx_http_hype_answer_cache_control(r, ctx && ctx->redirected);
+    }
+
+    return NGX_OK;
+}
+
+
+/* the cheap questions first, as most requests have no cookie of ours */
+
+static ngx_int_t
+ngx_http_hype_answer_who(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    a->cookie = ngx_http_hype_visitor(r, &hlcf->cookie->name, a->uuid);
+
+    if (a->ctx && a->ctx->has_visitor) {
+        a->visitor = a->ctx->visitor;
+
+    } else if (a->cookie == NGX_OK) {
+        a->visitor = a->uuid;
+    }
+
+    if (hlcf->user == NULL
+        || (a->cookie == NGX_DECLINED && a->visitor == NULL
+            && hlcf->confirm == NULL))
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_complex_value(r, hlcf->user, &a->user);
+}
+
+
+static ngx_int_t
+ngx_http_hype_answer_claim(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
+    ngx_http_hype_store_t *store)
+{
+    ngx_http_hype_event_t  event;
+
+    ngx_memzero(&event, sizeof(ngx_http_hype_event_t));
+
+    event.visitor = a->visitor;
+    event.user_id = a->user;
+    event.created = ngx_http_hype_answer_time();
+
+    ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_CLAIMS, 1);
+
+    ngx_http_hype_store_event(store, NGX_HTTP_HYPE_RECORD_CLAIM, &event);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_hype_answer_confirm(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_store_t *store)
+{
+    ngx_str_t                 value;
+    ngx_uint_t                i;
+    ngx_http_hype_event_t     event;
+    ngx_http_hype_confirm_t  *confirm;
+
+    if (r->headers_out.status < NGX_HTTP_OK
+        || r->headers_out.status >= NGX_HTTP_BAD_REQUEST
+        || (a->user.len == 0 && a->visitor == NULL))
+    {
+        return NGX_OK;
+    }
+
+    confirm = hlcf->confirm->elts;
+
+    for (i = 0; i < hlcf->confirm->nelts; i++) {
+
+        if (confirm[i].condition) {
+            if (ngx_http_complex_value(r, confirm[i].condition, &value)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            if (value.len == 0 || (value.len == 1 && value.data[0] == '0')) {
+                continue;
+            }
+        }
+
+        ngx_memzero(&event, sizeof(ngx_http_hype_event_t));
+
+        if (confirm[i].value
+            && ngx_http_complex_value(r, confirm[i].value, &event.value)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        event.visitor = a->visitor;
+        event.user_id = a->user;
+        event.event = confirm[i].event;
+        event.created = ngx_http_hype_answer_time();
+
+        ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_CONFIRMS, 1);
+
+        ngx_http_hype_store_event(store, NGX_HTTP_HYPE_RECORD_CONFIRM,
+                                  &event);
+    }
+
+    return NGX_OK;
+}
+
+
+/* milliseconds since the Unix epoch */
+
+static uint64_t
+ngx_http_hype_answer_time(void)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (uint64_t) tp->sec * 1000 + tp->msec;
+}
+
+
+/* sets the cookie to a visitor, or clears it if that is NULL: RFC 6265, 4.1 */
+
+static ngx_int_t
+ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
+    ngx_http_hype_cookie_t *cookie, u_char *visitor)
+{
+    u_char     *p;
+    size_t      len;
+    ngx_str_t   value, domain, path;
+
+    ngx_str_null(&domain);
+
+    if (cookie->domain
+        && ngx_http_complex_value(r, cookie->domain, &domain) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_complex_value(r, cookie->path, &path) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (!ngx_http_hype_answer_attribute(&domain)
+        || !ngx_http_hype_answer_attribute(&path))
+    {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "invalid \"hype_cookie\" domain \"%V\" or path \"%V\"",
+                      &domain, &path);
+        ngx_str_null(&domain);
+        ngx_str_set(&path, "/");
+    }
+
+    len = cookie->name.len + 1 + NGX_HTTP_HYPE_UUID_TEXT_LEN
+          + sizeof("; Max-Age=") - 1 + NGX_TIME_T_LEN
+          + sizeof("; Expires=Thu, 01 Jan 1970 00:00:00 GMT") - 1
+          + sizeof("; Domain=") - 1 + domain.len
+          + sizeof("; Path=") - 1 + path.len
+          + cookie->flags.len;
+
+    value.data = ngx_pnalloc(r->pool, len);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(value.data, cookie->name.data, cookie->name.len);
+    *p++ = '=';
+
+    if (visitor) {
+        p = ngx_http_hype_uuid_format(p, visitor);
+        p = ngx_sprintf(p, "; Max-Age=%T", cookie->max_age);
+
+    } else {
+        p = ngx_cpymem(p, "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 "
+                       "GMT",
+                       sizeof("; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 "
+                              "GMT") - 1);
+    }
+
+    if (domain.len) {
+        p = ngx_sprintf(p, "; Domain=%V", &domain);
+    }
+
+    p = ngx_sprintf(p, "; Path=%V", &path);
+    p = ngx_cpymem(p, cookie->flags.data, cookie->flags.len);
+
+    value.len = p - value.data;
+
+    return ngx_http_hype_add_header(r, "Set-Cookie", &value);
+}
+
+
+/* a variable may have what ends the attribute, or the header */
+
+static ngx_uint_t
+ngx_http_hype_answer_attribute(ngx_str_t *value)
+{
+    size_t  i;
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] < 0x20
+            || value->data[i] == 0x7f
+            || value->data[i] == ';')
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/*
+ * Nobody but the client may store an answer with its cookie, whatever the
+ * application or "expires" said; what they said of storing it at all stays.
+ */
+
+static ngx_int_t
+ngx_http_hype_answer_cache_control(ngx_http_request_t *r,
+    ngx_uint_t redirected)
+{
+    ngx_uint_t  said;
+
+    said = ngx_http_hype_answer_strip(r);
+
+    return ngx_http_hype_add_header(r, "Cache-Control",
+                                    redirected
+                                    ? &ngx_http_hype_no_store
+                                    : &ngx_http_hype_cache_control[said]);
+}
+
+
+/*
+ * Takes out all headers that tell caches to store the answer, those of CDNs
+ * too (RFC 9213: "CDN-Cache-Control" and the like).
+ */
+
+static ngx_uint_t
+ngx_http_hype_answer_strip(ngx_http_request_t *r)
+{
+    u_char           *last;
+    ngx_uint_t        i, said;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static const size_t  control = sizeof("cache-control") - 1;
+
+    said = 0;
+    part = &r->headers_out.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return said;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].hash == 0 || h[i].key.len < control) {
+            continue;
+        }
+
+        last = h[i].key.data + h[i].key.len;
+
+        if (ngx_strncasecmp(last - control, (u_char *) "cache-control",
+                            control)
+            != 0
+            && (h[i].key.len != sizeof("surrogate-control") - 1
+                || ngx_strncasecmp(h[i].key.data,
+                                   (u_char *) "surrogate-control",
+                                   h[i].key.len)
+                   != 0))
+        {
+            continue;
+        }
+
+        last = h[i].value.data + h[i].value.len;
+
+        if (h[i].key.len == control) {
+            if (ngx_strlcasestrn(h[i].value.data, last,
+                                 (u_char *) "no-store", 8 - 1))
+            {
+                said |= NGX_HTTP_HYPE_NO_STORE;
+            }
+
+            if (ngx_strlcasestrn(h[i].value.data, last,
+                                 (u_char *) "no-cache", 8 - 1))
+            {
+                said |= NGX_HTTP_HYPE_NO_CACHE;
+            }
+        }
+
+        h[i].hash = 0;
+    }
+}

@@ -1,0 +1,239 @@
+
+#include "ngx_http_hype_param.h"
+#include "ngx_http_hype_visit.h"
+
+
+static ngx_int_t ngx_http_hype_param_start(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_ctx_t **ctxp);
+static ngx_int_t ngx_http_hype_param_query(ngx_http_request_t *r,
+    ngx_str_t *query);
+static ngx_int_t ngx_http_hype_param_url(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *query, ngx_str_t *url);
+static ngx_int_t ngx_http_hype_param_redirect(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static ngx_int_t ngx_http_hype_param_inline(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+
+
+ngx_int_t
+ngx_http_hype_param_handler(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    ngx_int_t             rc;
+    ngx_http_hype_ctx_t  *ctx;
+
+    ctx = ngx_http_hype_get_ctx(r);
+
+    if (ctx == NULL) {
+        rc = ngx_http_hype_param_start(r, hlcf, &ctx);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    /* an internal redirect comes here again, after all is done */
+
+    if (ctx->state == NGX_HTTP_HYPE_DONE) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_hype_visit_find(r, ctx);
+
+    if (rc == NGX_OK
+        && ctx->outcome == NGX_HTTP_HYPE_OUTCOME_NONE
+        && hlcf->mode == NGX_HTTP_HYPE_REDIRECT)
+    {
+        ctx->state = NGX_HTTP_HYPE_DONE;
+        return ngx_http_hype_param_redirect(r, ctx, hlcf);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_hype_visit_record(r, ctx);
+    }
+
+    if (rc == NGX_AGAIN) {
+        return NGX_AGAIN;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->outcome != NGX_HTTP_HYPE_OUTCOME_SKIPPED
+        && !ngx_http_hype_visit_made(ctx))
+    {
+        return NGX_DECLINED;
+    }
+
+    if (hlcf->mode == NGX_HTTP_HYPE_INLINE) {
+        return ngx_http_hype_param_inline(r, ctx, hlcf);
+    }
+
+    return ngx_http_hype_redirect(r, ctx, &ctx->next);
+}
+
+
+/*
+ * What counts is the URL that the client asked for: the arguments may have
+ * been changed by "rewrite" since.
+ */
+
+static ngx_int_t
+ngx_http_hype_param_start(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_ctx_t **ctxp)
+{
+    ngx_str_t             query, value;
+    ngx_http_hype_ctx_t  *ctx;
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
+        || ngx_http_hype_param_query(r, &query) != NGX_OK
+        || ngx_http_hype_args_find(&query, hlcf->params->elts,
+                                   hlcf->params->nelts, &value)
+           != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_hype_create_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->identifier.data = ngx_pnalloc(r->pool, value.len);
+    if (ctx->identifier.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->identifier.len = ngx_http_hype_unescape(ctx->identifier.data,
+                                                 &value);
+
+    if (ngx_http_hype_param_url(r, hlcf, &query, &ctx->next) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    *ctxp = ctx;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_hype_param_query(ngx_http_request_t *r, ngx_str_t *query)
+{
+    u_char  *p, *last;
+
+    last = r->unparsed_uri.data + r->unparsed_uri.len;
+
+    p = ngx_strlchr(r->unparsed_uri.data, last, '?');
+    if (p == NULL) {
+        return NGX_DECLINED;
+    }
+
+    query->data = p + 1;
+
+    p = ngx_strlchr(query->data, last, '#');
+
+    query->len = (p ? p : last) - query->data;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The URL without the parameter.  Slashes and backslashes that it begins with
+ * become one, as what comes behind two of them would be a host.
+ */
+
+static ngx_int_t
+ngx_http_hype_param_url(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_str_t *query, ngx_str_t *url)
+{
+    u_char  *p, *start, *last;
+    size_t   len;
+
+    start = r->unparsed_uri.data;
+    last = start + r->unparsed_uri.len;
+
+    while (*start == '/' || *start == '\\') {
+        start++;
+    }
+
+    url->data = ngx_pnalloc(r->pool, 1 + (last - start));
+    if (url->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = url->data;
+    *p++ = '/';
+    p = ngx_cpymem(p, start, query->data - start);
+
+    len = ngx_http_hype_args_remove(p, query, hlcf->params->elts,
+                                    hlcf->params->nelts);
+
+    /* nor is there a "?" for no arguments */
+
+    p += len ? (ngx_int_t) len : -1;
+
+    start = query->data + query->len;
+    p = ngx_cpymem(p, start, last - start);
+
+    url->len = p - url->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_hype_param_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    u_char     *p;
+    size_t      len;
+    ngx_str_t   location;
+
+    len = ngx_escape_uri(NULL, ctx->next.data, ctx->next.len,
+                         NGX_ESCAPE_URI_COMPONENT);
+
+    location.len = hlcf->to.len + ctx->identifier.len + 1
+                   + hlcf->next_param.len + 1 + ctx->next.len + 2 * len;
+
+    location.data = ngx_pnalloc(r->pool, location.len);
+    if (location.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    p = ngx_sprintf(location.data, "%V%V?%V=", &hlcf->to, &ctx->identifier,
+                    &hlcf->next_param);
+
+    (void) ngx_escape_uri(p, ctx->next.data, ctx->next.len,
+                          NGX_ESCAPE_URI_COMPONENT);
+
+    return ngx_http_hype_redirect(r, ctx, &location);
+}
+
+
+/* whoever comes later in this request sees it without the parameter */
+
+static ngx_int_t
+ngx_http_hype_param_inline(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    u_char  *p;
+
+    r->unparsed_uri = ctx->next;
+
+    if (r->args.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_pnalloc(r->pool, r->args.len);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->args.len = ngx_http_hype_args_remove(p, &r->args, hlcf->params->elts,
+                                            hlcf->params->nelts);
+    r->args.data = p;
+
+    return NGX_DECLINED;
+}

@@ -1,0 +1,306 @@
+
+#include "ngx_http_hype_ref.h"
+#include "ngx_http_hype_visit.h"
+
+
+static ngx_int_t ngx_http_hype_ref_start(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static ngx_int_t ngx_http_hype_ref_identifier(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *identifier);
+static ngx_int_t ngx_http_hype_ref_not_allowed(ngx_http_request_t *r);
+static ngx_int_t ngx_http_hype_ref_answer(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static ngx_uint_t ngx_http_hype_ref_next_safe(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *next);
+static ngx_int_t ngx_http_hype_ref_fallback(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target);
+static ngx_int_t ngx_http_hype_ref_forward_args(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target);
+
+
+ngx_int_t
+ngx_http_hype_ref_handler(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    ngx_int_t             rc;
+    ngx_http_hype_ctx_t  *ctx;
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return ngx_http_hype_ref_not_allowed(r);
+    }
+
+    ctx = ngx_http_hype_get_ctx(r);
+
+    if (ctx == NULL) {
+        ctx = ngx_http_hype_create_ctx(r);
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    switch (ctx->state) {
+
+    case NGX_HTTP_HYPE_START:
+
+        rc = ngx_http_discard_request_body(r);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        if (ngx_http_hype_ref_start(r, ctx, hlcf) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        break;
+
+    case NGX_HTTP_HYPE_DONE:
+
+        /* it was counted before an internal redirect */
+
+        return ngx_http_hype_ref_answer(r, ctx, hlcf);
+    }
+
+    rc = ngx_http_hype_visit_find(r, ctx);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_hype_visit_record(r, ctx);
+    }
+
+    if (rc == NGX_AGAIN) {
+        return NGX_AGAIN;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_hype_ref_answer(r, ctx, hlcf);
+}
+
+
+static ngx_int_t
+ngx_http_hype_ref_not_allowed(ngx_http_request_t *r)
+{
+    static ngx_str_t  methods = ngx_string("GET, HEAD");
+
+    if (ngx_http_hype_add_header(r, "Allow", &methods) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return NGX_HTTP_NOT_ALLOWED;
+}
+
+
+static ngx_int_t
+ngx_http_hype_ref_start(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    ngx_str_t  next;
+
+    if (ngx_http_hype_ref_identifier(r, hlcf, &ctx->identifier) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (r->args.len == 0
+        || ngx_http_hype_args_find(&r->args, &hlcf->next_param, 1, &next)
+           != NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    ctx->next.data = ngx_pnalloc(r->pool, next.len);
+    if (ctx->next.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->next.len = ngx_http_hype_unescape(ctx->next.data, &next);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_hype_ref_identifier(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *identifier)
+{
+    if (hlcf->identifier) {
+        if (ngx_http_complex_value(r, hlcf->identifier, identifier)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+    } else {
+
+        /* a prefix location matches no URI that is shorter */
+
+        identifier->data = r->uri.data + hlcf->prefix.len;
+        identifier->len = r->uri.len - hlcf->prefix.len;
+    }
+
+    if (identifier->len && identifier->data[identifier->len - 1] == '/') {
+        identifier->len--;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_hype_ref_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    ngx_str_t  target;
+
+    if (ctx->outcome == NGX_HTTP_HYPE_OUTCOME_UNKNOWN
+        || ctx->outcome == NGX_HTTP_HYPE_OUTCOME_DISABLED
+        || ctx->outcome == NGX_HTTP_HYPE_OUTCOME_EXPIRED)
+    {
+        if (hlcf->fallback_code) {
+            return hlcf->fallback_code;
+        }
+    }
+
+    if (ngx_http_hype_ref_next_safe(r, hlcf, &ctx->next)) {
+        return ngx_http_hype_redirect(r, ctx, &ctx->next);
+    }
+
+    target = ctx->wait.link.destination;
+
+    if (target.len == 0
+        && ngx_http_hype_ref_fallback(r, hlcf, &target) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (hlcf->forward_args && r->args.len
+        && ngx_http_hype_ref_forward_args(r, hlcf, &target) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_hype_redirect(r, ctx, &target);
+}
+
+
+static ngx_uint_t
+ngx_http_hype_ref_next_safe(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *next)
+{
+    ngx_str_t                 *hosts;
+    ngx_uint_t                 i;
+    ngx_http_complex_value_t  *cv;
+
+    if (next->len == 0) {
+        return 0;
+    }
+
+    if (next->data[0] == '/' || hlcf->next_hosts == NULL) {
+        return ngx_http_hype_next_safe(next, NULL, 0);
+    }
+
+    hosts = ngx_palloc(r->pool, hlcf->next_hosts->nelts * sizeof(ngx_str_t));
+    if (hosts == NULL) {
+        return 0;
+    }
+
+    cv = hlcf->next_hosts->elts;
+
+    for (i = 0; i < hlcf->next_hosts->nelts; i++) {
+
+        if (ngx_http_complex_value(r, &cv[i], &hosts[i]) != NGX_OK) {
+            return 0;
+        }
+    }
+
+    return ngx_http_hype_next_safe(next, hosts, i);
+}
+
+
+static ngx_int_t
+ngx_http_hype_ref_fallback(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target)
+{
+    size_t  i;
+
+    static ngx_str_t  root = ngx_string("/");
+
+    if (hlcf->fallback == NULL) {
+        *target = root;
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, hlcf->fallback, target) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* a variable may have anything in it */
+
+    for (i = 0; i < target->len; i++) {
+        if (target->data[i] < 0x20 || target->data[i] == 0x7f) {
+            target->len = 0;
+        }
+    }
+
+    if (target->len == 0) {
+        *target = root;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * All other arguments, but for those that would be another referral, come
+ * before the target's fragment.
+ */
+
+static ngx_int_t
+ngx_http_hype_ref_forward_args(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target)
+{
+    u_char     *p, *url, *last, *fragment;
+    ngx_str_t   args;
+
+    args.data = ngx_pnalloc(r->pool, r->args.len);
+    if (args.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    args.len = ngx_http_hype_args_remove(args.data, &r->args,
+                                         &hlcf->next_param, 1);
+    if (hlcf->params) {
+        args.len = ngx_http_hype_args_remove(args.data, &args,
+                                             hlcf->params->elts,
+                                             hlcf->params->nelts);
+    }
+
+    if (args.len == 0) {
+        return NGX_OK;
+    }
+
+    last = target->data + target->len;
+
+    fragment = ngx_strlchr(target->data, last, '#');
+    if (fragment == NULL) {
+        fragment = last;
+    }
+
+    url = ngx_pnalloc(r->pool, target->len + 1 + args.len);
+    if (url == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(url, target->data, fragment - target->data);
+
+    *p = ngx_strlchr(url, p, '?') ? '&' : '?';
+    p++;
+
+    p = ngx_cpymem(p, args.data, args.len);
+    p = ngx_cpymem(p, fragment, last - fragment);
+
+    target->data = url;
+    target->len = p - url;
+
+    return NGX_OK;
+}

@@ -1,0 +1,74 @@
+
+/*
+ * A visit by a referral link, in whichever form the request has it: finds
+ * the link, decides what becomes of the visit, records the hit.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_VISIT_H_INCLUDED_
+#define _NGX_HTTP_HYPE_VISIT_H_INCLUDED_
+
+
+#include "ngx_http_hype.h"
+
+
+/*
+ * The request's context, also after an internal redirect; NULL if it has
+ * none.
+ */
+
+ngx_http_hype_ctx_t *ngx_http_hype_get_ctx(ngx_http_request_t *r);
+
+/* Makes it; NULL if memory ran out. */
+
+ngx_http_hype_ctx_t *ngx_http_hype_create_ctx(ngx_http_request_t *r);
+
+/*
+ * Finds the link of ctx->identifier, which need not be valid.
+ *
+ * NGX_OK: ctx->outcome is unknown, disabled or expired, or it is none: the
+ *     link is good, or nothing can be known about it now.
+ * NGX_AGAIN: the request is parked; to be called again when the phase's
+ *     handler is.
+ * NGX_ERROR: no memory.
+ */
+
+ngx_int_t ngx_http_hype_visit_find(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx);
+
+/*
+ * Records the hit, after that, unless nothing is to be recorded.  NGX_OK with
+ * the outcome in ctx->outcome, or as above.
+ */
+
+ngx_int_t ngx_http_hype_visit_record(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx);
+
+/* Whether a hit was made, which may be in the spool yet. */
+
+ngx_uint_t ngx_http_hype_visit_made(ngx_http_hype_ctx_t *ctx);
+
+/*
+ * The visitor in the request's cookie: as ngx_http_hype_cookie_find() says,
+ * over all Cookie header lines.
+ */
+
+ngx_int_t ngx_http_hype_visitor(ngx_http_request_t *r, ngx_str_t *name,
+    u_char *uuid);
+
+/*
+ * Answers with a redirect: sets its header and returns
+ * NGX_HTTP_MOVED_TEMPORARILY, for the caller to return.  The header filter
+ * sees to it that nobody stores it.
+ */
+
+ngx_int_t ngx_http_hype_redirect(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_str_t *location);
+
+/* Adds a response header; the value is not copied. */
+
+ngx_int_t ngx_http_hype_add_header(ngx_http_request_t *r, const char *key,
+    ngx_str_t *value);
+
+
+#endif /* _NGX_HTTP_HYPE_VISIT_H_INCLUDED_ */
