@@ -35,12 +35,16 @@ static void ngx_http_hype_links_fail(ngx_http_hype_links_t *links,
     ngx_queue_t *queue);
 
 
-/* "expires" may be infinite, which no number of milliseconds is */
+/*
+ * "expires" may be infinite, which no number of milliseconds is; greatest()
+ * takes no notice of a NULL
+ */
 
 static const char  ngx_http_hype_links_sql[] =
     "SELECT identifier, id, user_id, destination, disabled, "
+    "CASE WHEN expires IS NOT NULL THEN "
     "(extract(epoch FROM least(greatest(expires, '1970-01-02Z'), "
-    "'9999-01-01Z')) * 1000)::bigint "
+    "'9999-01-01Z')) * 1000)::bigint END "
     "FROM hype.referral_link WHERE identifier = ANY ($1)";
 
 
