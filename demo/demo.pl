@@ -55,7 +55,7 @@ my @tries = (
     ["'$site/ref/abc123/?next=//evil.example'", 'hit', '/welcome',
      'nobody is led off the site'],
     ["-I $site/ref/abc123/", 'skipped', '/welcome', 'HEAD: not counted'],
-    ["$site/ref/spring/", 'expired', '/', 'an expired link: not counted'],
+    ["$site/ref/spring/", 'expired', '/pricing', 'an expired link: not counted'],
     ["$site/ref/closed/", 'disabled', '/welcome', 'a disabled link: not counted'],
     ["$site/ref/nobody/", 'unknown', '/', 'no such link'],
 );
