@@ -451,7 +451,7 @@ ngx_http_hype_authority_safe(u_char *p, u_char *last, ngx_int_t port,
 }
 
 
-/* the end of a name without empty labels, or of a bracketed IPv6 address */
+/* the end of a name without empty labels, or of what is in brackets */
 
 static u_char *
 ngx_http_hype_host_end(u_char *p, u_char *last)
@@ -459,20 +459,8 @@ ngx_http_hype_host_end(u_char *p, u_char *last)
     u_char  c, prev;
 
     if (p < last && *p == '[') {
-
-        for (p++; p < last; p++) {
-            c = (u_char) (*p | 0x20);
-
-            if ((*p >= '0' && *p <= ':') || *p == '.'
-                || (c >= 'a' && c <= 'f'))
-            {
-                continue;
-            }
-
-            return (*p == ']') ? p + 1 : NULL;
-        }
-
-        return NULL;
+        p = ngx_strlchr(p, last, ']');
+        return (p == NULL) ? NULL : p + 1;
     }
 
     for (prev = '.'; p < last; prev = *p++) {

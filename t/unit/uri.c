@@ -361,6 +361,8 @@ static test_next_t  next_tests[] = {
     { 0, ngx_string("http://good.example\\.evil.example/") },
     { 0, ngx_string("http://good.example\\") },
     { 0, ngx_string("http://good.example:80\\@evil.example/") },
+    { 0, ngx_string("http://good.example@80/") },
+    { 0, ngx_string("http://good.example\\80/") },
     { 0, ngx_string("http://good.example;evil.example/") },
     { 0, ngx_string("http://good.example&.evil.example/") },
     { 0, ngx_string("http://good.example,evil.example/") },
@@ -382,6 +384,9 @@ static test_next_t  next_tests[] = {
     { 0, ngx_string("http://[::1]good.example/") },
     { 0, ngx_string("http://[::2]/") },
     { 0, ngx_string("http://[]/") },
+    { 0, ngx_string("http://[::1@evil.example/]") },
+    { 0, ngx_string("http://[::1]@evil.example/") },
+    { 0, ngx_string("http://evil.example[::1]/") },
     { 0, ngx_string("http://[") },
     { 0, ngx_string("http://[::1%25eth0]/") },
     { 0, ngx_string("http://::1/") },
@@ -697,6 +702,20 @@ test_next_bytes(void)
 
     tap_is(bad, 0, "next: every byte in and after a host");
 
+    host = tap_str(".g.example");
+
+    for (c = 0, bad = 0; c < 256; c++) {
+
+        next = tap_bytes(buf, sizeof("http://a*b.g.example") - 1);
+        ngx_memcpy(buf, "http://a*b.g.example", next.len);
+        buf[8] = (u_char) c;
+
+        good = (c < 128 && isalnum((int) c)) || c == '-' || c == '.';
+        bad += (ngx_http_hype_next_safe(&next, &host, 1) != good);
+    }
+
+    tap_is(bad, 0, "next: every byte in a name below a domain");
+
     /* an escape of every byte */
 
     for (c = 0, bad = 0; c < 256; c++) {
@@ -745,6 +764,14 @@ test_next_hosts(void)
         { 0, "http://a.example.b/", ".a.example" },
         { 0, "http://example/", ".a.example" },
         { 0, "http://b/", ".a.example" },
+        { 0, "http://b..a.example/", ".a.example" },
+        { 0, "http://.b.a.example/", ".a.example" },
+        { 0, "http://b.a.example./", ".a.example" },
+        { 0, "http://b.a.example./", ".a.example." },
+        { 0, "http://a.example./", "a.example." },
+        { 0, "http://c@b.a.example/", ".a.example" },
+        { 0, "http://c:1@b.a.example/", ".a.example" },
+        { 0, "http://[b.a.example/", ".a.example" },
 
         { 1, "http://a.example/", "a.example:80" },
         { 1, "http://a.example:80/", "a.example:80" },
