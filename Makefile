@@ -1,12 +1,14 @@
 # make                  build/ngx_http_hype_module.so, for the nginx that is
 #                       installed here (Debian's nginx-dev)
 # make NGINX_SRC=path   the same for an nginx source tree, and build/nginx
+#                       (NGX_SRC is taken, too)
 #      SANITIZE=1       ... with AddressSanitizer, and UBSan in the module
 #      BUILD=folder     ... somewhere else
 # make install          into nginx's modules path; honours DESTDIR
 # make test, make demo  see bin/test and bin/demo
 
-NGINX_SRC ?=
+NGX_SRC ?=
+NGINX_SRC ?= $(NGX_SRC)
 SANITIZE ?=
 BUILD ?= build
 PREFIX ?= /usr
