@@ -18,7 +18,7 @@ package Hype::Blocks;
 #   GET /ref/abc123/
 #   --- error_code: 302
 #   --- response_headers
-#   Location: /
+#   Location: http://localhost:$ServerPort/
 #   --- sql_now
 #   select count(*), min(next) from hype.referral_hit
 #   --- sql_out
@@ -35,7 +35,7 @@ package Hype::Blocks;
 #   sql_now      a query whose output, as psql -At prints it, is to be that of
 #                sql_out the moment the response is there
 #   sql_later    a query that gets there within some seconds
-#   sql_out      the output expected
+#   sql_out      the output expected (none, without this section)
 #   sql_out_like ... or a regular expression
 #   allow_log    regular expressions, one a line, of error log lines that are
 #                expected although they are alerts or the like
