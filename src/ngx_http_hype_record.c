@@ -15,6 +15,12 @@
 #define NGX_HTTP_HYPE_RECORD_AT_ZERO     10
 
 
+typedef struct {
+    ngx_str_t                       before;
+    ngx_http_hype_record_field_e    field;
+} ngx_http_hype_record_sql_t;
+
+
 static u_char *ngx_http_hype_record_start(u_char *p,
     ngx_http_hype_record_type_e type);
 static u_char *ngx_http_hype_record_end(u_char *record, u_char *last);
@@ -22,7 +28,7 @@ static uint32_t ngx_http_hype_record_crc(u_char *record, size_t len);
 static ngx_uint_t ngx_http_hype_record_hit_valid(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_hype_record_event_valid(u_char *p, u_char *last);
 static u_char *ngx_http_hype_record_call_sql(u_char *p, u_char *record,
-    ngx_str_t *call, ngx_http_hype_record_field_e *args, ngx_uint_t nargs);
+    ngx_http_hype_record_sql_t *args, ngx_uint_t nargs);
 
 
 static ngx_http_hype_column_t  ngx_http_hype_record_format[] = {
@@ -34,25 +40,18 @@ static ngx_http_hype_column_t  ngx_http_hype_record_format[] = {
 };
 
 
-static ngx_str_t  ngx_http_hype_record_claim =
-    ngx_string("SELECT hype.claim(");
-
-static ngx_str_t  ngx_http_hype_record_confirm =
-    ngx_string("SELECT hype.record_confirm(");
-
-
-static ngx_http_hype_record_field_e  ngx_http_hype_claim_args[] = {
-    NGX_HTTP_HYPE_RECORD_VISITOR,
-    NGX_HTTP_HYPE_RECORD_USER
+static ngx_http_hype_record_sql_t  ngx_http_hype_record_claim[] = {
+    { ngx_string("SELECT hype.claim("), NGX_HTTP_HYPE_RECORD_VISITOR },
+    { ngx_string(", "), NGX_HTTP_HYPE_RECORD_USER }
 };
 
 
-static ngx_http_hype_record_field_e  ngx_http_hype_confirm_args[] = {
-    NGX_HTTP_HYPE_RECORD_EVENT,
-    NGX_HTTP_HYPE_RECORD_USER,
-    NGX_HTTP_HYPE_RECORD_VISITOR,
-    NGX_HTTP_HYPE_RECORD_VALUE,
-    NGX_HTTP_HYPE_RECORD_CREATED
+static ngx_http_hype_record_sql_t  ngx_http_hype_record_confirm[] = {
+    { ngx_string("SELECT hype.record_confirm("), NGX_HTTP_HYPE_RECORD_EVENT },
+    { ngx_string(", "), NGX_HTTP_HYPE_RECORD_USER },
+    { ngx_string(", "), NGX_HTTP_HYPE_RECORD_VISITOR },
+    { ngx_string(", hype.to_numeric("), NGX_HTTP_HYPE_RECORD_VALUE },
+    { ngx_string("), "), NGX_HTTP_HYPE_RECORD_CREATED }
 };
 
 
@@ -330,11 +329,14 @@ ngx_http_hype_record_sql_length(u_char *record)
         return ngx_http_hype_row_sql_length(p, &identifier);
     }
 
-    len = ngx_http_hype_record_confirm.len + sizeof(", , , , )") - 1;
+    /* a confirm is the longer one */
+
+    len = sizeof(")") - 1;
 
     for (n = 0; n < NGX_HTTP_HYPE_RECORD_FIELDS; n++) {
         (void) ngx_http_hype_record_field(record, n, &p);
-        len += ngx_http_hype_column_sql_length(p);
+        len += ngx_http_hype_record_confirm[n].before.len
+               + ngx_http_hype_column_sql_length(p);
     }
 
     return len;
@@ -355,37 +357,29 @@ ngx_http_hype_record_sql(u_char *p, u_char *record)
 
     case NGX_HTTP_HYPE_RECORD_CLAIM:
         return ngx_http_hype_record_call_sql(p, record,
-                                             &ngx_http_hype_record_claim,
-                                             ngx_http_hype_claim_args, 2);
+                                             ngx_http_hype_record_claim, 2);
 
     default: /* NGX_HTTP_HYPE_RECORD_CONFIRM */
         return ngx_http_hype_record_call_sql(p, record,
-                                             &ngx_http_hype_record_confirm,
-                                             ngx_http_hype_confirm_args, 5);
+                                             ngx_http_hype_record_confirm, 5);
     }
 }
 
 
 static u_char *
-ngx_http_hype_record_call_sql(u_char *p, u_char *record, ngx_str_t *call,
-    ngx_http_hype_record_field_e *args, ngx_uint_t nargs)
+ngx_http_hype_record_call_sql(u_char *p, u_char *record,
+    ngx_http_hype_record_sql_t *args, ngx_uint_t nargs)
 {
     u_char      *field;
     ngx_uint_t   i;
 
-    p = ngx_cpymem(p, call->data, call->len);
-
     for (i = 0; i < nargs; i++) {
+        p = ngx_cpymem(p, args[i].before.data, args[i].before.len);
 
-        if (i) {
-            *p++ = ',';
-            *p++ = ' ';
-        }
-
-        (void) ngx_http_hype_record_field(record, args[i], &field);
+        (void) ngx_http_hype_record_field(record, args[i].field, &field);
 
         p = ngx_http_hype_column_sql(p, field,
-                                 ngx_http_hype_record_format[args[i]].type);
+                            ngx_http_hype_record_format[args[i].field].type);
     }
 
     *p++ = ')';
