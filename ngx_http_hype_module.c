@@ -629,8 +629,15 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_hype_loc_conf_t *prev = parent;
     ngx_http_hype_loc_conf_t *conf = child;
 
+    ngx_http_hype_main_conf_t  *hmcf;
+
     ngx_conf_merge_uint_value(conf->durability, prev->durability,
                               NGX_HTTP_HYPE_COMMIT);
+
+    if (conf->durability == NGX_HTTP_HYPE_SPOOL) {
+        hmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_hype_module);
+        hmcf->needs_spool = 1;
+    }
 
     /* as any handler of a location, it is not inherited */
 
@@ -730,6 +737,13 @@ ngx_http_hype_init(ngx_conf_t *cf)
         }
 
         return NGX_OK;
+    }
+
+    if (hmcf->needs_spool && hmcf->spool.path == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"hype_durability spool\" needs a spool, but "
+                      "\"hype_spool\" is \"off\"");
+        return NGX_ERROR;
     }
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);

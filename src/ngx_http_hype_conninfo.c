@@ -5,8 +5,6 @@
 #include "ngx_http_hype_conninfo.h"
 
 
-/* what the module says itself in each connection string */
-
 typedef struct {
     const char                      *keyword;
     const char                      *value;
@@ -30,9 +28,21 @@ static ngx_int_t ngx_http_hype_conninfo_append(char **list,
     const char *value, ngx_uint_t first);
 
 
-static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_presets[] = {
-    { "client_encoding", "UTF8" },
+/*
+ * What the module says itself, before and after what the user says: the last
+ * counts.  A host that is gone without a word is noticed in 20 seconds.
+ */
+
+static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_defaults[] = {
     { "fallback_application_name", "nginx hype" },
+    { "keepalives_idle", "10" },
+    { "keepalives_interval", "5" },
+    { "keepalives_count", "2" },
+    { NULL, NULL }
+};
+
+static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_forced[] = {
+    { "client_encoding", "UTF8" },
     { NULL, NULL }
 };
 
@@ -76,9 +86,10 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
         n++;
     }
 
-    /* the presets, host, hostaddr, port, and the end */
+    /* the presets with their ends, host, hostaddr, and port */
 
-    n += sizeof(ngx_http_hype_conninfo_presets)
+    n += (sizeof(ngx_http_hype_conninfo_defaults)
+          + sizeof(ngx_http_hype_conninfo_forced))
          / sizeof(ngx_http_hype_conninfo_preset_t) + 3;
 
     info->keywords = ngx_pcalloc(cf->pool, n * sizeof(char *));
@@ -95,6 +106,12 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
     info->keywords[2] = "port";
     n = 3;
 
+    for (preset = ngx_http_hype_conninfo_defaults; preset->keyword; preset++)
+    {
+        info->keywords[n] = preset->keyword;
+        info->values[n++] = preset->value;
+    }
+
     for (o = options; o->keyword; o++) {
 
         if (o->val == NULL) {
@@ -108,19 +125,6 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
                                "a service file can't be resolved without "
                                "blocking: name the host");
             return NGX_ERROR;
-        }
-
-        for (preset = ngx_http_hype_conninfo_presets;
-             preset->keyword;
-             preset++)
-        {
-            if (ngx_strcmp(o->keyword, preset->keyword) == 0) {
-                break;
-            }
-        }
-
-        if (preset->keyword) {
-            continue;
         }
 
         info->keywords[n] = ngx_http_hype_conninfo_dup(cf->pool, o->keyword);
@@ -144,7 +148,7 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
         }
     }
 
-    for (preset = ngx_http_hype_conninfo_presets; preset->keyword; preset++) {
+    for (preset = ngx_http_hype_conninfo_forced; preset->keyword; preset++) {
         info->keywords[n] = preset->keyword;
         info->values[n++] = preset->value;
     }

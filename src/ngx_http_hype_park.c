@@ -39,19 +39,39 @@ void
 ngx_http_hype_park(ngx_http_hype_park_t *park,
     ngx_http_hype_parked_t *parked)
 {
+    ngx_queue_t             *q;
+    ngx_http_hype_parked_t  *before;
+
     if (parked->waiting) {
         return;
     }
 
     parked->waiting = 1;
-    parked->deadline = ngx_current_msec + park->timeout;
 
-    /* all wait for as long, so the order is that of their deadlines */
+    if (!parked->timed) {
+        parked->timed = 1;
+        parked->deadline = ngx_current_msec + park->timeout;
+    }
 
-    ngx_queue_insert_tail(&park->waiting, &parked->queue);
+    /* most wait for the first time, so their deadline is the last */
 
-    if (!park->timer.timer_set) {
-        ngx_add_timer(&park->timer, park->timeout);
+    for (q = ngx_queue_last(&park->waiting);
+         q != ngx_queue_sentinel(&park->waiting);
+         q = ngx_queue_prev(q))
+    {
+        before = ngx_queue_data(q, ngx_http_hype_parked_t, queue);
+
+        if ((ngx_msec_int_t) (before->deadline - parked->deadline) <= 0) {
+            break;
+        }
+    }
+
+    ngx_queue_insert_after(q, &parked->queue);
+
+    if (!park->timer.timer_set
+        || (ngx_msec_int_t) (park->timer.timer.key - parked->deadline) > 0)
+    {
+        ngx_http_hype_park_timer(park);
     }
 }
 
@@ -156,6 +176,7 @@ static void
 ngx_http_hype_park_timer(ngx_http_hype_park_t *park)
 {
     ngx_queue_t             *q;
+    ngx_msec_int_t           timer;
     ngx_http_hype_parked_t  *parked;
 
     if (ngx_queue_empty(&park->waiting)) {
@@ -165,5 +186,11 @@ ngx_http_hype_park_timer(ngx_http_hype_park_t *park)
     q = ngx_queue_head(&park->waiting);
     parked = ngx_queue_data(q, ngx_http_hype_parked_t, queue);
 
-    ngx_add_timer(&park->timer, parked->deadline - ngx_current_msec);
+    timer = parked->deadline - ngx_current_msec;
+
+    if (park->timer.timer_set) {
+        ngx_del_timer(&park->timer);
+    }
+
+    ngx_add_timer(&park->timer, ngx_max(timer, 0));
 }

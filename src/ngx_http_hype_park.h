@@ -28,6 +28,7 @@ struct ngx_http_hype_parked_s {
     void               (*expire)(ngx_http_hype_parked_t *parked);
     void                *data;
 
+    unsigned             timed:1;     /* it has its deadline */
     unsigned             waiting:1;
     unsigned             ready:1;
 };
@@ -47,8 +48,8 @@ void ngx_http_hype_park_init(ngx_http_hype_park_t *park, ngx_msec_t timeout,
     ngx_log_t *log);
 
 /*
- * Begins to wait, for the park's timeout; if it waits already, goes on with
- * the time it has left.
+ * Begins to wait, for the park's timeout; if it has waited before, for the
+ * time that it has left.
  */
 
 void ngx_http_hype_park(ngx_http_hype_park_t *park,

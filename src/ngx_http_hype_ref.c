@@ -211,6 +211,10 @@ ngx_http_hype_ref_next_safe(ngx_http_request_t *r,
         if (ngx_http_complex_value(r, &cv[i], &hosts[i]) != NGX_OK) {
             return 0;
         }
+
+        if (cv[i].lengths) {
+            ngx_strlow(hosts[i].data, hosts[i].data, hosts[i].len);
+        }
     }
 
     return ngx_http_hype_next_safe(next, hosts, i);

@@ -319,6 +319,8 @@ ngx_http_hype_spool_commit(ngx_http_hype_spool_t *spool, size_t size,
 
     spool->used += size;
 
+    ngx_http_hype_count(spool->cache, NGX_HTTP_HYPE_SPOOL_RECORDS, 1);
+
     ticket->status = NGX_HTTP_HYPE_TICKET_WAITS;
     ticket->spooling = 1;
     ngx_queue_insert_tail(&spool->tickets, &ticket->queue);
@@ -342,6 +344,8 @@ ngx_http_hype_spool_append(ngx_http_hype_spool_t *spool, u_char *record,
     if (ngx_http_hype_spool_write(spool, record, size) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_hype_count(spool->cache, NGX_HTTP_HYPE_SPOOL_RECORDS, 1);
 
     ngx_http_hype_spool_sync(spool);
 

@@ -520,6 +520,13 @@ static ngx_uint_t
 ngx_http_hype_store_drain(ngx_http_hype_store_t *store,
     ngx_http_hype_db_conn_t *conn)
 {
+    if (ngx_exiting) {
+
+        /* a worker that stays will do it */
+
+        return 0;
+    }
+
     if (store->drain.n == 0) {
         (void) ngx_http_hype_spool_read(&store->spool,
                                         NGX_HTTP_HYPE_QUEUE_BATCH,

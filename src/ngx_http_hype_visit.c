@@ -2,6 +2,10 @@
 #include "ngx_http_hype_visit.h"
 
 
+/* bytes of a column's text, which may become three times as many */
+#define NGX_HTTP_HYPE_VISIT_TEXT  65536
+
+
 static void ngx_http_hype_cleanup(void *data);
 static void ngx_http_hype_resume(ngx_http_hype_parked_t *parked);
 static void ngx_http_hype_expire(ngx_http_hype_parked_t *parked);
@@ -13,6 +17,7 @@ static ngx_uint_t ngx_http_hype_visit_skipped(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_hype_visit_prefetch(ngx_http_request_t *r);
 static ngx_int_t ngx_http_hype_visit_store(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static void ngx_http_hype_visit_cut(ngx_str_t *text);
 static ngx_int_t ngx_http_hype_visit_who(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
     ngx_uint_t *late);
@@ -408,6 +413,11 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         row.referer = r->headers_in.referer->value;
     }
 
+    ngx_http_hype_visit_cut(&row.user_id);
+    ngx_http_hype_visit_cut(&row.next);
+    ngx_http_hype_visit_cut(&row.user_agent);
+    ngx_http_hype_visit_cut(&row.referer);
+
     ngx_http_hype_visit_ip(r, hlcf->ip, addr, &row);
 
     ngx_http_hype_uuid_time(row.id, row.created);
@@ -421,6 +431,15 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
                                    &row, late,
                                    hlcf->durability == NGX_HTTP_HYPE_SPOOL,
                                    &ctx->ticket);
+}
+
+
+/* so that a record has an end, whatever large_client_header_buffers allows */
+
+static void
+ngx_http_hype_visit_cut(ngx_str_t *text)
+{
+    text->len = ngx_min(text->len, NGX_HTTP_HYPE_VISIT_TEXT);
 }
 
 
