@@ -50,6 +50,11 @@ modules_path = $(or $(shell nginx -V 2>&1 | tr ' ' '\n' \
 	| sed -n 's/^--modules-path=//p'),$(PREFIX)/lib/nginx/modules)
 
 
+# under another name first: a running nginx has the old file mapped
+
+replace = { cp $(1) $(2).new && mv -f $(2).new $(2); }
+
+
 all: $(out)/$(module).so
 
 # nginx's own makefile knows what has changed
@@ -59,8 +64,9 @@ $(out)/$(module).so: $(work)/objs/Makefile FORCE
 	@$(MAKE) --no-print-directory -C $(work) -f objs/Makefile modules \
 		CFLAGS="`sed -n "s/^CFLAGS = *//p" $(work)/objs/Makefile` $(module_cflags)"
 	@$(if $(NGINX_SRC),cmp -s $(work)/objs/nginx $(out)/nginx \
-		|| cp $(work)/objs/nginx $(out)/nginx)
-	@cmp -s $(work)/objs/$(module).so $@ || cp $(work)/objs/$(module).so $@
+		|| $(call replace,$(work)/objs/nginx,$(out)/nginx))
+	@cmp -s $(work)/objs/$(module).so $@ \
+		|| $(call replace,$(work)/objs/$(module).so,$@)
 
 # nginx configures itself where it is: in a folder of links to its tree
 
