@@ -766,12 +766,16 @@ BEGIN
 
     FOR hit IN
         SELECT h.id, h.created, h.referral_link_id
-        FROM hype.referral_hit h
-        WHERE (h.user_id = subject
-               OR (h.user_id IS NULL AND h.visitor = ANY (visitors)))
-          AND h.created > since
-          AND h.created <= until
-          AND NOT h.bot
+        FROM (SELECT u.id, u.created, u.referral_link_id
+              FROM hype.referral_hit u
+              WHERE u.user_id = subject
+                AND u.created > since AND u.created <= until AND NOT u.bot
+              UNION ALL
+              SELECT v.id, v.created, v.referral_link_id
+              FROM hype.referral_hit v
+              WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL
+                AND v.created > since AND v.created <= until AND NOT v.bot
+             ) AS h
         ORDER BY CASE WHEN model = 'first' THEN h.created END,
                  CASE WHEN model = 'first' THEN h.id END,
                  h.created DESC, h.id DESC

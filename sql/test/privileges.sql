@@ -1,0 +1,139 @@
+-- hype_nginx and hype_app can do their work, and nothing else.
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+
+SELECT plan(49);
+
+INSERT INTO hype.referral_link (id, identifier, user_id)
+VALUES (900001, 'a', 'alice');
+CREATE ROLE hype_stranger;
+
+-- The module
+
+SELECT is(rolcanlogin, true, 'hype_nginx may log in')
+FROM pg_roles WHERE rolname = 'hype_nginx';
+SELECT is(rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication
+          OR rolbypassrls, false, 'and has no powers')
+FROM pg_roles WHERE rolname = 'hype_nginx';
+SELECT ok(s.setconfig @> ARRAY['lock_timeout=2s',
+                               'default_transaction_isolation=read committed'],
+          'it waits no longer than 2 s for a lock, in READ COMMITTED')
+FROM pg_db_role_setting s
+WHERE s.setrole = 'hype_nginx'::regrole AND s.setdatabase = 0;
+
+SET LOCAL SESSION AUTHORIZATION hype_nginx;
+
+COPY hype.referral_hit (id, referral_link_id, created, authenticated, bot, visitor, user_id, ip, user_agent, http_referer, next) FROM STDIN;
+00000000-0000-0000-0000-000000000001	900001	2024-01-01 00:00:00Z	f	f	00000000-0000-0000-0000-000000000009	\N	192.0.2.1	agent	\N	/
+\.
+SELECT pass('hype_nginx writes hits by COPY');
+SELECT lives_ok($$
+    INSERT INTO hype.referral_hit
+        (id, referral_link_id, created, authenticated, bot, visitor, user_id,
+         ip, user_agent, http_referer, next)
+    VALUES ('00000000-0000-0000-0000-000000000002', 900001, '2024-01-01Z',
+            false, false, NULL, NULL, NULL, NULL, NULL, NULL)
+    ON CONFLICT DO NOTHING
+$$, 'and by INSERT');
+
+SELECT lives_ok(statement, 'hype_nginx: ' || statement)
+FROM unnest(ARRAY[
+    'SELECT id, identifier, user_id, destination, disabled, expires '
+        'FROM hype.referral_link',
+    'SELECT hype.settle(ARRAY[''00000000-0000-0000-0000-000000000009'']'
+        '::uuid[], ''{u}'')',
+    'SELECT hype.settle()',
+    'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',
+    'SELECT hype.claim_batch(''{}'', ''{}'')',
+    'SELECT hype.replay(''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', '
+        '''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'')',
+    'SELECT hype.record_confirm(''e'', ''u'', NULL, NULL, ''2024-01-02Z'')',
+    'SELECT hype.confirm_batch(''{}'', ''{}'', ''{}'', ''{}'', ''{}'')',
+    'SELECT hype.maintain()',
+    'SELECT hype.version()',
+    'LISTEN hype_link'
+]) AS statement;
+
+SELECT throws_ok(statement, '42501', NULL, 'hype_nginx, not: ' || statement)
+FROM unnest(ARRAY[
+    'SELECT * FROM hype.referral_hit',
+    'SELECT label FROM hype.referral_link',
+    'UPDATE hype.referral_link SET disabled = true',
+    'INSERT INTO hype.referral_link (identifier) VALUES (''x'')',
+    'UPDATE hype.referral_hit SET user_id = ''x''',
+    'DELETE FROM hype.referral_hit',
+    'TRUNCATE hype.referral_hit',
+    'INSERT INTO hype.referral_hit (referral_link_id, confirmed) '
+        'VALUES (900001, now())',
+    'SELECT * FROM hype.visitor_claim',
+    'SELECT * FROM hype.confirmed_referral',
+    'SELECT * FROM hype.link_stats',
+    'SELECT hype.create_link()',
+    'SELECT hype.confirm(''e'', ''u'')',
+    'SELECT hype.apply_claims(''{}'', ''{}'')',
+    'SELECT hype.maintain(3, ''1 day'')',
+    'SELECT hype.maintain(3, NULL, 1000000)',
+    'CREATE TABLE hype.x ()'
+]) AS statement;
+
+-- Applications
+
+RESET SESSION AUTHORIZATION;
+SET LOCAL SESSION AUTHORIZATION hype_app;
+
+SELECT lives_ok(statement, 'hype_app: ' || statement)
+FROM unnest(ARRAY[
+    'SELECT hype.create_link(''alice'')',
+    'UPDATE hype.referral_link SET disabled = true WHERE identifier = ''a''',
+    'UPDATE hype.referral_link SET disabled = false WHERE identifier = ''a''',
+    'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',
+    'SELECT hype.confirm(''e'', ''u'')',
+    'SELECT * FROM hype.referral_link, hype.referral_hit, hype.visitor_claim, '
+        'hype.confirmed_referral, hype.link_stats, hype.daily_hits, '
+        'hype.funnel'
+]) AS statement;
+
+SELECT throws_ok(statement, '42501', NULL, 'hype_app, not: ' || statement)
+FROM unnest(ARRAY[
+    'DELETE FROM hype.referral_link',
+    'INSERT INTO hype.referral_hit (referral_link_id) VALUES (900001)',
+    'UPDATE hype.referral_hit SET user_id = ''x''',
+    'INSERT INTO hype.visitor_claim SELECT gen_random_uuid(), ''x''',
+    'UPDATE hype.confirmed_referral SET referrer = ''x'''
+]) AS statement;
+
+-- Others
+
+RESET SESSION AUTHORIZATION;
+GRANT USAGE ON SCHEMA hype TO hype_stranger;
+
+SELECT is_empty($$
+    SELECT oid::regprocedure FROM pg_proc
+    WHERE pronamespace = 'hype'::regnamespace
+      AND has_function_privilege('hype_stranger', oid, 'EXECUTE')
+$$, 'others can call no function');
+SELECT is_empty($$
+    SELECT oid::regclass FROM pg_class
+    WHERE relnamespace = 'hype'::regnamespace
+      AND relkind IN ('r', 'p', 'v')
+      AND has_table_privilege('hype_stranger', oid,
+                              'SELECT, INSERT, UPDATE, DELETE')
+$$, 'nor touch a table');
+SELECT is_empty($$
+    SELECT oid::regclass FROM pg_class
+    WHERE relnamespace = 'hype'::regnamespace
+      AND relkind IN ('r', 'p', 'v')
+      AND has_any_column_privilege('hype_stranger', oid,
+                                   'SELECT, INSERT, UPDATE')
+$$, 'nor a column');
+
+SELECT is((SELECT user_id FROM hype.referral_hit
+           WHERE visitor = '00000000-0000-0000-0000-000000000009'),
+          'u', 'the claim was made');
+SELECT is((SELECT referrer FROM hype.confirmed_referral WHERE event = 'e'),
+          'alice', 'and the referral confirmed');
+
+SELECT * FROM finish();
+ROLLBACK;

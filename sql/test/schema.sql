@@ -1,0 +1,150 @@
+-- The schema is as the contract says, and every object says what it is for.
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+
+SELECT plan(24);
+
+SELECT results_eq('SELECT hype.version()', ARRAY[1], 'version');
+
+CREATE FUNCTION pg_temp.columns_of(relation regclass) RETURNS text
+LANGUAGE sql AS $$
+    SELECT string_agg(attname || ' ' || format_type(atttypid, NULL), ', '
+                      ORDER BY attname COLLATE "C")
+    FROM pg_attribute
+    WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped
+$$;
+
+SELECT is(pg_temp.columns_of('hype.referral_link'),
+    'created timestamp with time zone, destination text, disabled boolean, '
+    'disabled_at timestamp with time zone, expires timestamp with time zone, '
+    'id bigint, identifier text, label text, '
+    'updated timestamp with time zone, user_id text',
+    'columns of referral_link');
+
+SELECT is(pg_temp.columns_of('hype.referral_hit'),
+    'authenticated boolean, bot boolean, confirmed timestamp with time zone, '
+    'created timestamp with time zone, http_referer text, id uuid, ip inet, '
+    'next text, referral_link_id bigint, user_agent text, user_id text, '
+    'visitor uuid',
+    'columns of referral_hit');
+
+SELECT is(pg_temp.columns_of('hype.confirmed_referral'),
+    'created timestamp with time zone, event text, referral_hit_id uuid, '
+    'referral_link_id bigint, referrer text, user_id text, value numeric',
+    'columns of confirmed_referral');
+
+SELECT is(pg_temp.columns_of('hype.visitor_claim'),
+    'created timestamp with time zone, user_id text, visitor uuid',
+    'columns of visitor_claim');
+
+SELECT col_is_pk('hype', 'referral_link', 'id', 'key of referral_link');
+SELECT col_is_unique('hype', 'referral_link', 'identifier',
+                     'an identifier names one link');
+SELECT col_is_pk('hype', 'referral_hit', ARRAY['id', 'created'],
+                 'key of referral_hit');
+SELECT col_is_pk('hype', 'confirmed_referral', ARRAY['user_id', 'event'],
+                 'a referral is confirmed once an event and user');
+
+SELECT is(pg_get_partkeydef('hype.referral_hit'::regclass),
+          'RANGE (created)', 'hits are partitioned by time');
+SELECT is(pg_get_expr(relpartbound, oid), 'DEFAULT',
+          'there is a default partition')
+FROM pg_class WHERE oid = 'hype.referral_hit_default'::regclass;
+SELECT is_empty($$
+    SELECT m
+    FROM generate_series(0, 3) AS i,
+         to_char(now() AT TIME ZONE 'UTC' + make_interval(months => i),
+                 '"hype.referral_hit_"YYYY_MM') AS m
+    WHERE to_regclass(m) IS NULL
+$$, 'this month and three more have a partition');
+
+SELECT is_empty($$
+    SELECT conname FROM pg_constraint
+    WHERE connamespace = 'hype'::regnamespace AND contype = 'f'
+$$, 'no foreign keys');
+SELECT is_empty($$
+    SELECT tgname
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE c.relnamespace = 'hype'::regnamespace
+      AND c.relname <> 'referral_link'
+$$, 'no triggers but on links');
+
+-- Functions
+
+SELECT is_empty($$
+    SELECT oid::regprocedure FROM pg_proc
+    WHERE pronamespace = 'hype'::regnamespace
+      AND prosqlbody IS NULL
+      AND NOT coalesce(proconfig, '{}')
+              && ARRAY['search_path=pg_catalog, pg_temp']
+$$, 'each function has a fixed search_path, or a body parsed beforehand');
+
+SELECT set_eq($$
+    SELECT oid::regprocedure::text FROM pg_proc
+    WHERE pronamespace = 'hype'::regnamespace AND prosecdef
+$$, ARRAY[
+    'hype.claim(uuid,text)',
+    'hype.claim_batch(uuid[],text[])',
+    'hype.confirm(text,text,uuid,numeric,text,interval)',
+    'hype.confirm_batch(text[],text[],uuid[],text[],'
+        'timestamp with time zone[])',
+    'hype.maintain(integer,interval,integer)',
+    'hype.record_confirm(text,text,uuid,numeric,timestamp with time zone)',
+    'hype.replay(uuid[],bigint[],timestamp with time zone[],boolean[],'
+        'boolean[],uuid[],text[],inet[],text[],text[],text[],text[])',
+    'hype.settle()',
+    'hype.settle(uuid[],text[])'
+], 'only these functions act for the owner');
+
+-- Comments
+
+SELECT isnt(obj_description('hype'::regnamespace, 'pg_namespace'), NULL,
+            'the schema has a comment');
+SELECT is_empty($$
+    SELECT oid::regclass FROM pg_class
+    WHERE relnamespace = 'hype'::regnamespace
+      AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+      AND obj_description(oid, 'pg_class') IS NULL
+$$, 'each table, view and sequence has a comment');
+SELECT is_empty($$
+    SELECT oid::regclass FROM pg_class
+    WHERE relnamespace = 'hype'::regnamespace
+      AND relkind IN ('i', 'I')
+      AND obj_description(oid, 'pg_class') IS NULL
+$$, 'each index has a comment');
+SELECT is_empty($$
+    SELECT c.oid::regclass, a.attname
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'hype'::regnamespace
+      AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND a.attnum > 0 AND NOT a.attisdropped
+      AND col_description(c.oid, a.attnum) IS NULL
+$$, 'each column has a comment');
+SELECT is_empty($$
+    SELECT oid::regprocedure FROM pg_proc
+    WHERE pronamespace = 'hype'::regnamespace
+      AND obj_description(oid, 'pg_proc') IS NULL
+$$, 'each function has a comment');
+SELECT is_empty($$
+    SELECT conname FROM pg_constraint
+    WHERE connamespace = 'hype'::regnamespace AND contype = 'c'
+      AND obj_description(oid, 'pg_constraint') IS NULL
+$$, 'each check has a comment');
+SELECT is_empty($$
+    SELECT t.tgname
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE c.relnamespace = 'hype'::regnamespace AND NOT t.tgisinternal
+      AND obj_description(t.oid, 'pg_trigger') IS NULL
+$$, 'each trigger has a comment');
+SELECT is_empty($$
+    SELECT t.typname
+    FROM pg_type t
+    WHERE t.typnamespace = 'hype'::regnamespace
+      AND t.typrelid = 0 AND t.typelem = 0
+      AND obj_description(t.oid, 'pg_type') IS NULL
+$$, 'each type has a comment');
+
+SELECT * FROM finish();
+ROLLBACK;
