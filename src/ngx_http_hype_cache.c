@@ -11,6 +11,17 @@
 #define NGX_HTTP_HYPE_CACHE_USED           1000
 
 
+/* identifiers that are asked for at a time; two of one slot take turns */
+#define NGX_HTTP_HYPE_CACHE_ASKS           256
+
+
+typedef struct {
+    uint32_t                      hash;
+    ngx_pid_t                     pid;          /* 0: nobody */
+    ngx_msec_t                    since;
+} ngx_http_hype_cache_ask_t;
+
+
 typedef struct ngx_http_hype_cache_node_s  ngx_http_hype_cache_node_t;
 
 struct ngx_http_hype_cache_node_s {
@@ -44,6 +55,7 @@ struct ngx_http_hype_cache_sh_s {
      */
     ngx_uint_t                    changing;
 
+    ngx_http_hype_cache_ask_t     asks[NGX_HTTP_HYPE_CACHE_ASKS];
     ngx_atomic_t                  counters[NGX_HTTP_HYPE_COUNTERS];
 };
 
@@ -332,6 +344,56 @@ ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
     }
 
     sh->changing = 0;
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+}
+
+
+ngx_uint_t
+ngx_http_hype_cache_ask(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
+    ngx_msec_t timeout)
+{
+    uint32_t                    hash;
+    ngx_uint_t                  rc;
+    ngx_http_hype_cache_ask_t  *ask;
+
+    hash = ngx_murmur_hash2(identifier->data, identifier->len);
+
+    ngx_http_hype_cache_lock(cache);
+
+    ask = &cache->sh->asks[hash % NGX_HTTP_HYPE_CACHE_ASKS];
+
+    rc = (ask->pid == 0 || ask->pid == ngx_pid || ask->hash != hash
+          || ngx_current_msec - ask->since >= timeout);
+
+    if (rc) {
+        ask->hash = hash;
+        ask->pid = ngx_pid;
+        ask->since = ngx_current_msec;
+    }
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
+
+    return rc;
+}
+
+
+void
+ngx_http_hype_cache_asked(ngx_http_hype_cache_t *cache,
+    ngx_str_t *identifier)
+{
+    uint32_t                    hash;
+    ngx_http_hype_cache_ask_t  *ask;
+
+    hash = ngx_murmur_hash2(identifier->data, identifier->len);
+
+    ngx_http_hype_cache_lock(cache);
+
+    ask = &cache->sh->asks[hash % NGX_HTTP_HYPE_CACHE_ASKS];
+
+    if (ask->pid == ngx_pid && ask->hash == hash) {
+        ask->pid = 0;
+    }
 
     ngx_shmtx_unlock(&cache->shpool->mutex);
 }

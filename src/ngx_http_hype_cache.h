@@ -98,6 +98,17 @@ ngx_int_t ngx_http_hype_cache_get(ngx_http_hype_cache_t *cache,
 void ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache,
     ngx_str_t *identifier, ngx_http_hype_link_t *link, ngx_msec_t loaded);
 
+/*
+ * Whether this worker is to ask the database for an identifier: 0 while
+ * another one does, for "timeout" milliseconds at most.  Who has asked says
+ * so when it has put the answer, or has none.
+ */
+
+ngx_uint_t ngx_http_hype_cache_ask(ngx_http_hype_cache_t *cache,
+    ngx_str_t *identifier, ngx_msec_t timeout);
+void ngx_http_hype_cache_asked(ngx_http_hype_cache_t *cache,
+    ngx_str_t *identifier);
+
 /* Forgets an identifier. */
 
 void ngx_http_hype_cache_delete(ngx_http_hype_cache_t *cache,

@@ -6,7 +6,10 @@
 
 
 /* identifiers in one query */
-#define NGX_HTTP_HYPE_LINKS_MAX  1000
+#define NGX_HTTP_HYPE_LINKS_MAX   1000
+
+/* milliseconds between two looks for what another worker has found */
+#define NGX_HTTP_HYPE_LINKS_POLL  5
 
 
 struct ngx_http_hype_lookup_s {
@@ -27,10 +30,13 @@ static void ngx_http_hype_links_value(PGresult *res, int row, int column,
     ngx_str_t *value);
 static void ngx_http_hype_links_done(ngx_http_hype_links_t *links,
     ngx_http_hype_lookup_t *lookup, ngx_http_hype_link_t *link);
+static void ngx_http_hype_links_wake(ngx_http_hype_links_t *links,
+    ngx_http_hype_lookup_t *lookup, ngx_http_hype_link_t *link);
 static ngx_int_t ngx_http_hype_links_copy(ngx_pool_t *pool,
     ngx_http_hype_link_t *dst, ngx_http_hype_link_t *src);
 static void ngx_http_hype_links_free(ngx_http_hype_links_t *links,
     ngx_http_hype_lookup_t *lookup);
+static void ngx_http_hype_links_poll_handler(ngx_event_t *ev);
 static void ngx_http_hype_links_fail(ngx_http_hype_links_t *links,
     ngx_queue_t *queue);
 
@@ -55,6 +61,15 @@ ngx_http_hype_links_init(ngx_http_hype_links_t *links)
                     ngx_str_rbtree_insert_value);
     ngx_queue_init(&links->pending);
     ngx_queue_init(&links->flight);
+    ngx_queue_init(&links->foreign);
+
+    links->dummy.fd = (ngx_socket_t) -1;
+    links->dummy.data = links;
+
+    links->poll.handler = ngx_http_hype_links_poll_handler;
+    links->poll.data = &links->dummy;
+    links->poll.log = links->log;
+    links->poll.cancelable = 1;
 }
 
 
@@ -195,14 +210,20 @@ ngx_http_hype_links_work(ngx_http_hype_links_t *links,
         q = ngx_queue_head(&links->pending);
         lookup = ngx_queue_data(q, ngx_http_hype_lookup_t, queue);
 
-        ngx_queue_remove(q);
-
         if (ngx_queue_empty(&lookup->waits)) {
 
             /* nobody waits for it any more */
 
-            ngx_rbtree_delete(&links->rbtree, &lookup->node.node);
-            ngx_free(lookup);
+            ngx_http_hype_links_free(links, lookup);
+            continue;
+        }
+
+        ngx_queue_remove(q);
+
+        if (!ngx_http_hype_cache_ask(links->cache, &lookup->node.str,
+                                     links->db->conf->timeout))
+        {
+            ngx_queue_insert_tail(&links->foreign, q);
             continue;
         }
 
@@ -210,6 +231,10 @@ ngx_http_hype_links_work(ngx_http_hype_links_t *links,
 
         size += 4 + lookup->node.str.len;
         n++;
+    }
+
+    if (!ngx_queue_empty(&links->foreign) && !links->poll.timer_set) {
+        ngx_add_timer(&links->poll, NGX_HTTP_HYPE_LINKS_POLL);
     }
 
     if (n == 0) {
@@ -274,8 +299,12 @@ ngx_http_hype_links_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 
         while (!ngx_queue_empty(&links->flight)) {
             q = ngx_queue_last(&links->flight);
+            lookup = ngx_queue_data(q, ngx_http_hype_lookup_t, queue);
+
             ngx_queue_remove(q);
             ngx_queue_insert_head(&links->pending, q);
+
+            ngx_http_hype_cache_asked(links->cache, &lookup->node.str);
         }
 
         return;
@@ -362,11 +391,22 @@ static void
 ngx_http_hype_links_done(ngx_http_hype_links_t *links,
     ngx_http_hype_lookup_t *lookup, ngx_http_hype_link_t *link)
 {
-    ngx_queue_t                 *q;
-    ngx_http_hype_links_wait_t  *wait;
-
     ngx_http_hype_cache_put(links->cache, &lookup->node.str, link,
                             links->sent);
+    ngx_http_hype_cache_asked(links->cache, &lookup->node.str);
+
+    ngx_http_hype_links_wake(links, lookup, link);
+}
+
+
+/* those who wait have the link, or with NULL go on with what they have */
+
+static void
+ngx_http_hype_links_wake(ngx_http_hype_links_t *links,
+    ngx_http_hype_lookup_t *lookup, ngx_http_hype_link_t *link)
+{
+    ngx_queue_t                 *q;
+    ngx_http_hype_links_wait_t  *wait;
 
     while (!ngx_queue_empty(&lookup->waits)) {
         q = ngx_queue_head(&lookup->waits);
@@ -374,7 +414,10 @@ ngx_http_hype_links_done(ngx_http_hype_links_t *links,
 
         ngx_http_hype_links_leave(wait);
 
-        wait->rc = ngx_http_hype_links_copy(wait->pool, &wait->link, link);
+        if (link) {
+            wait->rc = ngx_http_hype_links_copy(wait->pool, &wait->link,
+                                                link);
+        }
 
         ngx_http_hype_park_wake(links->park, wait->parked);
     }
@@ -418,30 +461,64 @@ ngx_http_hype_links_away(ngx_http_hype_links_t *links)
     }
 
     ngx_http_hype_links_fail(links, &links->pending);
+    ngx_http_hype_links_fail(links, &links->foreign);
 }
 
 
 static void
 ngx_http_hype_links_fail(ngx_http_hype_links_t *links, ngx_queue_t *queue)
 {
-    ngx_queue_t                 *q;
-    ngx_http_hype_lookup_t      *lookup;
-    ngx_http_hype_links_wait_t  *wait;
+    ngx_queue_t             *q;
+    ngx_http_hype_lookup_t  *lookup;
 
     while (!ngx_queue_empty(queue)) {
         q = ngx_queue_head(queue);
         lookup = ngx_queue_data(q, ngx_http_hype_lookup_t, queue);
 
-        while (!ngx_queue_empty(&lookup->waits)) {
-            q = ngx_queue_head(&lookup->waits);
-            wait = ngx_queue_data(q, ngx_http_hype_links_wait_t, queue);
+        ngx_http_hype_links_wake(links, lookup, NULL);
+    }
+}
 
-            ngx_http_hype_links_leave(wait);
-            ngx_http_hype_park_wake(links->park, wait->parked);
+
+/* what another worker has not found by now may be asked for here */
+
+static void
+ngx_http_hype_links_poll_handler(ngx_event_t *ev)
+{
+    ngx_int_t                    rc;
+    ngx_queue_t                 *q;
+    ngx_connection_t            *dummy;
+    ngx_http_hype_link_t         link;
+    ngx_http_hype_links_t       *links;
+    ngx_http_hype_lookup_t      *lookup;
+    ngx_http_hype_links_wait_t  *wait;
+
+    dummy = ev->data;
+    links = dummy->data;
+
+    while (!ngx_queue_empty(&links->foreign)) {
+        q = ngx_queue_head(&links->foreign);
+        lookup = ngx_queue_data(q, ngx_http_hype_lookup_t, queue);
+
+        if (!ngx_queue_empty(&lookup->waits)) {
+            wait = ngx_queue_data(ngx_queue_head(&lookup->waits),
+                                  ngx_http_hype_links_wait_t, queue);
+
+            rc = ngx_http_hype_cache_get(links->cache, &lookup->node.str,
+                                         links->db->listening, wait->pool,
+                                         &link);
+
+            if (rc == NGX_OK && (links->db->listening || links->db->pooled)) {
+                ngx_http_hype_links_wake(links, lookup, &link);
+                continue;
+            }
         }
 
-        ngx_http_hype_links_free(links, lookup);
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&links->pending, q);
     }
+
+    ngx_http_hype_db_wake(links->db, NGX_HTTP_HYPE_DB_LINKS);
 }
 
 

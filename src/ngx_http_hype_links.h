@@ -1,7 +1,8 @@
 
 /*
  * Links, from the cache or else from PostgreSQL: all identifiers that a
- * worker's requests ask for meanwhile in one query, each of them once.
+ * worker's requests ask for meanwhile in one query, each of them once, and
+ * not while another worker asks for it.
  */
 
 
@@ -27,6 +28,9 @@ typedef struct {
     ngx_rbtree_node_t         sentinel;
     ngx_queue_t               pending;
     ngx_queue_t               flight;
+    ngx_queue_t               foreign;    /* in another worker's flight */
+    ngx_event_t               poll;       /* whether that has landed */
+    ngx_connection_t          dummy;
     ngx_msec_t                sent;
 } ngx_http_hype_links_t;
 
