@@ -1,0 +1,109 @@
+
+/*
+ * Bytes of a spool file: whatever is called a record can be used as one.  The
+ * input: a byte that says whether to set the length and the CRC right, then
+ * the bytes.
+ */
+
+
+#include "ngx_http_hype_record.h"
+#include "fuzz.h"
+
+
+static void use_record(u_char *record, size_t len);
+
+
+int
+LLVMFuzzerTestOneInput(const u_char *data, size_t size)
+{
+    fuzz_t      in;
+    size_t      len, again;
+    ngx_int_t   rc;
+    ngx_str_t   file;
+    ngx_uint_t  mend;
+
+    in.pos = (u_char *) data;
+    in.last = in.pos + size;
+
+    mend = fuzz_byte(&in) & 1;
+    file = fuzz_copy(in.pos, in.last - in.pos);
+
+    if (mend && file.len >= NGX_HTTP_HYPE_RECORD_HEADER) {
+        (void) ngx_http_hype_put32(file.data, (uint32_t) file.len);
+        ngx_http_hype_record_seal(file.data);
+    }
+
+    len = 1;
+    rc = ngx_http_hype_record_check(file.data, file.data + file.len, &len);
+
+    switch (rc) {
+
+    case NGX_OK:
+        fuzz_assert(len <= file.len);
+        use_record(file.data, len);
+
+        rc = ngx_http_hype_record_check(file.data, file.data + len - 1,
+                                        &again);
+        fuzz_assert(rc == NGX_AGAIN && again == len);
+        break;
+
+    case NGX_DECLINED:
+        fuzz_assert(len <= file.len && len >= NGX_HTTP_HYPE_RECORD_HEADER);
+        break;
+
+    case NGX_AGAIN:
+        fuzz_assert(len == 0 || len > file.len);
+        fuzz_assert(len <= NGX_HTTP_HYPE_RECORD_MAX);
+        break;
+
+    default:
+        fuzz_assert(rc == NGX_ERROR);
+    }
+
+    free(file.data);
+
+    return 0;
+}
+
+
+static void
+use_record(u_char *record, size_t len)
+{
+    size_t      i, n, size;
+    u_char     *p, *sql;
+    ngx_str_t   identifier;
+
+    fuzz_assert(ngx_http_hype_record_length(record) == len);
+
+    size = 0;
+
+    if (ngx_http_hype_record_type(record) == NGX_HTTP_HYPE_RECORD_HIT) {
+        p = ngx_http_hype_record_tuple(record, &identifier);
+        fuzz_assert(identifier.len <= 64);
+
+        for (i = 0; i < NGX_HTTP_HYPE_ROW_NCOLUMNS; i++) {
+            size = ngx_http_hype_row_column(record + (p - record), i, &sql);
+            fuzz_assert(sql + size <= record + len);
+        }
+
+    } else {
+        for (i = 0; i < NGX_HTTP_HYPE_RECORD_FIELDS; i++) {
+            size = ngx_http_hype_record_field(record, i, &sql);
+            fuzz_assert(sql + size <= record + len);
+        }
+    }
+
+    fuzz_assert(sql + size == record + len);
+
+    size = ngx_http_hype_record_sql_length(record);
+    sql = fuzz_alloc(size);
+
+    n = ngx_http_hype_record_sql(sql, record) - sql;
+    fuzz_assert(n <= size);
+
+    for (i = 0; i < n; i++) {
+        fuzz_assert(sql[i] >= 0x20 && sql[i] < 0x7f);
+    }
+
+    free(sql);
+}
