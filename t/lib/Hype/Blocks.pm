@@ -149,11 +149,21 @@ sub init_root
 {
     my ($block) = @_;
 
-    $pg->exec('truncate hype.referral_link, hype.referral_hit,
-               hype.confirmed_referral restart identity');
+    $pg->exec('truncate ' . join(', ', tables()) . ' restart identity');
     $pg->exec($block->sql_before) if defined $block->sql_before;
 
     $init_root->($block);
+}
+
+
+# All of the schema; a partitioned one stands for its partitions.
+
+sub tables
+{
+    return map { $_->[0] } $pg->query(
+        "select oid::regclass from pg_class
+         where relnamespace = 'hype'::regnamespace
+               and relkind in ('r', 'p') and not relispartition");
 }
 
 
