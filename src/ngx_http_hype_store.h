@@ -18,6 +18,7 @@
 #include "ngx_http_hype_queue.h"
 #include "ngx_http_hype_record.h"
 #include "ngx_http_hype_spool.h"
+#include "ngx_http_hype_uuid.h"
 
 
 typedef struct {
@@ -30,6 +31,8 @@ typedef struct {
     ngx_http_hype_queue_t    queue;
     ngx_http_hype_queue_t    drain;      /* what is read from the spool */
     ngx_http_hype_spool_t    spool;
+
+    ngx_http_hype_uuid_pool_t  uuids;
 
     ngx_event_t              settle;
     ngx_event_t              maintain;

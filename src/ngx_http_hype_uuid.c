@@ -1,21 +1,67 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <sys/random.h>
 #include <uuid/uuid.h>
 #include "ngx_http_hype_uuid.h"
 
 
-void
-ngx_http_hype_uuid_random(u_char *uuid)
+static void ngx_http_hype_uuid_bytes(ngx_http_hype_uuid_pool_t *pool,
+    u_char *uuid);
+
+
+static void
+ngx_http_hype_uuid_bytes(ngx_http_hype_uuid_pool_t *pool, u_char *uuid)
 {
-    uuid_generate_random(uuid);
+    u_char  *bytes;
+
+    if (pool->left == 0) {
+
+        /* getrandom(2): up to 256 bytes are never cut short */
+
+        for ( /* void */ ; pool->left < NGX_HTTP_HYPE_UUID_POOL;
+             pool->left += 256 / NGX_HTTP_HYPE_UUID_LEN)
+        {
+            if (getrandom(pool->bytes[pool->left], 256, 0) != 256) {
+                break;
+            }
+        }
+    }
+
+    if (pool->left == 0) {
+        uuid_generate_random(uuid);
+        return;
+    }
+
+    bytes = pool->bytes[--pool->left];
+
+    ngx_memcpy(uuid, bytes, NGX_HTTP_HYPE_UUID_LEN);
+
+    /* what names a visitor is not left lying about */
+
+    ngx_memzero(bytes, NGX_HTTP_HYPE_UUID_LEN);
 }
 
 
+/* RFC 9562, 5.4 */
+
 void
-ngx_http_hype_uuid_time(u_char *uuid, uint64_t ms)
+ngx_http_hype_uuid_random(ngx_http_hype_uuid_pool_t *pool, u_char *uuid)
 {
-    uuid_generate_random(uuid);
+    ngx_http_hype_uuid_bytes(pool, uuid);
+
+    uuid[6] = (u_char) (0x40 | (uuid[6] & 0x0f));
+    uuid[8] = (u_char) (0x80 | (uuid[8] & 0x3f));
+}
+
+
+/* RFC 9562, 5.7 */
+
+void
+ngx_http_hype_uuid_time(ngx_http_hype_uuid_pool_t *pool, u_char *uuid,
+    uint64_t ms)
+{
+    ngx_http_hype_uuid_bytes(pool, uuid);
 
     uuid[0] = (u_char) (ms >> 40);
     uuid[1] = (u_char) (ms >> 32);
@@ -25,6 +71,7 @@ ngx_http_hype_uuid_time(u_char *uuid, uint64_t ms)
     uuid[5] = (u_char) ms;
 
     uuid[6] = (u_char) (0x70 | (uuid[6] & 0x0f));
+    uuid[8] = (u_char) (0x80 | (uuid[8] & 0x3f));
 }
 
 

@@ -17,16 +17,33 @@
 #define NGX_HTTP_HYPE_UUID_TEXT_LEN  36
 
 
-/* a random UUID (version 4), by libuuid */
+/*
+ * Random bytes from the kernel, fetched for many UUIDs at a time: libuuid's
+ * own generator makes six system calls for each, which is more than a whole
+ * redirect costs.  A zeroed pool is an empty one.  Not to be shared by two
+ * processes.
+ */
 
-void ngx_http_hype_uuid_random(u_char *uuid);
+#define NGX_HTTP_HYPE_UUID_POOL      64
+
+typedef struct {
+    size_t   left;      /* UUIDs */
+    u_char   bytes[NGX_HTTP_HYPE_UUID_POOL][NGX_HTTP_HYPE_UUID_LEN];
+} ngx_http_hype_uuid_pool_t;
+
+
+/* a random UUID (version 4) */
+
+void ngx_http_hype_uuid_random(ngx_http_hype_uuid_pool_t *pool,
+    u_char *uuid);
 
 /*
  * A UUID ordered by time (version 7): "ms" is in milliseconds since the
- * Unix epoch, the other bits are random, by libuuid.
+ * Unix epoch, the other bits are random.
  */
 
-void ngx_http_hype_uuid_time(u_char *uuid, uint64_t ms);
+void ngx_http_hype_uuid_time(ngx_http_hype_uuid_pool_t *pool, u_char *uuid,
+    uint64_t ms);
 
 /*
  * Reads 8-4-4-4-12 hexadecimal digits of either case, nothing around them.

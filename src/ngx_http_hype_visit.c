@@ -420,7 +420,7 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
     ngx_http_hype_visit_ip(r, hlcf->ip, addr, &row);
 
-    ngx_http_hype_uuid_time(row.id, row.created);
+    ngx_http_hype_uuid_time(&ctx->store->uuids, row.id, row.created);
 
     ngx_memcpy(ctx->hit, row.id, NGX_HTTP_HYPE_UUID_LEN);
     ctx->has_hit = 1;
@@ -469,7 +469,7 @@ ngx_http_hype_visit_who(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         *late = 1;
 
     } else {
-        ngx_http_hype_uuid_random(ctx->visitor);
+        ngx_http_hype_uuid_random(&ctx->store->uuids, ctx->visitor);
     }
 
     ctx->has_visitor = 1;

@@ -121,6 +121,9 @@ main(void)
 }
 
 
+static ngx_http_hype_uuid_pool_t  pool;
+
+
 static void
 test_random(void)
 {
@@ -132,7 +135,7 @@ test_random(void)
     ngx_memzero(zeros, sizeof(zeros));
 
     for (n = 0, bad = 0; n < 1000; n++) {
-        ngx_http_hype_uuid_random(uuid);
+        ngx_http_hype_uuid_random(&pool, uuid);
 
         bad += ((uuid[6] & 0xf0) != 0x40 || (uuid[8] & 0xc0) != 0x80);
 
@@ -162,22 +165,22 @@ test_time(void)
 
     /* the example of RFC 9562, A.6 */
 
-    ngx_http_hype_uuid_time(a, 0x017f22e279b0ULL);
+    ngx_http_hype_uuid_time(&pool, a, 0x017f22e279b0ULL);
 
     tap_is_bytes(a, 6, tap_str("\x01\x7f\x22\xe2\x79\xb0"), "time: its bytes");
     tap_is(a[6] & 0xf0, 0x70, "time: the version");
     tap_is(a[8] & 0xc0, 0x80, "time: the variant");
 
-    ngx_http_hype_uuid_time(b, 0x017f22e279b0ULL);
+    ngx_http_hype_uuid_time(&pool, b, 0x017f22e279b0ULL);
 
     tap_ok(ngx_memcmp(a, b, 6) == 0
            && ngx_memcmp(a + 6, b + 6, sizeof(a) - 6) != 0,
            "time: two of the same millisecond differ");
 
     for (ms = 0, bad = 0, n = 0; n < 1000; n++) {
-        ngx_http_hype_uuid_time(a, ms);
+        ngx_http_hype_uuid_time(&pool, a, ms);
         ms += 0x47ae147ae1ULL / 7;
-        ngx_http_hype_uuid_time(b, ms);
+        ngx_http_hype_uuid_time(&pool, b, ms);
 
         bad += (ngx_memcmp(a, b, sizeof(a)) >= 0);
     }
