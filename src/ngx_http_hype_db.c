@@ -42,7 +42,8 @@ static void ngx_http_hype_db_resolve_done(ngx_event_t *ev);
 static void ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_conninfo_addrs_t *addrs);
 static ngx_int_t ngx_http_hype_db_attach(ngx_http_hype_db_conn_t *conn);
-static void ngx_http_hype_db_detach(ngx_http_hype_db_conn_t *conn);
+static void ngx_http_hype_db_detach(ngx_http_hype_db_conn_t *conn,
+    ngx_uint_t flags);
 static void ngx_http_hype_db_poll(ngx_http_hype_db_conn_t *conn,
     PostgresPollingStatusType status);
 static void ngx_http_hype_db_setup(ngx_http_hype_db_conn_t *conn);
@@ -362,8 +363,10 @@ ngx_http_hype_db_attach(ngx_http_hype_db_conn_t *conn)
 }
 
 
+/* NGX_CLOSE_EVENT: libpq closes the socket, or has done so already */
+
 static void
-ngx_http_hype_db_detach(ngx_http_hype_db_conn_t *conn)
+ngx_http_hype_db_detach(ngx_http_hype_db_conn_t *conn, ngx_uint_t flags)
 {
     ngx_connection_t  *c;
 
@@ -374,11 +377,11 @@ ngx_http_hype_db_detach(ngx_http_hype_db_conn_t *conn)
     }
 
     if (c->read->active) {
-        (void) ngx_del_event(c->read, NGX_READ_EVENT, 0);
+        (void) ngx_del_event(c->read, NGX_READ_EVENT, flags);
     }
 
     if (c->write->active) {
-        (void) ngx_del_event(c->write, NGX_WRITE_EVENT, 0);
+        (void) ngx_del_event(c->write, NGX_WRITE_EVENT, flags);
     }
 
     ngx_close_connection(c);
@@ -593,7 +596,7 @@ ngx_http_hype_db_event_handler(ngx_event_t *ev)
     }
 
     if (conn->state == NGX_HTTP_HYPE_DB_CONNECTING) {
-        ngx_http_hype_db_detach(conn);
+        ngx_http_hype_db_detach(conn, 0);
         ngx_http_hype_db_poll(conn, PQconnectPoll(conn->pg));
         return;
     }
@@ -1036,7 +1039,7 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
         ngx_del_timer(&conn->timer);
     }
 
-    ngx_http_hype_db_detach(conn);
+    ngx_http_hype_db_detach(conn, NGX_CLOSE_EVENT);
 
     if (conn->pg) {
         PQfinish(conn->pg);
