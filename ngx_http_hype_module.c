@@ -17,6 +17,9 @@
 #define NGX_HTTP_HYPE_COOKIE_SAMESITE  0x01
 #define NGX_HTTP_HYPE_COOKIE_SECURE    0x02
 #define NGX_HTTP_HYPE_COOKIE_HTTPONLY  0x04
+#define NGX_HTTP_HYPE_COOKIE_DOMAIN    0x08
+#define NGX_HTTP_HYPE_COOKIE_PATH      0x10
+#define NGX_HTTP_HYPE_COOKIE_MAX_AGE   0x20
 
 
 static ngx_int_t ngx_http_hype_handler(ngx_http_request_t *r);
@@ -61,6 +64,10 @@ static char *ngx_http_hype_spool(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_hype_set_spool_path(ngx_conf_t *cf,
     ngx_http_hype_main_conf_t *hmcf, ngx_str_t *name);
+static char *ngx_http_hype_enum(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_hype_enum_value(ngx_conf_t *cf, ngx_conf_enum_t *e,
+    ngx_str_t *argument, ngx_str_t *value, ngx_uint_t *result);
 static char *ngx_http_hype_ref(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_hype_ref_param(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -157,7 +164,7 @@ static ngx_command_t  ngx_http_hype_commands[] = {
 
     { ngx_string("hype_durability"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_http_hype_enum,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_hype_loc_conf_t, durability),
       &ngx_http_hype_durability },
@@ -241,7 +248,7 @@ static ngx_command_t  ngx_http_hype_commands[] = {
 
     { ngx_string("hype_ip"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_http_hype_enum,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_hype_loc_conf_t, ip),
       &ngx_http_hype_ip },
@@ -1085,6 +1092,59 @@ ngx_http_hype_set_spool_path(ngx_conf_t *cf, ngx_http_hype_main_conf_t *hmcf,
 }
 
 
+/* as ngx_conf_set_enum_slot(), but the error names the directive, too */
+
+static char *
+ngx_http_hype_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char *p = conf;
+
+    ngx_str_t   *value;
+    ngx_uint_t  *np;
+
+    np = (ngx_uint_t *) (p + cmd->offset);
+
+    if (*np != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    return ngx_http_hype_enum_value(cf, cmd->post, &value[1], &value[1], np);
+}
+
+
+/* "value" is all or a part of the directive's argument */
+
+static char *
+ngx_http_hype_enum_value(ngx_conf_t *cf, ngx_conf_enum_t *e,
+    ngx_str_t *argument, ngx_str_t *value, ngx_uint_t *result)
+{
+    u_char            *p, expected[64];
+    ngx_conf_enum_t   *start;
+
+    start = e;
+    p = expected;
+
+    for ( /* void */ ; e->name.len; e++) {
+        if (e->name.len == value->len
+            && ngx_strncmp(e->name.data, value->data, value->len) == 0)
+        {
+            *result = e->value;
+            return NGX_CONF_OK;
+        }
+
+        p = ngx_slprintf(p, expected + sizeof(expected) - 1, "%s\"%V\"",
+                         (e == start) ? "" : (e[1].name.len) ? ", " : " or ",
+                         &e->name);
+    }
+
+    ngx_slprintf(p, expected + sizeof(expected), " is expected%Z");
+
+    return ngx_http_hype_invalid(cf, argument, (char *) expected);
+}
+
+
 static char *
 ngx_http_hype_ref(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -1131,9 +1191,8 @@ ngx_http_hype_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_loc_conf_t *hlcf = conf;
 
-    ngx_str_t        *value, *name, s;
-    ngx_uint_t        i;
-    ngx_conf_enum_t  *mode;
+    ngx_str_t   *value, *name, s;
+    ngx_uint_t   i;
 
     if (hlcf->params != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -1141,7 +1200,13 @@ ngx_http_hype_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+
+        if (cf->args->nelts > 2) {
+            return ngx_http_hype_invalid(cf, &value[2],
+                                         "\"off\" has no parameters");
+        }
+
         hlcf->params = NULL;
         return NGX_CONF_OK;
     }
@@ -1160,29 +1225,22 @@ ngx_http_hype_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (ngx_http_hype_has_prefix(&value[i], "mode=", &s)) {
 
-            for (mode = ngx_http_hype_mode; mode->name.len; mode++) {
-                if (s.len == mode->name.len
-                    && ngx_strcmp(s.data, mode->name.data) == 0)
-                {
-                    break;
-                }
+            if (ngx_http_hype_enum_value(cf, ngx_http_hype_mode, &value[i],
+                                         &s, &hlcf->mode)
+                != NGX_CONF_OK)
+            {
+                return NGX_CONF_ERROR;
             }
 
-            if (mode->name.len == 0) {
-                return ngx_http_hype_invalid(cf, &value[i], "\"redirect\", "
-                                             "\"direct\" or \"inline\" is "
-                                             "expected");
-            }
-
-            hlcf->mode = mode->value;
             continue;
         }
 
         if (ngx_http_hype_has_prefix(&value[i], "to=", &s)) {
 
-            if (s.len == 0 || s.data[0] != '/') {
-                return ngx_http_hype_invalid(cf, &value[i],
-                                             "a path is expected");
+            if (s.len == 0 || s.data[0] != '/' || s.data[s.len - 1] != '/') {
+                return ngx_http_hype_invalid(cf, &value[i], "a path that "
+                                             "begins and ends with \"/\" is "
+                                             "expected");
             }
 
             hlcf->to = s;
@@ -1322,8 +1380,13 @@ ngx_http_hype_fallback(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     hlcf->fallback_code = 0;
 
-    if (value[1].len == 0) {
-        return ngx_http_hype_invalid(cf, &value[1], "a URI is expected");
+    if (value[1].len == 0
+        || (value[1].data[0] != '/' && value[1].data[0] != '$'
+            && ngx_strncasecmp(value[1].data, (u_char *) "http://", 7) != 0
+            && ngx_strncasecmp(value[1].data, (u_char *) "https://", 8) != 0))
+    {
+        return ngx_http_hype_invalid(cf, &value[1], "a path, a URL, a "
+                                     "variable or \"=code\" is expected");
     }
 
     hlcf->fallback = ngx_http_hype_compile(cf, &value[1]);
@@ -1370,9 +1433,9 @@ ngx_http_hype_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 2; i < cf->args->nelts; i++) {
 
-        bit = 0;
-
         if (ngx_http_hype_has_prefix(&value[i], "domain=", &s)) {
+
+            bit = NGX_HTTP_HYPE_COOKIE_DOMAIN;
 
             if (s.len == 0) {
                 return ngx_http_hype_invalid(cf, &value[i],
@@ -1386,6 +1449,8 @@ ngx_http_hype_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         } else if (ngx_http_hype_has_prefix(&value[i], "path=", &s)) {
 
+            bit = NGX_HTTP_HYPE_COOKIE_PATH;
+
             if (s.len == 0 || (s.data[0] != '/' && s.data[0] != '$')) {
                 return ngx_http_hype_invalid(cf, &value[i],
                                              "a path is expected");
@@ -1394,6 +1459,8 @@ ngx_http_hype_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             path = s;
 
         } else if (ngx_http_hype_has_prefix(&value[i], "max_age=", &s)) {
+
+            bit = NGX_HTTP_HYPE_COOKIE_MAX_AGE;
 
             cookie->max_age = ngx_parse_time(&s, 1);
             if (cookie->max_age == (time_t) NGX_ERROR

@@ -39,6 +39,8 @@ static void ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn);
 static ngx_int_t ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_resolve_thread(void *data, ngx_log_t *log);
 static void ngx_http_hype_db_resolve_done(ngx_event_t *ev);
+static void ngx_http_hype_db_unresolved(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_conninfo_addrs_t *addrs);
 static void ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_conninfo_addrs_t *addrs);
 static ngx_int_t ngx_http_hype_db_attach(ngx_http_hype_db_conn_t *conn);
@@ -291,15 +293,33 @@ ngx_http_hype_db_resolve_done(ngx_event_t *ev)
         /* too late, it has been given up */
 
     } else if (ctx->rc != NGX_OK) {
-        ngx_http_hype_db_fail(conn, ctx->addrs.error
-                                    ? gai_strerror(ctx->addrs.error)
-                                    : "no memory to resolve host names");
+        ngx_http_hype_db_unresolved(conn, &ctx->addrs);
 
     } else {
         ngx_http_hype_db_connect(conn, &ctx->addrs);
     }
 
     ngx_http_hype_conninfo_free(&ctx->addrs);
+}
+
+
+static void
+ngx_http_hype_db_unresolved(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_conninfo_addrs_t *addrs)
+{
+    u_char  reason[NI_MAXHOST + 128];
+
+    if (addrs->error == 0) {
+        ngx_http_hype_db_fail(conn, "no memory to resolve host names");
+        return;
+    }
+
+    ngx_snprintf(reason, sizeof(reason), "host \"%s\" can't be resolved: "
+                 "%s%Z", addrs->failed, gai_strerror(addrs->error));
+
+    reason[sizeof(reason) - 1] = '\0';
+
+    ngx_http_hype_db_fail(conn, (char *) reason);
 }
 
 

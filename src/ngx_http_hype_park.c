@@ -68,6 +68,8 @@ ngx_http_hype_park(ngx_http_hype_park_t *park,
 
     ngx_queue_insert_after(q, &parked->queue);
 
+    park->timer.cancelable = 0;
+
     if (!park->timer.timer_set
         || (ngx_msec_int_t) (park->timer.timer.key - parked->deadline) > 0)
     {
@@ -89,6 +91,10 @@ ngx_http_hype_park_wake(ngx_http_hype_park_t *park,
     parked->ready = 1;
 
     ngx_queue_insert_tail(&park->ready, &parked->queue);
+
+    /* an exiting worker has nobody to wait for, then */
+
+    park->timer.cancelable = ngx_queue_empty(&park->waiting);
 
     ngx_post_event(&park->event, &ngx_posted_events);
 }
@@ -191,6 +197,8 @@ ngx_http_hype_park_timer(ngx_http_hype_park_t *park)
     if (park->timer.timer_set) {
         ngx_del_timer(&park->timer);
     }
+
+    park->timer.cancelable = 0;
 
     ngx_add_timer(&park->timer, ngx_max(timer, 0));
 }

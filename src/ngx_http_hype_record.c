@@ -27,6 +27,7 @@ static u_char *ngx_http_hype_record_end(u_char *record, u_char *last);
 static uint32_t ngx_http_hype_record_crc(u_char *record, size_t len);
 static ngx_uint_t ngx_http_hype_record_hit_valid(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_hype_record_event_valid(u_char *p, u_char *last);
+static u_char *ngx_http_hype_record_hit_sql(u_char *p, u_char *record);
 static u_char *ngx_http_hype_record_call_sql(u_char *p, u_char *record,
     ngx_http_hype_record_sql_t *args, ngx_uint_t nargs);
 
@@ -320,13 +321,24 @@ size_t
 ngx_http_hype_record_sql_length(u_char *record)
 {
     size_t       len;
-    u_char      *p;
+    u_char      *p, *column;
     ngx_str_t    identifier;
     ngx_uint_t   n;
 
     if (ngx_http_hype_record_type(record) == NGX_HTTP_HYPE_RECORD_HIT) {
         p = ngx_http_hype_record_tuple(record, &identifier);
-        return ngx_http_hype_row_sql_length(p, &identifier);
+
+        len = ngx_http_hype_row_sql_length(p, &identifier)
+              + sizeof("; SELECT hype.settle(ARRAY[]::uuid[], "
+                       "ARRAY[]::text[])") - 1;
+
+        (void) ngx_http_hype_row_column(p, NGX_HTTP_HYPE_ROW_VISITOR,
+                                        &column);
+        len += ngx_http_hype_column_sql_length(column);
+
+        (void) ngx_http_hype_row_column(p, NGX_HTTP_HYPE_ROW_USER, &column);
+
+        return len + ngx_http_hype_column_sql_length(column);
     }
 
     /* a confirm is the longer one */
@@ -346,14 +358,10 @@ ngx_http_hype_record_sql_length(u_char *record)
 u_char *
 ngx_http_hype_record_sql(u_char *p, u_char *record)
 {
-    u_char      *tuple;
-    ngx_str_t    identifier;
-
     switch (ngx_http_hype_record_type(record)) {
 
     case NGX_HTTP_HYPE_RECORD_HIT:
-        tuple = ngx_http_hype_record_tuple(record, &identifier);
-        return ngx_http_hype_row_sql(p, tuple, &identifier);
+        return ngx_http_hype_record_hit_sql(p, record);
 
     case NGX_HTTP_HYPE_RECORD_CLAIM:
         return ngx_http_hype_record_call_sql(p, record,
@@ -363,6 +371,33 @@ ngx_http_hype_record_sql(u_char *p, u_char *record)
         return ngx_http_hype_record_call_sql(p, record,
                                              ngx_http_hype_record_confirm, 5);
     }
+}
+
+
+/* with what a claim or a confirm that came before it has to say of it */
+
+static u_char *
+ngx_http_hype_record_hit_sql(u_char *p, u_char *record)
+{
+    u_char     *tuple, *column;
+    ngx_str_t   identifier;
+
+    tuple = ngx_http_hype_record_tuple(record, &identifier);
+
+    p = ngx_http_hype_row_sql(p, tuple, &identifier);
+    p = ngx_cpymem(p, "; SELECT hype.settle(ARRAY[",
+                   sizeof("; SELECT hype.settle(ARRAY[") - 1);
+
+    (void) ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_VISITOR,
+                                    &column);
+    p = ngx_http_hype_column_sql(p, column, NGX_HTTP_HYPE_COLUMN_UUID);
+
+    p = ngx_cpymem(p, "]::uuid[], ARRAY[", sizeof("]::uuid[], ARRAY[") - 1);
+
+    (void) ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_USER, &column);
+    p = ngx_http_hype_column_sql(p, column, NGX_HTTP_HYPE_COLUMN_TEXT);
+
+    return ngx_cpymem(p, "]::text[])", sizeof("]::text[])") - 1);
 }
 
 

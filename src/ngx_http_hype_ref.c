@@ -136,6 +136,15 @@ ngx_http_hype_ref_identifier(ngx_http_request_t *r,
 
         identifier->data = r->uri.data + hlcf->prefix.len;
         identifier->len = r->uri.len - hlcf->prefix.len;
+
+        /* "location /ref" */
+
+        if (identifier->len && identifier->data[0] == '/'
+            && r->uri.data[hlcf->prefix.len - 1] != '/')
+        {
+            identifier->data++;
+            identifier->len--;
+        }
     }
 
     if (identifier->len && identifier->data[identifier->len - 1] == '/') {
