@@ -60,7 +60,8 @@ all: $(out)/$(module).so
 # nginx's own makefile knows what has changed
 
 $(out)/$(module).so: $(work)/objs/Makefile FORCE
-	@$(if $(NGINX_SRC),$(MAKE) --no-print-directory -C $(work) -f objs/Makefile binary)
+	@$(if $(NGINX_SRC),$(MAKE) --no-print-directory -C $(work) \
+		-f objs/Makefile binary)
 	@$(MAKE) --no-print-directory -C $(work) -f objs/Makefile modules \
 		CFLAGS="`sed -n "s/^CFLAGS = *//p" $(work)/objs/Makefile` $(module_cflags)"
 	@$(if $(NGINX_SRC),cmp -s $(work)/objs/nginx $(out)/nginx \

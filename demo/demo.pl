@@ -55,8 +55,8 @@ my @tries = (
     ["'$site/ref/abc123/?next=//evil.example'", 'hit', '/welcome',
      'nobody is led off the site'],
     ["-I $site/ref/abc123/", 'skipped', '/welcome', 'HEAD: not counted'],
-    ["$site/ref/spring/", 'expired', '/pricing', 'an expired link: not counted'],
-    ["$site/ref/closed/", 'disabled', '/welcome', 'a disabled link: not counted'],
+    ["$site/ref/spring/", 'expired', '/pricing', 'expired: not counted'],
+    ["$site/ref/closed/", 'disabled', '/welcome', 'disabled: not counted'],
     ["$site/ref/nobody/", 'unknown', '/', 'no such link'],
 );
 
@@ -92,7 +92,8 @@ exit 0;
 sub show
 {
     my @rows = $pg->query(<<'END');
-select h.id, to_char(h.created, 'HH24:MI:SS.MS'), l.identifier, h.visitor, h.next
+select h.id, to_char(h.created, 'HH24:MI:SS.MS'),
+       l.identifier, h.visitor, h.next
 from hype.referral_hit h
 join hype.referral_link l on l.id = h.referral_link_id
 where h.created > now() - interval '1 hour'

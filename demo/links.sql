@@ -4,5 +4,5 @@ insert into hype.referral_link
     (identifier, user_id, destination, label, disabled, expires)
 values
     ('abc123', 'alice', '/welcome', 'open',     false, null),
-    ('spring', 'alice', '/pricing', 'expired',  false, now() - interval '1 day'),
+    ('spring', 'alice', '/pricing', 'expired',  false, now() - interval '1d'),
     ('closed', 'bob',   '/welcome', 'disabled', true,  null);

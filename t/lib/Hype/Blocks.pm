@@ -1,6 +1,6 @@
 package Hype::Blocks;
 
-# What a test written as Test::Nginx blocks uses, instead of Test::Nginx::Socket:
+# What a test written as Test::Nginx blocks uses in Test::Nginx::Socket's place:
 #
 #   use lib 't/lib';
 #   use Hype::Blocks;

@@ -10,8 +10,8 @@ use Carp qw(croak);
 use DBI ();
 use Time::HiRes qw(sleep time);
 
-use Hype::Util qw(at_end children free_port read_file run server_user source_dir spawn
-                  stop_process temp_dir wait_until write_file);
+use Hype::Util qw(at_end children free_port read_file run server_user
+                  source_dir spawn stop_process temp_dir wait_until write_file);
 
 my $databases = 0;
 my %signals = (smart => 'TERM', fast => 'INT', immediate => 'QUIT',
@@ -125,7 +125,8 @@ sub conninfo
 # The certificate that a client of new(tls => 1) may trust; it is for 127.0.0.1
 # and localhost:
 #
-#   $pg->conninfo(tcp => 1, sslmode => 'verify-full', sslrootcert => $pg->ca_file)
+#   $pg->conninfo(tcp => 1, sslmode => 'verify-full',
+#                 sslrootcert => $pg->ca_file)
 
 sub ca_file { "$_[0]{dir}/server.crt" }
 
@@ -275,8 +276,8 @@ sub start
 
     # the lock file of a killed server is no hindrance, its last backends are
     $self->{pid} = spawn(
-        command => [program('postgres'), '-D', $self->{data}, '-p', $self->{port},
-                    '-k', $self->{socket}],
+        command => [program('postgres'), '-D', $self->{data},
+                    '-p', $self->{port}, '-k', $self->{socket}],
         user => $self->{user}, output => $self->{log}, death => 'QUIT');
 
     wait_until {
@@ -556,7 +557,8 @@ sub _private
 {
     my ($self) = @_;
 
-    croak 'the shared PostgreSQL is not this test\'s to stop' if !$self->{private};
+    croak 'the shared PostgreSQL is not for this test to stop'
+        if !$self->{private};
 }
 
 

@@ -48,7 +48,8 @@ sub new
     chown((getpwnam $user)[2, 3], $dir, $path) if defined $user;
     chmod 0700, $dir;
 
-    my ($ours, $theirs) = IO::Socket->socketpair(AF_UNIX, SOCK_STREAM, PF_UNSPEC)
+    my ($ours, $theirs) =
+        IO::Socket->socketpair(AF_UNIX, SOCK_STREAM, PF_UNSPEC)
         or croak "socketpair: $!";
 
     my $pid = fork // croak "fork: $!";
@@ -57,7 +58,8 @@ sub new
         close $ours;
         $SIG{$_} = 'DEFAULT' for qw(TERM HUP);
         $SIG{INT} = $SIG{PIPE} = 'IGNORE';
-        eval { _serve($listener, $theirs, $pg->socket_dir . "/.s.PGSQL.$port") };
+        my $server = $pg->socket_dir . "/.s.PGSQL.$port";
+        eval { _serve($listener, $theirs, $server) };
         print STDERR "# proxy: $@" if $@;
         POSIX::_exit(0);
     }

@@ -19,7 +19,8 @@ sub new
         head => $head,
         line => $line,
         status => $status // 0,
-        headers => [map { /^([^:]*):[ \t]*(.*?)[ \t]*$/ ? [$1, $2] : () } @lines],
+        headers => [map { /^([^:]*):[ \t]*(.*?)[ \t]*$/ ? [$1, $2] : () }
+                    @lines],
         body => $body // '',
     }, $class;
 }
@@ -32,7 +33,11 @@ sub failed
     my ($class, $error, $bytes) = @_;
 
     return bless {
-        head => $bytes // '', line => '', status => 0, headers => [], body => '',
+        head => $bytes // '',
+        line => '',
+        status => 0,
+        headers => [],
+        body => '',
         error => $error,
     }, $class;
 }

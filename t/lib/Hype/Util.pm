@@ -114,7 +114,8 @@ sub server_user
 
 
 # A TCP port on 127.0.0.1, out of the range of the kernel's own choice and held
-# by a bound socket (servers set SO_REUSEADDR, the test for a free port does not).
+# by a bound socket (servers set SO_REUSEADDR, the search for a free port does
+# not).
 
 sub free_port
 {
