@@ -26,6 +26,7 @@ static ngx_int_t ngx_http_hype_conninfo_add(
     const char *hostaddr, const char *port);
 static ngx_int_t ngx_http_hype_conninfo_append(char **list,
     const char *value, ngx_uint_t first);
+static char *ngx_http_hype_conninfo_rotate(const char *list, ngx_uint_t n);
 
 
 /*
@@ -450,24 +451,89 @@ ngx_http_hype_conninfo_free(ngx_http_hype_conninfo_addrs_t *addrs)
 
 PGconn *
 ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
-    ngx_http_hype_conninfo_addrs_t *addrs)
+    ngx_http_hype_conninfo_addrs_t *addrs, ngx_uint_t first)
 {
+    char        *lists[3];
     PGconn      *pg;
+    ngx_uint_t   i;
     const char  *saved[3];
-
-    if (addrs == NULL) {
-        return PQconnectStartParams(info->keywords, info->values, 0);
-    }
 
     ngx_memcpy(saved, info->values, sizeof(saved));
 
-    info->values[info->host] = addrs->host;
-    info->values[info->hostaddr] = addrs->hostaddr;
-    info->values[info->port] = addrs->port;
+    if (addrs) {
+        info->values[info->host] = addrs->host;
+        info->values[info->hostaddr] = addrs->hostaddr;
+        info->values[info->port] = addrs->port;
+    }
+
+    pg = NULL;
+
+    for (i = 0; i < 3; i++) {
+        lists[i] = NULL;
+
+        if (info->values[i] == NULL) {
+            continue;
+        }
+
+        lists[i] = ngx_http_hype_conninfo_rotate(info->values[i], first);
+
+        if (lists[i] == NULL) {
+            goto done;
+        }
+
+        info->values[i] = lists[i];
+    }
 
     pg = PQconnectStartParams(info->keywords, info->values, 0);
+
+done:
+
+    while (i--) {
+        free(lists[i]);
+    }
 
     ngx_memcpy(info->values, saved, sizeof(saved));
 
     return pg;
+}
+
+
+static char *
+ngx_http_hype_conninfo_rotate(const char *list, ngx_uint_t n)
+{
+    char        *rotated;
+    size_t       len;
+    ngx_uint_t   items;
+    const char  *p, *start;
+
+    len = ngx_strlen(list);
+
+    rotated = malloc(len + 1);
+    if (rotated == NULL) {
+        return NULL;
+    }
+
+    for (items = 1, p = list; *p; p++) {
+        if (*p == ',') {
+            items++;
+        }
+    }
+
+    n %= items;
+
+    for (start = list; n; start++) {
+        if (*start == ',') {
+            n--;
+        }
+    }
+
+    if (start == list) {
+        ngx_memcpy(rotated, list, len + 1);
+
+    } else {
+        ngx_sprintf((u_char *) rotated, "%s,%*s%Z", start,
+                    (size_t) (start - 1 - list), list);
+    }
+
+    return rotated;
 }

@@ -64,11 +64,11 @@ void ngx_http_hype_conninfo_free(ngx_http_hype_conninfo_addrs_t *addrs);
 
 /*
  * PQconnectStartParams() with those addresses, or with none if "addrs" is
- * NULL.
+ * NULL.  Of several, libpq begins with number "first", counted in a ring.
  */
 
 PGconn *ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
-    ngx_http_hype_conninfo_addrs_t *addrs);
+    ngx_http_hype_conninfo_addrs_t *addrs, ngx_uint_t first);
 
 
 #endif /* _NGX_HTTP_HYPE_CONNINFO_H_INCLUDED_ */

@@ -329,9 +329,10 @@ ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
 {
     conn->state = NGX_HTTP_HYPE_DB_CONNECTING;
 
-    ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 0);
+    ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
 
-    conn->pg = ngx_http_hype_conninfo_connect(&conn->db->conf->info, addrs);
+    conn->pg = ngx_http_hype_conninfo_connect(&conn->db->conf->info, addrs,
+                                              conn->first);
 
     if (conn->pg == NULL) {
         ngx_http_hype_db_fail(conn, "no memory");
@@ -509,7 +510,7 @@ ngx_http_hype_db_setup_pid(void *data, ngx_http_hype_db_outcome_e outcome,
     }
 
     conn->state = NGX_HTTP_HYPE_DB_SETUP;
-    ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 0);
+    ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
@@ -650,6 +651,16 @@ ngx_http_hype_db_timer_handler(ngx_event_t *ev)
             ngx_http_hype_db_failing(conn);
             break;
         }
+
+        ngx_http_hype_db_fail(conn, "timed out");
+        break;
+
+    case NGX_HTTP_HYPE_DB_CONNECTING:
+    case NGX_HTTP_HYPE_DB_SETUP:
+
+        /* libpq would not get past a host that says nothing */
+
+        conn->first++;
 
         /* fall through */
 

@@ -124,6 +124,7 @@ struct ngx_http_hype_db_conn_s {
     ngx_connection_t           *connection;
     ngx_event_t                 timer;
     ngx_msec_t                  backoff;
+    ngx_uint_t                  first;   /* of several hosts */
     ngx_thread_task_t          *task;
 
     ngx_http_hype_db_statement_t  statement;
