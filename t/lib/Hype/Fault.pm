@@ -84,7 +84,7 @@ sub fault
     my $load = Hype::Load->start(
         port => $nginx->port, link => \@links, journeys => 4,
         map { $_ => $o{$_} } grep { exists $o{$_} }
-        qw(link connections rate keepalive timeout returning journeys));
+        qw(link connections rate keepalive timeout returning agent journeys));
 
     my $ok = eval { $code->($load); 1 };
     my $error = $@;

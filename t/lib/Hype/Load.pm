@@ -20,6 +20,7 @@ package Hype::Load;
 #   timeout      seconds until an answer is given up (20)
 #   returning    one in so many requests has the cookie of an earlier answer
 #                (5; 0: none)
+#   agent        bytes of User-Agent (4)
 #   journeys     one in so many new visitors logs in (/in?user=), and then buys
 #                (/buy?user=); each waits for the answer to what was before (0)
 #
@@ -75,6 +76,7 @@ sub start
         keepalive => 1,
         timeout => 20,
         returning => 5,
+        agent => 4,
         %o,
         tag => sprintf('t%x-%d', $$, ++$loads),
     }, $class;
@@ -231,7 +233,7 @@ sub _run
 
         $c->{out} = "GET $target HTTP/1.1\r\nHost: localhost\r\n"
             . 'Connection: ' . ($self->{keepalive} ? 'keep-alive' : 'close')
-            . "\r\nUser-Agent: load\r\n"
+            . "\r\nUser-Agent: " . 'a' x $self->{agent} . "\r\n"
             . (defined $c->{cookie} ? "Cookie: hype_visitor=$c->{cookie}\r\n" : '')
             . "\r\n";
 
