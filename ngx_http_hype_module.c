@@ -636,6 +636,7 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_hype_loc_conf_t *prev = parent;
     ngx_http_hype_loc_conf_t *conf = child;
 
+    ngx_http_core_loc_conf_t   *clcf;
     ngx_http_hype_main_conf_t  *hmcf;
 
     ngx_conf_merge_uint_value(conf->durability, prev->durability,
@@ -646,10 +647,19 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         hmcf->needs_spool = 1;
     }
 
-    /* as any handler of a location, it is not inherited */
+    /* as any handler of a location, it is inherited by "if" alone */
 
     if (conf->ref == NGX_CONF_UNSET) {
-        conf->ref = 0;
+        clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+        if (clcf->noname) {
+            conf->ref = prev->ref;
+            conf->identifier = prev->identifier;
+            conf->prefix = prev->prefix;
+
+        } else {
+            conf->ref = 0;
+        }
     }
 
     if (conf->params == NGX_CONF_UNSET_PTR) {
