@@ -296,8 +296,9 @@ ngx_http_hype_conninfo_log(ngx_conf_t *cf, ngx_str_t *text, char *reason)
     size_t   len;
 
     /*
-     * libpq quotes the words that it did not understand, and one of them may
-     * be the rest of a password
+     * The text is never shown, as it may hold a password, maybe by a mistyped
+     * name.  libpq quotes the word that it did not understand, and that may be
+     * the rest of a password, too.
      */
 
     if (reason == NULL
@@ -318,8 +319,8 @@ ngx_http_hype_conninfo_log(ngx_conf_t *cf, ngx_str_t *text, char *reason)
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid conninfo \"%V\" in \"hype_database\": %*s",
-                       text, len, reason);
+                       "invalid conninfo in \"hype_database\": %*s",
+                       len, reason);
 }
 
 
