@@ -1199,7 +1199,8 @@ DECLARE
     waiting   uuid[];
     waiters   text[];
 BEGIN
-    -- From here on hype.settle() waits for our end.
+    -- From here on hype.settle() waits for our end.  COPY has seen to that,
+    -- but for Citus, where hits are written by others.
 
     PERFORM pg_current_xact_id();
 

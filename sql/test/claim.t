@@ -133,6 +133,7 @@ $b->query("COMMIT");
 $a->query("BEGIN");
 $a->copy('12 12 -');
 $b->query(claim(12, 'u12'));
+is($c->query("SELECT hype.settle()"), 1, 'the hit\'s transaction is open');
 $a->query("COMMIT");
 $b->query("BEGIN");
 like($b->query("SELECT * FROM hype.confirm('e', 'u12',

@@ -143,6 +143,32 @@ for my $first ($b, $c) {
 	is(outcome("o$n"), "u$n alice", 'settle() brings them together');
 }
 
+# The claim is settled while a confirm that has missed it goes on: it is held
+# up first by another that is about to confirm the same, then by the hit.
+
+$a->copy('8 8 -');
+$b->query("BEGIN");
+$b->query("INSERT INTO hype.confirmed_referral
+	VALUES ('slow', '" . uuid(8) . "', '" . uuid(8) . "', 1, 'alice')");
+$a->send(record('slow', undef, 8));
+$c->wait_for_block($a);
+$c->query("SELECT hype.claim('" . uuid(8) . "', 'u8')");
+is($c->query("SELECT hype.settle()"), 1, 'a claim during a confirm');
+
+my $d = Session->new();
+
+$d->query("BEGIN");
+$d->query("SELECT 1 FROM hype.referral_hit WHERE id = '" . uuid(8) . "'
+	FOR UPDATE");
+$b->query("ROLLBACK");
+$c->wait_for("SELECT $d->{backend} = ANY (pg_blocking_pids($a->{backend}))");
+$c->settle();
+$d->query("ROLLBACK");
+is($a->finish(), 't', 'is settled before the confirm is done');
+is(outcome('slow'), uuid(8) . ' alice', 'which has missed it');
+$c->settle();
+is(outcome('slow'), 'u8 alice', 'and is settled later');
+
 # A late hit does not wait for an open confirm of its user.
 
 $c->query(record('late', 'u9'));
@@ -150,15 +176,14 @@ $c->settle();
 $b->query("BEGIN");
 $b->query("INSERT INTO hype.confirmed_referral
 	VALUES ('late', 'u9', '" . uuid(1) . "', 1, 'alice')");
-$a->query("SET lock_timeout = '5s'");
+$a->query("SET statement_timeout = '5s'");
 is($a->copy('9 - u9'), 0, 'a hit whose confirm is locked');
 is(outcome('late'), '', 'leaves it');
-is($c->query("SELECT hype.settle()"), 1, 'so does settle()');
 $a->query("BEGIN");
 $a->copy('10 10 -');
 $c->query("SELECT hype.claim('" . uuid(10) . "', 'u10')");
 $a->query("COMMIT");
-$c->query("SELECT hype.settle()");
+is($c->query("SELECT hype.settle()"), 2, 'so does settle()');
 is($c->query("SELECT user_id FROM hype.referral_hit
 	WHERE visitor = '" . uuid(10) . "'"), 'u10', 'which goes on with others');
 $b->query("ROLLBACK");
