@@ -90,6 +90,7 @@ static ngx_http_complex_value_t *ngx_http_hype_compile(ngx_conf_t *cf,
 static char *ngx_http_hype_invalid(ngx_conf_t *cf, ngx_str_t *value,
     const char *reason);
 static ngx_uint_t ngx_http_hype_is_token(ngx_str_t *value);
+static ngx_uint_t ngx_http_hype_is_host(ngx_conf_t *cf, ngx_str_t *value);
 static ngx_uint_t ngx_http_hype_has_prefix(ngx_str_t *value,
     const char *prefix, ngx_str_t *rest);
 static void ngx_http_hype_needs_database(ngx_conf_t *cf, const char *name);
@@ -1011,6 +1012,10 @@ ngx_http_hype_spool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
+    if (value[1].len == 0) {
+        return ngx_http_hype_invalid(cf, &value[1], "a path is expected");
+    }
+
     if (ngx_strcmp(value[1].data, "off") == 0) {
 
         if (cf->args->nelts > 2) {
@@ -1174,6 +1179,12 @@ ngx_http_hype_ref(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
 
     if (cf->args->nelts == 2) {
+
+        if (value[1].len == 0) {
+            return ngx_http_hype_invalid(cf, &value[1],
+                                         "an identifier is expected");
+        }
+
         hlcf->identifier = ngx_http_hype_compile(cf, &value[1]);
         return hlcf->identifier ? NGX_CONF_OK : NGX_CONF_ERROR;
     }
@@ -1307,7 +1318,6 @@ ngx_http_hype_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_loc_conf_t *hlcf = conf;
 
-    size_t                             j;
     ngx_str_t                         *value;
     ngx_uint_t                         i;
     ngx_http_complex_value_t          *cv;
@@ -1336,11 +1346,9 @@ ngx_http_hype_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
             ngx_strlow(value[i].data, value[i].data, value[i].len);
 
-            for (j = 0; j < value[i].len; j++) {
-                if (ngx_strchr("/@?#%* ", value[i].data[j])) {
-                    return ngx_http_hype_invalid(cf, &value[i],
-                                                 "a host name is expected");
-                }
+            if (!ngx_http_hype_is_host(cf, &value[i])) {
+                return ngx_http_hype_invalid(cf, &value[i],
+                                             "a host name is expected");
             }
         }
 
@@ -1447,7 +1455,7 @@ ngx_http_hype_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
             bit = NGX_HTTP_HYPE_COOKIE_DOMAIN;
 
-            if (s.len == 0) {
+            if (s.len == 0 || !ngx_http_hype_answer_attribute(&s)) {
                 return ngx_http_hype_invalid(cf, &value[i],
                                              "a domain is expected");
             }
@@ -1461,7 +1469,10 @@ ngx_http_hype_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
             bit = NGX_HTTP_HYPE_COOKIE_PATH;
 
-            if (s.len == 0 || (s.data[0] != '/' && s.data[0] != '$')) {
+            if (s.len == 0
+                || (s.data[0] != '/' && s.data[0] != '$')
+                || !ngx_http_hype_answer_attribute(&s))
+            {
                 return ngx_http_hype_invalid(cf, &value[i],
                                              "a path is expected");
             }
@@ -1696,6 +1707,33 @@ ngx_http_hype_is_token(ngx_str_t *value)
     }
 
     return value->len != 0;
+}
+
+
+/* one that a URL can lead to; none, if it is empty */
+
+static ngx_uint_t
+ngx_http_hype_is_host(ngx_conf_t *cf, ngx_str_t *value)
+{
+    size_t     dot;
+    ngx_str_t  url;
+
+    if (value->len == 0) {
+        return 1;
+    }
+
+    dot = (value->data[0] == '.');
+
+    url.len = sizeof("http://") - 1 + value->len - dot;
+
+    url.data = ngx_pnalloc(cf->temp_pool, url.len);
+    if (url.data == NULL) {
+        return 0;
+    }
+
+    ngx_sprintf(url.data, "http://%*s", value->len - dot, value->data + dot);
+
+    return ngx_http_hype_next_safe(&url, value, 1);
 }
 
 

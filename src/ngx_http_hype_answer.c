@@ -28,7 +28,6 @@ static ngx_int_t ngx_http_hype_answer_confirm(ngx_http_request_t *r,
 static uint64_t ngx_http_hype_answer_time(void);
 static ngx_int_t ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
     ngx_http_hype_cookie_t *cookie, u_char *visitor);
-static ngx_uint_t ngx_http_hype_answer_attribute(ngx_str_t *value);
 static ngx_int_t ngx_http_hype_answer_cache_control(ngx_http_request_t *r,
     ngx_uint_t redirected);
 static ngx_uint_t ngx_http_hype_answer_strip(ngx_http_request_t *r);
@@ -242,6 +241,8 @@ ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    /* a variable may have what ends the attribute, or the header */
+
     if (!ngx_http_hype_answer_attribute(&domain)
         || !ngx_http_hype_answer_attribute(&path))
     {
@@ -291,9 +292,7 @@ ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
 }
 
 
-/* a variable may have what ends the attribute, or the header */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_hype_answer_attribute(ngx_str_t *value)
 {
     size_t  i;

@@ -20,5 +20,12 @@
 ngx_int_t ngx_http_hype_answer(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 
+/*
+ * Whether "value" can be that of a cookie's attribute: RFC 6265, 4.1.1.
+ * Returns 1 or 0.
+ */
+
+ngx_uint_t ngx_http_hype_answer_attribute(ngx_str_t *value);
+
 
 #endif /* _NGX_HTTP_HYPE_ANSWER_H_INCLUDED_ */
