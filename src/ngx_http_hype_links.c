@@ -317,6 +317,8 @@ ngx_http_hype_links_handler(void *data, ngx_http_hype_db_outcome_e outcome,
     /* those that are left are unknown */
 
     ngx_memzero(&link, sizeof(ngx_http_hype_link_t));
+    ngx_str_set(&link.user_id, "");
+    ngx_str_set(&link.destination, "");
 
     while (!ngx_queue_empty(&links->flight)) {
         q = ngx_queue_head(&links->flight);
@@ -367,7 +369,7 @@ ngx_http_hype_links_row(ngx_http_hype_links_t *links, PGresult *res, int row)
             ngx_log_error(NGX_LOG_ERR, links->log, 0,
                           "hype: the destination of link \"%V\" has a "
                           "control character and is not used", &identifier);
-            ngx_str_null(&link.destination);
+            link.destination.len = 0;
             break;
         }
     }

@@ -15,6 +15,9 @@
 #define NGX_HTTP_HYPE_STORE_SETTLE     20
 #define NGX_HTTP_HYPE_STORE_UNSETTLED  500
 
+/* and behind a pooler, where claims are not heard of */
+#define NGX_HTTP_HYPE_STORE_POOLED     10000
+
 #define NGX_HTTP_HYPE_STORE_MAINTAIN   (24 * 60 * 60 * 1000)
 #define NGX_HTTP_HYPE_STORE_MAINTAIN_RETRY       (15 * 60 * 1000)
 #define NGX_HTTP_HYPE_STORE_MAINTENANCE_TIMEOUT  (10 * 60 * 1000)
@@ -632,14 +635,22 @@ ngx_http_hype_store_settled(void *data, ngx_http_hype_db_outcome_e outcome,
 {
     ngx_http_hype_store_t *store = data;
 
+    ngx_msec_t  timer;
+
+    timer = NGX_HTTP_HYPE_STORE_UNSETTLED;
+
     if (outcome == NGX_HTTP_HYPE_DB_DONE
         && ngx_strcmp(PQgetvalue(res, 0, 0), "0") == 0)
     {
-        return;
+        if (!store->db->pooled) {
+            return;
+        }
+
+        timer = NGX_HTTP_HYPE_STORE_POOLED;
     }
 
     if (!store->settle.timer_set) {
-        ngx_add_timer(&store->settle, NGX_HTTP_HYPE_STORE_UNSETTLED);
+        ngx_add_timer(&store->settle, timer);
     }
 }
 
