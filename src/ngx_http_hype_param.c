@@ -5,6 +5,7 @@
 
 static ngx_int_t ngx_http_hype_param_start(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_ctx_t **ctxp);
+static ngx_uint_t ngx_http_hype_param_applies(ngx_http_request_t *r);
 static ngx_int_t ngx_http_hype_param_query(ngx_http_request_t *r,
     ngx_str_t *query);
 static ngx_int_t ngx_http_hype_param_url(ngx_http_request_t *r,
@@ -85,7 +86,7 @@ ngx_http_hype_param_start(ngx_http_request_t *r,
     ngx_str_t             query, value;
     ngx_http_hype_ctx_t  *ctx;
 
-    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
+    if (!ngx_http_hype_param_applies(r)
         || ngx_http_hype_param_query(r, &query) != NGX_OK
         || ngx_http_hype_args_find(&query, hlcf->params->elts,
                                    hlcf->params->nelts, &value)
@@ -114,6 +115,29 @@ ngx_http_hype_param_start(ngx_http_request_t *r,
     *ctxp = ctx;
 
     return NGX_OK;
+}
+
+
+/*
+ * An error page makes each method a GET, but for the request line, and also
+ * comes here when its request was refused before it had got here; unless the
+ * page is there to decide on the status itself, as with "error_page 404 =".
+ */
+
+static ngx_uint_t
+ngx_http_hype_param_applies(ngx_http_request_t *r)
+{
+    u_char  *line;
+
+    if (r->err_status) {
+        return 0;
+    }
+
+    line = r->request_line.data;
+
+    return (r->method == NGX_HTTP_GET && ngx_strncmp(line, "GET ", 4) == 0)
+           || (r->method == NGX_HTTP_HEAD
+               && ngx_strncmp(line, "HEAD ", 5) == 0);
 }
 
 
