@@ -739,9 +739,12 @@ ngx_http_hype_merge_cookie(ngx_conf_t *cf, ngx_http_hype_loc_conf_t *prev,
 static ngx_int_t
 ngx_http_hype_init(ngx_conf_t *cf)
 {
+    ngx_int_t                   index;
     ngx_http_handler_pt        *h;
     ngx_http_core_main_conf_t  *cmcf;
     ngx_http_hype_main_conf_t  *hmcf;
+
+    static ngx_str_t  request_uri = ngx_string("request_uri");
 
     hmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_hype_module);
 
@@ -772,6 +775,13 @@ ngx_http_hype_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_hype_handler;
+
+    index = ngx_http_get_variable_index(cf, &request_uri);
+    if (index == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    hmcf->request_uri = index;
 
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_hype_header_filter;

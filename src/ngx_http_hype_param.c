@@ -164,8 +164,9 @@ ngx_http_hype_param_query(ngx_http_request_t *r, ngx_str_t *query)
 
 
 /*
- * The URL without the parameter.  Slashes and backslashes that it begins with
- * become one, as what comes behind two of them would be a host.
+ * The URL without the parameter.  Where that is redirected to, slashes and
+ * backslashes that it begins with become one, as what comes behind two of
+ * them would be a host.
  */
 
 static ngx_int_t
@@ -178,8 +179,16 @@ ngx_http_hype_param_url(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
     start = r->unparsed_uri.data;
     last = start + r->unparsed_uri.len;
 
-    while (*start == '/' || *start == '\\') {
+    /* there is none before the "?" in "http://host?ref=..." */
+
+    if (*start == '/') {
         start++;
+    }
+
+    if (hlcf->mode != NGX_HTTP_HYPE_INLINE) {
+        while (*start == '/' || *start == '\\') {
+            start++;
+        }
     }
 
     url->data = ngx_pnalloc(r->pool, 1 + (last - start));
@@ -236,15 +245,22 @@ ngx_http_hype_param_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 }
 
 
-/* whoever comes later in this request sees it without the parameter */
+/*
+ * Whoever comes later in this request sees it without the parameter; also by
+ * $request_uri, whose value is kept from its first use on.
+ */
 
 static ngx_int_t
 ngx_http_hype_param_inline(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
-    u_char  *p;
+    u_char                     *p;
+    ngx_http_hype_main_conf_t  *hmcf;
+
+    hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
 
     r->unparsed_uri = ctx->next;
+    r->variables[hmcf->request_uri].valid = 0;
 
     if (r->args.len == 0) {
         return NGX_DECLINED;
