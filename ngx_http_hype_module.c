@@ -471,7 +471,7 @@ ngx_http_hype_variable_user(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_complex_value(r, hlcf->user, &user) != NGX_OK) {
+    if (ngx_http_hype_user(r, hlcf, &user) != NGX_OK) {
         return NGX_ERROR;
     }
 

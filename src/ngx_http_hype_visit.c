@@ -21,8 +21,6 @@ static void ngx_http_hype_visit_cut(ngx_str_t *text);
 static ngx_int_t ngx_http_hype_visit_who(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
     ngx_uint_t *late);
-static ngx_int_t ngx_http_hype_visit_user(ngx_http_request_t *r,
-    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static void ngx_http_hype_visit_ip(ngx_http_request_t *r, ngx_uint_t ip,
     u_char *addr, ngx_http_hype_row_t *row);
 static void ngx_http_hype_visit_stored(ngx_http_hype_ctx_t *ctx);
@@ -452,7 +450,7 @@ ngx_http_hype_visit_who(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     *late = 0;
 
     if (hlcf->user
-        && ngx_http_hype_visit_user(r, ctx, hlcf) != NGX_OK)
+        && ngx_http_hype_user(r, hlcf, &ctx->user) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -485,9 +483,9 @@ ngx_http_hype_visit_who(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
  * are put back as they were.
  */
 
-static ngx_int_t
-ngx_http_hype_visit_user(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
-    ngx_http_hype_loc_conf_t *hlcf)
+ngx_int_t
+ngx_http_hype_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_str_t *user)
 {
     size_t                      size;
     ngx_int_t                   rc;
@@ -505,7 +503,7 @@ ngx_http_hype_visit_user(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
     ngx_memcpy(saved, r->variables, size);
 
-    rc = ngx_http_complex_value(r, hlcf->user, &ctx->user);
+    rc = ngx_http_complex_value(r, hlcf->user, user);
 
     ngx_memcpy(r->variables, saved, size);
 

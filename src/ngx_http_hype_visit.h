@@ -49,6 +49,14 @@ ngx_int_t ngx_http_hype_visit_record(ngx_http_request_t *r,
 ngx_uint_t ngx_http_hype_visit_made(ngx_http_hype_ctx_t *ctx);
 
 /*
+ * The user, as far as it is known now: the application may not have answered
+ * yet.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_user(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *user);
+
+/*
  * The visitor in the request's cookie: as ngx_http_hype_cookie_find() says,
  * over all Cookie header lines.
  */
