@@ -12,6 +12,8 @@ static void ngx_http_hype_expire(ngx_http_hype_parked_t *parked);
 static void ngx_http_hype_suspend(ngx_http_request_t *r);
 static void ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx);
 static uint64_t ngx_http_hype_visit_time(ngx_http_request_t *r);
+static ngx_int_t ngx_http_hype_visit_make(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_uint_t ngx_http_hype_visit_skipped(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf);
 static ngx_uint_t ngx_http_hype_visit_prefetch(ngx_http_request_t *r);
@@ -272,15 +274,7 @@ ngx_http_hype_visit_record(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
 
     case NGX_HTTP_HYPE_FOUND:
 
-        if (ngx_http_hype_visit_skipped(r, hlcf)) {
-            ctx->outcome = NGX_HTTP_HYPE_OUTCOME_SKIPPED;
-            ctx->state = NGX_HTTP_HYPE_DONE;
-            break;
-        }
-
-        ctx->state = NGX_HTTP_HYPE_STORE;
-
-        rc = ngx_http_hype_visit_store(r, ctx, hlcf);
+        rc = ngx_http_hype_visit_make(r, ctx, hlcf);
 
         if (rc == NGX_AGAIN) {
             ngx_http_hype_suspend(r);
@@ -291,7 +285,10 @@ ngx_http_hype_visit_record(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
             return NGX_ERROR;
         }
 
-        ngx_http_hype_visit_stored(ctx);
+        if (ctx->outcome != NGX_HTTP_HYPE_OUTCOME_SKIPPED) {
+            ngx_http_hype_visit_stored(ctx);
+        }
+
         break;
 
     case NGX_HTTP_HYPE_STORE:
@@ -304,6 +301,50 @@ ngx_http_hype_visit_record(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * A "map" with regular expressions, such as one for bots, would change the $1
+ * of the location, which its own directives are still to see.
+ */
+
+static ngx_int_t
+ngx_http_hype_visit_make(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    ngx_int_t    rc;
+#if (NGX_PCRE)
+    int         *captures;
+    u_char      *data;
+    ngx_uint_t   n, again;
+
+    captures = r->captures;
+    data = r->captures_data;
+    n = r->ncaptures;
+    again = r->realloc_captures;
+
+    r->realloc_captures = 1;
+#endif
+
+    if (ngx_http_hype_visit_skipped(r, hlcf)) {
+        ctx->outcome = NGX_HTTP_HYPE_OUTCOME_SKIPPED;
+        ctx->state = NGX_HTTP_HYPE_DONE;
+        rc = NGX_OK;
+
+    } else {
+        ctx->state = NGX_HTTP_HYPE_STORE;
+        rc = ngx_http_hype_visit_store(r, ctx, hlcf);
+    }
+
+#if (NGX_PCRE)
+    r->captures = captures;
+    r->captures_data = data;
+    r->ncaptures = n;
+    r->realloc_captures = again;
+#endif
+
+    return rc;
 }
 
 
