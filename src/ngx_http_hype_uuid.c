@@ -19,18 +19,14 @@ ngx_http_hype_uuid_bytes(ngx_http_hype_uuid_pool_t *pool, u_char *uuid)
 
         /* getrandom(2): up to 256 bytes are never cut short */
 
-        for ( /* void */ ; pool->left < NGX_HTTP_HYPE_UUID_POOL;
-             pool->left += 256 / NGX_HTTP_HYPE_UUID_LEN)
+        if (getrandom(pool->bytes, sizeof(pool->bytes), 0)
+            != (ssize_t) sizeof(pool->bytes))
         {
-            if (getrandom(pool->bytes[pool->left], 256, 0) != 256) {
-                break;
-            }
+            uuid_generate_random(uuid);
+            return;
         }
-    }
 
-    if (pool->left == 0) {
-        uuid_generate_random(uuid);
-        return;
+        pool->left = NGX_HTTP_HYPE_UUID_POOL;
     }
 
     bytes = pool->bytes[--pool->left];

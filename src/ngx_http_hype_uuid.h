@@ -18,13 +18,13 @@
 
 
 /*
- * Random bytes from the kernel, fetched for many UUIDs at a time: libuuid's
- * own generator makes six system calls for each, which is more than a whole
+ * Random bytes from the kernel, fetched for some UUIDs at a time: libuuid's
+ * own generator makes six system calls for each, a sixth of what a whole
  * redirect costs.  A zeroed pool is an empty one.  Not to be shared by two
  * processes.
  */
 
-#define NGX_HTTP_HYPE_UUID_POOL      64
+#define NGX_HTTP_HYPE_UUID_POOL      16
 
 typedef struct {
     size_t   left;      /* UUIDs */

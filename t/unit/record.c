@@ -20,6 +20,11 @@ static ngx_int_t check(u_char *p, size_t size, size_t *len);
 
 #define VISITOR   "0123456789abcdef"
 
+#define INSERT    "INSERT INTO hype.referral_hit (id, referral_link_id, "     \
+                  "created, authenticated, bot, visitor, user_id, ip, "       \
+                  "user_agent, http_referer, next) VALUES ("                  \
+                  "'41424344-4546-4748-494a-4b4c4d4e4f50', "
+
 
 static u_char  last_page[4096];
 
@@ -331,13 +336,32 @@ test_sql(void)
         switch (n) {
 
         case 0:
-            tap_ok(memmem(sql, p - sql, "identifier = 'abc'", 18) != NULL,
-                   "sql: a hit of an unknown link");
+            tap_is_bytes(sql, p - sql,
+                         tap_str(INSERT "(SELECT id FROM hype.referral_link "
+                                 "WHERE identifier = 'abc'), "
+                                 "'2000-01-01 00:00:00.001000+00', "
+                                 "false, false, NULL, NULL, NULL, "
+                                 "E'UA\\ufffd', 'http://example/', '/a/b') "
+                                 "ON CONFLICT DO NOTHING; "
+                                 "SELECT hype.settle(ARRAY[NULL]::uuid[], "
+                                 "ARRAY[NULL]::text[])"),
+                         "sql: a hit of an unknown link");
             break;
 
         case 1:
-            tap_ok(memmem(sql, p - sql, "identifier =", 12) == NULL,
-                   "sql: a hit of a known link");
+            tap_is_bytes(sql, p - sql,
+                         tap_str(INSERT "7, "
+                                 "'2000-01-01 00:00:00.001000+00', "
+                                 "false, false, "
+                                 "'30313233-3435-3637-3839-616263646566', "
+                                 "'42', "
+                                 "'3031:3233:3435:3637:3839:6162:6364:6566', "
+                                 "E'UA\\ufffd', 'http://example/', '/a/b') "
+                                 "ON CONFLICT DO NOTHING; "
+                                 "SELECT hype.settle(ARRAY["
+                                 "'30313233-3435-3637-3839-616263646566'"
+                                 "]::uuid[], ARRAY['42']::text[])"),
+                         "sql: a hit of a known link");
             break;
 
         case 2:

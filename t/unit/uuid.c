@@ -13,6 +13,8 @@
 
 
 static void test_random(void);
+static void test_pool(void);
+static int compare(const void *one, const void *two);
 static void test_time(void);
 static void test_parse(void);
 static void test_cookie(void);
@@ -109,19 +111,20 @@ static struct {
 };
 
 
+static ngx_http_hype_uuid_pool_t  pool;
+
+
 int
 main(void)
 {
     test_random();
+    test_pool();
     test_time();
     test_parse();
     test_cookie();
 
     return tap_done();
 }
-
-
-static ngx_http_hype_uuid_pool_t  pool;
 
 
 static void
@@ -156,10 +159,55 @@ test_random(void)
 }
 
 
+/* each byte of it goes into one UUID */
+
+static void
+test_pool(void)
+{
+    ngx_uint_t  n, bad;
+
+    static u_char  uuids[5 * NGX_HTTP_HYPE_UUID_POOL][NGX_HTTP_HYPE_UUID_LEN];
+
+    ngx_memzero(&pool, sizeof(pool));
+
+    for (n = 0, bad = 0; n < 5 * NGX_HTTP_HYPE_UUID_POOL; n++) {
+        ngx_http_hype_uuid_random(&pool, uuids[n]);
+        bad += (pool.left != NGX_HTTP_HYPE_UUID_POOL - 1
+                             - n % NGX_HTTP_HYPE_UUID_POOL);
+    }
+
+    tap_is(bad, 0, "pool: it is filled when it is empty");
+
+    qsort(uuids, n, NGX_HTTP_HYPE_UUID_LEN, compare);
+
+    /* two that share the second half had the same bytes from it */
+
+    for (n = 1, bad = 0; n < 5 * NGX_HTTP_HYPE_UUID_POOL; n++) {
+        bad += (compare(uuids[n - 1], uuids[n]) == 0);
+    }
+
+    tap_is(bad, 0, "pool: no bytes are used twice");
+
+    for (n = 0, bad = 0; n < sizeof(pool.bytes); n++) {
+        bad += (((u_char *) pool.bytes)[n] != 0);
+    }
+
+    tap_is(bad, 0, "pool: nor are they kept");
+}
+
+
+static int
+compare(const void *one, const void *two)
+{
+    return memcmp((const u_char *) one + 8, (const u_char *) two + 8, 8);
+}
+
+
 static void
 test_time(void)
 {
     u_char      a[NGX_HTTP_HYPE_UUID_LEN], b[NGX_HTTP_HYPE_UUID_LEN];
+    u_char      ones, zeros;
     uint64_t    ms;
     ngx_uint_t  bad, n;
 
@@ -176,6 +224,14 @@ test_time(void)
     tap_ok(ngx_memcmp(a, b, 6) == 0
            && ngx_memcmp(a + 6, b + 6, sizeof(a) - 6) != 0,
            "time: two of the same millisecond differ");
+
+    for (n = 0, ones = 0, zeros = 0; n < 1000; n++) {
+        ngx_http_hype_uuid_time(&pool, a, 0);
+        ones |= a[6];
+        zeros |= (u_char) ~a[6];
+    }
+
+    tap_ok(ones == 0x7f && zeros == 0x8f, "time: bits beside the version vary");
 
     for (ms = 0, bad = 0, n = 0; n < 1000; n++) {
         ngx_http_hype_uuid_time(&pool, a, ms);
