@@ -1,0 +1,279 @@
+# Mistakes in the configuration: nginx -t names the directive, the value and
+# what is wrong with it.
+
+use lib 't/lib';
+use Hype::Test;
+
+my $nginx = nginx(start => 0);
+my $database = 'hype_database "host=/nonexistent";';
+
+sub wrong
+{
+    my ($text, $error, %config) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ($status, $output) = $nginx->test_config(server => '', %config);
+    my ($emerg) = $output =~ /\[emerg\] (?:\d+#\d+: )?(.*)/;
+    my $message = $emerg // ($status ? $output : 'no error');
+
+    isnt($status, 0, $text);
+    is($message =~ s/ in \S+nginx\.conf:\d+$//r, $error, '... says why');
+}
+
+
+# hype_database
+
+for my $case (
+    ['hype_database;' => 'invalid number of arguments in "hype_database" directive'],
+    ['hype_database "host=x"; hype_database "host=x";'
+        => '"hype_database" directive is duplicate'],
+    ['hype_database x;'
+        => 'invalid conninfo in "hype_database": missing "=" after "x" in '
+         . 'connection info string'],
+    ['hype_database "hots=x";'
+        => 'invalid conninfo in "hype_database": invalid connection option "hots"'],
+    ['hype_database "host=\'x";'
+        => 'invalid conninfo in "hype_database": unterminated quoted string in '
+         . 'connection info string'],
+    ['hype_database "host=a,b port=1,2,3";' => '"hype_database" has 3 ports for 2 hosts'],
+
+    (map {
+        [qq{hype_database "host=x" connections=$_;}
+            => qq{invalid value "connections=$_" in "hype_database": a number }
+             . 'from 1 to 100 is expected']
+    } '', '0', '101', '-1', 'x', '2x', '1.5', '99999999999999999999'),
+
+    (map {
+        my $name = $_;
+        map {
+            [qq{hype_database "host=x" $name=$_;}
+                => qq{invalid value "$name=$_" in "hype_database": a time above 0 }
+                 . 'is expected']
+        } '', '0', '0s', '-1s', 'x', '1x'
+    } 'timeout', 'connect_timeout'),
+
+    (map {
+        [qq{hype_database "host=x" $_;}
+            => 'invalid parameter 2 of "hype_database": "connections=", '
+             . '"connect_timeout=" or "timeout=" is expected, and the conninfo '
+             . 'in quotes before them']
+    } 'x', 'x=1', 'TIMEOUT=1s', 'port=5432', 'timeout'),
+) {
+    wrong($case->[0], $case->[1], http => $case->[0]);
+}
+
+wrong('hype_database with a service file',
+      '"hype_database" does not support "service" in a conninfo, as the names '
+      . 'in a service file can\'t be resolved without blocking: name the host',
+      http => 'hype_database "service=x";');
+
+wrong('hype_database in a server',
+      '"hype_database" directive is not allowed here',
+      server => 'hype_database "host=x";');
+
+
+# What needs it
+
+for my $case (
+    ['hype_ref' => 'location /ref/ { hype_ref; }'],
+    ['hype_ref' => 'location /ref { location /ref/ { hype_ref $uri; } }'],
+    ['hype_ref_param' => 'hype_ref_param ref;'],
+    ['hype_ref_param' => 'location / { hype_ref_param ref mode=inline; }'],
+    ['hype_confirm' => 'location / { hype_confirm signup; }'],
+) {
+    wrong("$case->[1] without hype_database",
+          "\"$case->[0]\" needs \"hype_database\" in the \"http\" block",
+          server => $case->[1]);
+}
+
+
+# Directives of http, server and location: a value, and what is said of it
+
+sub invalid
+{
+    my ($directive, $value, $reason) = @_;
+
+    return ["$directive $value;"
+            => qq{invalid value "$value" in "$directive": $reason}];
+}
+
+my $name_size = '"name:size" is expected';
+my $host = 'a host name is expected';
+my $code = 'a code from 400 to 599 is expected';
+my $uri = 'a path, a URL, a variable or "=code" is expected';
+my $argument = 'it can\'t be an argument\'s name';
+my $samesite = '"strict", "lax", "none" or "off" is expected';
+
+my @cases = (
+    # hype_zone
+    (map { invalid('hype_zone', $_, $name_size) }
+         'hype', ':8m', 'hype:', 'hype:x', 'hype:-8m', 'hype:8x', 'hype:8m:8m',
+         ':'),
+    (map { invalid('hype_zone', "hype:$_", 'the zone is too small') }
+         '0', '1', '1k', '31k'),
+    (map { ["hype_zone hype:8m $_;"
+                => qq{invalid value "$_" in "hype_zone": a time is expected}] }
+         'valid=', 'valid=x', 'valid=-1', 'unknown=', 'unknown=1x'),
+    ['hype_zone hype:8m x=1;'
+        => 'invalid value "x=1" in "hype_zone": "valid=" or "unknown=" is expected'],
+    ['hype_zone hype:8m; hype_zone other:8m;' => '"hype_zone" directive is duplicate'],
+
+    # hype_spool
+    (map { ["hype_spool off $_;"
+                => qq{invalid value "$_" in "hype_spool": "off" has no parameters}] }
+         'max_size=1g', 'x'),
+    (map { ["hype_spool spool $_;"
+                => qq{invalid value "$_" in "hype_spool": a size above 0 is expected}] }
+         'max_size=', 'max_size=0', 'max_size=x', 'max_size=-1', 'max_size=1t'),
+    (map { ["hype_spool spool $_;"
+                => qq{invalid value "$_" in "hype_spool": "off", "always" or a }
+                 . 'time above 0 is expected'] }
+         'sync=', 'sync=0', 'sync=x', 'sync=on', 'sync=-1s'),
+    ['hype_spool spool x=1;' => 'invalid value "x=1" in "hype_spool": '
+        . '"max_size=" or "sync=" is expected'],
+    ['hype_spool "";' => 'invalid value "" in "hype_spool": a path is expected'],
+
+    # those with few values
+    (map { invalid('hype_durability', $_, '"commit" or "spool" is expected') }
+         'x', 'on', 'off', 'Commit'),
+    (map { invalid('hype_ip', $_, '"full", "masked" or "off" is expected') }
+         'x', 'on', 'Full'),
+    (map { ["hype_forward_args $_;"
+                => qq{invalid value "$_" in "hype_forward_args" directive, it }
+                 . 'must be "on" or "off"'] }
+         'x', 'yes', '1'),
+
+    # hype_next_param
+    (map { [qq{hype_next_param "$_";}
+                => qq{invalid value "$_" in "hype_next_param": $argument}] }
+         '', 'a b', 'a=b', 'a&b', '$arg_x', 'a/b', 'a[]'),
+
+    # hype_next_hosts
+    (map { [qq{hype_next_hosts good.example "$_";}
+                => qq{invalid value "$_" in "hype_next_hosts": $host}] }
+         'http://x.example', 'x.example/', 'x/y', 'a b', '*.x.example', '*',
+         '@', 'a@x.example', 'x.example:', 'x.example:x', 'x.example:65536',
+         ':80', '.', '..x.example', 'x..example', 'x.example.', 'a,b', 'a;b',
+         '::1', '[::1', "\xc3\xa4.example", '//x.example', 'x?y', 'x#y',
+         '%78.example'),
+
+    # hype_fallback
+    (map { invalid('hype_fallback', $_, $code) }
+         '=', '=x', '=404x', '=-1', '=200', '=301', '=302', '=399', '=499',
+         '=600', '=4040'),
+    (map { [qq{hype_fallback "$_";} => qq{invalid value "$_" in "hype_fallback": $uri}] }
+         '', 'x', 'x/y', '404', '?x', '#x', 'ftp://x', 'http:/x', '@named'),
+
+    # hype_cookie
+    (map { [qq{hype_cookie "$_";}
+                => qq{invalid value "$_" in "hype_cookie": it can't be a cookie's name}] }
+         '', 'a b', 'a;b', 'a,b', 'a=b', '$host', "\xc3\xa4", 'a/b'),
+    (map { [qq{hype_cookie v "$_";}
+                => qq{invalid value "$_" in "hype_cookie": a domain is expected}] }
+         'domain=', 'domain=x;y', 'domain=$host;x'),
+    (map { [qq{hype_cookie v "$_";}
+                => qq{invalid value "$_" in "hype_cookie": a path is expected}] }
+         'path=', 'path=x', 'path=/;x', 'path=$uri;'),
+    (map { ["hype_cookie v $_;"
+                => qq{invalid value "$_" in "hype_cookie": a time above 0 is expected}] }
+         'max_age=', 'max_age=0', 'max_age=x', 'max_age=-1', 'max_age=1ms',
+         'max_age=off'),
+    (map { ["hype_cookie v $_;" => qq{invalid value "$_" in "hype_cookie": $samesite}] }
+         'samesite=', 'samesite=x', 'samesite=Lax', 'samesite=on'),
+    (map { ["hype_cookie v $_;"
+                => qq{invalid value "$_" in "hype_cookie": there is no such parameter}] }
+         'x', 'secure=1', 'Secure', 'max-age=1d', 'expires=1d', 'HttpOnly'),
+    (map { my ($first, $second) = @$_;
+           ["hype_cookie v $first $second;"
+                => qq{invalid value "$second" in "hype_cookie": it was said before}] }
+         ['secure', 'nosecure'], ['nosecure', 'secure'], ['secure', 'secure'],
+         ['httponly', 'nohttponly'], ['samesite=lax', 'samesite=off'],
+         ['domain=a', 'domain=b'], ['path=/', 'path=/x'],
+         ['max_age=1', 'max_age=2']),
+    ['hype_cookie v samesite=none nosecure;'
+        => '"hype_cookie" directive with "samesite=none" can\'t be "nosecure"'],
+    ['hype_cookie v nosecure samesite=none;'
+        => '"hype_cookie" directive with "samesite=none" can\'t be "nosecure"'],
+
+    # how many values there are
+    (map { ["$_;" => qq{invalid number of arguments in "$_" directive}] }
+         qw(hype_zone hype_spool hype_durability hype_next_param
+            hype_next_hosts hype_fallback hype_forward_args hype_cookie
+            hype_user hype_no_hit hype_no_cookie hype_bot hype_ip)),
+    (map { ["$_ a b;" => qq{invalid number of arguments in "$_" directive}] }
+         qw(hype_durability hype_next_param hype_fallback hype_forward_args
+            hype_user hype_bot hype_ip)),
+
+    # twice
+    (map { my ($directive) = split ' ';
+           ["$_; $_;" => qq{"$directive" directive is duplicate}] }
+         'hype_durability commit', 'hype_next_param x', 'hype_next_hosts x',
+         'hype_fallback /x', 'hype_fallback =404', 'hype_forward_args on',
+         'hype_cookie x', 'hype_user x', 'hype_bot x', 'hype_ip off',
+         'hype_spool off', 'hype_spool spool'),
+    ['hype_fallback /x; hype_fallback =404;'
+        => '"hype_fallback" directive is duplicate'],
+
+    # variables
+    (map { ["$_ \$no_such_variable;" => 'unknown "no_such_variable" variable'] }
+         'hype_user', 'hype_no_hit', 'hype_no_cookie', 'hype_bot',
+         'hype_fallback', 'hype_next_hosts'),
+    ['hype_cookie v domain=$no_such_variable;'
+        => 'unknown "no_such_variable" variable'],
+
+    # elsewhere
+    ['hype_ref;' => '"hype_ref" directive is not allowed here'],
+);
+
+for my $case (@cases) {
+    wrong($case->[0], $case->[1], http => "$database $case->[0]");
+}
+
+wrong('a zone that is another module\'s',
+      'the shared memory zone "hype" is already declared for a different use',
+      http => "$database limit_req_zone \$uri zone=hype:1m rate=1r/s;");
+
+
+# hype_ref
+
+my $not_prefix = '"hype_ref" directive needs an identifier, such as "$1", in a '
+                 . 'location that is not a prefix';
+
+for my $case (
+    ['location ~ ^/ref/ { hype_ref; }' => $not_prefix],
+    ['location ~* ^/ref/(.*) { hype_ref; }' => $not_prefix],
+    ['location = /ref { hype_ref; }' => $not_prefix],
+    ['location @ref { hype_ref; }' => $not_prefix],
+    ['location / { location = /ref { hype_ref; } }' => $not_prefix],
+    ['location /ref/ { hype_ref; hype_ref; }' => '"hype_ref" directive is duplicate'],
+    ['location /ref/ { hype_ref; hype_ref $arg_x; }'
+        => '"hype_ref" directive is duplicate'],
+    ['location /ref/ { hype_ref a b; }'
+        => 'invalid number of arguments in "hype_ref" directive'],
+    ['location /ref/ { hype_ref ""; }'
+        => 'invalid value "" in "hype_ref": an identifier is expected'],
+    ['location /ref/ { hype_ref $no_such_variable; }'
+        => 'unknown "no_such_variable" variable'],
+    ['hype_ref;' => '"hype_ref" directive is not allowed here'],
+    ['if ($arg_x) { hype_ref x; }' => '"hype_ref" directive is not allowed here'],
+    ['location /ref/ { if ($arg_x) { hype_ref; } }'
+        => '"hype_ref" directive is not allowed here'],
+    ['location /ref/ { limit_except GET { hype_ref; } }'
+        => '"hype_ref" directive is not allowed here'],
+    ['location /ref/ { if ($arg_x) { hype_user x; } }'
+        => '"hype_user" directive is not allowed here'],
+    ['hype_zone hype:8m;' => '"hype_zone" directive is not allowed here'],
+    ['hype_spool off;' => '"hype_spool" directive is not allowed here'],
+) {
+    wrong($case->[0], $case->[1], http => $database, server => $case->[0]);
+}
+
+
+# The same error in a server and in a location
+
+for my $text ('hype_ip x;', 'location / { hype_ip x; }') {
+    wrong($text, 'invalid value "x" in "hype_ip": "full", "masked" or "off" is '
+                 . 'expected', http => $database, server => $text);
+}
+
+done_testing();
