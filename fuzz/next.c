@@ -234,7 +234,8 @@ url_is_safe(ngx_str_t *next)
         len = strcspn(host, "]") + 1;
 
     } else {
-        len = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        len = strspn(host, "abcdefghijklmnopqrstuvwxyz"
+                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
                            "0123456789.-");
         fuzz_assert(len && host[0] != '.' && host[len - 1] != '.');
     }

@@ -15,7 +15,7 @@ static void full_row(ngx_http_hype_row_t *row);
 static size_t write_row(u_char *buf, ngx_http_hype_row_t *row);
 
 
-#define ID       "\x01\x8f\x00\x00\x00\x00\x70\x00\x80\x00\x00\x00\x00\x00\x00\x01"
+#define ID       "\x01\x8f\0\0\0\0\x70\0\x80\0\0\0\0\0\0\1"
 #define VISITOR  "0123456789abcdef"
 
 #define FULL                                                                  \
