@@ -562,8 +562,9 @@ ngx_http_hype_db_send(ngx_http_hype_db_conn_t *conn,
 
     /* an exiting worker waits for a statement under way, but not for long */
 
+    conn->overdue = (statement->timeout != 0);
+
     if (statement->timeout) {
-        conn->overdue = 1;
         ngx_http_hype_db_timer(conn, statement->timeout, 1);
 
     } else {

@@ -201,6 +201,16 @@ ngx_http_hype_queue_done(ngx_http_hype_queue_t *queue,
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
         ngx_queue_remove(q);
+
+        if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY && item->again) {
+
+            /* it is late since then, and for that is sent again */
+
+            item->flight = 0;
+            ngx_queue_insert_tail(&queue->items, q);
+            continue;
+        }
+
         ngx_http_hype_queue_free(queue, item,
                                  NGX_HTTP_HYPE_TICKET_COMMITTED);
     }

@@ -412,6 +412,14 @@ ngx_http_hype_store_expire(ngx_http_hype_store_t *store,
     if (ngx_http_hype_spool_append(&store->spool, item->record, item->size)
         != NGX_OK)
     {
+        /*
+         * the visitor goes on, and may be claimed before the hit is in the
+         * table; a batch under way takes no notice of that
+         */
+
+        item->late = 1;
+        item->again |= item->flight;
+
         return;
     }
 

@@ -18,6 +18,7 @@ package Hype::Fault;
 #               "hype_database", 1, and some for a busy machine)
 #   unanswered  1: requests may be left without an answer
 #   dropped     1: hits may be dropped
+#   spooled     1: some hits must have been
 #   settle      seconds until all rows must be there (30)
 #
 # It makes one test of each of: answers, rows, claims and confirms (where there
@@ -111,6 +112,8 @@ sub judge
     my @complaints = _complaints($run, %o);
 
     push @complaints, 'no hit was answered' if !@made;
+    push @complaints, 'no hit was spooled'
+        if $o{spooled} && !grep { $_->{outcome} eq 'spooled' } @made;
 
     my %expected = map { $_->{hit} => $_ } @made;
     my @rows;
