@@ -13,6 +13,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_hype_conninfo_copy(ngx_conf_t *cf,
     PQconninfoOption *options, ngx_http_hype_conninfo_t *info);
+static ngx_int_t ngx_http_hype_conninfo_check(ngx_conf_t *cf,
+    const char *keyword, const char *value);
 static ngx_int_t ngx_http_hype_conninfo_hosts(ngx_conf_t *cf,
     ngx_http_hype_conninfo_t *info);
 static char *ngx_http_hype_conninfo_dup(ngx_pool_t *pool, const char *s);
@@ -44,6 +46,25 @@ static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_defaults[] = {
 
 static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_forced[] = {
     { "client_encoding", "UTF8" },
+    { NULL, NULL }
+};
+
+
+/* "Parameter Key Words" in libpq's manual */
+
+static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_allowed[] = {
+    { "sslmode", "disable" },
+    { "sslmode", "allow" },
+    { "sslmode", "prefer" },
+    { "sslmode", "require" },
+    { "sslmode", "verify-ca" },
+    { "sslmode", "verify-full" },
+    { "target_session_attrs", "any" },
+    { "target_session_attrs", "read-write" },
+    { "target_session_attrs", "read-only" },
+    { "target_session_attrs", "primary" },
+    { "target_session_attrs", "standby" },
+    { "target_session_attrs", "prefer-standby" },
     { NULL, NULL }
 };
 
@@ -128,6 +149,10 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
             return NGX_ERROR;
         }
 
+        if (ngx_http_hype_conninfo_check(cf, o->keyword, o->val) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         info->keywords[n] = ngx_http_hype_conninfo_dup(cf->pool, o->keyword);
         info->values[n] = ngx_http_hype_conninfo_dup(cf->pool, o->val);
 
@@ -161,11 +186,86 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
 }
 
 
+/* PQconninfoParse() knows names, but says of values only when it connects */
+
+static ngx_int_t
+ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
+    const char *value)
+{
+    char                            **ports;
+    ngx_int_t                         port;
+    ngx_uint_t                        i, n, found;
+    ngx_http_hype_conninfo_preset_t  *allowed;
+
+    found = 1;
+
+    if (ngx_strcmp(keyword, "port") == 0) {
+
+        ports = ngx_http_hype_conninfo_split(cf->temp_pool, value, &n);
+        if (ports == NULL) {
+            return NGX_ERROR;
+        }
+
+        for (i = 0; i < n; i++) {
+            port = ngx_atoi((u_char *) ports[i], ngx_strlen(ports[i]));
+
+            if (*ports[i] && (port < 1 || port > 65535)) {
+                found = 0;
+            }
+        }
+    }
+
+    for (allowed = ngx_http_hype_conninfo_allowed;
+         allowed->keyword && *value;
+         allowed++)
+    {
+        if (ngx_strcmp(keyword, allowed->keyword) != 0) {
+            continue;
+        }
+
+        if (ngx_strcmp(value, allowed->value) == 0) {
+            return NGX_OK;
+        }
+
+        found = 0;
+    }
+
+    if (!found) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%s\" of \"%s\" in the conninfo "
+                           "of \"hype_database\"", value, keyword);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_hype_conninfo_hosts(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)
 {
     char        *port, **ports;
     ngx_uint_t   i, n;
+
+    if (info->values[info->host] && info->values[info->hostaddr]) {
+
+        if (ngx_http_hype_conninfo_split(cf->temp_pool,
+                                         info->values[info->host], &i)
+            == NULL
+            || ngx_http_hype_conninfo_split(cf->temp_pool,
+                                            info->values[info->hostaddr], &n)
+               == NULL)
+        {
+            return NGX_ERROR;
+        }
+
+        if (i != n) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"hype_database\" has %ui addresses for %ui "
+                               "hosts", n, i);
+            return NGX_ERROR;
+        }
+    }
 
     if (info->values[info->host] == NULL
         || info->values[info->hostaddr])
