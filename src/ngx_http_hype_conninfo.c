@@ -12,9 +12,10 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_hype_conninfo_copy(ngx_conf_t *cf,
-    PQconninfoOption *options, ngx_http_hype_conninfo_t *info);
+    PQconninfoOption *options, ngx_http_hype_conninfo_t *info,
+    ngx_uint_t uri);
 static ngx_int_t ngx_http_hype_conninfo_check(ngx_conf_t *cf,
-    const char *keyword, const char *value);
+    const char *keyword, const char *value, ngx_uint_t uri);
 static ngx_int_t ngx_http_hype_conninfo_hosts(ngx_conf_t *cf,
     ngx_http_hype_conninfo_t *info);
 static char *ngx_http_hype_conninfo_dup(ngx_pool_t *pool, const char *s);
@@ -88,7 +89,9 @@ ngx_http_hype_conninfo_parse(ngx_conf_t *cf, ngx_str_t *text,
         return NGX_CONF_ERROR;
     }
 
-    rc = ngx_http_hype_conninfo_copy(cf, options, info);
+    rc = ngx_http_hype_conninfo_copy(cf, options, info,
+                               ngx_strnstr(text->data, "://", text->len)
+                               != NULL);
 
     PQconninfoFree(options);
 
@@ -98,7 +101,7 @@ ngx_http_hype_conninfo_parse(ngx_conf_t *cf, ngx_str_t *text,
 
 static ngx_int_t
 ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
-    ngx_http_hype_conninfo_t *info)
+    ngx_http_hype_conninfo_t *info, ngx_uint_t uri)
 {
     ngx_uint_t                        n;
     PQconninfoOption                 *o;
@@ -149,7 +152,9 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
             return NGX_ERROR;
         }
 
-        if (ngx_http_hype_conninfo_check(cf, o->keyword, o->val) != NGX_OK) {
+        if (ngx_http_hype_conninfo_check(cf, o->keyword, o->val, uri)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
 
@@ -190,7 +195,7 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
 
 static ngx_int_t
 ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
-    const char *value)
+    const char *value, ngx_uint_t uri)
 {
     char                            **ports;
     ngx_int_t                         port;
@@ -230,14 +235,25 @@ ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
         found = 0;
     }
 
-    if (!found) {
+    if (found) {
+        return NGX_OK;
+    }
+
+    if (uri) {
+
+        /* "user:p/w@host" has a host "user" and a port "p" */
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value of \"%s\" in the conninfo of "
+                           "\"hype_database\"", keyword);
+
+    } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid value \"%s\" of \"%s\" in the conninfo "
                            "of \"hype_database\"", value, keyword);
-        return NGX_ERROR;
     }
 
-    return NGX_OK;
+    return NGX_ERROR;
 }
 
 
