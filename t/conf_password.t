@@ -68,10 +68,6 @@ for my $case (
         => 'dbname=nothing ' . ($pg->conninfo(tcp => 1) =~ s/dbname=\S+//r)],
     ['no such host'
         => "host=no-such-host.invalid password=$secret"],
-    ['a bad port'
-        => "host=127.0.0.1 port=x password=$secret"],
-    ['a bad sslmode'
-        => "host=127.0.0.1 sslmode=x password=$secret"],
     ['a URL'
         => "postgresql://hype_nginx:$secret\@127.0.0.1:$free/x"],
     ['a password that is right' => $pg->conninfo(tcp => 1)],
