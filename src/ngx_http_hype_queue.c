@@ -170,6 +170,17 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
         break;
 
     case NGX_HTTP_HYPE_DB_DUPLICATE:
+
+        if (batch->kind != NGX_HTTP_HYPE_BATCH_COPY) {
+
+            /* not a hit that is there: a trigger, or an index, refuses it */
+
+            ngx_http_hype_queue_bisect(queue, batch, res);
+            break;
+        }
+
+        /* fall through */
+
     case NGX_HTTP_HYPE_DB_UNKNOWN:
         ngx_http_hype_queue_put_back(queue, batch, 1);
         break;

@@ -1,0 +1,217 @@
+# A row that PostgreSQL refuses does not hold up the others, and is kept as a
+# statement that psql can run.
+
+use lib 't/lib';
+use Hype::Test;
+use Hype::Fault;
+
+my $pg = cluster();
+my ($link) = fault_links($pg);
+
+my $nginx = fault_nginx(pg => $pg, workers => 1, database => 'timeout=10s',
+                        server => <<'END');
+    location = /outcome { return 204; }
+END
+
+my $rejected = $nginx->dir . '/hype_spool/rejected.sql';
+
+
+# Many hits in one batch: they wait for a lock.
+
+sub together
+{
+    my (%o) = @_;
+
+    my $dbh = $pg->connect;
+    $dbh->begin_work;
+    $dbh->do('lock table hype.referral_hit');
+
+    my $load = $nginx->visits_start(connections => $o{count}, %o);
+    wait_until {
+        $pg->value('select count(*) from pg_locks where not granted')
+    } 20, 'a batch to wait';
+    sleep 0.5;
+    $dbh->rollback;
+
+    return $load->wait;
+}
+
+
+sub outcomes
+{
+    my %count;
+    $count{ $_->header('X-Outcome') // 'none' }++ for @_;
+    return join ' ', map { "$_=$count{$_}" } sort keys %count;
+}
+
+
+sub restore
+{
+    my ($status, $output) = $pg->psql('-q', '-f', $rejected);
+    is($status, 0, 'psql runs what was set aside') or diag($output);
+    unlink $rejected;
+}
+
+
+# One row of many
+
+$pg->exec(<<'END');
+alter table hype.referral_hit
+    add constraint no_evil check (user_agent is distinct from 'evil')
+END
+
+my %evil = map { $_ => 1 } 17;
+
+my @answers = together(
+    count => 200, path => sub { "/ref/$link/?next=/one-$_[0]" },
+    headers => sub { ('User-Agent' => $evil{ $_[0] } ? 'evil' : 'good') });
+
+is(grep({ $_->status == 302 } @answers), 200, 'all visitors are redirected');
+is(outcomes(@answers), 'dropped=1 hit=199', 'one hit is refused');
+is($pg->hits("next like '/one-%'"), 199, 'the others are in the table');
+
+my $text = read_file($rejected);
+is(() = $text =~ /^INSERT INTO/mg, 1, 'it alone is set aside');
+like($text, qr/^-- \S+: ERROR: +new row .* violates check constraint "no_evil"/m,
+     'with the reason');
+like($nginx->error_log, qr/\[error\].*hype: a record that PostgreSQL refuses is set aside in rejected\.sql: ERROR: .*no_evil/,
+     'the log says so');
+is((stat $rejected)[2] & 0777, 0600, 'nobody else may read the file');
+
+$pg->exec('alter table hype.referral_hit drop constraint no_evil');
+restore();
+is($pg->value("select visitor from hype.referral_hit where next = '/one-17'"),
+   $answers[17]->cookie('hype_visitor'), 'and its row is the hit');
+is($pg->value("select id from hype.referral_hit where next = '/one-17'"),
+   $answers[17]->header('X-Hit'), 'with its id');
+
+# Several rows, each with another reason, one of them what looks like a hit
+# that is there already
+
+$pg->exec(<<'END');
+create function refuse() returns trigger language plpgsql as $$
+begin
+    case new.user_agent
+        when 'raises' then raise 'no';
+        when 'unique' then raise unique_violation;
+        when 'null' then raise not_null_violation;
+        when 'range' then raise numeric_value_out_of_range;
+        when 'long' then raise program_limit_exceeded;
+        else null;
+    end case;
+    return new;
+end $$;
+create trigger refuse before insert on hype.referral_hit
+    for each row execute function refuse();
+END
+
+my @agents = qw(raises unique null range long);
+
+@answers = together(
+    count => 150, path => sub { "/ref/$link/?next=/many-$_[0]" },
+    headers => sub {
+        ('User-Agent' => $_[0] % 20 == 10 ? $agents[$_[0] / 20 % 5] : 'good')
+    });
+
+is(outcomes(@answers), 'dropped=7 hit=143', 'seven hits are refused');
+is($pg->hits("next like '/many-%'"), 143, 'the others are in the table');
+is(() = read_file($rejected) =~ /^INSERT INTO/mg, 7, 'seven are set aside');
+
+$pg->exec('alter table hype.referral_hit disable trigger refuse');
+restore();
+is($pg->hits("next like '/many-%'"), 150, 'all are in the table');
+$pg->exec('alter table hype.referral_hit enable trigger refuse');
+
+# Refused when it is read from the spool
+
+$pg->stop;
+@answers = map {
+    $nginx->get("/ref/$link/?next=/late-$_", 'User-Agent' =>
+                $_ == 5 ? 'unique' : $_ == 9 ? 'raises' : 'good')
+} 1 .. 20;
+is(outcomes(@answers), 'spooled=20', 'hits are spooled');
+$pg->start;
+is_soon { $pg->hits("next like '/late-%'") } 18, 'all but two arrive';
+is_soon {
+    -e $rejected ? scalar(() = read_file($rejected) =~ /^INSERT INTO/mg) : 0
+} 2, 'which are set aside';
+$pg->exec('alter table hype.referral_hit disable trigger refuse');
+restore();
+is($pg->hits("next like '/late-%'"), 20, 'all are in the table');
+
+# Claims and confirms
+
+my @visitors = map {
+    $nginx->get("/ref/$link/")->cookie('hype_visitor')
+} 1 .. 10;
+
+$pg->exec(<<'END');
+alter table hype.visitor_claim add constraint no_evil check (user_id <> 'evil');
+alter table hype.confirmed_referral
+    add constraint no_evil check (user_id <> 'good-3')
+END
+
+for my $n (1 .. 9) {
+    my $user = $n == 4 ? 'evil' : "good-$n";
+    my @cookie = (Cookie => "hype_visitor=$visitors[$n]");
+    is($nginx->get("/in?user=$user", @cookie)->status, 204, "claim $n");
+    is($nginx->get("/buy?user=$user")->status, 204, "confirm $n");
+}
+
+is_soon { $pg->value("select count(*) from hype.visitor_claim where user_id like 'good-%'") }
+    8, 'all claims but one arrive';
+is_soon { $pg->value("select count(*) from hype.confirmed_referral where user_id like 'good-%'") }
+    7, 'all confirms but one';
+is_soon {
+    -e $rejected ? scalar(() = read_file($rejected) =~ /^SELECT hype/mg) : 0
+} 2, 'which are set aside';
+
+$pg->exec(<<'END');
+alter table hype.visitor_claim drop constraint no_evil;
+alter table hype.confirmed_referral drop constraint no_evil
+END
+restore();
+is($pg->value("select visitor from hype.visitor_claim where user_id = 'evil'"),
+   $visitors[4], 'the claim is restored');
+is_soon { $pg->value("select count(*) from hype.confirmed_referral where user_id = 'good-3'") }
+    1, 'and the confirm';
+
+# Bytes that PostgreSQL would refuse are made acceptable, so nothing is set aside
+
+my $r = $nginx->get("/ref/$link/?next=/bytes%00%ff%c0%80", Referer =>
+                    "\xed\xa0\x80 \xf5 \\. \\N", 'User-Agent' => "\xff\xfe");
+is($r->header('X-Outcome'), 'hit', 'bytes that are no UTF-8');
+ok(!-e $rejected, 'are not refused');
+
+# Every row is refused
+
+$pg->exec(<<'END');
+alter table hype.referral_hit add constraint none check (false) not valid
+END
+
+@answers = together(count => 100, path => "/ref/$link/?next=/none");
+is(outcomes(@answers), 'dropped=100', 'a table that refuses all');
+is(() = read_file($rejected) =~ /^INSERT INTO/mg, 100, 'all are set aside');
+$pg->exec('alter table hype.referral_hit drop constraint none');
+restore();
+is($pg->hits("next = '/none'"), 100, 'and restored');
+
+# Without a spool the log has them
+
+$nginx->restart(http => 'hype_spool off;');
+push @{ $nginx->{allow} }, qr/hype: dropped, part/;
+$pg->exec("alter table hype.referral_hit add constraint none check (next <> '/last') not valid");
+$r = $nginx->get("/ref/$link/?next=/last");
+is($r->header('X-Outcome'), 'dropped', 'without a spool a hit is dropped');
+$pg->exec('alter table hype.referral_hit drop constraint none');
+
+my $statement = join '', $nginx->error_log
+    =~ /\[alert\].* hype: dropped, part \d+(?:, the last)?: (.*)/g;
+$pg->exec($statement);
+is($pg->value("select id from hype.referral_hit where next = '/last'"),
+   $r->header('X-Hit'), 'with an alert that restores it');
+
+$nginx->quit;
+$pg->stop;
+
+done_testing();
