@@ -43,6 +43,9 @@ for my $arguments (
     "host=x user=y password=$secret timeout=1s",
     "'host=x' password=$secret",
     "\"password=$secret\" connections=0",
+    "\"postgresql://user:$secret/rest\@host/db\"",
+    "\"host=x port=abc password=$secret\"",
+    "\"host=x sslmode=abc password=$secret\"",
     "\"password=$secret\"; hype_database \"password=$secret\"",
 ) {
     my ($status, $output) = $t->test_config(
