@@ -45,12 +45,12 @@ VALUES (gen_random_uuid(), 1, '2001-01-31 23:59:59.999999Z',
 
 SELECT is(pg_temp.hits('default'), 7::bigint, 'go to the default partition');
 
-SELECT results_eq($$ SELECT * FROM hype.maintain(15, NULL, 2) $$,
+SELECT results_eq($$ SELECT * FROM hype.maintain(15, NULL, 3) $$,
     $$ VALUES ('added', 'hype.referral_hit_2001_01', 1::bigint),
               ('added', 'hype.referral_hit_2001_02', 2),
               ('left in referral_hit_default', 'hype.referral_hit_2001_03',
                3) $$,
-    'are moved, if they are few');
+    'are moved, up to a number');
 SELECT is(pg_temp.hits('2001_01'), 1::bigint, 'by month');
 SELECT is(pg_temp.hits('2001_02'), 2::bigint, 'of UTC');
 SELECT is(pg_temp.hits('default'), 4::bigint, 'the others stay');
@@ -58,7 +58,7 @@ SELECT is((SELECT count(*) FROM hype.referral_hit
            WHERE created < '2002-01-01'), 6::bigint, 'none is lost');
 SELECT results_eq($$ SELECT * FROM hype.maintain(15, NULL, 3) $$,
     $$ VALUES ('added', 'hype.referral_hit_2001_03', 3::bigint) $$,
-    'more are moved if wanted');
+    'the others the next time');
 SELECT is(pg_temp.hits('default'), 1::bigint,
           'but for a hit that is of no month');
 
