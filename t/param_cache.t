@@ -183,7 +183,10 @@ for my $path (qw(/ /key/ /key-args/ /key-used/ /key-arg/ /uri/ /variable/
 {
     my $page = "${path}page?a=1&b=2";
 
+    my $stored = stored();
     my $first = $nginx->get("${path}page?a=1&ref=abc123&b=2");
+    wait_until { stored() > $stored } 10, 'the page to be stored';
+
     my $second = $nginx->get("${path}page?ref=other&a=1&b=2");
     my $nobody = $nginx->get("${path}page?a=1&b=2");
     my $third = $nginx->get("${path}page?a=1&b=2&ref=abc123");
@@ -330,7 +333,9 @@ is(scalar(my @cookies = $r->header('Set-Cookie')), 2, '- and ours');
 
 # a page that was stored by a visitor of a link serves a known user
 
+my $stored = stored();
 $nginx->get('/user/page2?ref=abc123');
+wait_until { stored() > $stored } 10, 'the page to be stored';
 $r = $nginx->get('/user/page2', 'X-User' => 42,
                  Cookie => 'hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab');
 is($r->header('X-Cache'), 'HIT', 'a claim on a page from the cache');
@@ -373,13 +378,22 @@ sub origin
 }
 
 
+# The cache's files; nginx has written a page some time after it has sent it.
+
+sub stored
+{
+    return grep { !/\.\d+$/ }
+           split /\n/, (run(command => ['find', $cache, '-type', 'f']))[1];
+}
+
+
 # No file of the cache has any of our bytes in it.
 
 sub stored_is_clean
 {
     my ($name, @visitors) = @_;
 
-    my @files = split /\n/, (run(command => ['find', $cache, '-type', 'f']))[1];
+    my @files = stored();
     my $bytes = join '', map { read_file($_) } @files;
 
     ok(@files > 0, "$name: it is stored");
@@ -388,4 +402,3 @@ sub stored_is_clean
         'abc123', 'ref=', 'other', @visitors;
     is("@found", '', '- with nothing of ours');
 }
-
