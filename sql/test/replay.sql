@@ -37,7 +37,8 @@ CREATE FUNCTION pg_temp.replay() RETURNS bigint LANGUAGE sql AS $$
 $$;
 
 CREATE FUNCTION pg_temp.link_of(n integer) RETURNS bigint LANGUAGE sql AS
-    $$ SELECT referral_link_id FROM hype.referral_hit WHERE id = pg_temp.v(n) $$;
+    $$ SELECT referral_link_id FROM hype.referral_hit
+       WHERE id = pg_temp.v(n) $$;
 
 INSERT INTO hit VALUES
     (1, 900001, NULL, '2024-06-01 12:00Z', pg_temp.v(101), NULL),
