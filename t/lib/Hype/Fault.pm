@@ -37,7 +37,7 @@ use Time::HiRes qw(sleep time);
 use Hype::Load ();
 use Hype::Util qw(wait_until);
 
-our @EXPORT = qw(fault fault_links fault_nginx judge spool_files);
+our @EXPORT = qw(fault fault_links fault_nginx judge report spool_files);
 
 # What a machine busy with other things may add to any wait
 
@@ -178,9 +178,8 @@ sub judge
     my $doubled = 0;
     $doubled += $_ - 1 for grep { $_ > 1 } values %nexts;
 
-    Test::More::diag(sprintf 'fault: %s | sent %d | answered %d | found %d'
-        . ' | lost %d | doubled %d', $name, scalar(@ref), scalar(@made),
-        scalar(@rows), scalar(@lost), $doubled);
+    report($name, scalar @ref, scalar @made, scalar @rows, scalar @lost,
+           $doubled);
 
     my $ok = Test::More::ok(!@complaints, "$name: visitors are answered");
     _explain(@complaints);
@@ -200,6 +199,17 @@ sub judge
     }
 
     return $ok;
+}
+
+
+# The line for the table
+
+sub report
+{
+    my ($name, @numbers) = @_;
+
+    Test::More::diag(sprintf 'fault: %s | sent %d | answered %d | found %d'
+                     . ' | lost %d | doubled %d', $name, @numbers);
 }
 
 
