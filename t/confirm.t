@@ -1,0 +1,330 @@
+# hype_confirm: a referred user has done what counts, and the referrer is
+# credited, once.
+
+use lib 't/lib';
+use Hype::Blocks;
+
+no_long_string();
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    # alice's link was followed by a visitor, bob's by users 1 to 99
+
+    my $before = <<'END' . ($block->sql_before // '');
+insert into hype.referral_link (identifier, user_id)
+values ('abc123', 'alice'), ('other', 'bob');
+insert into hype.referral_hit (id, referral_link_id, visitor)
+values ('019e0000-0000-7000-8000-000000000001', 1,
+        '019e7d9c-3f6a-4f4e-8d5b-0123456789ab');
+insert into hype.referral_hit (referral_link_id, user_id, authenticated)
+select 2, n::text, true from generate_series(1, 99) as n;
+END
+
+    $block->set_value(sql_before => $before);
+
+    $block->set_value(sql_later => <<'END') if !defined $block->sql_later;
+select c.event, c.user_id, c.referrer, l.identifier, c.value,
+       h.confirmed = c.created
+from hype.confirmed_referral c
+join hype.referral_link l on l.id = c.referral_link_id
+join hype.referral_hit h on h.id = c.referral_hit_id
+order by c.created, c.event, c.user_id::bytea
+END
+});
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: a user who is known
+--- config
+hype_user $http_x_user;
+location = /welcome { hype_confirm signup; return 204; }
+--- request
+GET /welcome
+--- more_headers
+X-User: 42
+--- error_code: 204
+--- response_headers
+!Set-Cookie
+!Cache-Control
+--- sql_out
+signup|42|bob|other||t
+
+
+
+=== TEST 2: hit, claim and confirmation on one answer of the application
+--- config
+location = /signup {
+    proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/app;
+    hype_user $upstream_http_x_hype_user;
+    hype_confirm signup value=$upstream_http_x_amount if=$upstream_http_x_new;
+}
+location = /app {
+    add_header X-Hype-User 100;
+    add_header X-Amount 9.90;
+    add_header X-New yes;
+    return 303 /home;
+}
+--- request
+POST /signup
+name=joe
+--- more_headers
+Cookie: hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab
+--- error_code: 303
+--- response_headers_like
+Set-Cookie: hype_visitor=; .*
+--- sql_out
+signup|100|alice|abc123|9.90|t
+
+
+
+=== TEST 3: inline, on the very request that makes the hit
+--- config
+hype_ref_param ref mode=inline;
+location = /signup {
+    proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/app;
+    hype_user $upstream_http_x_hype_user;
+    hype_confirm signup;
+}
+location = /app { hype_ref_param off; add_header X-Hype-User 100; return 200; }
+--- request
+GET /signup?ref=abc123
+--- error_code: 200
+--- response_headers
+!Set-Cookie
+--- sql_out
+signup|100|alice|abc123||t
+
+
+
+=== TEST 4: which answers
+--- config eval
+my $locations = '';
+for (200, 201, 204, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 429,
+     500, 502, 503)
+{
+    my $text = $_ >= 301 && $_ <= 308 ? ' /x' : '';
+    $locations .= "location = /$_ { hype_confirm status; return $_$text; }\n";
+}
+<<"END" . $locations;
+hype_user \$http_x_user;
+location = /206 { hype_confirm status; alias html/index.html; }
+location = /304 { hype_confirm status; alias html/index.html; if_modified_since before; }
+location = /deny { hype_confirm status; deny all; }
+location = /nothing { hype_confirm status; root html; }
+location = /page { hype_confirm status; error_page 404 /sorry; root html; }
+location = /saved { error_page 404 =200 /good; root html; }
+location = /sorry { hype_confirm status; try_files /index.html =404; }
+location = /good { hype_confirm status; try_files /index.html =404; }
+END
+--- request eval
+[map { "GET /$_" } 200, 201, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401,
+ 403, 404, 405, 410, 429, 500, 502, 503, 'deny', 'nothing', 'page', 'saved']
+--- more_headers eval
+[map { "X-User: $_" . ($_ == 4 ? "\nRange: bytes=0-1" : '')
+       . ($_ == 8 ? "\nIf-Modified-Since: Mon, 01 Jan 2035 00:00:00 GMT" : '') }
+ 1 .. 24]
+--- error_code eval
+[200, 201, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 410,
+ 429, 500, 502, 503, 403, 404, 404, 200]
+--- sql_later
+select string_agg(user_id, ' ' order by user_id::int) from hype.confirmed_referral
+--- sql_out
+1 2 3 4 5 6 7 8 9 10 24
+
+
+
+=== TEST 5: if=
+--- config
+hype_user $http_x_user;
+location = /arg { hype_confirm arg if=$arg_if; return 204; }
+location = /text { hype_confirm text if=$arg_a$arg_b; return 204; }
+--- request eval
+[map({ "GET /arg?if=$_" } '', 0, 1, 'no', '00', '%30', ' ' =~ s/ /+/r), 'GET /arg',
+ 'GET /text', 'GET /text?a=0', 'GET /text?b=0&a=0', 'GET /text?b=1']
+--- more_headers eval
+[map { "X-User: $_" } 1 .. 12]
+--- error_code eval
+[(204) x 12]
+--- sql_later
+select event, string_agg(user_id, ' ' order by user_id::int)
+from hype.confirmed_referral group by 1 order by 1
+--- sql_out
+arg|3 4 5 6 7
+text|11 12
+
+
+
+=== TEST 6: value=
+--- config
+hype_user $http_x_user;
+location = /value { hype_confirm sale value=$http_x_value; return 204; }
+--- request eval
+[map { "GET /value?$_" } 1 .. 12]
+--- more_headers eval
+my $n = 0;
+[map { 'X-User: ' . ++$n . "\nX-Value: $_" }
+ '19.90', '1e3', '-5', '+.5', '0', '', 'free', '19,90', '1 000', 'NaN',
+ '9' x 120, '12345678901234567890.123456789']
+--- error_code eval
+[(204) x 12]
+--- sql_later
+select user_id, value from hype.confirmed_referral order by user_id::int
+--- sql_out
+1|19.90
+2|1000
+3|-5
+4|0.5
+5|0
+6|
+7|
+8|
+9|
+10|
+11|
+12|12345678901234567890.123456789
+
+
+
+=== TEST 7: several events, each once
+--- config
+hype_user $http_x_user;
+location = /paid {
+    hype_confirm signup;
+    hype_confirm sale value=$arg_amount;
+    hype_confirm big if=$arg_big value=1;
+    hype_confirm big if=$arg_big value=2;
+    return 204;
+}
+--- request eval
+['GET /paid?amount=5', 'GET /paid?amount=7&big=1', 'GET /paid?amount=8&big=1']
+--- more_headers
+X-User: 42
+--- error_code eval
+[204, 204, 204]
+--- sql_later
+select event, value, count(*) over () from hype.confirmed_referral order by event
+--- sql_out
+big|1|3
+sale|5|3
+signup||3
+
+
+
+=== TEST 8: the visitor is known only; who becomes a user later
+--- config
+location = /paid { hype_confirm sale value=3; return 204; }
+location = /login { hype_user $http_x_user; return 204; }
+--- request eval
+['GET /paid', 'GET /paid', 'GET /login', 'GET /paid']
+--- more_headers eval
+my $cookie = 'Cookie: hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab';
+[$cookie, $cookie, "$cookie\nX-User: 100", $cookie]
+--- response_headers eval
+['!Set-Cookie', '!Set-Cookie', 'Set-Cookie: hype_visitor=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; SameSite=Lax; HttpOnly', '!Set-Cookie']
+--- error_code eval
+[(204) x 4]
+--- sql_out
+sale|100|alice|abc123|3|t
+
+
+
+=== TEST 9: as long as nobody logs in, it is the visitor's
+--- config
+location = /paid { hype_confirm sale; return 204; }
+--- request
+GET /paid
+--- more_headers
+Cookie: hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab
+--- error_code: 204
+--- sql_out
+sale|019e7d9c-3f6a-4f4e-8d5b-0123456789ab|alice|abc123||t
+
+
+
+=== TEST 10: nobody is known, or nobody was referred
+--- config
+location = /paid { hype_confirm sale; return 204; }
+location = /user { hype_confirm sale; hype_user $http_x_user; return 204; }
+--- request eval
+['GET /paid', 'GET /paid', 'GET /paid', 'GET /user', 'GET /user']
+--- more_headers eval
+['Cookie: a=b', 'Cookie: hype_visitor=broken',
+ 'Cookie: hype_visitor=019e7d9c-0000-4f4e-8d5b-0123456789ab', 'X-User: 1000',
+ 'X-User:']
+--- error_code eval
+[(204) x 5]
+--- sql_later
+select (select count(*) from hype.confirmed_referral),
+       (select count(*) from hype.unmatched_confirm)
+--- sql_out
+0|2
+
+
+
+=== TEST 11: any method; no subrequest; locations inside
+--- config
+hype_user $http_x_user;
+location /paid { hype_confirm sale; location /paid/in { return 204; } }
+location = /part { hype_confirm part; return 204; }
+location = /page { auth_request /part; try_files /index.html =404; }
+--- request eval
+['POST /paid/in', 'PUT /paid/in', 'DELETE /paid/in', 'HEAD /paid/in', 'GET /page']
+--- more_headers eval
+[map { "X-User: $_" } 1 .. 5]
+--- error_code eval
+[204, 204, 204, 204, 200]
+--- sql_later
+select event, string_agg(user_id, ' ' order by user_id::int)
+from hype.confirmed_referral group by 1
+--- sql_out
+sale|1 2 3 4
+
+
+
+=== TEST 12: which hit: the last one that deserves it
+--- sql_before
+insert into hype.referral_link (identifier, user_id, disabled, disabled_at, expires)
+values ('own', 'u', false, null, null),
+       ('closed', 'carol', true, now() - interval '1 hour', null),
+       ('past', 'dave', false, null, now() - interval '1 hour'),
+       ('nobody', null, false, null, null);
+insert into hype.referral_hit (referral_link_id, user_id, created, bot)
+select l.id, h.user_id, now() - h.ago, h.bot
+from (values
+    ('last',   'abc123', interval '3 days', false),
+    ('last',   'other',  interval '2 days', false),
+    ('own',    'abc123', interval '2 days', false),
+    ('bot',    'abc123', interval '2 days', false),
+    ('bot',    'other',  interval '1 day',  true),
+    ('onlybot', 'abc123', interval '1 day', true),
+    ('before', 'closed', interval '2 hours', false),
+    ('after',  'closed', interval '30 minutes', false),
+    ('expired', 'past',  interval '30 minutes', false),
+    ('inwindow', 'abc123', interval '89 days', false),
+    ('late',   'abc123', interval '91 days', false),
+    ('campaign', 'nobody', interval '1 day', false)
+) as h (user_id, identifier, ago, bot)
+join hype.referral_link l using (identifier);
+insert into hype.referral_hit (referral_link_id, user_id)
+values (3, 'own'), (3, 'u'), (3, 'u');
+update hype.referral_link set user_id = 'own' where identifier = 'own';
+--- config
+hype_user $http_x_user;
+location = /paid { hype_confirm sale; return 204; }
+--- request eval
+[('GET /paid') x 11]
+--- more_headers eval
+[map { "X-User: $_" } qw(last own bot onlybot before after expired inwindow late
+                         campaign u)]
+--- error_code eval
+[(204) x 11]
+--- sql_later
+select string_agg(concat_ws(' ', c.user_id, coalesce(referrer, '-'), identifier),
+                  ', ' order by c.user_id)
+from hype.confirmed_referral c
+join hype.referral_link l on l.id = referral_link_id
+--- sql_out
+before carol closed, bot alice abc123, campaign - nobody, inwindow alice abc123, last bob other, own alice abc123, u own own
