@@ -150,6 +150,8 @@ ngx_http_hype_db_close(ngx_http_hype_db_t *db)
 {
     ngx_uint_t  i;
 
+    db->closed = 1;
+
     for (i = 0; i < db->nconns; i++) {
         ngx_http_hype_db_disconnect(&db->conns[i]);
     }
@@ -192,7 +194,7 @@ ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role)
         }
     }
 
-    if (closed) {
+    if (closed && !db->closed) {
         ngx_http_hype_db_open(closed);
     }
 }

@@ -99,6 +99,9 @@ struct ngx_http_hype_db_s {
     /* a pooler is between, and its sessions can't listen */
     ngx_uint_t                  pooled;  /* unsigned pooled:1 */
 
+    /* the worker ends: no connection is opened any more */
+    ngx_uint_t                  closed;  /* unsigned closed:1 */
+
     ngx_uint_t                  errors;
     time_t                      logged;
 

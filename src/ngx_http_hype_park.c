@@ -86,28 +86,29 @@ ngx_http_hype_park_wake(ngx_http_hype_park_t *park,
         return;
     }
 
-    ngx_http_hype_park_leave(parked);
+    ngx_http_hype_park_leave(park, parked);
 
     parked->ready = 1;
 
     ngx_queue_insert_tail(&park->ready, &parked->queue);
-
-    /* an exiting worker has nobody to wait for, then */
-
-    park->timer.cancelable = ngx_queue_empty(&park->waiting);
 
     ngx_post_event(&park->event, &ngx_posted_events);
 }
 
 
 void
-ngx_http_hype_park_leave(ngx_http_hype_parked_t *parked)
+ngx_http_hype_park_leave(ngx_http_hype_park_t *park,
+    ngx_http_hype_parked_t *parked)
 {
     if (parked->waiting || parked->ready) {
         ngx_queue_remove(&parked->queue);
         parked->waiting = 0;
         parked->ready = 0;
     }
+
+    /* an exiting worker may have nobody to wait for, then */
+
+    park->timer.cancelable = ngx_queue_empty(&park->waiting);
 }
 
 
@@ -132,7 +133,7 @@ ngx_http_hype_park_event_handler(ngx_event_t *ev)
         q = ngx_queue_head(&park->ready);
         parked = ngx_queue_data(q, ngx_http_hype_parked_t, queue);
 
-        ngx_http_hype_park_leave(parked);
+        ngx_http_hype_park_leave(park, parked);
 
         parked->resume(parked);
     }

@@ -62,7 +62,8 @@ void ngx_http_hype_park_wake(ngx_http_hype_park_t *park,
 
 /* Forgets it, in whatever state it is. */
 
-void ngx_http_hype_park_leave(ngx_http_hype_parked_t *parked);
+void ngx_http_hype_park_leave(ngx_http_hype_park_t *park,
+    ngx_http_hype_parked_t *parked);
 
 
 #endif /* _NGX_HTTP_HYPE_PARK_H_INCLUDED_ */

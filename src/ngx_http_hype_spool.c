@@ -551,6 +551,10 @@ ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
     ngx_http_hype_segment_t     *segment;
     ngx_http_hype_spool_sync_t  *ctx;
 
+    if (spool->closing) {
+        return;
+    }
+
     switch (spool->conf->sync) {
 
     case NGX_HTTP_HYPE_SPOOL_SYNC_OFF:

@@ -154,6 +154,8 @@ ngx_http_hype_store_close(ngx_http_hype_store_t *store)
     ngx_queue_t           *q;
     ngx_http_hype_item_t  *item;
 
+    store->spool.closing = 1;
+
     ngx_http_hype_db_close(store->db);
 
     /* what was read from the spool is still there */

@@ -113,7 +113,7 @@ ngx_http_hype_cleanup(void *data)
 {
     ngx_http_hype_ctx_t *ctx = data;
 
-    ngx_http_hype_park_leave(&ctx->parked);
+    ngx_http_hype_park_leave(&ctx->store->park, &ctx->parked);
     ngx_http_hype_links_leave(&ctx->wait);
     ngx_http_hype_store_leave(&ctx->ticket);
 }

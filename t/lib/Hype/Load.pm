@@ -204,6 +204,11 @@ sub _run
     };
 
     my $begin = sub {
+        # nginx may have closed it, as it does with idle ones at a reload
+        while (@idle && IO::Select->new($idle[-1])->can_read(0)) {
+            close pop @idle;
+        }
+
         my $socket = pop @idle // IO::Socket::INET->new(
             PeerAddr => '127.0.0.1', PeerPort => $self->{port}, Proto => 'tcp');
 

@@ -1,0 +1,372 @@
+# nginx is reloaded, ended, upgraded and killed.
+
+use lib 't/lib';
+use Hype::Test;
+use Hype::Fault;
+use Hype::Util qw(at_end children stop_process);
+
+my $pg = cluster(config => "max_connections = 30\nsuperuser_reserved_connections = 3");
+my @common = (pg => $pg, keepalive => 0);
+
+
+sub locked
+{
+    my ($code) = @_;
+
+    my $dbh = $pg->connect;
+    $dbh->begin_work;
+    $dbh->do('lock table hype.referral_hit');
+    my @result = $code->();
+    $dbh->rollback;
+    return @result;
+}
+
+
+sub spooled
+{
+    my @files = spool_files(@_);
+
+    return scalar @files;
+}
+
+
+# No worker lingers
+
+sub gone
+{
+    my ($nginx, $name, $seconds) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return is_soon { scalar(my @leaving = $nginx->leaving) } 0,
+        "$name: old workers are gone", $seconds // 5;
+}
+
+
+# Reloads
+
+my $nginx = fault_nginx(pg => $pg);
+
+fault 'reload', @common, nginx => $nginx, sub {
+    my ($load) = @_;
+
+    for (1 .. 5) {
+        $load->more(200);
+        $nginx->reload;
+    }
+
+    $load->more(200);
+};
+
+gone($nginx, 'reload');
+
+fault 'reload, on connections that are kept', pg => $pg, nginx => $nginx,
+    unanswered => 1, sub {
+    my ($load) = @_;
+
+    for (1 .. 5) {
+        $load->more(200);
+        $nginx->reload;
+    }
+
+    $load->more(200);
+};
+
+fault 'reload while a batch is under way', @common, nginx => $nginx, sub {
+    my ($load) = @_;
+
+    for (1 .. 3) {
+        $load->more(100);
+        locked(sub { $load->more(5); $nginx->reload; sleep 0.2 });
+    }
+
+    $load->more(200);
+};
+
+fault 'reload while the database is away', @common, nginx => $nginx, sub {
+    my ($load) = @_;
+
+    for (1 .. 3) {
+        $load->more(100);
+        $pg->stop('immediate');
+        $nginx->reload;
+        $load->more(100);
+        $nginx->reload;
+        $pg->start;
+    }
+
+    $load->more(200);
+};
+
+gone($nginx, 'reload while the database is away');
+
+fault 'reloads near max_connections', @common, nginx => $nginx, sub {
+    my ($load) = @_;
+    my @others = map { $pg->connect } 1 .. 15;
+
+    for (1 .. 15) {
+        $nginx->reload;
+        $load->more(30);
+    }
+
+    undef @others;
+    $load->more(200);
+};
+
+gone($nginx, 'reloads near max_connections');
+
+# The end
+
+for my $signal (qw(QUIT TERM)) {
+    my $seconds;
+
+    fault "$signal", pg => $pg, nginx => $nginx, unanswered => 1, sub {
+        my ($load) = @_;
+
+        for (1 .. 3) {
+            $load->more(100);
+            my $begin = time;
+            $nginx->stop($signal, 20);
+            $seconds = time - $begin;
+            $nginx->start;
+        }
+
+        $load->more(100);
+    };
+
+    cmp_ok($seconds, '<', 1 + $Hype::Fault::slack, 'it takes not long');
+
+    fault "$signal while the table is locked", pg => $pg, nginx => $nginx,
+        unanswered => 1, sub {
+        my ($load) = @_;
+
+        for (1 .. 3) {
+            $load->more(100);
+
+            locked(sub {
+                $load->more(5);
+                my $begin = time;
+                $nginx->stop($signal, 20);
+                $seconds = time - $begin;
+            });
+
+            $nginx->start;
+        }
+
+        $load->more(100);
+    };
+
+    cmp_ok($seconds, '<', 2 + $Hype::Fault::slack, 'it takes not long');
+
+    fault "$signal while the database is away", pg => $pg, nginx => $nginx,
+        unanswered => 1, sub {
+        my ($load) = @_;
+        $load->more(100);
+        $pg->stop;
+        $load->more(200);
+        $nginx->stop($signal, 20);
+        $nginx->start;
+        $load->more(100);
+        $nginx->stop($signal, 20);
+        $pg->start;
+        $nginx->start;
+        $load->more(100);
+    };
+}
+
+# A visitor who waits keeps a worker, but not longer than that
+
+$nginx->restart(database => 'timeout=8s', main => 'worker_shutdown_timeout 500ms;');
+my ($link) = fault_links($pg);
+$nginx->get("/ref/$link/") for 1 .. 4;
+
+locked(sub {
+    my $load = $nginx->visits_start(count => 10, connections => 10,
+                                    path => "/ref/$link/?next=/shutdown");
+    sleep 0.3;
+    my $begin = time;
+    $nginx->reload;
+    gone($nginx, 'worker_shutdown_timeout', 0.5 + $Hype::Fault::slack);
+    $load->wait;
+});
+
+is_soon { $pg->hits("next = '/shutdown'") } 10,
+    'and the hits of those who were cut off are there';
+is_soon { spooled($nginx) } 0, 'all of them';
+is($pg->hits("next = '/shutdown'"), 10, 'once');
+
+# One who does not wait any more does not keep it
+
+$nginx->restart(database => 'timeout=60s', main => '');
+$nginx->get("/ref/$link/") for 1 .. 4;
+{
+    my $begin = time;
+    $nginx->quit;
+    cmp_ok(time - $begin, '<', 2 + $Hype::Fault::slack,
+           'no worker lingers for a visitor who was answered');
+}
+
+# Ended while hits wait in memory and files are synced
+
+$nginx->restart(database => 'timeout=5s',
+                http => 'hype_spool %%DIR%%/hype_spool sync=always;');
+$nginx->get("/ref/$link/") for 1 .. 4;
+
+locked(sub {
+    my $load = $nginx->visits_start(count => 20, connections => 20, retry => 0,
+                                    path => "/ref/$link/?next=/terminated");
+    sleep 0.3;
+    $nginx->stop('TERM');
+    $load->wait;
+});
+
+$nginx->start;
+is_soon { $pg->hits("next = '/terminated'") } 20, 'TERM: hits go to the spool';
+is_soon { spooled($nginx) } 0, 'all of them';
+is($pg->hits("next = '/terminated'"), 20, 'once');
+
+# Killed
+
+$nginx->restart(database => '', http => '');
+
+fault 'workers are killed (-9)', pg => $pg, nginx => $nginx, unanswered => 1,
+    sub {
+    my ($load) = @_;
+
+    for (1 .. 10) {
+        $load->more(60);
+        $nginx->kill_worker(($nginx->workers)[$_ % 2]);
+    }
+
+    $load->more(100);
+};
+
+fault 'workers are killed (-9) while the database is away', pg => $pg,
+    nginx => $nginx, unanswered => 1, sub {
+    my ($load) = @_;
+    $load->more(100);
+    $pg->stop;
+
+    for (1 .. 5) {
+        $load->more(100);
+        $nginx->kill_worker(($nginx->workers)[$_ % 2]);
+    }
+
+    $pg->start;
+    $load->more(100);
+};
+
+like($nginx->error_log, qr/\[notice\].*hype: spool file ".*", \d+ bytes, is adopted/,
+     'files of dead workers are adopted');
+
+fault 'master and workers are killed (-9)', pg => $pg, nginx => $nginx,
+    unanswered => 1, sub {
+    my ($load) = @_;
+    $load->more(100);
+    $nginx->stop('KILL');
+    $nginx->start;
+    $load->more(100);
+    $pg->stop;
+    $load->more(300);
+    $nginx->stop('KILL');
+    $nginx->start;
+    $load->more(100);
+    $nginx->stop('KILL');
+    $pg->start;
+    $nginx->start;
+    $load->more(100);
+};
+
+$nginx->restart(http => 'hype_durability spool;');
+
+fault 'master and workers are killed (-9), durability spool', pg => $pg,
+    nginx => $nginx, unanswered => 1, sub {
+    my ($load) = @_;
+
+    for (1 .. 4) {
+        $load->more(150);
+        $nginx->stop('KILL');
+        $nginx->start;
+    }
+
+    $load->more(100);
+};
+
+# Other numbers of workers
+
+$nginx->restart(http => '', workers => 4);
+
+fault 'worker_processes is changed', @common, nginx => $nginx, sub {
+    my ($load) = @_;
+    $load->more(100);
+    $pg->stop;
+    $load->more(400);
+    $nginx->reload(workers => 1);
+    $load->more(100);
+    $pg->start;
+    $load->more(100);
+    $nginx->reload(workers => 4);
+    $load->more(100);
+};
+
+gone($nginx, 'worker_processes is changed');
+
+# A process that is master and worker in one
+
+$nginx->restart(workers => 0, main => 'master_process off;');
+
+fault 'one process (master_process off)', @common, nginx => $nginx, sub {
+    my ($load) = @_;
+    $load->more(200);
+    $pg->restart;
+    $load->more(200);
+};
+
+$nginx->quit;
+
+# An upgrade of nginx's binary
+
+$nginx->{$_} = '' for qw(main http);
+$nginx->{workers} = 2;
+$nginx->_write_config;
+
+my $config = read_file($nginx->dir . '/nginx.conf');
+$config =~ s/daemon off;/daemon on;/;
+write_file($nginx->dir . '/nginx.conf', $config);
+
+my $pid_file = $nginx->dir . '/nginx.pid';
+my $pid_of = sub { -s $_[0] ? 0 + read_file($_[0]) : 0 };
+
+run(command => $nginx->_command);
+at_end(sub { kill 'KILL', map { $_, children($_) } grep { $_ }
+             map { $pid_of->($_) } $pid_file, "$pid_file.oldbin"; 1 });
+
+my $old = wait_until { $pid_of->($pid_file) } 20, 'nginx to start';
+my $master = $nginx->{pid};
+
+{
+    local $nginx->{pid} = $old;
+
+    fault 'upgrade (USR2)', @common, nginx => $nginx, sub {
+        my ($load) = @_;
+        $load->more(200);
+        kill 'USR2', $old;
+        my $new = wait_until {
+            my $pid = $pid_of->($pid_file);
+            $pid && $pid != $old && children($pid) >= 2 ? $pid : 0;
+        } 20, 'the new binary';
+        $load->more(100);
+        kill 'WINCH', $old;
+        wait_until { !children($old) || children($old) == 1 } 20,
+            'the old workers to end';
+        $load->more(100);
+        kill 'QUIT', $old;
+        wait_until { !kill 0, $old } 20, 'the old master to end';
+        $nginx->{pid} = $new;
+        $load->more(200);
+    };
+
+    kill 'QUIT', $nginx->{pid};
+    wait_until { !kill 0, $nginx->{pid} } 20, 'nginx to end';
+}
+
+done_testing();
