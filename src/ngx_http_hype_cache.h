@@ -78,8 +78,8 @@ ngx_int_t ngx_http_hype_cache_init_zone(ngx_shm_zone_t *zone, void *data);
  * Looks an identifier up.  What is found, a link or that there is none, is
  * copied to "link", its strings into "pool".
  *
- * NGX_OK: found, still valid, and loaded at or after "since" (in ngx_current_msec;
- *     0 for any time).
+ * NGX_OK: found, still valid, and loaded at or after "since" (in
+ *     ngx_current_msec; 0 for any time).
  * NGX_AGAIN: found, but it has to be looked up in the database again; it may
  *     serve while that can't be done.
  * NGX_DECLINED: not found.
