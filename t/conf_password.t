@@ -29,6 +29,8 @@ for my $conninfo (
     "postgresql://user:$secret\@[host/x",
     "postgresql://user:$secret%zz\@host/x",
     "postgresql://user:$secret\@host:1:2/x?=1",
+    "postgresql://user:$secret/x",
+    "postgresql://user:$secret",
 ) {
     my ($status, $output) = $t->test_config(
         http => "hype_database \"$conninfo\";", server => '');

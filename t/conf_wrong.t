@@ -35,6 +35,22 @@ for my $case (
     ['hype_database "host=\'x";'
         => 'invalid conninfo in "hype_database": unterminated quoted string in '
          . 'connection info string'],
+    (map {
+        [qq{hype_database "port=$_";}
+            => qq{invalid value "$_" of "port" in the conninfo of "hype_database"}]
+    } 'x', '0', '65536', '-1', '5432x', '5432,x'),
+    (map {
+        [qq{hype_database "$_";}
+            => 'invalid value of "port" in the conninfo of "hype_database"']
+    } 'postgresql://host:x/db', 'postgresql://host:65536/db',
+      'postgresql://user:secret/db'),
+    ['hype_database "sslmode=on";'
+        => 'invalid value "on" of "sslmode" in the conninfo of "hype_database"'],
+    ['hype_database "target_session_attrs=rw";'
+        => 'invalid value "rw" of "target_session_attrs" in the conninfo of '
+         . '"hype_database"'],
+    ['hype_database "host=a hostaddr=192.0.2.1,192.0.2.2";'
+        => '"hype_database" has 2 addresses for 1 hosts'],
     ['hype_database "host=a,b port=1,2,3";' => '"hype_database" has 3 ports for 2 hosts'],
 
     (map {
