@@ -126,7 +126,13 @@ ngx_http_hype_answer_who(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
         return NGX_OK;
     }
 
-    return ngx_http_complex_value(r, hlcf->user, &a->user);
+    if (ngx_http_complex_value(r, hlcf->user, &a->user) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_hype_cut(&a->user);
+
+    return NGX_OK;
 }
 
 
@@ -190,6 +196,8 @@ ngx_http_hype_answer_confirm(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
         {
             return NGX_ERROR;
         }
+
+        ngx_http_hype_cut(&event.value);
 
         event.visitor = a->visitor;
         event.user_id = a->user;

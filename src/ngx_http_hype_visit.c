@@ -19,7 +19,6 @@ static ngx_uint_t ngx_http_hype_visit_skipped(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_hype_visit_prefetch(ngx_http_request_t *r);
 static ngx_int_t ngx_http_hype_visit_store(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
-static void ngx_http_hype_visit_cut(ngx_str_t *text);
 static ngx_int_t ngx_http_hype_visit_who(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
     ngx_uint_t *late);
@@ -452,10 +451,10 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         row.referer = r->headers_in.referer->value;
     }
 
-    ngx_http_hype_visit_cut(&row.user_id);
-    ngx_http_hype_visit_cut(&row.next);
-    ngx_http_hype_visit_cut(&row.user_agent);
-    ngx_http_hype_visit_cut(&row.referer);
+    ngx_http_hype_cut(&row.user_id);
+    ngx_http_hype_cut(&row.next);
+    ngx_http_hype_cut(&row.user_agent);
+    ngx_http_hype_cut(&row.referer);
 
     ngx_http_hype_visit_ip(r, hlcf->ip, addr, &row);
 
@@ -473,10 +472,8 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 }
 
 
-/* so that a record has an end, whatever large_client_header_buffers allows */
-
-static void
-ngx_http_hype_visit_cut(ngx_str_t *text)
+void
+ngx_http_hype_cut(ngx_str_t *text)
 {
     text->len = ngx_min(text->len, NGX_HTTP_HYPE_VISIT_TEXT);
 }

@@ -49,6 +49,13 @@ ngx_int_t ngx_http_hype_visit_record(ngx_http_request_t *r,
 ngx_uint_t ngx_http_hype_visit_made(ngx_http_hype_ctx_t *ctx);
 
 /*
+ * Cuts a column's text, so that a record has an end, whatever
+ * large_client_header_buffers allows.
+ */
+
+void ngx_http_hype_cut(ngx_str_t *text);
+
+/*
  * The user, as far as it is known now: the application may not have answered
  * yet.  NGX_ERROR if memory ran out.
  */

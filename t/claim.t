@@ -481,3 +481,28 @@ location = /app { add_header Cache-Control "public, max-age=60"; return 200 page
 --- sql_out
 019e7d9c-3f6a-4f4e-8d5b-0123456789ab|42
 |42,42
+
+
+
+=== TEST 21: users that are too long for PostgreSQL hold up nobody
+--- http_config
+large_client_header_buffers 4 1m;
+--- config
+hype_user $http_x_user;
+location = /paid { hype_confirm sale value=$http_x_value; return 204; }
+--- request eval
+['GET /', 'GET /paid', 'GET /?3']
+--- more_headers eval
+my $long = join '', map { chr 33 + rand 90 } 1 .. 6000;
+["X-User: $long\nCookie: hype_visitor=00000000-0000-4000-8000-000000000001",
+ "X-User: " . "\xff" x 600000
+ . "\nX-Value: " . "\xff" x 600000
+ . "\nCookie: hype_visitor=00000000-0000-4000-8000-000000000002",
+ "X-User: 42\nCookie: hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab"]
+--- error_code eval
+[200, 204, 200]
+--- sql_later
+select visitor, length(user_id) from hype.visitor_claim order by visitor
+--- sql_out
+00000000-0000-4000-8000-000000000002|65536
+019e7d9c-3f6a-4f4e-8d5b-0123456789ab|2
