@@ -130,11 +130,8 @@ is(rows('1'), '', '... no hit');
 # In pieces
 
 $socket = $nginx->open;
-my @pieces = split /(?<=e)/, get('/ref/abc?next=/x', "Cookie: hype_visitor=$visitor\r\n\r\n");
-for my $piece (@pieces) {
-    print $socket $piece;
-    $socket->flush;
-}
+print $socket $_ for split /(?<=e)/, get('/ref/abc?next=/x',
+    "Cookie: hype_visitor=$visitor\r\n\r\n");
 is(http_read($socket)->location, '/x', 'a request in pieces');
 is(rows('visitor'), "$visitor\n", '... its hit');
 
