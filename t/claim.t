@@ -493,7 +493,7 @@ location = /paid { hype_confirm sale value=$http_x_value; return 204; }
 --- request eval
 ['GET /', 'GET /paid', 'GET /?3']
 --- more_headers eval
-my $long = join '', map { chr 33 + rand 90 } 1 .. 6000;
+my $long = CORE::join '', map { chr 33 + rand 90 } 1 .. 6000;
 ["X-User: $long\nCookie: hype_visitor=00000000-0000-4000-8000-000000000001",
  "X-User: " . "\xff" x 600000
  . "\nX-Value: " . "\xff" x 600000

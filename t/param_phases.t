@@ -159,6 +159,16 @@ my $locations = <<'END';
         proxy_pass http://unix:%%DIR%%/app.sock:/accel;
     }
 
+    location /mirror/ {
+        mirror /copy;
+        proxy_pass http://unix:%%DIR%%/app.sock:;
+    }
+
+    location = /copy {
+        internal;
+        proxy_pass http://unix:%%DIR%%/copy.sock:$request_uri;
+    }
+
     location /internal/ {
         internal;
         alias %%DIR%%/html/;
@@ -195,6 +205,14 @@ map \$http_user_agent \$no_hit {
 
 limit_req_zone \$arg_who zone=one:1m rate=1r/m;
 limit_req_zone \$arg_who zone=ten:1m rate=10r/s;
+
+log_format uri \$request_uri;
+
+server {
+    listen unix:%%DIR%%/copy.sock;
+    access_log %%DIR%%/logs/copy.log uri;
+    return 204;
+}
 
 server {
     listen unix:%%DIR%%/app.sock;
@@ -304,6 +322,7 @@ my @served = (
     ['rewrite, break' => '/rewrite-break/', 'the page'],
     ['captures' => '/captures/this/', 'app /app/this?%s',
      ['User-Agent' => 'Robot']],
+    ['a mirror' => '/mirror/', 'app /mirror/?%s'],
     ['X-Accel-Redirect' => '/accel/', 'the page'],
 );
 
@@ -344,6 +363,14 @@ for my $mode (sort keys %servers) {
 }
 
 
+# a mirror sees what the application sees
+
+is_soon {
+    join '', sort grep { s/\d+/n/ } split /^/,
+        read_file($nginx->dir . '/logs/copy.log');
+} "/mirror/?who=n\n", 'a mirror gets no parameter either, and one copy';
+
+
 # who the user is, is known by then
 
 get('direct', '/auth/?ref=abc123', Authorization => 'Bearer good');
@@ -361,6 +388,32 @@ is_soon { $pg->hits } 1, 'inline: the hit does not wait for a body';
 print {$socket} 'b' x 5000;
 is(http_read($socket)->body, 'app /?a', 'and the body is passed on');
 is(hits(), '/body/?a', '- one hit');
+
+
+# several requests at once on a connection
+
+print {$socket = http_open($servers{inline})} map {
+    "GET $_ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+} '/app/?ref=abc123&1', '/app/?2', '/app/?ref=nobody&3', '/app/?ref=abc123&4',
+  '/app/?5';
+
+is(join(' ', map { http_read($socket)->body } 1 .. 5),
+   'app /app/?1 app /app/?2 app /app/?ref=nobody&3 app /app/?4 app /app/?5',
+   'pipelined requests');
+is(hits(), '/app/?1|/app/?4', '- two hits');
+
+
+# visitors who do not wait for the answer
+
+for my $mode ('direct', 'inline') {
+    my @sockets = map { http_open($servers{$mode}) } 1 .. 20;
+
+    print {$_} "GET /app/?ref=abc123 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for @sockets;
+    close $_ for @sockets;
+    is_soon { $pg->hits } 20, "$mode: visitors who are gone: a hit each";
+    hits();
+}
 
 
 # HTTP/2
@@ -382,6 +435,14 @@ is($r->cookie('hype_visitor'), '019e7d9c-3f6a-4f4e-8d5b-0123456789ab',
 is(scalar $r->header('Cache-Control'), 'private', '- private');
 is(hits(), '/inline/a//b?a=%41&b=;', '- one hit');
 
+my ($status, $output) = run(command => [
+    'curl', '-sS', '--http2-prior-knowledge', '--parallel', '--parallel-immediate',
+    map { ('-o', '/dev/null', "http://127.0.0.1:$h2_port/inline/$_?ref=abc123") }
+    1 .. 50]);
+is($status, 0, 'HTTP/2: many streams') or diag($output);
+is($pg->text('select count(*), count(distinct next), count(distinct visitor)
+              from hype.referral_hit'), "50|50|50\n", '- a hit each');
+
 done_testing();
 
 
@@ -397,6 +458,6 @@ sub get
 
 sub hits
 {
-    return join '|', map { $_->[0] } $pg->query(
+    return join '|', sort map { $_->[0] } $pg->query(
         'delete from hype.referral_hit returning next');
 }
