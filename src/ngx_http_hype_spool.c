@@ -18,6 +18,9 @@
 
 #define NGX_HTTP_HYPE_SPOOL_SYNC_FDS   8
 
+/* files that a worker has open at a time, but for those of its own */
+#define NGX_HTTP_HYPE_SPOOL_FILES      64
+
 
 struct ngx_http_hype_segment_s {
     ngx_queue_t             queue;
@@ -50,6 +53,8 @@ static ngx_uint_t ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool,
     size_t size);
 static void ngx_http_hype_spool_fail(ngx_http_hype_spool_t *spool,
     ngx_err_t err, const char *what, ngx_str_t *name);
+static void ngx_http_hype_spool_log(ngx_http_hype_spool_t *spool,
+    ngx_err_t err, const char *what, ngx_str_t *name);
 static ngx_int_t ngx_http_hype_spool_flush(ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_flush_handler(ngx_event_t *ev);
@@ -59,13 +64,18 @@ static void ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_sync_thread(void *data, ngx_log_t *log);
 static void ngx_http_hype_spool_sync_done(ngx_event_t *ev);
 static void ngx_http_hype_spool_sync_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_hype_spool_read_segment(
+    ngx_http_hype_spool_t *spool, ngx_http_hype_segment_t *segment,
+    ngx_uint_t max, ngx_int_t (*handler)(void *data, u_char *record,
+    size_t size));
+static ngx_uint_t ngx_http_hype_spool_torn(u_char *p, u_char *last);
 static ngx_http_hype_segment_t *ngx_http_hype_spool_oldest(
     ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
     ngx_http_hype_segment_t *segment, const char *reason);
 static void ngx_http_hype_spool_tidy_handler(ngx_event_t *ev);
 static void ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool);
-static void ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool,
+static ngx_int_t ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool,
     ngx_str_t *name);
 
 
@@ -184,9 +194,14 @@ ngx_http_hype_spool_open(ngx_http_hype_spool_t *spool, ngx_str_t *name,
                        0600);
 
     if (segment->fd == NGX_INVALID_FILE) {
-        if (ngx_errno != NGX_ENOENT) {
-            ngx_http_hype_spool_fail(spool, ngx_errno, "open",
+
+        if (flags) {
+            ngx_http_hype_spool_fail(spool, ngx_errno, "create",
                                      &segment->name);
+
+        } else if (ngx_errno != NGX_ENOENT) {
+            ngx_http_hype_spool_log(spool, ngx_errno, "open",
+                                    &segment->name);
         }
 
         ngx_free(segment);
@@ -419,19 +434,20 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
 
     ngx_http_hype_count(spool->cache, NGX_HTTP_HYPE_SPOOL_BYTES, size);
 
-    if (spool->errors) {
+    if (spool->failed) {
         ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
                       "hype: the spool works again, after %ui errors",
                       spool->errors);
+        spool->failed = 0;
         spool->errors = 0;
         spool->logged = 0;
     }
 
-    spool->failed = 0;
-
     return NGX_OK;
 }
 
+
+/* records can't be written for now */
 
 static void
 ngx_http_hype_spool_fail(ngx_http_hype_spool_t *spool, ngx_err_t err,
@@ -439,6 +455,14 @@ ngx_http_hype_spool_fail(ngx_http_hype_spool_t *spool, ngx_err_t err,
 {
     spool->failed = ngx_time();
 
+    ngx_http_hype_spool_log(spool, err, what, name);
+}
+
+
+static void
+ngx_http_hype_spool_log(ngx_http_hype_spool_t *spool, ngx_err_t err,
+    const char *what, ngx_str_t *name)
+{
     if (spool->errors++
         && ngx_time() - spool->logged < NGX_HTTP_HYPE_SPOOL_LOG)
     {
@@ -494,14 +518,13 @@ ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool)
     size_t   size;
 
     last = spool->buf + spool->used;
+    spool->used = 0;
 
     for (p = spool->buf; p < last; p += size) {
         size = ngx_http_hype_record_length(p);
 
         spool->lost(spool->data, p, size);
     }
-
-    spool->used = 0;
 
     ngx_http_hype_spool_settle(spool, &spool->tickets);
 }
@@ -603,6 +626,10 @@ ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
         }
     }
 
+    if (ctx->n == 0 && ngx_queue_empty(&spool->written)) {
+        return;
+    }
+
     if (ctx->n) {
         fd = open((char *) spool->conf->path->name.data, O_RDONLY);
 
@@ -663,9 +690,9 @@ ngx_http_hype_spool_sync_done(ngx_event_t *ev)
 
     ngx_http_hype_spool_settle(spool, &spool->syncing);
 
-    if (!ngx_queue_empty(&spool->written)) {
-        ngx_http_hype_spool_sync(spool);
-    }
+    /* what was written meanwhile */
+
+    ngx_http_hype_spool_sync(spool);
 }
 
 
@@ -688,18 +715,41 @@ ngx_uint_t
 ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
     ngx_int_t (*handler)(void *data, u_char *record, size_t size))
 {
-    u_char                   *p, *last, *buf;
-    size_t                    len, room;
-    ssize_t                   size;
-    ngx_int_t                 rc;
-    ngx_uint_t                n;
+    ngx_int_t                 n;
     ngx_http_hype_segment_t  *segment;
 
-    segment = ngx_http_hype_spool_oldest(spool);
+    do {
+        segment = ngx_http_hype_spool_oldest(spool);
 
-    if (segment == NULL) {
-        return 0;
-    }
+        if (segment == NULL && spool->more) {
+            ngx_http_hype_spool_scan(spool);
+            segment = ngx_http_hype_spool_oldest(spool);
+        }
+
+        if (segment == NULL) {
+            return 0;
+        }
+
+        n = ngx_http_hype_spool_read_segment(spool, segment, max, handler);
+
+    } while (n == NGX_DECLINED);
+
+    return n;
+}
+
+
+/* the number of records, or NGX_DECLINED if what is left is no record */
+
+static ngx_int_t
+ngx_http_hype_spool_read_segment(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment, ngx_uint_t max,
+    ngx_int_t (*handler)(void *data, u_char *record, size_t size))
+{
+    u_char      *p, *last, *buf;
+    size_t       len, room;
+    ssize_t      size;
+    ngx_int_t    rc;
+    ngx_uint_t   n, torn;
 
     room = ngx_min(segment->size - segment->read, NGX_HTTP_HYPE_SPOOL_CHUNK);
 
@@ -713,7 +763,7 @@ again:
     size = pread(segment->fd, buf, room, segment->read);
 
     if (size <= 0) {
-        ngx_http_hype_spool_fail(spool, ngx_errno, "read", &segment->name);
+        ngx_http_hype_spool_log(spool, ngx_errno, "read", &segment->name);
         ngx_free(buf);
         return 0;
     }
@@ -725,6 +775,7 @@ again:
     p = buf;
     last = buf + size;
     rc = NGX_OK;
+    torn = 0;
 
     while (n < max && p < last) {
 
@@ -740,36 +791,69 @@ again:
 
     spool->nread = p - buf;
 
+    if (n == 0 && rc == NGX_AGAIN) {
+
+        if (len > room && segment->read + (off_t) len <= segment->size) {
+
+            /* a long record */
+
+            ngx_free(buf);
+            room = len;
+            goto again;
+        }
+
+        torn = ngx_http_hype_spool_torn(p, last);
+    }
+
     ngx_free(buf);
 
     if (n || rc == NGX_OK) {
         return n;
     }
 
-    if (rc != NGX_AGAIN) {
+    if (torn) {
+        ngx_log_error(NGX_LOG_WARN, spool->log, 0,
+                      "hype: the end of spool file \"%V\", cut short by a "
+                      "crash, is left out: %O bytes at %O",
+                      &segment->name, segment->size - segment->read,
+                      segment->read);
+
+        spool->nread = segment->size - segment->read;
+        ngx_http_hype_spool_advance(spool);
+
+    } else {
         ngx_http_hype_spool_give_up(spool, segment,
                                     (rc == NGX_DECLINED) ? "is of a version "
                                     "that is not known" : "is damaged");
-        return 0;
     }
 
-    /* a long record, or one that a crash cut short */
+    return NGX_DECLINED;
+}
 
-    if (len > room && segment->read + (off_t) len <= segment->size) {
-        room = len;
-        goto again;
+
+/*
+ * Whether a record is cut short, rather than whole with a wrong length: then
+ * it ends where the file does, or others come behind it.
+ */
+
+static ngx_uint_t
+ngx_http_hype_spool_torn(u_char *p, u_char *last)
+{
+    size_t  len;
+
+    if (last - p < NGX_HTTP_HYPE_RECORD_HEADER) {
+        return 1;
     }
 
-    ngx_log_error(NGX_LOG_WARN, spool->log, 0,
-                  "hype: the end of spool file \"%V\", cut short by a crash, "
-                  "is left out: %O bytes at %O",
-                  &segment->name, segment->size - segment->read,
-                  segment->read);
+    (void) ngx_http_hype_put32(p, (uint32_t) (last - p));
 
-    spool->nread = segment->size - segment->read;
-    ngx_http_hype_spool_advance(spool);
+    for ( /* void */ ; last - p >= NGX_HTTP_HYPE_RECORD_HEADER; p++) {
+        if (ngx_http_hype_record_check(p, last, &len) == NGX_OK) {
+            return 0;
+        }
+    }
 
-    return 0;
+    return 1;
 }
 
 
@@ -881,12 +965,23 @@ ngx_http_hype_spool_tidy_handler(ngx_event_t *ev)
 static void
 ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
 {
-    off_t        total;
-    u_char      *path;
-    ngx_dir_t    dir;
-    ngx_str_t   *folder, name;
+    off_t         total;
+    u_char       *path;
+    ngx_dir_t     dir;
+    ngx_str_t    *folder, name;
+    ngx_uint_t    n;
+    ngx_queue_t  *q;
 
     folder = &spool->conf->path->name;
+    spool->more = 0;
+    n = 0;
+
+    for (q = ngx_queue_head(&spool->segments);
+         q != ngx_queue_sentinel(&spool->segments);
+         q = ngx_queue_next(q))
+    {
+        n++;
+    }
 
     if (ngx_open_dir(folder, &dir) == NGX_ERROR) {
         ngx_http_hype_spool_fail(spool, ngx_errno, ngx_open_dir_n, folder);
@@ -909,7 +1004,12 @@ ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
             continue;
         }
 
-        ngx_http_hype_spool_adopt(spool, &name);
+        if (n >= NGX_HTTP_HYPE_SPOOL_FILES) {
+            spool->more = 1;
+
+        } else if (ngx_http_hype_spool_adopt(spool, &name) == NGX_OK) {
+            n++;
+        }
 
         path = ngx_alloc(folder->len + 1 + name.len + 1, spool->log);
         if (path == NULL) {
@@ -931,7 +1031,7 @@ ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
 }
 
 
-static void
+static ngx_int_t
 ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 {
     ngx_queue_t              *q;
@@ -939,7 +1039,7 @@ ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 
     segment = ngx_http_hype_spool_open(spool, name, 0);
     if (segment == NULL) {
-        return;
+        return NGX_DECLINED;
     }
 
     /* before those of a later time; the tail is the latest of all */
@@ -963,7 +1063,10 @@ ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 
     if (segment->size == 0) {
         ngx_http_hype_spool_remove(spool, segment);
+        return NGX_DECLINED;
     }
+
+    return NGX_OK;
 }
 
 
@@ -992,8 +1095,8 @@ ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, u_char *line,
     fd = ngx_open_file(name, NGX_FILE_APPEND, NGX_FILE_CREATE_OR_OPEN, 0600);
 
     if (fd == NGX_INVALID_FILE) {
-        ngx_http_hype_spool_fail(spool, ngx_errno, "open rejected.sql in",
-                                 folder);
+        ngx_http_hype_spool_log(spool, ngx_errno, "open rejected.sql in",
+                                folder);
         ngx_free(name);
         return NGX_ERROR;
     }
@@ -1001,8 +1104,8 @@ ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, u_char *line,
     n = write(fd, line, len);
 
     if (n != (ssize_t) len) {
-        ngx_http_hype_spool_fail(spool, n == -1 ? ngx_errno : NGX_ENOSPC,
-                                 "write rejected.sql in", folder);
+        ngx_http_hype_spool_log(spool, n == -1 ? ngx_errno : NGX_ENOSPC,
+                                "write rejected.sql in", folder);
     }
 
     (void) ngx_close_file(fd);

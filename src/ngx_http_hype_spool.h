@@ -66,6 +66,7 @@ typedef struct {
     time_t                        logged;
     ngx_uint_t                    errors;
     ngx_uint_t                    syncs;     /* the time to sync has come */
+    ngx_uint_t                    more;      /* files to be adopted */
     ngx_uint_t                    closing;   /* the worker has no threads */
 
     /* there is something to read */

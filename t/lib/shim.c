@@ -1,0 +1,168 @@
+
+/*
+ * Preloaded into nginx by tests: system calls on the spool's files, and
+ * look-ups of names, that fail or take their time.
+ *
+ * The file named by HYPE_SHIM has lines "call errno milliseconds"; a call is
+ * write, short (half of a write), fsync or getaddrinfo.  Each fsync is noted
+ * in that file's name with ".log" behind it.
+ */
+
+
+#define _GNU_SOURCE
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+
+static char  control[256];
+
+
+/* nginx takes the environment away from its workers */
+
+__attribute__((constructor)) static void
+init(void)
+{
+    snprintf(control, sizeof(control), "%s", getenv("HYPE_SHIM"));
+}
+
+
+static int
+is_spool(int fd)
+{
+    char     link[64], path[512];
+    ssize_t  n;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+
+    n = readlink(link, path, sizeof(path) - 1);
+    if (n == -1) {
+        return 0;
+    }
+
+    path[n] = '\0';
+
+    return strstr(path, ".spool") != NULL;
+}
+
+
+/* whether the call is one that is to be told of, and its errno */
+
+static int
+fault(const char *call, int *err)
+{
+    int              ms, found;
+    FILE            *file;
+    char             name[32];
+    struct timespec  ts;
+
+    found = 0;
+
+    file = fopen(control, "r");
+    if (file == NULL) {
+        return 0;
+    }
+
+    while (fscanf(file, "%31s %d %d", name, err, &ms) == 3) {
+
+        if (strcmp(name, call) == 0) {
+            ts.tv_sec = ms / 1000;
+            ts.tv_nsec = ms % 1000 * 1000000L;
+            nanosleep(&ts, NULL);
+
+            found = 1;
+            break;
+        }
+    }
+
+    fclose(file);
+
+    return found;
+}
+
+
+ssize_t
+write(int fd, const void *buf, size_t size)
+{
+    int             err;
+    static ssize_t  (*next)(int, const void *, size_t);
+
+    if (next == NULL) {
+        next = dlsym(RTLD_NEXT, "write");
+    }
+
+    if (is_spool(fd)) {
+
+        if (fault("short", &err)) {
+            return next(fd, buf, size / 2);
+        }
+
+        if (fault("write", &err) && err) {
+            errno = err;
+            return -1;
+        }
+    }
+
+    return next(fd, buf, size);
+}
+
+
+int
+fsync(int fd)
+{
+    int         err, log, rc;
+    char        name[512];
+    static int  (*next)(int);
+
+    if (next == NULL) {
+        next = dlsym(RTLD_NEXT, "fsync");
+    }
+
+    if (!is_spool(fd)) {
+        return next(fd);
+    }
+
+    if (fault("fsync", &err) && err) {
+        errno = err;
+        return -1;
+    }
+
+    rc = next(fd);
+
+    snprintf(name, sizeof(name), "%s.log", control);
+
+    log = open(name, O_WRONLY|O_CREAT|O_APPEND, 0666);
+    if (log != -1) {
+        rc |= write(log, "fsync\n", 6) != 6;
+        close(log);
+    }
+
+    return rc;
+}
+
+
+int
+getaddrinfo(const char *node, const char *service,
+    const struct addrinfo *hints, struct addrinfo **res)
+{
+    int         err;
+    static int  (*next)(const char *, const char *, const struct addrinfo *,
+                    struct addrinfo **);
+
+    if (next == NULL) {
+        next = dlsym(RTLD_NEXT, "getaddrinfo");
+    }
+
+    if (fault("getaddrinfo", &err) && err) {
+        return EAI_AGAIN;
+    }
+
+    return next(node, service, hints, res);
+}
