@@ -1,0 +1,351 @@
+# The documentation: its examples work, and it has what the code has.
+
+use lib 't/lib';
+use Hype::Test;
+use Hype::Nginx ();
+
+my $source = source_dir();
+my $code = join '', map { read_file($_) } glob "$source/*.c $source/src/*.c";
+my %pages = map { s{^\Q$source\E/}{}r => read_file($_) }
+            "$source/README.md", glob "$source/docs/*.md";
+
+my $pg = cluster();
+my $nginx = nginx(pg => $pg, start => 0);
+my $databases = 0;
+
+prepare();
+
+for my $page (sort keys %pages) {
+    for my $block (blocks($page, 'nginx')) {
+        is(nginx_error($block->{text}), undef, "$block->{name}: nginx");
+    }
+
+    for my $block (blocks($page, 'sql')) {
+        is(sql_error($block->{text}), undef, "$block->{name}: SQL");
+    }
+
+    is_deeply([broken_links($page)], [], "$page: links");
+}
+
+directives();
+variables();
+schema();
+log_lines();
+dropped();
+
+done_testing();
+
+
+# What stands between "```name" and "```", with where that is.
+
+sub blocks
+{
+    my ($page, $language) = @_;
+
+    my ($number, @blocks, $block) = (0);
+
+    for my $line (split /\n/, $pages{$page}) {
+        $number++;
+
+        if ($line =~ /^\s*```(\w*)/) {
+            if ($block) {
+                push @blocks, $block if $block->{language} eq $language;
+                undef $block;
+
+            } else {
+                $block = { language => $1, name => "$page:$number", text => '' };
+            }
+
+        } elsif ($block) {
+            $block->{text} .= "$line\n";
+        }
+    }
+
+    return @blocks;
+}
+
+
+# An example is for the main level, http, a server, or a location: it is good if
+# it is in one of them.
+
+sub nginx_error
+{
+    my ($text) = @_;
+
+    # what would be this machine's
+    $text =~ s/^\s*load_module .*//mg;
+    $text =~ s{/var/(?:lib|log)/nginx/}{%%DIR%%/}g;
+    $text =~ s/^(\s*listen)\s+(?:127\.0\.0\.1:)?\d+;/"$1 127.0.0.1:" . free_port() . ';'/mge;
+
+    my @errors;
+
+    for my $frame ({ main => $text }, { http => $text }, { server => $text },
+                   { server => "location /example/ {\n$text}\n" }) {
+
+        my ($status, $output) = $nginx->test_config(%$frame);
+        return undef if $status == 0;
+        push @errors, $output =~ /\[emerg\] (?:\d\S* )?(.*?)(?: in \S+)?$/m;
+    }
+
+    return join ' | ', @errors;
+}
+
+
+# A database with a link and a hit, to be copied for each example.
+
+sub prepare
+{
+    my $hit = "INSERT INTO hype.referral_hit (referral_link_id, visitor) "
+              . "SELECT id, gen_random_uuid() FROM hype.create_link('alice')";
+
+    for my $arguments (
+        ['-d', 'postgres', '-c', 'CREATE ROLE app'],
+        ['-d', 'postgres', '-c', 'CREATE DATABASE docs'],
+        ['-d', 'docs', '-f', 'sql/hype.sql', '-c', $hit])
+    {
+        my ($status, $output) = $pg->psql('-q', @$arguments);
+        die $output if $status;
+    }
+}
+
+
+sub sql_error
+{
+    my ($text) = @_;
+
+    my $database = 'docs' . ++$databases;
+    my $file = temp_dir() . '/example.sql';
+
+    write_file($file, $text);
+
+    for my $arguments (
+        ['-d', 'postgres', '-c', "CREATE DATABASE $database TEMPLATE docs"],
+        ['-d', $database, '-f', $file])
+    {
+        my ($status, $output) = $pg->psql('-q', @$arguments);
+        return $output if $status;
+    }
+
+    return undef;
+}
+
+
+# Links to pages and to sections of pages that are not there.
+
+sub broken_links
+{
+    my ($page) = @_;
+
+    my @broken;
+    my ($folder) = $page =~ m{^(.*/)?};
+
+    for my $link ($pages{$page} =~ /\]\(([^)\s]+)\)/g) {
+        next if $link =~ /^https?:/;
+
+        my ($file, $section) = split /#/, $link;
+        my $target = $file ne '' ? ($folder // '') . $file : $page;
+        1 while $target =~ s{[^/]+/\.\./}{};
+
+        push @broken, $link
+            if !-e "$source/$target"
+               || defined $section && !sections($target)->{$section};
+    }
+
+    return @broken;
+}
+
+
+# As GitHub names them.
+
+sub sections
+{
+    my ($page) = @_;
+
+    my %sections;
+
+    for my $title (($pages{$page} // '') =~ /^#+ (.*)/mg) {
+        $title = lc $title;
+        $title =~ s/[^\w\- ]//g;
+        $title =~ tr/ /-/;
+        $sections{$title} = 1;
+    }
+
+    return \%sections;
+}
+
+
+# Each directive of the module has its section, with contexts and a default that
+# are true, and is in the table of README.md.
+
+sub directives
+{
+    my ($table) = $code =~ /ngx_http_hype_commands\[\] = \{(.*?)ngx_null_command/s;
+
+    my %contexts = (MAIN => 'http', SRV => 'server', LOC => 'location');
+    my (%expected, %documented);
+
+    while ($table =~ /\{ ngx_string\("(\w+)"\),\s*([A-Z_0-9|\s]+),/g) {
+        my ($name, $flags) = ($1, $2);
+        $expected{$name} = join ', ', map { $contexts{$_} }
+                           $flags =~ /NGX_HTTP_(MAIN|SRV|LOC)_CONF/g;
+    }
+
+    my $reference = $pages{'docs/reference.md'};
+
+    while ($reference =~ /^### (hype_\w+)\n\n```text\n(.*?)```/msg) {
+        my ($name, $head) = ($1, $2);
+        my ($default) = $head =~ /^Default:\s+(.*)/m;
+        ($documented{$name}) = $head =~ /^Context:\s+(.*)/m;
+
+        like($head, qr/^Syntax:   $name\b/, "the syntax of $name");
+        next if $default eq '-';
+
+        for my $context (split /, /, $documented{$name}) {
+            my %frame = $context eq 'location'
+                ? (server => "location /example/ {\n$default\n}\n")
+                : ($context => $default);
+            my ($status, $output) = $nginx->test_config(%frame);
+            is($status, 0, "the default of $name in $context") or diag($output);
+        }
+    }
+
+    is_deeply(\%documented, \%expected, 'directives and their contexts');
+
+    my %front = $pages{'README.md'}
+                =~ /^\| \[`(hype_\w+)`\].* \| ([^|]+) \|$/mg;
+    is_deeply(\%front, \%expected, 'and in README.md');
+}
+
+
+sub variables
+{
+    my ($table) = $code =~ /ngx_http_hype_vars\[\] = \{(.*?)ngx_http_null_var/s;
+    my ($words) = $code =~ /ngx_http_hype_outcomes\[\] = \{(.*?)ngx_null_str/s;
+
+    my $reference = $pages{'docs/reference.md'};
+
+    is_deeply([sort $reference =~ /^\| `\$(\w+)` \|/mg],
+              [sort $table =~ /ngx_string\("(\w+)"\)/g], 'variables');
+    is_deeply([sort $reference =~ /^\| `(\w+)` \|/mg],
+              [sort $words =~ /ngx_string\("(\w+)"\)/g], 'outcomes');
+}
+
+
+# What is in the schema is in docs/sql.md.
+
+sub schema
+{
+    my $page = $pages{'docs/sql.md'};
+
+    my @names = map { $_->[0] } $pg->query(<<'END');
+SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'hype'::regnamespace
+UNION
+SELECT relname FROM pg_class
+WHERE relnamespace = 'hype'::regnamespace AND relkind IN ('r', 'p', 'v')
+  AND relname !~ '^referral_hit_\d'
+UNION
+SELECT attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+WHERE relnamespace = 'hype'::regnamespace AND relkind IN ('r', 'p', 'v')
+  AND attnum > 0 AND NOT attisdropped
+END
+
+    is_deeply([grep { $page !~ /\b$_\b/ } @names], [],
+              'tables, columns, views and functions');
+
+    my %signatures = map { @$_ } $pg->query(<<'END');
+SELECT p.oid::regproc, format('%s(%s) RETURNS %s', p.oid::regproc,
+           pg_get_function_arguments(p.oid), pg_get_function_result(p.oid))
+FROM pg_proc p
+WHERE pronamespace = 'hype'::regnamespace
+  AND (proacl::text ~ 'hype_app' OR proname = 'maintain')
+  AND proname NOT IN ('version', 'new_identifier')
+END
+
+    for my $name (sort keys %signatures) {
+        my ($text) = $page =~ /^```text\n\Q$name\E(\(.*?)\n```/ms
+            or fail("the signature of $name"), next;
+        is(plain("$name$text"), plain($signatures{$name}),
+           "the signature of $name");
+    }
+}
+
+
+sub plain
+{
+    my ($text) = @_;
+
+    $text =~ s/timestamp with time zone/timestamptz/g;
+    $text =~ s/::\w+(?:\[\])?|"//g;
+    $text =~ s/TABLE \(/TABLE(/g;
+    $text =~ s/\s+/ /g;
+
+    return $text;
+}
+
+
+# The lines of the error log, with their levels, as a table has them: each is in
+# the code, and each of the code's is there.  What varies is "…".
+
+sub log_lines
+{
+    my $joined = $code =~ s/"\s*\n\s*"//gr;
+
+    my %formats = map { $_ => 1 } $joined =~
+        /ngx_log_error\(NGX_LOG_(\w+,[^"]*"hype: (?:[^"\\]|\\.|" \w+ ")*)"/g;
+    my $page = $pages{'docs/operations.md'};
+    my (@lines, @unknown, %known);
+
+    while ($page =~ /^\| `(hype: .*?)` \| (\w+) \|/mg) {
+        my ($line, $level) = ($1, $2 eq 'error' ? 'err' : $2);
+        push @lines, $line;
+
+        my @found = grep {
+            my ($its_level, $format) = /^(\w+),[^"]*"(.*)/s;
+
+            $format =~ s/" \w+ "|\\"%V[^"]*\\"|%\*?[a-z]+/\0/gi;
+            my $pattern = join '.*', map { quotemeta } split /\0/, $format, -1;
+            lc $its_level eq $level && $line =~ /^$pattern$/;
+        } keys %formats;
+
+        push @unknown, $line if !@found;
+        @known{@found} = ();
+    }
+
+    is_deeply(\@unknown, [], 'log lines are in the code');
+    is_deeply([grep { !exists $known{$_} } keys %formats], [],
+              'and those of the code in the table');
+
+    my @quoted = map { join '.*', map { quotemeta } split /…/ }
+                 $page =~ /`(hype: [^`]+)`/g;
+
+    is_deeply([grep { my $quoted = $_; !grep { /^$quoted/ } @lines } @quoted],
+              [], 'which has all that are quoted');
+}
+
+
+# The command that restores dropped records from the error log.
+
+sub dropped
+{
+    my ($command) = grep { /hype: dropped/ }
+                    map { $_->{text} } blocks('docs/operations.md', 'sh');
+
+    my $dir = temp_dir('dropped');
+    $command =~ s{/var/log/nginx/error\.log}{$dir/error.log};
+    $command =~ s{> dropped\.sql}{> $dir/dropped.sql};
+
+    my $prefix = '2026/11/22 13:11:40 [alert]';
+    write_file("$dir/error.log", <<"END");
+$prefix 7#7: hype: dropped, part 1: INSERT 
+2026/11/22 13:11:40 [error] 8#8: hype: lost PostgreSQL: it is gone (1 errors)
+$prefix 8#8: hype: dropped, part 1, the last: SELECT 'one'
+$prefix 7#7: hype: dropped, part 2:  two 
+$prefix 7#7: hype: dropped, part 3, the last: three
+END
+
+    my ($status, $output) = run(command => ['sh', '-c', $command]);
+
+    is($output, '', 'dropped records are restored');
+    is(read_file("$dir/dropped.sql"), "SELECT 'one';\nINSERT  two three;\n",
+       'from parts of different workers');
+}
