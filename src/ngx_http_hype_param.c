@@ -41,11 +41,17 @@ ngx_http_hype_param_handler(ngx_http_request_t *r,
     rc = ngx_http_hype_visit_find(r, ctx);
 
     if (rc == NGX_OK
-        && ctx->outcome == NGX_HTTP_HYPE_OUTCOME_NONE
+        && ctx->state == NGX_HTTP_HYPE_FOUND
         && hlcf->mode == NGX_HTTP_HYPE_REDIRECT)
     {
-        ctx->state = NGX_HTTP_HYPE_DONE;
-        return ngx_http_hype_param_redirect(r, ctx, hlcf);
+        rc = ngx_http_hype_param_redirect(r, ctx, hlcf);
+
+        if (rc != NGX_DECLINED) {
+            ctx->state = NGX_HTTP_HYPE_DONE;
+            return rc;
+        }
+
+        rc = NGX_OK;
     }
 
     if (rc == NGX_OK) {
@@ -216,19 +222,30 @@ ngx_http_hype_param_url(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
 }
 
 
+/* NGX_DECLINED: nginx would refuse the URL, for it is too long */
+
 static ngx_int_t
 ngx_http_hype_param_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
-    u_char     *p;
-    size_t      len;
-    ngx_str_t   location;
+    u_char                    *p;
+    size_t                     len;
+    ngx_str_t                  location;
+    ngx_http_core_srv_conf_t  *cscf;
 
     len = ngx_escape_uri(NULL, ctx->next.data, ctx->next.len,
                          NGX_ESCAPE_URI_COMPONENT);
 
     location.len = hlcf->to.len + ctx->identifier.len + 1
                    + hlcf->next_param.len + 1 + ctx->next.len + 2 * len;
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+
+    if (location.len + sizeof("HEAD  HTTP/1.1" CRLF)
+        > cscf->large_client_header_buffers.size)
+    {
+        return NGX_DECLINED;
+    }
 
     location.data = ngx_pnalloc(r->pool, location.len);
     if (location.data == NULL) {

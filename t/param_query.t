@@ -110,6 +110,21 @@ for (@queries) {
 }
 
 
+# a URL that would be too long for nginx as an argument of another
+
+for my $length (2600, 2710 .. 2740, 7500) {
+    my $query = '/' x $length;
+    my $r = $nginx->get("/redirect?$query&ref=abc123");
+
+    if ($r->location =~ m{^/ref/}) {
+        $r = $nginx->get($r->location);
+    }
+
+    is($r->location, "/redirect?$query", "redirect: $length bytes");
+    is(last_hit(), "abc123|/redirect?$query", '- the hit');
+}
+
+
 # queries that name no good link
 
 for my $query (
