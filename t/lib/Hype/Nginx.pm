@@ -12,9 +12,12 @@ use Hype::HTTP ();
 use Hype::Util qw(at_end children free_port read_file run server_user
                   source_dir spawn stop_process temp_dir wait_until write_file);
 
-# nginx does not free what it has at its end, and modules repeat its names
+# Modules repeat nginx's names
 
-$ENV{ASAN_OPTIONS} //= 'detect_odr_violation=0:detect_leaks=0';
+$ENV{ASAN_OPTIONS} //= 'detect_odr_violation=0:detect_leaks='
+                       . ($ENV{HYPE_LEAKS} // 0);
+$ENV{LSAN_OPTIONS} //= 'print_suppressions=0:suppressions='
+                       . source_dir() . '/t/lsan.supp';
 $ENV{UBSAN_OPTIONS} //= 'print_stacktrace=1';
 
 # What no run of nginx may leave in its error log
@@ -22,7 +25,8 @@ $ENV{UBSAN_OPTIONS} //= 'print_stacktrace=1';
 my @bad = (
     qr/\[(?:alert|emerg|crit)\]/,
     qr/open socket #\d+ left/,
-    qr/AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer/,
+    qr/(?:Address|UndefinedBehavior)Sanitizer/,
+    qr/LeakSanitizer(?! (?:has encountered|does not work))/,
     qr/runtime error:/,
     qr/exited on signal (?!9\b)\d+/,
 );
@@ -146,7 +150,9 @@ sub workers
 {
     my ($self) = @_;
 
-    return grep { _title($_) =~ /worker process$/ } children($self->{pid});
+    # valgrind's processes have no titles
+    return grep { _title($_) =~ /worker process$|valgrind(?:\.bin)?$/ }
+           children($self->{pid});
 }
 
 
@@ -258,6 +264,9 @@ sub test_config
     local @$self{keys %o} = values %o;
     my $file = "$dir/nginx.conf";
     write_file($file, $self->_config_text);
+
+    # it frees nothing at its end
+    local $ENV{ASAN_OPTIONS} = "$ENV{ASAN_OPTIONS}:detect_leaks=0";
 
     return run(command => $self->_command('-t', '-c', $file));
 }
