@@ -337,12 +337,12 @@ for my $durability (qw(commit spool)) {
         };
     }
 
+    wait_until { spooled() == 0 } 20, 'the spool to be empty';
+    rename $dir, "$dir.away";
+
     fault "the spool's folder is gone, durability $durability", pg => $pg,
         nginx => $nginx, sub {
         my ($load) = @_;
-        wait_until { spooled() == 0 } 20, 'the spool to be empty'
-            if $durability eq 'commit';
-        rename $dir, "$dir.away";
         $load->more(200);
         $pg->stop;
         $load->more(200);
