@@ -62,6 +62,8 @@ struct ngx_http_hype_cache_sh_s {
 
 static ngx_int_t ngx_http_hype_cache_create(ngx_http_hype_cache_t *cache);
 static void ngx_http_hype_cache_lock(ngx_http_hype_cache_t *cache);
+static void ngx_http_hype_cache_change(ngx_http_hype_cache_t *cache);
+static void ngx_http_hype_cache_changed(ngx_http_hype_cache_t *cache);
 static void ngx_http_hype_cache_rebuild(ngx_http_hype_cache_t *cache);
 static ngx_http_hype_cache_node_t **ngx_http_hype_cache_find(
     ngx_http_hype_cache_t *cache, ngx_str_t *identifier, uint32_t hash);
@@ -149,6 +151,27 @@ ngx_http_hype_cache_lock(ngx_http_hype_cache_t *cache)
 }
 
 
+/*
+ * What is between must be so in memory, too: to the compiler, nobody sees a
+ * flag that is set and cleared.
+ */
+
+static void
+ngx_http_hype_cache_change(ngx_http_hype_cache_t *cache)
+{
+    cache->sh->changing = 1;
+    ngx_memory_barrier();
+}
+
+
+static void
+ngx_http_hype_cache_changed(ngx_http_hype_cache_t *cache)
+{
+    ngx_memory_barrier();
+    cache->sh->changing = 0;
+}
+
+
 /* what is left of the lists can't be trusted: begins with an empty cache */
 
 static void
@@ -206,13 +229,13 @@ ngx_http_hype_cache_get(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
     if (now - node->used >= NGX_HTTP_HYPE_CACHE_USED) {
         queue = node->known ? &cache->sh->links : &cache->sh->unknowns;
 
-        cache->sh->changing = 1;
+        ngx_http_hype_cache_change(cache);
 
         ngx_queue_remove(&node->queue);
         ngx_queue_insert_head(queue, &node->queue);
         node->used = now;
 
-        cache->sh->changing = 0;
+        ngx_http_hype_cache_changed(cache);
     }
 
     rc = ngx_http_hype_cache_copy(node, pool, link);
@@ -294,7 +317,7 @@ ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
     ngx_http_hype_cache_lock(cache);
 
     sh = cache->sh;
-    sh->changing = 1;
+    ngx_http_hype_cache_change(cache);
 
     slot = ngx_http_hype_cache_find(cache, identifier, hash);
 
@@ -304,7 +327,7 @@ ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
 
             /* another worker has asked later than this one */
 
-            sh->changing = 0;
+            ngx_http_hype_cache_changed(cache);
             ngx_shmtx_unlock(&cache->shpool->mutex);
             return;
         }
@@ -343,7 +366,7 @@ ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
         *slot = node;
     }
 
-    sh->changing = 0;
+    ngx_http_hype_cache_changed(cache);
 
     ngx_shmtx_unlock(&cache->shpool->mutex);
 }
@@ -413,9 +436,9 @@ ngx_http_hype_cache_delete(ngx_http_hype_cache_t *cache,
     slot = ngx_http_hype_cache_find(cache, identifier, hash);
 
     if (*slot) {
-        cache->sh->changing = 1;
+        ngx_http_hype_cache_change(cache);
         ngx_http_hype_cache_remove(cache, slot);
-        cache->sh->changing = 0;
+        ngx_http_hype_cache_changed(cache);
     }
 
     ngx_shmtx_unlock(&cache->shpool->mutex);
