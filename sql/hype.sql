@@ -1311,7 +1311,7 @@ CREATE OR REPLACE FUNCTION hype.claim_batch(visitors uuid[], user_ids text[])
 RETURNS bigint
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '500ms'
+SET lock_timeout = '20ms'
 AS $$
     SELECT hype.add_claims(visitors, user_ids)
 $$;
@@ -1362,7 +1362,7 @@ BEGIN
     LEFT JOIN hype.referral_link l
            ON r.referral_link_id IS NULL AND l.identifier = r.identifier
     WHERE r.referral_link_id IS NOT NULL OR hype.was_live(l, r.created)
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (id, created) DO NOTHING;
 
     GET DIAGNOSTICS inserted = ROW_COUNT;
 
@@ -1468,7 +1468,7 @@ CREATE OR REPLACE FUNCTION hype.confirm_batch(
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '500ms'
+SET lock_timeout = '20ms'
 AS $$
 #variable_conflict use_column
 DECLARE

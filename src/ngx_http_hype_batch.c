@@ -392,6 +392,7 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch,
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
     st.sql = call->sql;
+    st.brief = (batch->kind != NGX_HTTP_HYPE_BATCH_REPLAY);
     st.nparams = call->n;
     st.types = call->types;
     st.values = values;

@@ -879,6 +879,14 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
         ngx_http_hype_db_fail(conn, PQresultErrorMessage(conn->result));
         return;
 
+    case NGX_HTTP_HYPE_DB_LOCKED:
+
+        if (conn->statement.brief) {
+            break;
+        }
+
+        /* fall through */
+
     default:
 
         if (conn->state != NGX_HTTP_HYPE_DB_BUSY

@@ -63,6 +63,9 @@ typedef struct {
     /* when its connection is given up; 0: soon after a visitor's wait */
     ngx_msec_t                  timeout;
 
+    /* it waits for locks but shortly, and to get none says nothing of others */
+    ngx_uint_t                  brief;  /* unsigned brief:1 */
+
     /* parameters in binary format */
     int                         nparams;
     const Oid                  *types;

@@ -18,6 +18,9 @@
 /* and behind a pooler, where claims are not heard of */
 #define NGX_HTTP_HYPE_STORE_POOLED     10000
 
+/* until a claim or confirm that waits for an open transaction is tried again */
+#define NGX_HTTP_HYPE_STORE_POSTPONE   500
+
 #define NGX_HTTP_HYPE_STORE_MAINTAIN   (24 * 60 * 60 * 1000)
 #define NGX_HTTP_HYPE_STORE_MAINTAIN_RETRY       (15 * 60 * 1000)
 #define NGX_HTTP_HYPE_STORE_MAINTENANCE_TIMEOUT  (10 * 60 * 1000)
@@ -35,6 +38,7 @@ static void ngx_http_hype_store_reject(void *data,
     ngx_http_hype_item_t *item, const char *reason);
 static ngx_int_t ngx_http_hype_store_postpone(void *data,
     ngx_http_hype_item_t *item);
+static void ngx_http_hype_store_postpone_handler(ngx_event_t *ev);
 static void ngx_http_hype_store_lost(void *data, u_char *record,
     size_t size);
 static void ngx_http_hype_store_progress(void *data);
@@ -95,6 +99,8 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
     store->dummy.fd = (ngx_socket_t) -1;
     store->dummy.data = store;
 
+    ngx_http_hype_store_timer(store, &store->postpone,
+                              ngx_http_hype_store_postpone_handler);
     ngx_http_hype_store_timer(store, &store->settle,
                               ngx_http_hype_store_settle_handler);
     ngx_http_hype_store_timer(store, &store->maintain,
@@ -185,13 +191,17 @@ ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
 {
     u_char                *p;
     size_t                 size;
+    ngx_uint_t             room;
     ngx_http_hype_item_t  *item;
 
     ticket->status = NGX_HTTP_HYPE_TICKET_WAITS;
 
     size = ngx_http_hype_record_hit_length(identifier, row);
 
-    if (spool) {
+    room = (store->queue.size + size <= NGX_HTTP_HYPE_STORE_MAX_SIZE
+            && ngx_http_hype_db_available(store->db, NGX_HTTP_HYPE_DB_HITS));
+
+    if (spool || !room) {
         p = ngx_http_hype_spool_reserve(&store->spool, size);
 
         if (p) {
@@ -214,9 +224,7 @@ ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
 
     item->late = late;
 
-    if (store->queue.size + size <= NGX_HTTP_HYPE_STORE_MAX_SIZE
-        && ngx_http_hype_db_available(store->db, NGX_HTTP_HYPE_DB_HITS))
-    {
+    if (room) {
         item->ticket = ticket;
         ticket->item = item;
 
@@ -378,7 +386,24 @@ ngx_http_hype_store_postpone(void *data, ngx_http_hype_item_t *item)
 {
     ngx_http_hype_store_t *store = data;
 
-    return ngx_http_hype_store_keep(store, item->record, item->size);
+    if (ngx_http_hype_store_keep(store, item->record, item->size) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    store->postponed++;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_hype_store_postpone_handler(ngx_event_t *ev)
+{
+    ngx_connection_t  *dummy;
+
+    dummy = ev->data;
+
+    ngx_http_hype_store_wake(dummy->data);
 }
 
 
@@ -454,9 +479,21 @@ ngx_http_hype_store_progress(void *data)
 {
     ngx_http_hype_store_t *store = data;
 
-    if (store->drain.n == 0) {
-        ngx_http_hype_spool_advance(&store->spool);
+    if (store->drain.n) {
+        return;
     }
+
+    ngx_http_hype_spool_advance(&store->spool);
+
+    if (store->postponed && store->postponed == store->chunk) {
+
+        /* there is nothing else to do, so far */
+
+        ngx_add_timer(&store->postpone, NGX_HTTP_HYPE_STORE_POSTPONE);
+    }
+
+    store->chunk = 0;
+    store->postponed = 0;
 }
 
 
@@ -540,10 +577,14 @@ ngx_http_hype_store_drain(ngx_http_hype_store_t *store,
         return 0;
     }
 
+    if (store->postpone.timer_set) {
+        return 0;
+    }
+
     if (store->drain.n == 0) {
-        (void) ngx_http_hype_spool_read(&store->spool,
-                                        NGX_HTTP_HYPE_QUEUE_BATCH,
-                                        ngx_http_hype_store_spooled);
+        store->chunk = ngx_http_hype_spool_read(&store->spool,
+                                                NGX_HTTP_HYPE_QUEUE_BATCH,
+                                                ngx_http_hype_store_spooled);
     }
 
     return ngx_http_hype_queue_work(&store->drain, conn);

@@ -34,6 +34,10 @@ typedef struct {
 
     ngx_http_hype_uuid_pool_t  uuids;
 
+    ngx_uint_t               chunk;      /* records read at a time, */
+    ngx_uint_t               postponed;  /* and those of them put off */
+    ngx_event_t              postpone;
+
     ngx_event_t              settle;
     ngx_event_t              maintain;
     ngx_connection_t         dummy;

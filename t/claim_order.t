@@ -149,11 +149,8 @@ for my $mode ('share row exclusive', 'access exclusive') {
         push @slow, $r if $r->header('Outcome') ne 'hit';
     }
 
-    TODO: {
-        local $TODO = 'claims wait on the connection that is for hits';
-        is(scalar @slow, 0,
-           'nginx wants to claim the same visitor: nobody\'s hit is delayed');
-    }
+    is(scalar @slow, 0,
+       'nginx wants to claim the same visitor: nobody\'s hit is delayed');
 
     clear();
     visit($visitor, qr/hit|spooled/);

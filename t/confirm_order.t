@@ -185,10 +185,7 @@ for my $order ([qw(hit claim confirm)], [qw(hit confirm claim)],
         $slow++ if $nginx{hit}->get('/ref/abc123')->header('Outcome') ne 'hit';
     }
 
-    TODO: {
-        local $TODO = 'confirms wait on the connection that is for hits';
-        is($slow, 0, '- nobody\'s hit waits for it');
-    }
+    is($slow, 0, '- nobody\'s hit waits for it');
 
     $session->rollback;
     is_soon {

@@ -41,6 +41,7 @@ fault 'the table is locked', @common, spooled => 1, sub {
 
 my ($link) = fault_links($pg);
 is($nginx->get("/ref/$link/")->header('X-Outcome'), 'hit', 'without a lock');
+is_soon { spooled($nginx) } 0, 'nothing is left in the spool';
 
 locked(sub {
     my $begin = time;

@@ -158,6 +158,7 @@ fault 'a slow reader of large batches', @common, agent => 4000, rate => 500,
         $load->more(20);
     }
 
+    $proxy->thaw;
     $load->more(100);
 };
 
