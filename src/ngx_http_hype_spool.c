@@ -165,6 +165,13 @@ ngx_http_hype_spool_close(ngx_http_hype_spool_t *spool)
 
         ngx_http_hype_spool_release(spool, segment);
     }
+
+    if (spool->buf) {
+        ngx_free(spool->buf);
+        spool->buf = NULL;
+        spool->size = 0;
+        spool->used = 0;
+    }
 }
 
 
