@@ -27,6 +27,7 @@ my @bad = (
     qr/open socket #\d+ left/,
     qr/(?:Address|UndefinedBehavior)Sanitizer/,
     qr/LeakSanitizer(?! (?:has encountered|does not work))/,
+    qr/^(?:Direct|Indirect) leak of|^ +#\d+ 0x/,
     qr/runtime error:/,
     qr/exited on signal (?!9\b)\d+/,
 );
@@ -405,6 +406,8 @@ sub _assembled
 
     if ($self->{pg} && $text{http} !~ /^\s*hype_database\s/m) {
         my $parameters = $self->{database} // '';
+        $parameters .= ' timeout=10s'
+            if $ENV{HYPE_VALGRIND} && $parameters !~ /\btimeout=/;
         $text{http} = "hype_database \"%%DB%%\" $parameters;\n$text{http}";
     }
 
