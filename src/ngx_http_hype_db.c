@@ -161,10 +161,11 @@ ngx_http_hype_db_close(ngx_http_hype_db_t *db)
 void
 ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role)
 {
-    ngx_uint_t                i;
+    ngx_uint_t                i, opening;
     ngx_http_hype_db_conn_t  *conn, *closed;
 
     closed = NULL;
+    opening = 0;
 
     for (i = 0; i < db->nconns; i++) {
         conn = &db->conns[i];
@@ -190,11 +191,11 @@ ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role)
 
         default:
             /* it will ask by itself */
-            return;
+            opening = 1;
         }
     }
 
-    if (closed && !db->closed) {
+    if (closed && !opening && !db->closed) {
         ngx_http_hype_db_open(closed);
     }
 }

@@ -164,4 +164,31 @@ fault 'a slow reader of large batches', @common, agent => 4000, rate => 500,
 
 $nginx->quit;
 
+# One connection that is being made does not hold up another one that is there
+
+$nginx = fault_nginx(pg => $proxy, workers => 1,
+                     database => 'connections=3 timeout=3s connect_timeout=60s');
+my ($link) = fault_links($pg);
+
+$nginx->visits(count => 500, connections => 64, path => "/ref/$link/");
+is(my @pids = $pg->query('select pid from pg_stat_activity where '
+                         . q(application_name = 'nginx hype')), 3,
+   'three connections');
+
+$proxy->freeze_new;
+$pg->value('select pg_terminate_backend(pid) from pg_stat_activity where '
+           . q(application_name = 'nginx hype' and query like 'COPY%')
+           . ' order by backend_start limit 1');
+sleep 0.3;
+
+my $begin = time;
+my @answers = $nginx->visits(count => 100, connections => 16,
+                             path => "/ref/$link/");
+is(grep({ $_->header('X-Outcome') eq 'hit' } @answers), 100,
+   'while one of two is being made, the other one is used');
+cmp_ok(time - $begin, '<', 2, 'at once');
+
+$proxy->thaw;
+$nginx->quit;
+
 done_testing();

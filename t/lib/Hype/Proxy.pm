@@ -8,6 +8,7 @@ package Hype::Proxy;
 #
 #   $proxy->freeze;                 nothing passes, connections stay
 #   $proxy->freeze('server');       nothing from the server
+#   $proxy->freeze_new;             nothing on connections that are made now
 #   $proxy->thaw;
 #   $proxy->cut;                    ends the connections there are
 #   $proxy->refuse; $proxy->admit;  ends new ones at once
@@ -83,6 +84,7 @@ sub conninfo
 
 
 sub freeze { $_[0]->_tell('freeze', $_[1] // 'both') }
+sub freeze_new { $_[0]->_tell('freeze_new') }
 sub thaw { $_[0]->_tell('thaw') }
 sub cut { $_[0]->_tell('cut') }
 sub refuse { $_[0]->_tell('refuse') }
@@ -137,8 +139,10 @@ sub _serve
 
     my %commands = (
         freeze => sub { $state{frozen}{ $_[0] } = 1 },
+        freeze_new => sub { $state{freeze_new} = 1 },
         thaw => sub {
             $state{frozen} = {};
+            $state{freeze_new} = 0;
             $state{limit} = undef;
             delete @$_{'frozen', 'left'} for values %ends;
         },
@@ -184,6 +188,7 @@ sub _serve
                 @$c{'peer', 'seen'} = ($s, '');
                 $s->{peer} = $c;
                 @ends{$client, $server} = ($c, $s);
+                $_->{frozen} = $state{freeze_new} for $c, $s;
 
                 for my $e ($c, $s) {
                     $e->{left} = $state{limit}{bytes}
