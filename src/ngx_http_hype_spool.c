@@ -21,6 +21,8 @@
 /* files that a worker has open at a time, but for those of its own */
 #define NGX_HTTP_HYPE_SPOOL_FILES      64
 
+#define NGX_HTTP_HYPE_SPOOL_TRIES      8
+
 
 struct ngx_http_hype_segment_s {
     ngx_queue_t             queue;
@@ -237,20 +239,32 @@ ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
 {
     u_char                    text[NGX_INT64_LEN * 3 + sizeof(".spool")];
     ngx_str_t                 name;
+    ngx_uint_t                i;
     ngx_time_t               *tp;
     ngx_http_hype_segment_t  *segment;
 
     tp = ngx_timeofday();
 
-    /* in the order of their time, for who adopts them */
+    segment = NULL;
 
-    name.data = text;
-    name.len = ngx_sprintf(text, "%012xL-%P-%ui%V",
-                           (uint64_t) tp->sec * 1000 + tp->msec, ngx_pid,
-                           spool->serial++, &ngx_http_hype_spool_suffix)
-               - text;
+    /*
+     * another worker may take a file that is new for one that was left empty,
+     * and remove it
+     */
 
-    segment = ngx_http_hype_spool_open(spool, &name, O_CREAT|O_EXCL);
+    for (i = 0; segment == NULL && i < NGX_HTTP_HYPE_SPOOL_TRIES; i++) {
+
+        /* in the order of their time, for who adopts them */
+
+        name.data = text;
+        name.len = ngx_sprintf(text, "%012xL-%P-%ui%V",
+                               (uint64_t) tp->sec * 1000 + tp->msec, ngx_pid,
+                               spool->serial++, &ngx_http_hype_spool_suffix)
+                   - text;
+
+        segment = ngx_http_hype_spool_open(spool, &name, O_CREAT|O_EXCL);
+    }
+
     if (segment == NULL) {
         return NGX_ERROR;
     }
