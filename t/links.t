@@ -232,7 +232,11 @@ my $size = $memory->();
                           path => sub { "/ref/flood-$_[0]-" . int(rand 1e9) . '/' });
 is(grep({ $_->header('X-Outcome') eq 'unknown' } @answers), 8000,
    'a flood of unknown identifiers');
-cmp_ok($memory->() - $size, '<', 8, 'memory stays bounded (MB)');
+
+SKIP: {
+    skip 'AddressSanitizer keeps what is freed', 1 if $ENV{HYPE_LEAKS};
+    cmp_ok($memory->() - $size, '<', 8, 'memory stays bounded (MB)');
+}
 
 is(all(\&outcome, $_), 'hit') || last for @links;
 is(grep({ queries($_) > $before{$_} } @links), 0, 'none of the links is asked for again');

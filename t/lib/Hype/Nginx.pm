@@ -422,6 +422,11 @@ sub _assembled
 END
     }
 
+    if ($ENV{HYPE_LEAKS}) {
+        # for the new binary of an upgrade
+        $text{main} .= "env ASAN_OPTIONS; env LSAN_OPTIONS; env UBSAN_OPTIONS;";
+    }
+
     return <<"END";
 %%MODULE%%
 %%USER%%
