@@ -166,6 +166,13 @@ ngx_http_hype_store_close(ngx_http_hype_store_t *store)
 
     /* what was read from the spool is still there */
 
+    while (!ngx_queue_empty(&store->drain.items)) {
+        q = ngx_queue_head(&store->drain.items);
+        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+        ngx_http_hype_queue_remove(&store->drain, item);
+    }
+
     while (!ngx_queue_empty(&store->queue.items)) {
         q = ngx_queue_head(&store->queue.items);
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
