@@ -3,6 +3,7 @@
 use lib 't/lib';
 use Hype::Test;
 use Hype::Fault;
+use Hype::Shim;
 use Socket qw(PF_INET SOCK_STREAM inet_aton pack_sockaddr_in);
 
 my $pg = cluster();
@@ -98,6 +99,48 @@ $nginx->restart(http => hype_database(conninfo(
     host => 'no-such-host.invalid,localhost')));
 is_soon { $pg->hits('next is null') } 202, 'another is known';
 $nginx->quit;
+
+# A name server that takes its time
+
+SKIP: {
+    my $shim = Hype::Shim->new or skip 'no library to preload', 8;
+
+    $nginx = $shim->around(sub {
+        with(conninfo(host => 'localhost'), start => 0,
+             database => 'timeout=500ms connect_timeout=700ms',
+             server => 'location = /other { return 204; }');
+    });
+    $shim->set('getaddrinfo 0 2000');
+    $shim->around(sub { $nginx->start });
+
+    fault 'a slow name server', pg => $pg, nginx => $nginx, within => 0.5,
+        spooled => 1, sub {
+        my ($load) = @_;
+        $load->more(200);
+
+        my $begin = time;
+        is($nginx->get('/other')->status, 204, 'other requests are answered');
+        cmp_ok(time - $begin, '<', 0.4, 'meanwhile');
+
+        # it is waited for nevertheless, over several attempts
+        wait_until { $pg->hits("next like '/$load->{tag}-%'") } 20, 'a hit';
+    };
+
+    $pg->terminate;
+    $shim->set('getaddrinfo 1 0');
+
+    fault 'a failing name server', pg => $pg, nginx => $nginx, within => 0.5,
+        sub {
+        my ($load) = @_;
+        $load->more(100);
+        $pg->terminate;
+        $load->more(200);
+        $shim->set;
+        $load->more(100);
+    };
+
+    $nginx->quit;
+}
 
 # Several hosts
 

@@ -160,7 +160,12 @@ getaddrinfo(const char *node, const char *service,
         next = dlsym(RTLD_NEXT, "getaddrinfo");
     }
 
-    if (fault("getaddrinfo", &err) && err) {
+    /* libpq has it read addresses, too */
+
+    if (!(hints && (hints->ai_flags & AI_NUMERICHOST))
+        && fault("getaddrinfo", &err)
+        && err)
+    {
         return EAI_AGAIN;
     }
 
