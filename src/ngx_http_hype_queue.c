@@ -235,14 +235,14 @@ ngx_http_hype_queue_bisect(ngx_http_hype_queue_t *queue,
     ngx_queue_t           *q;
     ngx_http_hype_item_t  *item;
 
-    if (batch->n > 1) {
-        queue->cap = batch->n / 2;
+    q = ngx_queue_head(&batch->items);
+    item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+    if (batch->n > 1 || item->spooled) {
+        queue->cap = ngx_max(batch->n / 2, 1);
         ngx_http_hype_queue_put_back(queue, batch, 0);
         return;
     }
-
-    q = ngx_queue_head(&batch->items);
-    item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
     queue->reject(queue->data, item, PQresultErrorMessage(res));
 

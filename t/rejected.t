@@ -139,6 +139,43 @@ $pg->exec('alter table hype.referral_hit disable trigger refuse');
 restore();
 is($pg->hits("next like '/late-%'"), 20, 'all are in the table');
 
+# A unique index of the owner's own: what it refuses is no hit that is there
+
+my ($partition) = $pg->value('select tableoid::regclass from hype.referral_hit limit 1');
+$pg->exec("create unique index own on $partition (next)");
+@answers = map { $nginx->get("/ref/$link/?next=/own-$_") } 1, 2, 2, 3;
+is(outcomes(@answers), 'dropped=1 hit=3', 'a unique index of one\'s own');
+is(() = read_file($rejected) =~ /^INSERT INTO/mg, 1, 'what it refuses is set aside');
+$pg->exec('drop index hype.own');
+restore();
+is($pg->hits("next like '/own-%'"), 4, 'and restored');
+
+# Refused after its visitor has gone on: it is in the batch, and in the spool
+
+# (behind a pooler, where lock_timeout is not that of nginx)
+
+my $pool = pgbouncer($pg);
+$nginx->restart(pg => $pool, database => 'timeout=300ms');
+is_soon { $nginx->get("/ref/$link/")->header('X-Outcome') } 'hit', 'PgBouncer';
+$pg->exec("alter table hype.referral_hit add constraint slow check (next <> '/slow') not valid");
+
+{
+    my $dbh = $pg->connect;
+    $dbh->begin_work;
+    $dbh->do('lock table hype.referral_hit');
+    is($nginx->get("/ref/$link/?next=/slow")->header('X-Outcome'), 'spooled',
+       'a visitor does not wait');
+    $dbh->rollback;
+}
+
+is_soon { -e $rejected ? 1 : 0 } 1, 'the hit is refused later';
+is_soon { scalar(my @files = spool_files($nginx)) } 0, 'and out of the spool';
+is(() = read_file($rejected) =~ /^INSERT INTO/mg, 1, 'set aside once');
+$pg->exec('alter table hype.referral_hit drop constraint slow');
+restore();
+is($pg->hits("next = '/slow'"), 1, 'and restored');
+$nginx->restart(pg => $pg, database => 'timeout=10s');
+
 # Claims and confirms
 
 my @visitors = map {
