@@ -701,6 +701,14 @@ ngx_http_hype_db_process(ngx_http_hype_db_conn_t *conn)
                 || conn->state == NGX_HTTP_HYPE_DB_SETUP)
             {
                 ngx_http_hype_db_finish(conn);
+
+                if (conn->pg) {
+
+                    /* what has come with the last result */
+
+                    ngx_http_hype_db_notifies(conn);
+                }
+
                 return;
             }
 

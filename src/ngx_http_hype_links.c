@@ -16,6 +16,7 @@ struct ngx_http_hype_lookup_s {
     ngx_str_node_t            node;
     ngx_queue_t               queue;
     ngx_queue_t               waits;
+    ngx_uint_t                changed;  /* since it was asked for */
     u_char                    data[NGX_HTTP_HYPE_IDENTIFIER_MAX];
 };
 
@@ -228,6 +229,7 @@ ngx_http_hype_links_work(ngx_http_hype_links_t *links,
         }
 
         ngx_queue_insert_tail(&links->flight, q);
+        lookup->changed = 0;
 
         size += 4 + lookup->node.str.len;
         n++;
@@ -393,8 +395,11 @@ static void
 ngx_http_hype_links_done(ngx_http_hype_links_t *links,
     ngx_http_hype_lookup_t *lookup, ngx_http_hype_link_t *link)
 {
-    ngx_http_hype_cache_put(links->cache, &lookup->node.str, link,
-                            links->sent);
+    if (!lookup->changed) {
+        ngx_http_hype_cache_put(links->cache, &lookup->node.str, link,
+                                links->sent);
+    }
+
     ngx_http_hype_cache_asked(links->cache, &lookup->node.str);
 
     ngx_http_hype_links_wake(links, lookup, link);
@@ -528,12 +533,24 @@ void
 ngx_http_hype_links_changed(ngx_http_hype_links_t *links,
     ngx_str_t *identifier)
 {
+    ngx_str_node_t          *node;
+    ngx_http_hype_lookup_t  *lookup;
+
     if (identifier->len == 0) {
 
         /* what was asked for up to now can't be trusted */
 
         links->db->listening = ngx_current_msec + 1;
         return;
+    }
+
+    node = ngx_str_rbtree_lookup(&links->rbtree, identifier,
+                     ngx_crc32_long(identifier->data, identifier->len));
+
+    if (node) {
+        lookup = (ngx_http_hype_lookup_t *)
+                 ((u_char *) node - offsetof(ngx_http_hype_lookup_t, node));
+        lookup->changed = 1;
     }
 
     ngx_http_hype_cache_delete(links->cache, identifier);

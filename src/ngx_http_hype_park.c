@@ -92,6 +92,8 @@ ngx_http_hype_park_wake(ngx_http_hype_park_t *park,
 
     ngx_queue_insert_tail(&park->ready, &parked->queue);
 
+    park->timer.cancelable = 0;
+
     ngx_post_event(&park->event, &ngx_posted_events);
 }
 
@@ -108,7 +110,8 @@ ngx_http_hype_park_leave(ngx_http_hype_park_t *park,
 
     /* an exiting worker may have nobody to wait for, then */
 
-    park->timer.cancelable = ngx_queue_empty(&park->waiting);
+    park->timer.cancelable = ngx_queue_empty(&park->waiting)
+                             && ngx_queue_empty(&park->ready);
 }
 
 
@@ -140,6 +143,12 @@ ngx_http_hype_park_event_handler(ngx_event_t *ev)
 
     if (!ngx_queue_empty(&park->ready)) {
         ngx_post_event(ev, &ngx_posted_next_events);
+
+        /* a posted event does not keep an exiting worker, a timer does */
+
+        if (!park->timer.timer_set) {
+            ngx_add_timer(&park->timer, 1);
+        }
     }
 }
 

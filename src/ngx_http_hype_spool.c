@@ -430,6 +430,13 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
             return NGX_ERROR;
         }
 
+        if (tail && tail->read == tail->size) {
+
+            /* it was drained while it was the tail */
+
+            ngx_http_hype_spool_remove(spool, tail);
+        }
+
         tail = spool->tail;
     }
 
@@ -964,6 +971,18 @@ ngx_http_hype_spool_tidy_handler(ngx_event_t *ev)
 
     dummy = ev->data;
     spool = dummy->data;
+
+    if (ngx_exiting) {
+
+        /* for workers that stay; this one may be there for hours */
+
+        if (spool->reading == NULL) {
+            ngx_http_hype_spool_close(spool);
+        }
+
+        ngx_add_timer(ev, NGX_HTTP_HYPE_SPOOL_TIDY);
+        return;
+    }
 
     tail = spool->tail;
 

@@ -509,6 +509,13 @@ ngx_http_hype_store_wake(void *data)
 {
     ngx_http_hype_store_t *store = data;
 
+    if (ngx_exiting) {
+
+        /* it does not drain */
+
+        return;
+    }
+
     ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_HITS);
 }
 
@@ -577,7 +584,7 @@ static ngx_uint_t
 ngx_http_hype_store_drain(ngx_http_hype_store_t *store,
     ngx_http_hype_db_conn_t *conn)
 {
-    if (ngx_exiting) {
+    if (ngx_exiting && store->drain.n == 0) {
 
         /* a worker that stays will do it */
 

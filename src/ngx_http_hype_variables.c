@@ -67,6 +67,12 @@ ngx_http_hype_variable_identifier(ngx_http_request_t *r,
 
     ctx = ngx_http_hype_get_ctx(r->main);
 
+    /* another one may have anything in it, a line end for instance */
+
+    if (ctx && !ngx_http_hype_identifier_valid(&ctx->identifier)) {
+        ctx = NULL;
+    }
+
     ngx_http_hype_variable_set(v, ctx ? &ctx->identifier : NULL);
 
     return NGX_OK;
