@@ -118,7 +118,9 @@ has("abc\\|$visitor\\|\\|skipped\\|\\|.*", 'no', 'skipped', $nginx, 'HEAD',
 has("xyz\\|$visitor\\|\\|unknown\\|\\|", 'no', 'unknown', $nginx, 'GET',
     '/ref/xyz/', @cookie);
 has('xyz\|\|\|unknown\|\|', 'no', 'unknown, a code', $nginx, 'GET', '/code/xyz');
-has('a\+b\|\|\|unknown\|\|', 'no', 'malformed', $nginx, 'GET', '/ref/a+b');
+has('\|\|\|unknown\|\|', 'no', 'malformed', $nginx, 'GET', '/ref/a+b');
+has('\|\|\|unknown\|\|', 'no', 'a line end', $nginx, 'GET',
+    '/ref/a%0d%0aX-Evil:%201');
 has('disabled\|\|\|disabled\|\|.*', 'no', 'disabled', $nginx, 'GET',
     '/ref/disabled');
 has('expired\|\|\|expired\|\|.*', 'no', 'expired', $nginx, 'GET', '/ref/expired');
