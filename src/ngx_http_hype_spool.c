@@ -420,7 +420,7 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
 {
     ssize_t                   n;
     ngx_err_t                 err;
-    ngx_http_hype_segment_t  *tail;
+    ngx_http_hype_segment_t  *tail, *last;
 
     tail = spool->tail;
 
@@ -430,14 +430,15 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
             return NGX_ERROR;
         }
 
-        if (tail && tail->read == tail->size) {
+        last = tail;
+        tail = spool->tail;
+
+        if (last && last->read == last->size) {
 
             /* it was drained while it was the tail */
 
-            ngx_http_hype_spool_remove(spool, tail);
+            ngx_http_hype_spool_remove(spool, last);
         }
-
-        tail = spool->tail;
     }
 
     n = write(tail->fd, p, size);
