@@ -149,6 +149,12 @@ ngx_http_hype_resume(ngx_http_hype_parked_t *parked)
 
     r->write_event_handler = ngx_http_core_run_phases;
 
+    /* what came of a body in the meantime, nobody will be told of again */
+
+    if (r->discard_body && c->read->ready) {
+        ngx_post_event(c->read, &ngx_posted_events);
+    }
+
     ngx_http_core_run_phases(r);
     ngx_http_run_posted_requests(c);
 }

@@ -122,6 +122,28 @@ print $socket 'llohello' . get('/page');
 is(http_read($socket)->body, 'page', '... is skipped as well');
 is(rows('1'), "1\n", '... one hit');
 
+# A body that comes while its hit is written is read once it has been
+
+{
+    my $dbh = $pg->connect;
+    $dbh->begin_work;
+    $dbh->do('lock table hype.referral_hit');
+
+    my $socket = $nginx->open;
+    print $socket get('/ref/abc?next=/1', "Content-Length: 30000\r\n\r\n");
+    wait_until { $pg->value('select count(*) from pg_locks where not granted '
+                            . "and relation = 'hype.referral_hit'::regclass") } 5,
+        'the hit to wait';
+    print $socket 'x' x 30000, get('/page');
+    my $answers = $nginx->get('/page')->status;
+    $dbh->rollback;
+
+    is($answers, 200, 'a body that comes in the meantime: others are answered');
+    is(http_read($socket)->location, '/1', '... the redirect');
+    is(http_read($socket)->body, 'page', '... and the next request');
+    is(rows('1'), "1\n", '... one hit');
+}
+
 $socket = $nginx->open;
 print $socket get('/ref/abc', "Transfer-Encoding: chunked\r\n\r\nxyz\r\n");
 is(http_read($socket)->status, 400, 'a body that is none');

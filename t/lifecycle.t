@@ -334,7 +334,10 @@ $config =~ s/daemon off;/daemon on;/;
 write_file($nginx->dir . '/nginx.conf', $config);
 
 my $pid_file = $nginx->dir . '/nginx.pid';
-my $pid_of = sub { -s $_[0] ? 0 + read_file($_[0]) : 0 };
+
+# nginx renames the file, and writes a new one
+
+my $pid_of = sub { 0 + (eval { read_file($_[0]) } || 0) };
 
 run(command => $nginx->_command);
 at_end(sub { kill 'KILL', map { $_, children($_) } grep { $_ }
