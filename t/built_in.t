@@ -1,0 +1,31 @@
+# Built into nginx (--add-module), the module has its say where it has it as a
+# dynamic one: after "add_header" and "expires", whose Cache-Control it replaces.
+
+use lib 't/lib';
+use Hype::Test;
+
+my $source = $ENV{NGINX_SRC} || $ENV{NGX_SRC} || '/usr/share/nginx/src';
+my $dir = temp_dir('built-in');
+
+for my $part (qw(auto conf configure contrib man src)) {
+    symlink "$source/$part", "$dir/$part" if -e "$source/$part";
+}
+
+my ($status, $output) = run(command => ['sh', '-c', <<'END', 'sh', $dir, source_dir()]);
+cd "$1" && [ -e configure ] || ln -s auto/configure configure
+./configure --with-threads --without-http_rewrite_module \
+    --without-http_gzip_module --add-module="$2"
+END
+
+is($status, 0, 'nginx is configured with the module') or diag $output;
+
+# nginx calls the filters of this list from its end to its beginning
+
+my ($names) = read_file("$dir/objs/ngx_modules.c")
+              =~ /^char \*ngx_module_names\[\] = \{(.*?)\}/ms;
+my @filters = $names =~ /"ngx_http_(hype_module|\w+_filter_module)"/g;
+
+like("@filters", qr/^(?!.*hype.*hype)(?=.*\bcopy).*\bhype_module headers_filter_module\b/,
+     'its filter comes once, right after that of add_header');
+
+done_testing();
