@@ -7,6 +7,8 @@ static ngx_int_t ngx_http_hype_ref_start(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_ref_identifier(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *identifier);
+static void ngx_http_hype_ref_suffix(ngx_http_request_t *r, ngx_str_t *prefix,
+    ngx_str_t *suffix);
 static ngx_int_t ngx_http_hype_ref_not_allowed(ngx_http_request_t *r);
 static ngx_int_t ngx_http_hype_ref_answer(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
@@ -131,20 +133,7 @@ ngx_http_hype_ref_identifier(ngx_http_request_t *r,
         }
 
     } else {
-
-        /* a prefix location matches no URI that is shorter */
-
-        identifier->data = r->uri.data + hlcf->prefix.len;
-        identifier->len = r->uri.len - hlcf->prefix.len;
-
-        /* "location /ref" */
-
-        if (identifier->len && identifier->data[0] == '/'
-            && r->uri.data[hlcf->prefix.len - 1] != '/')
-        {
-            identifier->data++;
-            identifier->len--;
-        }
+        ngx_http_hype_ref_suffix(r, &hlcf->prefix, identifier);
     }
 
     if (identifier->len && identifier->data[identifier->len - 1] == '/') {
@@ -152,6 +141,32 @@ ngx_http_hype_ref_identifier(ngx_http_request_t *r,
     }
 
     return NGX_OK;
+}
+
+
+/* nothing, if a "rewrite ... break" has left the location's URIs */
+
+static void
+ngx_http_hype_ref_suffix(ngx_http_request_t *r, ngx_str_t *prefix,
+    ngx_str_t *suffix)
+{
+    ngx_str_null(suffix);
+
+    if (r->uri.len <= prefix->len
+        || ngx_filename_cmp(r->uri.data, prefix->data, prefix->len) != 0)
+    {
+        return;
+    }
+
+    suffix->data = r->uri.data + prefix->len;
+    suffix->len = r->uri.len - prefix->len;
+
+    /* "location /ref" */
+
+    if (suffix->data[0] == '/' && r->uri.data[prefix->len - 1] != '/') {
+        suffix->data++;
+        suffix->len--;
+    }
 }
 
 

@@ -34,6 +34,16 @@ location /nested/ {
     }
 }
 
+location /left/ {
+    rewrite ^/left/(.*)$ /other/$1 break;
+    hype_ref;
+}
+
+location /left-for-shorter/ {
+    rewrite ^ / break;
+    hype_ref;
+}
+
 location ~ ^/re/(.*)$ {
     hype_ref $1;
 }
@@ -111,7 +121,7 @@ my @misses = (
     (map { "/ref/a${_}b" } split //, q#+@:,;=*'()$!&[]\^`{|}"<>#),
     '/ref/%C3%A4', "/ref/\xc3\xa4",
     '/ref/abc%20', '/ref/%20abc', '/ref/abc%0A', '/ref/abc%0D%0A',
-    '/nested/deeper/',
+    '/nested/deeper/', '/left/abc', '/left-for-shorter/abc',
     '/re/', '/re/abc/x', '/exact', '/exact?code=',
     '/exact?code=a%2Db', '/map/', '/mixed/', '/to-named/x',
 );
