@@ -21,6 +21,7 @@ static char *ngx_http_hype_conf_invalid(ngx_conf_t *cf, ngx_str_t *value,
 static ngx_uint_t ngx_http_hype_conf_is_token(ngx_str_t *value);
 static ngx_uint_t ngx_http_hype_conf_is_host(ngx_conf_t *cf,
     ngx_str_t *value);
+static ngx_uint_t ngx_http_hype_conf_has_control(ngx_str_t *value);
 static ngx_uint_t ngx_http_hype_conf_has_prefix(ngx_str_t *value,
     const char *prefix, ngx_str_t *rest);
 static void ngx_http_hype_conf_needs_database(ngx_conf_t *cf,
@@ -491,7 +492,10 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (ngx_http_hype_conf_has_prefix(&value[i], "to=", &s)) {
 
-            if (s.len == 0 || s.data[0] != '/' || s.data[s.len - 1] != '/') {
+            if (s.len == 0 || s.data[0] != '/' || s.data[s.len - 1] != '/'
+                || ngx_http_hype_conf_has_control(&s)
+                || strpbrk((char *) s.data, " ?#"))
+            {
                 return ngx_http_hype_conf_invalid(cf, &value[i],
                                                   "a path that begins and "
                                                   "ends with \"/\" is "
@@ -635,7 +639,8 @@ ngx_http_hype_conf_fallback(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (value[1].len == 0
         || (value[1].data[0] != '/' && value[1].data[0] != '$'
             && ngx_strncasecmp(value[1].data, (u_char *) "http://", 7) != 0
-            && ngx_strncasecmp(value[1].data, (u_char *) "https://", 8) != 0))
+            && ngx_strncasecmp(value[1].data, (u_char *) "https://", 8) != 0)
+        || ngx_http_hype_conf_has_control(&value[1]))
     {
         return ngx_http_hype_conf_invalid(cf, &value[1],
                                           "a path, a URL, a variable or "
@@ -971,6 +976,21 @@ ngx_http_hype_conf_is_host(ngx_conf_t *cf, ngx_str_t *value)
     ngx_sprintf(url.data, "http://%*s", value->len - dot, value->data + dot);
 
     return ngx_http_hype_next_safe(&url, value, 1);
+}
+
+
+static ngx_uint_t
+ngx_http_hype_conf_has_control(ngx_str_t *value)
+{
+    size_t  i;
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] < 0x20 || value->data[i] == 0x7f) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -16,8 +16,17 @@ static ngx_int_t ngx_http_hype_conninfo_copy(ngx_conf_t *cf,
     ngx_uint_t uri);
 static ngx_int_t ngx_http_hype_conninfo_check(ngx_conf_t *cf,
     const char *keyword, const char *value, ngx_uint_t uri);
+static ngx_uint_t ngx_http_hype_conninfo_ports(ngx_pool_t *pool,
+    const char *value);
+static ngx_uint_t ngx_http_hype_conninfo_value(const char *keyword,
+    const char *value);
 static ngx_int_t ngx_http_hype_conninfo_hosts(ngx_conf_t *cf,
     ngx_http_hype_conninfo_t *info);
+static ngx_int_t ngx_http_hype_conninfo_hostaddr(ngx_conf_t *cf,
+    ngx_http_hype_conninfo_t *info);
+static ngx_int_t ngx_http_hype_conninfo_counts(ngx_conf_t *cf,
+    ngx_http_hype_conninfo_t *info);
+static ngx_uint_t ngx_http_hype_conninfo_count(const char *list);
 static char *ngx_http_hype_conninfo_dup(ngx_pool_t *pool, const char *s);
 static char **ngx_http_hype_conninfo_split(ngx_pool_t *pool,
     const char *list, ngx_uint_t *n);
@@ -66,7 +75,23 @@ static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_allowed[] = {
     { "target_session_attrs", "primary" },
     { "target_session_attrs", "standby" },
     { "target_session_attrs", "prefer-standby" },
+    { "channel_binding", "disable" },
+    { "channel_binding", "prefer" },
+    { "channel_binding", "require" },
+    { "gssencmode", "disable" },
+    { "gssencmode", "prefer" },
+    { "gssencmode", "require" },
     { NULL, NULL }
+};
+
+static const char  *ngx_http_hype_conninfo_numbers[] = {
+    "connect_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+    NULL
 };
 
 
@@ -197,45 +222,16 @@ static ngx_int_t
 ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
     const char *value, ngx_uint_t uri)
 {
-    char                            **ports;
-    ngx_int_t                         port;
-    ngx_uint_t                        i, n, found;
-    ngx_http_hype_conninfo_preset_t  *allowed;
-
-    found = 1;
+    ngx_uint_t  valid;
 
     if (ngx_strcmp(keyword, "port") == 0) {
+        valid = ngx_http_hype_conninfo_ports(cf->temp_pool, value);
 
-        ports = ngx_http_hype_conninfo_split(cf->temp_pool, value, &n);
-        if (ports == NULL) {
-            return NGX_ERROR;
-        }
-
-        for (i = 0; i < n; i++) {
-            port = ngx_atoi((u_char *) ports[i], ngx_strlen(ports[i]));
-
-            if (*ports[i] && (port < 1 || port > 65535)) {
-                found = 0;
-            }
-        }
+    } else {
+        valid = ngx_http_hype_conninfo_value(keyword, value);
     }
 
-    for (allowed = ngx_http_hype_conninfo_allowed;
-         allowed->keyword && *value;
-         allowed++)
-    {
-        if (ngx_strcmp(keyword, allowed->keyword) != 0) {
-            continue;
-        }
-
-        if (ngx_strcmp(value, allowed->value) == 0) {
-            return NGX_OK;
-        }
-
-        found = 0;
-    }
-
-    if (found) {
+    if (valid) {
         return NGX_OK;
     }
 
@@ -257,35 +253,86 @@ ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
 }
 
 
-static ngx_int_t
-ngx_http_hype_conninfo_hosts(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)
+static ngx_uint_t
+ngx_http_hype_conninfo_ports(ngx_pool_t *pool, const char *value)
 {
-    char        *port, **ports;
-    ngx_uint_t   i, n;
+    char        **ports;
+    ngx_int_t     port;
+    ngx_uint_t    i, n;
 
-    if (info->values[info->host] && info->values[info->hostaddr]) {
+    ports = ngx_http_hype_conninfo_split(pool, value, &n);
+    if (ports == NULL) {
+        return 0;
+    }
 
-        if (ngx_http_hype_conninfo_split(cf->temp_pool,
-                                         info->values[info->host], &i)
-            == NULL
-            || ngx_http_hype_conninfo_split(cf->temp_pool,
-                                            info->values[info->hostaddr], &n)
-               == NULL)
-        {
-            return NGX_ERROR;
-        }
+    for (i = 0; i < n; i++) {
+        port = ngx_atoi((u_char *) ports[i], ngx_strlen(ports[i]));
 
-        if (i != n) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"hype_database\" has %ui addresses for %ui "
-                               "hosts", n, i);
-            return NGX_ERROR;
+        if (*ports[i] && (port < 1 || port > 65535)) {
+            return 0;
         }
     }
 
-    if (info->values[info->host] == NULL
-        || info->values[info->hostaddr])
+    return 1;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_conninfo_value(const char *keyword, const char *value)
+{
+    ngx_uint_t                         valid;
+    const char                       **number;
+    ngx_http_hype_conninfo_preset_t   *allowed;
+
+    for (number = ngx_http_hype_conninfo_numbers; *number; number++) {
+        if (ngx_strcmp(keyword, *number) == 0) {
+            value += (*value == '-');
+
+            return ngx_atoi((u_char *) value, ngx_strlen(value)) != NGX_ERROR;
+        }
+    }
+
+    valid = 1;
+
+    for (allowed = ngx_http_hype_conninfo_allowed;
+         allowed->keyword;
+         allowed++)
     {
+        if (ngx_strcmp(keyword, allowed->keyword) != 0) {
+            continue;
+        }
+
+        if (ngx_strcmp(value, allowed->value) == 0) {
+            return 1;
+        }
+
+        valid = 0;
+    }
+
+    return valid;
+}
+
+
+static ngx_int_t
+ngx_http_hype_conninfo_hosts(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)
+{
+    char        **ports;
+    ngx_uint_t    i, nports;
+
+    /* host, hostaddr and port */
+
+    for (i = 0; i < 3; i++) {
+        if (info->values[i] && *info->values[i] == '\0') {
+            info->values[i] = NULL;
+        }
+    }
+
+    if (ngx_http_hype_conninfo_counts(cf, info) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (info->values[info->host] == NULL) {
+
         /* a Unix domain socket, or addresses: nothing to resolve */
 
         return NGX_OK;
@@ -296,6 +343,10 @@ ngx_http_hype_conninfo_hosts(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)
                                                &info->nhosts);
     if (info->hosts == NULL) {
         return NGX_ERROR;
+    }
+
+    if (info->values[info->hostaddr]) {
+        return ngx_http_hype_conninfo_hostaddr(cf, info);
     }
 
     for (i = 0; i < info->nhosts; i++) {
@@ -314,24 +365,98 @@ ngx_http_hype_conninfo_hosts(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)
     }
 
     ports = ngx_http_hype_conninfo_split(cf->pool, info->values[info->port],
-                                         &n);
+                                         &nports);
     if (ports == NULL) {
         return NGX_ERROR;
     }
 
-    if (n != 1 && n != info->nhosts) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"hype_database\" has %ui ports for %ui hosts",
-                           n, info->nhosts);
-        return NGX_ERROR;
-    }
-
     for (i = 0; i < info->nhosts; i++) {
-        port = ports[n == 1 ? 0 : i];
-        info->ports[i] = *port ? port : NULL;
+        info->ports[i] = ports[nports == 1 ? 0 : i];
+
+        if (*info->ports[i] == '\0') {
+            info->ports[i] = NULL;
+        }
     }
 
     return NGX_OK;
+}
+
+
+/* libpq would resolve the name of a host without an address itself */
+
+static ngx_int_t
+ngx_http_hype_conninfo_hostaddr(ngx_conf_t *cf,
+    ngx_http_hype_conninfo_t *info)
+{
+    char        **addrs;
+    ngx_uint_t    i, n;
+
+    addrs = ngx_http_hype_conninfo_split(cf->temp_pool,
+                                         info->values[info->hostaddr], &n);
+    if (addrs == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (*addrs[i] == '\0'
+            && !ngx_http_hype_conninfo_literal(info->hosts[i]))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"hype_database\" has no address for host "
+                               "\"%s\"", info->hosts[i]);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* there is a port for all hosts, or one for each */
+
+static ngx_int_t
+ngx_http_hype_conninfo_counts(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)
+{
+    ngx_uint_t  hosts, addrs, ports;
+
+    hosts = ngx_http_hype_conninfo_count(info->values[info->host]);
+    addrs = ngx_http_hype_conninfo_count(info->values[info->hostaddr]);
+    ports = ngx_http_hype_conninfo_count(info->values[info->port]);
+
+    if (hosts && addrs && hosts != addrs) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"hype_database\" has %ui addresses for %ui "
+                           "hosts", addrs, hosts);
+        return NGX_ERROR;
+    }
+
+    hosts = ngx_max(ngx_max(hosts, addrs), 1);
+
+    if (ports > 1 && ports != hosts) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"hype_database\" has %ui ports for %ui hosts",
+                           ports, hosts);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_conninfo_count(const char *list)
+{
+    ngx_uint_t  n;
+
+    if (list == NULL) {
+        return 0;
+    }
+
+    for (n = 1; *list; list++) {
+        n += (*list == ',');
+    }
+
+    return n;
 }
 
 
@@ -620,8 +745,7 @@ ngx_http_hype_conninfo_rotate(const char *list, ngx_uint_t n)
 {
     char        *rotated;
     size_t       len;
-    ngx_uint_t   items;
-    const char  *p, *start;
+    const char  *start;
 
     len = ngx_strlen(list);
 
@@ -630,13 +754,7 @@ ngx_http_hype_conninfo_rotate(const char *list, ngx_uint_t n)
         return NULL;
     }
 
-    for (items = 1, p = list; *p; p++) {
-        if (*p == ',') {
-            items++;
-        }
-    }
-
-    n %= items;
+    n %= ngx_http_hype_conninfo_count(list);
 
     for (start = list; n; start++) {
         if (*start == ',') {

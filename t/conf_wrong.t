@@ -49,9 +49,24 @@ for my $case (
     ['hype_database "target_session_attrs=rw";'
         => 'invalid value "rw" of "target_session_attrs" in the conninfo of '
          . '"hype_database"'],
+    (map {
+        my ($name, $value) = @$_;
+        [qq{hype_database "$name=$value";}
+            => qq{invalid value "$value" of "$name" in the conninfo of "hype_database"}]
+    } ['channel_binding', 'on'], ['gssencmode', 'on'],
+      ['sslmode', ''], ['target_session_attrs', ''], ['keepalives', ''],
+      ['connect_timeout', '2s'], ['keepalives', 'on'], ['keepalives_idle', '1m'],
+      ['keepalives_interval', 'x'], ['keepalives_count', '--1'],
+      ['tcp_user_timeout', '1s']),
     ['hype_database "host=a hostaddr=192.0.2.1,192.0.2.2";'
         => '"hype_database" has 2 addresses for 1 hosts'],
-    ['hype_database "host=a,b port=1,2,3";' => '"hype_database" has 3 ports for 2 hosts'],
+    ['hype_database "host=a,b hostaddr=192.0.2.1,";'
+        => '"hype_database" has no address for host "b"'],
+    (map { [qq{hype_database "$_ port=1,2,3";}
+                => '"hype_database" has 3 ports for 2 hosts'] }
+         'host=a,b', 'hostaddr=192.0.2.1,192.0.2.2', 'host=/a,/b',
+         'host=a,b hostaddr=192.0.2.1,192.0.2.2'),
+    ['hype_database "port=1,2";' => '"hype_database" has 2 ports for 1 hosts'],
 
     (map {
         [qq{hype_database "host=x" connections=$_;}
@@ -178,7 +193,15 @@ my @cases = (
          '=', '=x', '=404x', '=-1', '=200', '=301', '=302', '=399', '=499',
          '=600', '=4040'),
     (map { [qq{hype_fallback "$_";} => qq{invalid value "$_" in "hype_fallback": $uri}] }
-         '', 'x', 'x/y', '404', '?x', '#x', 'ftp://x', 'http:/x', '@named'),
+         '', 'x', 'x/y', '404', '?x', '#x', 'ftp://x', 'http:/x', '@named',
+         "/\x01", "/\x7f"),
+
+    # hype_ref_param
+    (map { [qq{hype_ref_param ref "$_";}
+                => qq{invalid value "$_" in "hype_ref_param": a path that begins }
+                 . 'and ends with "/" is expected'] }
+         'to=', 'to=/x', 'to=x/', 'to=http://x/', 'to=/x?y/', 'to=/x#y/',
+         'to=/x y/', "to=/\x01/"),
 
     # hype_cookie
     (map { [qq{hype_cookie "$_";}
