@@ -16,8 +16,10 @@ static ngx_int_t ngx_http_hype_conninfo_copy(ngx_conf_t *cf,
     ngx_uint_t uri);
 static ngx_int_t ngx_http_hype_conninfo_check(ngx_conf_t *cf,
     const char *keyword, const char *value, ngx_uint_t uri);
-static ngx_uint_t ngx_http_hype_conninfo_ports(ngx_pool_t *pool,
-    const char *value);
+static ngx_uint_t ngx_http_hype_conninfo_each(ngx_pool_t *pool,
+    const char *list, ngx_uint_t (*is)(const char *value));
+static ngx_uint_t ngx_http_hype_conninfo_is_port(const char *value);
+static ngx_uint_t ngx_http_hype_conninfo_is_addr(const char *value);
 static ngx_uint_t ngx_http_hype_conninfo_value(const char *keyword,
     const char *value);
 static ngx_int_t ngx_http_hype_conninfo_hosts(ngx_conf_t *cf,
@@ -222,20 +224,30 @@ static ngx_int_t
 ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
     const char *value, ngx_uint_t uri)
 {
-    ngx_uint_t  valid;
+    ngx_uint_t  valid, secret;
 
     if (ngx_strcmp(keyword, "port") == 0) {
-        valid = ngx_http_hype_conninfo_ports(cf->temp_pool, value);
+        valid = ngx_http_hype_conninfo_each(cf->temp_pool, value,
+                                            ngx_http_hype_conninfo_is_port);
+
+    } else if (ngx_strcmp(keyword, "hostaddr") == 0) {
+        valid = ngx_http_hype_conninfo_each(cf->temp_pool, value,
+                                            ngx_http_hype_conninfo_is_addr);
 
     } else {
         valid = ngx_http_hype_conninfo_value(keyword, value);
     }
 
-    if (valid) {
+    /* "dbname= password=secret": it is what follows the space */
+
+    secret = (ngx_strstr(keyword, "password") == NULL
+              && (ngx_strstr(value, "password=") || ngx_strstr(value, "://")));
+
+    if (valid && !secret) {
         return NGX_OK;
     }
 
-    if (uri) {
+    if (uri || secret) {
 
         /* "user:p/w@host" has a host "user" and a port "p" */
 
@@ -253,25 +265,56 @@ ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
 }
 
 
+/* whether all of a list are; what is empty in it stands for the default */
+
 static ngx_uint_t
-ngx_http_hype_conninfo_ports(ngx_pool_t *pool, const char *value)
+ngx_http_hype_conninfo_each(ngx_pool_t *pool, const char *list,
+    ngx_uint_t (*is)(const char *value))
 {
-    char        **ports;
-    ngx_int_t     port;
+    char        **values;
     ngx_uint_t    i, n;
 
-    ports = ngx_http_hype_conninfo_split(pool, value, &n);
-    if (ports == NULL) {
+    values = ngx_http_hype_conninfo_split(pool, list, &n);
+    if (values == NULL) {
         return 0;
     }
 
     for (i = 0; i < n; i++) {
-        port = ngx_atoi((u_char *) ports[i], ngx_strlen(ports[i]));
-
-        if (*ports[i] && (port < 1 || port > 65535)) {
+        if (*values[i] && !is(values[i])) {
             return 0;
         }
     }
+
+    return 1;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_conninfo_is_port(const char *value)
+{
+    ngx_int_t  port;
+
+    port = ngx_atoi((u_char *) value, ngx_strlen(value));
+
+    return port >= 1 && port <= 65535;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_conninfo_is_addr(const char *value)
+{
+    struct addrinfo  hints, *res;
+
+    ngx_memzero(&hints, sizeof(struct addrinfo));
+
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_NUMERICHOST;
+
+    if (getaddrinfo(value, NULL, &hints, &res) != 0) {
+        return 0;
+    }
+
+    freeaddrinfo(res);
 
     return 1;
 }

@@ -24,6 +24,9 @@ for my $conninfo (
     "host=x pasword=my $secret",
     "host=a,b port=1,2,3 password=$secret",
     "service=x password=$secret",
+    (map { "user=x $_= password=$secret" }
+         qw(host hostaddr port dbname sslmode application_name)),
+    "dbname=postgresql://user:$secret\@host/x",
     "postgresql://user:$secret\@/x?bogus=1",
     "postgresql://user:$secret\@host/x?bogus=1&password=$secret",
     "postgresql://user:$secret\@[host/x",

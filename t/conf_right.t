@@ -31,6 +31,10 @@ for my $text (
     'hype_database "host=a.invalid,b.invalid port=5432,5433";',
     'hype_database "host=a.invalid,b.invalid port=,5433";',
     'hype_database "host=a.invalid hostaddr=192.0.2.1 sslmode=verify-full";',
+    'hype_database "host=a.invalid,/nonexistent hostaddr=2001:db8::1, port=,1";',
+    'hype_database "hostaddr=\'\' host=a.invalid";',
+    'hype_database "host=x.invalid channel_binding=require gssencmode=disable '
+        . 'keepalives=0 tcp_user_timeout=2000 connect_timeout=-1";',
     'hype_database "hostaddr=2001:db8::1";',
     'hype_database "host=@abstract";',
     'hype_database postgresql://user@192.0.2.1:5432/x?sslmode=require;',

@@ -54,6 +54,7 @@ for my $case (
         [qq{hype_database "$name=$value";}
             => qq{invalid value "$value" of "$name" in the conninfo of "hype_database"}]
     } ['channel_binding', 'on'], ['gssencmode', 'on'],
+      ['hostaddr', 'localhost'], ['hostaddr', '192.0.2.1,x'],
       ['sslmode', ''], ['target_session_attrs', ''], ['keepalives', ''],
       ['connect_timeout', '2s'], ['keepalives', 'on'], ['keepalives_idle', '1m'],
       ['keepalives_interval', 'x'], ['keepalives_count', '--1'],
