@@ -31,6 +31,8 @@ static ngx_int_t ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
 static ngx_int_t ngx_http_hype_answer_cache_control(ngx_http_request_t *r,
     ngx_uint_t redirected);
 static ngx_uint_t ngx_http_hype_answer_strip(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_hype_answer_caching(ngx_str_t *name);
+static ngx_uint_t ngx_http_hype_answer_said(ngx_str_t *value);
 
 
 static ngx_str_t  ngx_http_hype_cache_control[] = {
@@ -41,6 +43,16 @@ static ngx_str_t  ngx_http_hype_cache_control[] = {
 };
 
 static ngx_str_t  ngx_http_hype_no_store = ngx_string("no-store");
+
+
+/* what CDNs, and nginx as one, heed before "Cache-Control" */
+
+static ngx_str_t  ngx_http_hype_caching_headers[] = {
+    ngx_string("surrogate-control"),
+    ngx_string("edge-control"),
+    ngx_string("x-accel-expires"),
+    ngx_null_string
+};
 
 
 ngx_int_t
@@ -126,7 +138,7 @@ ngx_http_hype_answer_who(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
         return NGX_OK;
     }
 
-    if (ngx_http_complex_value(r, hlcf->user, &a->user) != NGX_OK) {
+    if (ngx_http_hype_user(r, hlcf, &a->user) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -338,20 +350,14 @@ ngx_http_hype_answer_cache_control(ngx_http_request_t *r,
 }
 
 
-/*
- * Takes out all headers that tell caches to store the answer, those of CDNs
- * too (RFC 9213: "CDN-Cache-Control" and the like).
- */
+/* Takes out all headers that tell caches to store the answer. */
 
 static ngx_uint_t
 ngx_http_hype_answer_strip(ngx_http_request_t *r)
 {
-    u_char           *last;
     ngx_uint_t        i, said;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
-
-    static const size_t  control = sizeof("cache-control") - 1;
 
     said = 0;
     part = &r->headers_out.headers.part;
@@ -369,40 +375,64 @@ ngx_http_hype_answer_strip(ngx_http_request_t *r)
             i = 0;
         }
 
-        if (h[i].hash == 0 || h[i].key.len < control) {
+        if (h[i].hash == 0 || !ngx_http_hype_answer_caching(&h[i].key)) {
             continue;
         }
 
-        last = h[i].key.data + h[i].key.len;
-
-        if (ngx_strncasecmp(last - control, (u_char *) "cache-control",
-                            control)
-            != 0
-            && (h[i].key.len != sizeof("surrogate-control") - 1
-                || ngx_strncasecmp(h[i].key.data,
-                                   (u_char *) "surrogate-control",
-                                   h[i].key.len)
-                   != 0))
-        {
-            continue;
-        }
-
-        last = h[i].value.data + h[i].value.len;
-
-        if (h[i].key.len == control) {
-            if (ngx_strlcasestrn(h[i].value.data, last,
-                                 (u_char *) "no-store", 8 - 1))
-            {
-                said |= NGX_HTTP_HYPE_NO_STORE;
-            }
-
-            if (ngx_strlcasestrn(h[i].value.data, last,
-                                 (u_char *) "no-cache", 8 - 1))
-            {
-                said |= NGX_HTTP_HYPE_NO_CACHE;
-            }
+        if (h[i].key.len == sizeof("cache-control") - 1) {
+            said |= ngx_http_hype_answer_said(&h[i].value);
         }
 
         h[i].hash = 0;
     }
+}
+
+
+/* RFC 9213: "CDN-Cache-Control" and the like, too */
+
+static ngx_uint_t
+ngx_http_hype_answer_caching(ngx_str_t *name)
+{
+    ngx_str_t  *header;
+
+    static const size_t  control = sizeof("cache-control") - 1;
+
+    if (name->len >= control
+        && ngx_strncasecmp(name->data + name->len - control,
+                           (u_char *) "cache-control", control)
+           == 0)
+    {
+        return 1;
+    }
+
+    for (header = ngx_http_hype_caching_headers; header->len; header++) {
+        if (name->len == header->len
+            && ngx_strncasecmp(name->data, header->data, header->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_answer_said(ngx_str_t *value)
+{
+    u_char      *last;
+    ngx_uint_t   said;
+
+    said = 0;
+    last = value->data + value->len;
+
+    if (ngx_strlcasestrn(value->data, last, (u_char *) "no-store", 8 - 1)) {
+        said |= NGX_HTTP_HYPE_NO_STORE;
+    }
+
+    if (ngx_strlcasestrn(value->data, last, (u_char *) "no-cache", 8 - 1)) {
+        said |= NGX_HTTP_HYPE_NO_CACHE;
+    }
+
+    return said;
 }

@@ -533,6 +533,7 @@ ngx_http_hype_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
 {
     size_t                      size;
     ngx_int_t                   rc;
+    ngx_http_upstream_t        *u;
     ngx_http_variable_value_t  *saved;
     ngx_http_core_main_conf_t  *cmcf;
 
@@ -546,9 +547,21 @@ ngx_http_hype_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
     }
 
     ngx_memcpy(saved, r->variables, size);
+    u = r->upstream;
+
+#if (NGX_HTTP_CACHE)
+
+    /* the application said it to another one, for whom the page was stored */
+
+    if (r->cached) {
+        r->upstream = NULL;
+    }
+
+#endif
 
     rc = ngx_http_complex_value(r, hlcf->user, user);
 
+    r->upstream = u;
     ngx_memcpy(r->variables, saved, size);
 
     return rc;

@@ -57,7 +57,8 @@ void ngx_http_hype_cut(ngx_str_t *text);
 
 /*
  * The user, as far as it is known now: the application may not have answered
- * yet.  NGX_ERROR if memory ran out.
+ * yet, or have answered to another one, if the page comes from a cache.
+ * NGX_ERROR if memory ran out.
  */
 
 ngx_int_t ngx_http_hype_user(ngx_http_request_t *r,

@@ -484,7 +484,37 @@ location = /app { add_header Cache-Control "public, max-age=60"; return 200 page
 
 
 
-=== TEST 21: users that are too long for PostgreSQL hold up nobody
+=== TEST 21: an answer from the cache names no user: the application meant another
+--- http_config
+proxy_cache_path $TEST_NGINX_SERVER_ROOT/html/pages keys_zone=pages:1m;
+map $upstream_http_x_hype_user $known {
+    ~^user:(\d+)$ $1;
+}
+--- config
+location /page {
+    proxy_cache pages;
+    proxy_cache_valid 1m;
+    hype_user $known;
+    add_header X-Cache $upstream_cache_status;
+    add_header X-User "<$hype_user>";
+    proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/app;
+}
+location = /app { add_header X-Hype-User user:42; return 200 page; }
+--- request eval
+['GET /page', 'GET /page']
+--- more_headers eval
+["Cookie: hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab",
+ "Cookie: hype_visitor=00000000-0000-4000-8000-000000000001"]
+--- response_headers eval
+["X-Cache: MISS\nX-User: <42>\nCache-Control: private",
+ "X-Cache: HIT\nX-User: <>\n!Set-Cookie\n!Cache-Control"]
+--- sql_out
+019e7d9c-3f6a-4f4e-8d5b-0123456789ab|42
+|42,42
+
+
+
+=== TEST 22: users that are too long for PostgreSQL hold up nobody
 --- http_config
 large_client_header_buffers 4 1m;
 --- config

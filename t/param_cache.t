@@ -35,6 +35,7 @@ server {
         add_header CDN-Cache-Control "max-age=60" always;
         add_header Cloudflare-CDN-Cache-Control "max-age=60" always;
         add_header Surrogate-Control "max-age=60" always;
+        add_header Edge-Control "!no-store, max-age=60" always;
         add_header X-Other "kept, max-age=60" always;
         return 200 "said";
     }
@@ -119,6 +120,7 @@ location /variable/ {
 
 location /said/ {
     proxy_cache off;
+    add_header X-Accel-Expires 60 always;
     proxy_pass http://unix:%%DIR%%/origin.sock:;
 }
 
@@ -250,7 +252,8 @@ for (
     is(join('|', $r->header('Cache-Control')), $expected,
        "the application says \"$said\"");
     is(join('|', map { $r->header($_) } qw(CDN-Cache-Control
-            Cloudflare-CDN-Cache-Control Surrogate-Control)), '',
+            Cloudflare-CDN-Cache-Control Surrogate-Control Edge-Control
+            X-Accel-Expires)), '',
        '- nothing is left for CDNs');
     is($r->header('X-Other'), 'kept, max-age=60', '- other headers are kept');
 }
