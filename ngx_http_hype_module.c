@@ -309,7 +309,7 @@ ngx_http_hype_create_loc_conf(ngx_conf_t *cf)
      *
      *     conf->identifier = NULL;
      *     conf->prefix = { 0, NULL };
-     *     conf->to = { 0, NULL };
+     *     conf->to = NULL;
      *     conf->next_param = { 0, NULL };
      *     conf->fallback = NULL;
      *     conf->cookie = NULL;

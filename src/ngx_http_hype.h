@@ -73,7 +73,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_str_t                    event;
+    ngx_http_complex_value_t    *event;
     ngx_http_complex_value_t    *value;
     ngx_http_complex_value_t    *condition;
 } ngx_http_hype_confirm_t;
@@ -88,7 +88,7 @@ typedef struct {
 
     ngx_array_t                 *params;      /* of ngx_str_t, NULL: off */
     ngx_uint_t                   mode;
-    ngx_str_t                    to;
+    ngx_http_complex_value_t    *to;          /* NULL: "/ref/" */
 
     ngx_str_t                    next_param;
     ngx_array_t                 *next_hosts;  /* of complex values */

@@ -25,6 +25,8 @@ static ngx_int_t ngx_http_hype_answer_claim(ngx_http_request_t *r,
 static ngx_int_t ngx_http_hype_answer_confirm(ngx_http_request_t *r,
     ngx_http_hype_answer_t *a, ngx_http_hype_loc_conf_t *hlcf,
     ngx_http_hype_store_t *store);
+static ngx_int_t ngx_http_hype_answer_event(ngx_http_request_t *r,
+    ngx_http_hype_confirm_t *confirm, ngx_http_hype_event_t *event);
 static uint64_t ngx_http_hype_answer_time(void);
 static ngx_int_t ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
     ngx_http_hype_cookie_t *cookie, u_char *visitor);
@@ -172,7 +174,7 @@ static ngx_int_t
 ngx_http_hype_answer_confirm(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
     ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_store_t *store)
 {
-    ngx_str_t                 value;
+    ngx_int_t                 rc;
     ngx_uint_t                i;
     ngx_http_hype_event_t     event;
     ngx_http_hype_confirm_t  *confirm;
@@ -188,32 +190,20 @@ ngx_http_hype_answer_confirm(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
 
     for (i = 0; i < hlcf->confirm->nelts; i++) {
 
-        if (confirm[i].condition) {
-            if (ngx_http_complex_value(r, confirm[i].condition, &value)
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-
-            if (value.len == 0 || (value.len == 1 && value.data[0] == '0')) {
-                continue;
-            }
-        }
-
         ngx_memzero(&event, sizeof(ngx_http_hype_event_t));
 
-        if (confirm[i].value
-            && ngx_http_complex_value(r, confirm[i].value, &event.value)
-               != NGX_OK)
-        {
+        rc = ngx_http_hype_answer_event(r, &confirm[i], &event);
+
+        if (rc == NGX_DECLINED) {
+            continue;
+        }
+
+        if (rc != NGX_OK) {
             return NGX_ERROR;
         }
 
-        ngx_http_hype_cut(&event.value);
-
         event.visitor = a->visitor;
         event.user_id = a->user;
-        event.event = confirm[i].event;
         event.created = ngx_http_hype_answer_time();
 
         ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_CONFIRMS, 1);
@@ -221,6 +211,45 @@ ngx_http_hype_answer_confirm(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
         ngx_http_hype_store_event(store, NGX_HTTP_HYPE_RECORD_CONFIRM,
                                   &event);
     }
+
+    return NGX_OK;
+}
+
+
+/* NGX_DECLINED: by its condition, or as it has no name, it is none */
+
+static ngx_int_t
+ngx_http_hype_answer_event(ngx_http_request_t *r,
+    ngx_http_hype_confirm_t *confirm, ngx_http_hype_event_t *event)
+{
+    ngx_str_t  value;
+
+    if (confirm->condition) {
+        if (ngx_http_complex_value(r, confirm->condition, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (value.len == 0 || (value.len == 1 && value.data[0] == '0')) {
+            return NGX_DECLINED;
+        }
+    }
+
+    if (ngx_http_complex_value(r, confirm->event, &event->event) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (event->event.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    if (confirm->value
+        && ngx_http_complex_value(r, confirm->value, &event->value) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_hype_cut(&event->event);
+    ngx_http_hype_cut(&event->value);
 
     return NGX_OK;
 }

@@ -1,6 +1,7 @@
 
 #include "ngx_http_hype_answer.h"
 #include "ngx_http_hype_conf.h"
+#include "ngx_http_hype_param.h"
 
 
 #define NGX_HTTP_HYPE_COOKIE_SAMESITE  0x01
@@ -473,12 +474,14 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    hlcf->mode = NGX_HTTP_HYPE_REDIRECT;
-    ngx_str_set(&hlcf->to, "/ref/");
-
     for (i = 1; i < cf->args->nelts; i++) {
 
         if (ngx_http_hype_conf_has_prefix(&value[i], "mode=", &s)) {
+
+            if (hlcf->mode != NGX_CONF_UNSET_UINT) {
+                return ngx_http_hype_conf_invalid(cf, &value[i],
+                                                  "it was said before");
+            }
 
             if (ngx_http_hype_conf_enum_value(cf, ngx_http_hype_mode, &value[i],
                                          &s, &hlcf->mode)
@@ -492,8 +495,12 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (ngx_http_hype_conf_has_prefix(&value[i], "to=", &s)) {
 
-            if (s.len == 0 || s.data[0] != '/' || s.data[s.len - 1] != '/'
-                || ngx_http_hype_conf_has_control(&s)
+            if (hlcf->to) {
+                return ngx_http_hype_conf_invalid(cf, &value[i],
+                                                  "it was said before");
+            }
+
+            if (!ngx_http_hype_param_to_valid(&s)
                 || strpbrk((char *) s.data, " ?#"))
             {
                 return ngx_http_hype_conf_invalid(cf, &value[i],
@@ -502,7 +509,11 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                                   "expected");
             }
 
-            hlcf->to = s;
+            hlcf->to = ngx_http_hype_conf_compile(cf, &s);
+            if (hlcf->to == NULL) {
+                return NGX_CONF_ERROR;
+            }
+
             continue;
         }
 
@@ -521,6 +532,10 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (hlcf->params->nelts == 0) {
         return "needs the name of an argument";
+    }
+
+    if (hlcf->mode == NGX_CONF_UNSET_UINT) {
+        hlcf->mode = NGX_HTTP_HYPE_REDIRECT;
     }
 
     return NGX_CONF_OK;
@@ -858,7 +873,10 @@ ngx_http_hype_conf_confirm(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "needs the name of an event";
     }
 
-    confirm->event = value[1];
+    confirm->event = ngx_http_hype_conf_compile(cf, &value[1]);
+    if (confirm->event == NULL) {
+        return NGX_CONF_ERROR;
+    }
 
     for (i = 2; i < cf->args->nelts; i++) {
 

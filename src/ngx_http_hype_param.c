@@ -12,6 +12,8 @@ static ngx_int_t ngx_http_hype_param_url(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *query, ngx_str_t *url);
 static ngx_int_t ngx_http_hype_param_redirect(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static ngx_int_t ngx_http_hype_param_to(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *to);
 static ngx_int_t ngx_http_hype_param_inline(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 
@@ -230,13 +232,17 @@ ngx_http_hype_param_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 {
     u_char                    *p;
     size_t                     len;
-    ngx_str_t                  location;
+    ngx_str_t                  to, location;
     ngx_http_core_srv_conf_t  *cscf;
+
+    if (ngx_http_hype_param_to(r, hlcf, &to) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     len = ngx_escape_uri(NULL, ctx->next.data, ctx->next.len,
                          NGX_ESCAPE_URI_COMPONENT);
 
-    location.len = hlcf->to.len + ctx->identifier.len + 1
+    location.len = to.len + ctx->identifier.len + 1
                    + hlcf->next_param.len + 1 + ctx->next.len + 2 * len;
 
     cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
@@ -252,13 +258,49 @@ ngx_http_hype_param_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    p = ngx_sprintf(location.data, "%V%V?%V=", &hlcf->to, &ctx->identifier,
+    p = ngx_sprintf(location.data, "%V%V?%V=", &to, &ctx->identifier,
                     &hlcf->next_param);
 
     (void) ngx_escape_uri(p, ctx->next.data, ctx->next.len,
                           NGX_ESCAPE_URI_COMPONENT);
 
     return ngx_http_hype_redirect(r, ctx, &location);
+}
+
+
+static ngx_int_t
+ngx_http_hype_param_to(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_str_t *to)
+{
+    if (hlcf->to) {
+
+        if (ngx_http_complex_value(r, hlcf->to, to) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        /* a variable may have anything in it, or nothing: "/$lang/" */
+
+        if (ngx_http_hype_param_to_valid(to)) {
+            return NGX_OK;
+        }
+
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "invalid \"hype_ref_param\" path \"%V\"", to);
+    }
+
+    ngx_str_set(to, "/ref/");
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_hype_param_to_valid(ngx_str_t *to)
+{
+    return to->len
+           && to->data[to->len - 1] == '/'
+           && to->data[0] == '/'
+           && ngx_http_hype_next_safe(to, NULL, 0);
 }
 
 

@@ -235,11 +235,33 @@ my @cases = (
     ['hype_cookie v nosecure samesite=none;'
         => '"hype_cookie" directive with "samesite=none" can\'t be "nosecure"'],
 
+    # hype_ref_param
+    (map { [qq{hype_ref_param ref "$_";}
+                => qq{invalid value "$_" in "hype_ref_param": $argument}] }
+         '', 'a b', 'a=b', '$arg_x', 'a[]', 'Mode=inline'),
+    (map { ["hype_ref_param ref mode=$_;" => qq{invalid value "mode=$_" in }
+                . '"hype_ref_param": "redirect", "direct" or "inline" is expected'] }
+         '', 'x', 'Direct', 'on'),
+    (map { [qq{hype_ref_param ref "to=$_";} => qq{invalid value "to=$_" in }
+                . '"hype_ref_param": a path that begins and ends with "/" is '
+                . 'expected'] }
+         '', 'ref', '/ref', 'ref/', '//ref/', '$uri', '/$uri',
+         'http://localhost/ref/'),
+    (map { my ($first, $second) = @$_;
+           ["hype_ref_param ref $first $second;" => qq{invalid value "$second" }
+                . 'in "hype_ref_param": it was said before'] }
+         ['mode=direct', 'mode=inline'], ['to=/a/', 'to=/a/']),
+    ['hype_ref_param off ref;'
+        => 'invalid value "ref" in "hype_ref_param": "off" has no parameters'],
+    ['hype_ref_param mode=direct;'
+        => '"hype_ref_param" directive needs the name of an argument'],
+
     # how many values there are
     (map { ["$_;" => qq{invalid number of arguments in "$_" directive}] }
          qw(hype_zone hype_spool hype_durability hype_next_param
             hype_next_hosts hype_fallback hype_forward_args hype_cookie
-            hype_user hype_no_hit hype_no_cookie hype_bot hype_ip)),
+            hype_user hype_no_hit hype_no_cookie hype_bot hype_ip
+            hype_ref_param)),
     (map { ["$_ a b;" => qq{invalid number of arguments in "$_" directive}] }
          qw(hype_durability hype_next_param hype_fallback hype_forward_args
             hype_user hype_bot hype_ip)),
@@ -250,7 +272,8 @@ my @cases = (
          'hype_durability commit', 'hype_next_param x', 'hype_next_hosts x',
          'hype_fallback /x', 'hype_fallback =404', 'hype_forward_args on',
          'hype_cookie x', 'hype_user x', 'hype_bot x', 'hype_ip off',
-         'hype_spool off', 'hype_spool spool'),
+         'hype_spool off', 'hype_spool spool', 'hype_ref_param x',
+         'hype_ref_param off'),
     ['hype_fallback /x; hype_fallback =404;'
         => '"hype_fallback" directive is duplicate'],
 
@@ -259,6 +282,8 @@ my @cases = (
          'hype_user', 'hype_no_hit', 'hype_no_cookie', 'hype_bot',
          'hype_fallback', 'hype_next_hosts'),
     ['hype_cookie v domain=$no_such_variable;'
+        => 'unknown "no_such_variable" variable'],
+    ['hype_ref_param ref to=/$no_such_variable/;'
         => 'unknown "no_such_variable" variable'],
 
     # elsewhere
@@ -307,6 +332,36 @@ for my $case (
 ) {
     wrong($case->[0], $case->[1], http => $database, server => $case->[0]);
 }
+
+
+# hype_confirm
+
+my $confirm = '"value=" or "if=" is expected, each once';
+
+for my $case (
+    ['hype_confirm;' => 'invalid number of arguments in "hype_confirm" directive'],
+    ['hype_confirm a if=b value=c value=d;'
+        => 'invalid number of arguments in "hype_confirm" directive'],
+    ['hype_confirm "";'
+        => '"hype_confirm" directive needs the name of an event'],
+    (map { ["hype_confirm a $_;"
+                => qq{invalid value "$_" in "hype_confirm": $confirm}] }
+         'b', 'If=1', 'event=b'),
+    ['hype_confirm a if=1 if=2;'
+        => qq{invalid value "if=2" in "hype_confirm": $confirm}],
+    ['hype_confirm a value=1 value=2;'
+        => qq{invalid value "value=2" in "hype_confirm": $confirm}],
+    (map { ["hype_confirm $_;" => 'unknown "no_such_variable" variable'] }
+         '$no_such_variable', 'a if=$no_such_variable',
+         'a value=$no_such_variable'),
+) {
+    wrong($case->[0], $case->[1], http => $database,
+          server => "location / { $case->[0] }");
+}
+
+wrong('hype_confirm in a server',
+      '"hype_confirm" directive is not allowed here', http => $database,
+      server => 'hype_confirm signup;');
 
 
 # The same error in a server and in a location

@@ -328,3 +328,28 @@ from hype.confirmed_referral c
 join hype.referral_link l on l.id = referral_link_id
 --- sql_out
 before carol closed, bot alice abc123, campaign - nobody, inwindow alice abc123, last bob other, own alice abc123, u own own
+
+
+
+=== TEST 13: an event that the application names
+--- config
+location = /app {
+    add_header X-Event $arg_event;
+    return 204;
+}
+location = /done {
+    hype_user $arg_user;
+    hype_confirm $upstream_http_x_event;
+    hype_confirm any-$arg_event if=$arg_user;
+    proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/app$is_args$args;
+}
+--- request eval
+['GET /done?user=1&event=paid', 'GET /done?user=2&event=', 'GET /done?user=3&event=sent']
+--- error_code eval
+[204, 204, 204]
+--- sql_out
+any-paid|1|bob|other||t
+paid|1|bob|other||t
+any-|2|bob|other||t
+any-sent|3|bob|other||t
+sent|3|bob|other||t

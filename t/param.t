@@ -536,3 +536,19 @@ location /app {
 --- response_body_like eval
 ['^\|\|\|\|\|\|$', '^nobody\|\|unknown\|\|\|\|$',
  '^abc123\|alice\|hit\|\|[-0-9a-f]{36}\|[-0-9a-f]{36}\|$']
+
+
+
+=== TEST 24: to= with a variable, which may have anything in it
+--- config
+location ~ "^/(?<lang>[^/]*)/page" { hype_ref_param ref to=/$lang/ref/; }
+location ~ ^/de/ref/(.+) { hype_ref $1; }
+--- request eval
+['GET /de/page?ref=abc123', 'GET /de/ref/abc123?next=%2Fde%2Fpage',
+ 'GET /%0d%0aX:y/page?ref=abc123', 'GET /%5Ca/page?ref=abc123']
+--- error_code eval
+[302, 302, 302, 302]
+--- response_headers eval
+['Location: /de/ref/abc123?next=%2Fde%2Fpage', 'Location: /de/page',
+ "!X\nLocation: /ref/abc123?next=%2F%250d%250aX%3Ay%2Fpage",
+ 'Location: /ref/abc123?next=%2F%255Ca%2Fpage']
