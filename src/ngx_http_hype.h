@@ -65,6 +65,7 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                    name;
+    ngx_str_t                    legacy;      /* the former name, or empty */
     ngx_http_complex_value_t    *domain;
     ngx_http_complex_value_t    *path;
     time_t                       max_age;

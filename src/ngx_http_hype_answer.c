@@ -12,16 +12,21 @@
 typedef struct {
     ngx_http_hype_ctx_t       *ctx;
     ngx_str_t                  user;
-    ngx_int_t                  cookie;    /* as ngx_http_hype_visitor() says */
+    ngx_int_t                  cookie;    /* as ngx_http_hype_cookie() says */
+    ngx_int_t                  legacy;    /* the same of its former name */
     u_char                    *visitor;   /* of the hit or cookie, or NULL */
     u_char                     uuid[NGX_HTTP_HYPE_UUID_LEN];
+    u_char                     legacy_uuid[NGX_HTTP_HYPE_UUID_LEN];
 } ngx_http_hype_answer_t;
 
 
 static ngx_int_t ngx_http_hype_answer_who(ngx_http_request_t *r,
     ngx_http_hype_answer_t *a, ngx_http_hype_loc_conf_t *hlcf);
-static ngx_int_t ngx_http_hype_answer_claim(ngx_http_request_t *r,
-    ngx_http_hype_answer_t *a, ngx_http_hype_store_t *store);
+static ngx_int_t ngx_http_hype_answer_known(ngx_http_request_t *r,
+    ngx_http_hype_answer_t *a, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_http_hype_store_t *store);
+static void ngx_http_hype_answer_claim(ngx_http_hype_answer_t *a,
+    u_char *visitor, ngx_http_hype_store_t *store);
 static ngx_int_t ngx_http_hype_answer_confirm(ngx_http_request_t *r,
     ngx_http_hype_answer_t *a, ngx_http_hype_loc_conf_t *hlcf,
     ngx_http_hype_store_t *store);
@@ -29,7 +34,10 @@ static ngx_int_t ngx_http_hype_answer_event(ngx_http_request_t *r,
     ngx_http_hype_confirm_t *confirm, ngx_http_hype_event_t *event);
 static uint64_t ngx_http_hype_answer_time(void);
 static ngx_int_t ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
-    ngx_http_hype_cookie_t *cookie, u_char *visitor);
+    ngx_http_hype_cookie_t *cookie, ngx_str_t *name, u_char *visitor);
+static ngx_int_t ngx_http_hype_answer_add_cookie(ngx_http_request_t *r,
+    ngx_http_hype_cookie_t *cookie, ngx_str_t *name, u_char *visitor,
+    ngx_str_t *domain, ngx_str_t *path);
 static ngx_int_t ngx_http_hype_answer_cache_control(ngx_http_request_t *r,
     ngx_uint_t redirected);
 static ngx_uint_t ngx_http_hype_answer_strip(ngx_http_request_t *r);
@@ -77,25 +85,15 @@ ngx_http_hype_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     }
 
     if (a.user.len) {
-
-        if (a.visitor
-            && ngx_http_hype_answer_claim(r, &a, hmcf->store) != NGX_OK)
-        {
+        if (ngx_http_hype_answer_known(r, &a, hlcf, hmcf->store) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        if (a.cookie != NGX_DECLINED) {
-            if (ngx_http_hype_answer_set_cookie(r, hlcf->cookie, NULL)
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-
-            cookie = 1;
-        }
+        cookie = (a.cookie != NGX_DECLINED || a.legacy != NGX_DECLINED);
 
     } else if (ctx && ctx->set_cookie) {
-        if (ngx_http_hype_answer_set_cookie(r, hlcf->cookie, ctx->visitor)
+        if (ngx_http_hype_answer_set_cookie(r, hlcf->cookie,
+                                            &hlcf->cookie->name, ctx->visitor)
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -124,18 +122,27 @@ static ngx_int_t
 ngx_http_hype_answer_who(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
     ngx_http_hype_loc_conf_t *hlcf)
 {
-    a->cookie = ngx_http_hype_visitor(r, &hlcf->cookie->name, a->uuid);
+    a->cookie = ngx_http_hype_cookie(r, &hlcf->cookie->name, a->uuid);
+    a->legacy = NGX_DECLINED;
+
+    if (hlcf->cookie->legacy.len) {
+        a->legacy = ngx_http_hype_cookie(r, &hlcf->cookie->legacy,
+                                         a->legacy_uuid);
+    }
 
     if (a->ctx && a->ctx->has_visitor) {
         a->visitor = a->ctx->visitor;
 
     } else if (a->cookie == NGX_OK) {
         a->visitor = a->uuid;
+
+    } else if (a->legacy == NGX_OK) {
+        a->visitor = a->legacy_uuid;
     }
 
     if (hlcf->user == NULL
-        || (a->cookie == NGX_DECLINED && a->visitor == NULL
-            && hlcf->confirm == NULL))
+        || (a->cookie == NGX_DECLINED && a->legacy == NGX_DECLINED
+            && a->visitor == NULL && hlcf->confirm == NULL))
     {
         return NGX_OK;
     }
@@ -150,23 +157,59 @@ ngx_http_hype_answer_who(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
 }
 
 
+/* cookies of both names may be there, of different visitors: one person's */
+
 static ngx_int_t
-ngx_http_hype_answer_claim(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
+ngx_http_hype_answer_known(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_store_t *store)
+{
+    ngx_http_hype_cookie_t  *cookie;
+
+    cookie = hlcf->cookie;
+
+    if (a->visitor) {
+        ngx_http_hype_answer_claim(a, a->visitor, store);
+    }
+
+    if (a->legacy == NGX_OK
+        && ngx_memcmp(a->visitor, a->legacy_uuid, NGX_HTTP_HYPE_UUID_LEN) != 0)
+    {
+        ngx_http_hype_answer_claim(a, a->legacy_uuid, store);
+    }
+
+    if (a->cookie != NGX_DECLINED
+        && ngx_http_hype_answer_set_cookie(r, cookie, &cookie->name, NULL)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (a->legacy != NGX_DECLINED
+        && ngx_http_hype_answer_set_cookie(r, cookie, &cookie->legacy, NULL)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_hype_answer_claim(ngx_http_hype_answer_t *a, u_char *visitor,
     ngx_http_hype_store_t *store)
 {
     ngx_http_hype_event_t  event;
 
     ngx_memzero(&event, sizeof(ngx_http_hype_event_t));
 
-    event.visitor = a->visitor;
+    event.visitor = visitor;
     event.user_id = a->user;
     event.created = ngx_http_hype_answer_time();
 
     ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_CLAIMS, 1);
 
     ngx_http_hype_store_event(store, NGX_HTTP_HYPE_RECORD_CLAIM, &event);
-
-    return NGX_OK;
 }
 
 
@@ -268,15 +311,20 @@ ngx_http_hype_answer_time(void)
 }
 
 
-/* sets the cookie to a visitor, or clears it if that is NULL: RFC 6265, 4.1 */
+/*
+ * Sets the cookie to a visitor, or clears it if that is NULL.  One of its
+ * former name may be the host's, as cookies are by default, whatever our own
+ * domain and path are.
+ */
 
 static ngx_int_t
 ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
-    ngx_http_hype_cookie_t *cookie, u_char *visitor)
+    ngx_http_hype_cookie_t *cookie, ngx_str_t *name, u_char *visitor)
 {
-    u_char     *p;
-    size_t      len;
-    ngx_str_t   value, domain, path;
+    ngx_str_t  domain, path;
+
+    static ngx_str_t  host = ngx_null_string;
+    static ngx_str_t  root = ngx_string("/");
 
     ngx_str_null(&domain);
 
@@ -298,15 +346,40 @@ ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "invalid \"hype_cookie\" domain \"%V\" or path \"%V\"",
                       &domain, &path);
-        ngx_str_null(&domain);
-        ngx_str_set(&path, "/");
+        domain = host;
+        path = root;
     }
 
-    len = cookie->name.len + 1 + NGX_HTTP_HYPE_UUID_TEXT_LEN
+    if (name == &cookie->legacy
+        && (domain.len || path.len != 1)
+        && ngx_http_hype_answer_add_cookie(r, cookie, name, visitor, &host,
+                                           &root)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_hype_answer_add_cookie(r, cookie, name, visitor, &domain,
+                                           &path);
+}
+
+
+/* RFC 6265, 4.1 */
+
+static ngx_int_t
+ngx_http_hype_answer_add_cookie(ngx_http_request_t *r,
+    ngx_http_hype_cookie_t *cookie, ngx_str_t *name, u_char *visitor,
+    ngx_str_t *domain, ngx_str_t *path)
+{
+    u_char     *p;
+    size_t      len;
+    ngx_str_t   value;
+
+    len = name->len + 1 + NGX_HTTP_HYPE_UUID_TEXT_LEN
           + sizeof("; Max-Age=") - 1 + NGX_TIME_T_LEN
           + sizeof("; Expires=Thu, 01 Jan 1970 00:00:00 GMT") - 1
-          + sizeof("; Domain=") - 1 + domain.len
-          + sizeof("; Path=") - 1 + path.len
+          + sizeof("; Domain=") - 1 + domain->len
+          + sizeof("; Path=") - 1 + path->len
           + cookie->flags.len;
 
     value.data = ngx_pnalloc(r->pool, len);
@@ -314,7 +387,7 @@ ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    p = ngx_cpymem(value.data, cookie->name.data, cookie->name.len);
+    p = ngx_cpymem(value.data, name->data, name->len);
     *p++ = '=';
 
     if (visitor) {
@@ -328,11 +401,11 @@ ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
                               "GMT") - 1);
     }
 
-    if (domain.len) {
-        p = ngx_sprintf(p, "; Domain=%V", &domain);
+    if (domain->len) {
+        p = ngx_sprintf(p, "; Domain=%V", domain);
     }
 
-    p = ngx_sprintf(p, "; Path=%V", &path);
+    p = ngx_sprintf(p, "; Path=%V", path);
     p = ngx_cpymem(p, cookie->flags.data, cookie->flags.len);
 
     value.len = p - value.data;

@@ -10,6 +10,7 @@
 #define NGX_HTTP_HYPE_COOKIE_DOMAIN    0x08
 #define NGX_HTTP_HYPE_COOKIE_PATH      0x10
 #define NGX_HTTP_HYPE_COOKIE_MAX_AGE   0x20
+#define NGX_HTTP_HYPE_COOKIE_LEGACY    0x40
 
 
 static char *ngx_http_hype_conf_enum_value(ngx_conf_t *cf, ngx_conf_enum_t *e,
@@ -767,6 +768,21 @@ ngx_http_hype_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                                   "\"none\" or \"off\" is "
                                                   "expected");
             }
+
+        } else if (ngx_http_hype_conf_has_prefix(&value[i], "legacy=", &s)) {
+
+            bit = NGX_HTTP_HYPE_COOKIE_LEGACY;
+
+            if (!ngx_http_hype_conf_is_token(&s)
+                || (s.len == cookie->name.len
+                    && ngx_strcmp(s.data, cookie->name.data) == 0))
+            {
+                return ngx_http_hype_conf_invalid(cf, &value[i],
+                                                  "another cookie's name is "
+                                                  "expected");
+            }
+
+            cookie->legacy = s;
 
         } else if (ngx_strcmp(value[i].data, "secure") == 0) {
             bit = NGX_HTTP_HYPE_COOKIE_SECURE;

@@ -97,7 +97,7 @@ ngx_http_hype_variable_visitor(ngx_http_request_t *r,
 
     hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
 
-    if (ngx_http_hype_visitor(r, &hlcf->cookie->name, uuid) == NGX_OK) {
+    if (ngx_http_hype_visitor(r, hlcf->cookie, uuid) == NGX_OK) {
         return ngx_http_hype_variable_uuid(r, v, uuid);
     }
 

@@ -505,9 +505,7 @@ ngx_http_hype_visit_who(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         return NGX_OK;
     }
 
-    if (ngx_http_hype_visitor(r, &hlcf->cookie->name, ctx->visitor)
-        == NGX_OK)
-    {
+    if (ngx_http_hype_visitor(r, hlcf->cookie, ctx->visitor) == NGX_OK) {
         *late = 1;
 
     } else {
@@ -569,7 +567,25 @@ ngx_http_hype_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
 
 
 ngx_int_t
-ngx_http_hype_visitor(ngx_http_request_t *r, ngx_str_t *name, u_char *uuid)
+ngx_http_hype_visitor(ngx_http_request_t *r, ngx_http_hype_cookie_t *cookie,
+    u_char *uuid)
+{
+    ngx_int_t  rc, legacy;
+
+    rc = ngx_http_hype_cookie(r, &cookie->name, uuid);
+
+    if (rc == NGX_OK || cookie->legacy.len == 0) {
+        return rc;
+    }
+
+    legacy = ngx_http_hype_cookie(r, &cookie->legacy, uuid);
+
+    return (legacy == NGX_DECLINED) ? rc : legacy;
+}
+
+
+ngx_int_t
+ngx_http_hype_cookie(ngx_http_request_t *r, ngx_str_t *name, u_char *uuid)
 {
     ngx_int_t          rc, found;
     ngx_table_elt_t   *h;

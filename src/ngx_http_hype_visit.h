@@ -65,12 +65,17 @@ ngx_int_t ngx_http_hype_user(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *user);
 
 /*
- * The visitor in the request's cookie: as ngx_http_hype_cookie_find() says,
- * over all Cookie header lines.
+ * The visitor in the request's cookie of that name: as
+ * ngx_http_hype_cookie_find() says, over all Cookie header lines.
  */
 
-ngx_int_t ngx_http_hype_visitor(ngx_http_request_t *r, ngx_str_t *name,
+ngx_int_t ngx_http_hype_cookie(ngx_http_request_t *r, ngx_str_t *name,
     u_char *uuid);
+
+/* The same of either name of the cookie: the former one where ours has none. */
+
+ngx_int_t ngx_http_hype_visitor(ngx_http_request_t *r,
+    ngx_http_hype_cookie_t *cookie, u_char *uuid);
 
 /*
  * Answers with a redirect: sets its header and returns

@@ -114,6 +114,8 @@ my @everywhere = (
     'hype_cookie v samesite=none secure;',
     'hype_cookie v samesite=off nosecure httponly;',
     'hype_cookie v domain=.$host path=$uri max_age=1;',
+    'hype_cookie v legacy=V;',
+    'hype_cookie v secure legacy=__Host-w samesite=strict;',
 
     'hype_user $remote_user;',
     'hype_user $upstream_http_x_hype_user;',

@@ -223,13 +223,16 @@ my @cases = (
     (map { ["hype_cookie v $_;"
                 => qq{invalid value "$_" in "hype_cookie": there is no such parameter}] }
          'x', 'secure=1', 'Secure', 'max-age=1d', 'expires=1d', 'HttpOnly'),
+    (map { [qq{hype_cookie v "$_";}
+                => qq{invalid value "$_" in "hype_cookie": another cookie's name is expected}] }
+         'legacy=', 'legacy=v', 'legacy=a b', 'legacy=a;b', 'legacy=$host'),
     (map { my ($first, $second) = @$_;
            ["hype_cookie v $first $second;"
                 => qq{invalid value "$second" in "hype_cookie": it was said before}] }
          ['secure', 'nosecure'], ['nosecure', 'secure'], ['secure', 'secure'],
          ['httponly', 'nohttponly'], ['samesite=lax', 'samesite=off'],
          ['domain=a', 'domain=b'], ['path=/', 'path=/x'],
-         ['max_age=1', 'max_age=2']),
+         ['max_age=1', 'max_age=2'], ['legacy=a', 'legacy=b']),
     ['hype_cookie v samesite=none nosecure;'
         => '"hype_cookie" directive with "samesite=none" can\'t be "nosecure"'],
     ['hype_cookie v nosecure samesite=none;'
