@@ -3,7 +3,6 @@
 use lib 't/lib';
 use Hype::Test;
 use Hype::Fault;
-use Hype::Postgres;
 
 my $primary = cluster(config => <<'END');
 wal_level = replica
@@ -11,23 +10,7 @@ max_wal_senders = 5
 hot_standby = on
 END
 
-my $standby = standby_of($primary);
-
-sub standby_of
-{
-    my ($pg) = @_;
-
-    my $standby = cluster(start => 0);
-    my $data = $standby->data_dir;
-
-    $standby->_run('rm', '-rf', $data);
-    $standby->_run(Hype::Postgres::program('pg_basebackup'), '-D', $data,
-                   '-h', $pg->socket_dir, '-p', $pg->port, '-U', 'postgres',
-                   '-R', '-c', 'fast', '--no-sync');
-    $standby->start;
-
-    return $standby;
-}
+my $standby = $primary->standby;
 
 
 sub synchronous
@@ -89,7 +72,7 @@ fault 'failover to a synchronous standby', pg => $standby, nginx => $nginx,
 $standby->exec('alter system reset synchronous_standby_names');
 $standby->reload;
 
-my $new = standby_of($standby);
+my $new = $standby->standby;
 
 wait_until {
     $standby->value("select count(*) from pg_stat_replication where state = 'streaming'")

@@ -349,6 +349,25 @@ sub running
 }
 
 
+# A streaming standby of it, started.  The primary needs wal_level = replica and
+# max_wal_senders.
+
+sub standby
+{
+    my ($self) = @_;
+
+    my $standby = Hype::Postgres->new(start => 0);
+    my $data = $standby->data_dir;
+
+    $standby->_run('rm', '-rf', $data);
+    $standby->_run(program('pg_basebackup'), '-D', $data,
+                   '-h', $self->socket_dir, '-p', $self->port, '-U', 'postgres',
+                   '-R', '-c', 'fast', '--no-sync');
+
+    return $standby->start;
+}
+
+
 # Ends the module's connections, as an administrator or a fail-over would.
 
 sub terminate

@@ -1,0 +1,122 @@
+-- Copies the links and hits of django-hype, whose tables are hype_referrallink and
+-- hype_referralhit, into the schema "hype".
+--
+--     psql -d app -f move.sql
+--     psql -d app -v event=signup -f move.sql
+--
+-- as the owner of the schema, who may read Django's tables.  Those are in the
+-- database, in a schema of the search_path.  It may be run at any time, and any
+-- number of times: what is new or has changed in Django's tables since is added,
+-- and what is ours stays.  Django's tables are only read.
+--
+--     links    identifier, owner, disabled and dates are kept.  Of a link that is
+--              in both tables, the one that was changed last counts.
+--     hits     ids (UUIDs) and dates are kept.  The visitor of a hit of nobody is
+--              the hit's own id, as that is what the cookie of django-hype holds.
+--     users    their primary keys, as text.  A hit that got its user by the cookie
+--              is a claim: the cookie's next hit is the same user's.
+--     event    the confirmed hits, as confirmed referrals of that event: so nobody
+--              is credited again by hype.confirm('signup', ...).
+--
+-- A link whose identifier the module does not accept (empty, or of letters that
+-- are not ASCII) is left out with its hits; they are shown.
+
+\set QUIET on
+\set ON_ERROR_STOP on
+
+BEGIN;
+
+SET LOCAL client_min_messages = warning;
+
+SELECT count(*) > 0 AS left_out
+FROM hype_referrallink
+WHERE identifier !~ '^[A-Za-z0-9_.~-]{1,64}$'
+\gset
+
+\if :left_out
+
+SELECT id, identifier AS "links that are left out"
+FROM hype_referrallink
+WHERE identifier !~ '^[A-Za-z0-9_.~-]{1,64}$'
+ORDER BY id;
+
+\endif
+
+INSERT INTO hype.referral_link AS ours
+    (identifier, user_id, disabled, disabled_at, created, updated)
+SELECT l.identifier, l.user_id::text, l.disabled,
+       CASE WHEN l.disabled THEN l.updated END, l.created, l.updated
+FROM hype_referrallink l
+WHERE l.identifier ~ '^[A-Za-z0-9_.~-]{1,64}$'
+ON CONFLICT (identifier) DO UPDATE
+SET user_id = excluded.user_id, disabled = excluded.disabled,
+    disabled_at = excluded.disabled_at
+WHERE ours.updated < excluded.updated;
+
+-- Hits may be of any month: they go to where such hits go, and from there into
+-- partitions of their months, below.
+
+CREATE TEMPORARY TABLE moved ON COMMIT DROP AS
+SELECT h.id, ours.id AS referral_link_id, h.created, h.confirmed, h.authenticated,
+       CASE WHEN NOT h.authenticated THEN h.id END AS visitor,
+       h.hit_user_id::text AS user_id, h.ip,
+       nullif(h.user_agent, '') AS user_agent,
+       nullif(h.http_referer, '') AS http_referer,
+       nullif(h.next, '') AS next, ours.user_id AS referrer
+FROM hype_referralhit h
+JOIN hype_referrallink l ON l.id = h.referral_link_id
+JOIN hype.referral_link ours USING (identifier);
+
+INSERT INTO hype.referral_hit
+    (id, referral_link_id, created, confirmed, authenticated, visitor, user_id, ip,
+     user_agent, http_referer, next)
+SELECT id, referral_link_id, created, confirmed, authenticated, visitor, user_id, ip,
+       user_agent, http_referer, next
+FROM moved
+ON CONFLICT DO NOTHING;
+
+-- What became of them later
+
+INSERT INTO hype.visitor_claim (visitor, user_id, created)
+SELECT visitor, user_id, created
+FROM moved
+WHERE visitor IS NOT NULL AND user_id IS NOT NULL
+ON CONFLICT DO NOTHING;
+
+SELECT hype.settle(array_agg(DISTINCT m.visitor), array_agg(DISTINCT m.user_id))
+FROM moved m
+JOIN hype.referral_hit h ON h.visitor = m.visitor AND h.user_id IS NULL
+WHERE m.user_id IS NOT NULL
+HAVING count(*) > 0
+\g /dev/null
+
+UPDATE hype.referral_hit h
+SET confirmed = m.confirmed
+FROM moved m
+WHERE h.id = m.id AND h.created = m.created AND h.confirmed IS NULL
+  AND m.confirmed IS NOT NULL;
+
+\if :{?event}
+
+INSERT INTO hype.confirmed_referral
+    (event, user_id, referral_hit_id, referral_link_id, referrer, created)
+SELECT DISTINCT ON (user_id)
+       :'event', user_id, id, referral_link_id, referrer, confirmed
+FROM moved
+WHERE confirmed IS NOT NULL AND user_id IS NOT NULL
+ORDER BY user_id, confirmed
+ON CONFLICT DO NOTHING;
+
+\endif
+
+COMMIT;
+
+-- Partitions of the months
+
+SELECT FROM hype.maintain(move_up_to => 2000000000) \g /dev/null
+
+SELECT count(*) AS "django-hype's links",
+       (SELECT count(*) FROM hype_referralhit) AS "its hits",
+       (SELECT count(*) FROM hype.referral_link) AS "links",
+       (SELECT count(*) FROM hype.referral_hit) AS "hits"
+FROM hype_referrallink;
