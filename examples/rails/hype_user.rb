@@ -1,0 +1,42 @@
+# app/controllers/concerns/hype_user.rb
+#
+#     class ApplicationController < ActionController::Base
+#       include HypeUser
+#
+# It needs current_user, as Devise and others define it.
+
+module HypeUser
+  extend ActiveSupport::Concern
+
+  included do
+    after_action { hype_header "User", current_user.id if current_user }
+  end
+
+  private
+
+  # Confirms the referral of the current user, if this request succeeds:
+  #
+  #     hype_confirm :signup
+  #     hype_confirm :order, order.total
+
+  def hype_confirm(event, value = 1)
+    hype_header event.to_s.capitalize, value
+  end
+
+  # Who has sent this visitor, on the request that came by the link.
+
+  def hype_referrer
+    request.headers["X-Hype-Referrer"].presence
+  end
+
+  # The visitor's UUID, for SELECT hype.claim(visitor, user_id), if nginx is not to
+  # see to it.
+
+  def hype_visitor
+    cookies[:hype_visitor]
+  end
+
+  def hype_header(name, value)
+    response.set_header("X-Hype-#{name}", value.to_s)
+  end
+end
