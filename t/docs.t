@@ -2,12 +2,12 @@
 
 use lib 't/lib';
 use Hype::Test;
+use Hype::Docs;
 use Hype::Nginx ();
 
 my $source = source_dir();
 my $code = join '', map { read_file($_) } glob "$source/*.c $source/src/*.c";
-my %pages = map { s{^\Q$source\E/}{}r => read_file($_) }
-            "$source/README.md", glob "$source/docs/*.md";
+my %pages = %{ pages() };
 
 my $pg = cluster();
 my $nginx = nginx(pg => $pg, start => 0);
@@ -16,12 +16,13 @@ my $databases = 0;
 prepare();
 
 for my $page (sort keys %pages) {
-    for my $block (blocks($page, 'nginx')) {
-        is(nginx_error($block->{text}), undef, "$block->{name}: nginx");
-    }
+    for my $block (blocks($page)) {
+        if ($block->{language} eq 'nginx') {
+            is(nginx_error($block->{text}), undef, "$block->{name}: nginx");
 
-    for my $block (blocks($page, 'sql')) {
-        is(sql_error($block->{text}), undef, "$block->{name}: SQL");
+        } elsif ($block->{language} eq 'sql') {
+            is(sql_error($block->{text}), undef, "$block->{name}: SQL");
+        }
     }
 
     is_deeply([broken_links($page)], [], "$page: links");
@@ -30,39 +31,11 @@ for my $page (sort keys %pages) {
 directives();
 variables();
 schema();
+examples();
 log_lines();
 dropped();
 
 done_testing();
-
-
-# What stands between "```name" and "```", with where that is.
-
-sub blocks
-{
-    my ($page, $language) = @_;
-
-    my ($number, @blocks, $block) = (0);
-
-    for my $line (split /\n/, $pages{$page}) {
-        $number++;
-
-        if ($line =~ /^\s*```(\w*)/) {
-            if ($block) {
-                push @blocks, $block if $block->{language} eq $language;
-                undef $block;
-
-            } else {
-                $block = { language => $1, name => "$page:$number", text => '' };
-            }
-
-        } elsif ($block) {
-            $block->{text} .= "$line\n";
-        }
-    }
-
-    return @blocks;
-}
 
 
 # An example is for the main level, http, a server, or a location: it is good if
@@ -253,12 +226,15 @@ END
               'tables, columns, views and functions');
 
     my %signatures = map { @$_ } $pg->query(<<'END');
-SELECT p.oid::regproc, format('%s(%s) RETURNS %s', p.oid::regproc,
-           pg_get_function_arguments(p.oid), pg_get_function_result(p.oid))
-FROM pg_proc p
+SELECT 'hype.' || proname,
+       string_agg(format('hype.%s(%s) RETURNS %s', proname,
+                         pg_get_function_arguments(oid),
+                         pg_get_function_result(oid)), ' ' ORDER BY pronargs)
+FROM pg_proc
 WHERE pronamespace = 'hype'::regnamespace
-  AND (proacl::text ~ 'hype_app' OR proname = 'maintain')
+  AND (proacl::text ~ 'hype_app' OR proname IN ('maintain', 'settle'))
   AND proname NOT IN ('version', 'new_identifier')
+GROUP BY proname
 END
 
     for my $name (sort keys %signatures) {
@@ -280,6 +256,32 @@ sub plain
     $text =~ s/\s+/ /g;
 
     return $text;
+}
+
+
+# Each example is in the list of them, and run by the tests that it names.
+
+sub examples
+{
+    my %listed = map { /^\| \[(\w+)\]\(.*\| (.*) \|$/m ? ($1 => $2) : () }
+                 split /\n/, $pages{'examples/README.md'};
+
+    is_deeply([sort keys %listed],
+              [sort map { m{([^/]+)/nginx\.conf$} } glob "$source/examples/*/*"],
+              'examples/README.md has all examples');
+
+    for my $name (sort keys %listed) {
+        my $tests = join '', map { read_file("$source/$_") }
+                    $listed{$name} =~ /`([^`]+)`/g;
+
+        my @files = glob "$source/examples/$name/*";
+        like($tests, qr/example\('$name'/, "the example $name is run");
+
+        for my $file (grep { /\.(?:sql|ini)$/ } @files) {
+            my ($path) = $file =~ m{([^/]+/[^/]+)$};
+            like($tests, qr/\Q$path\E/, "- and $path");
+        }
+    }
 }
 
 
@@ -327,8 +329,7 @@ sub log_lines
 
 sub dropped
 {
-    my ($command) = grep { /hype: dropped/ }
-                    map { $_->{text} } blocks('docs/operations.md', 'sh');
+    my $command = block('docs/operations.md', qr/^perl .*hype: dropped/s);
 
     my $dir = temp_dir('dropped');
     $command =~ s{/var/log/nginx/error\.log}{$dir/error.log};

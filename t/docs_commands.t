@@ -1,0 +1,303 @@
+# The commands of the documentation, run one after the other as a reader would:
+# first those of README.md, with what they print, then those of docs/ and examples/.
+# What is nginx's configuration, or SQL, is run by t/docs.t, each example by itself.
+# No example is left out.
+#
+# What is the machine's is replaced: sudo, folders, ports and the database's address.
+
+use lib 't/lib';
+use Hype::Test;
+use Hype::Docs;
+use Hype::Example;
+use Hype::Postgres ();
+
+my $source = source_dir();
+my $root = temp_dir('dest');
+my $work = temp_dir('work');
+my $pg = cluster(schema => 0);
+my $nginx;
+
+$pg->exec('create database app');
+$pg->exec('create role app');
+$pg->{dbname} = 'app';
+delete $pg->{dbh};
+
+my %env = ($pg->env, PGOPTIONS => '-c client_min_messages=warning');
+@ENV{keys %env} = values %env;
+$ENV{PATH} = Hype::Postgres::program('') . ":$ENV{PATH}:/usr/sbin";
+
+
+# README.md: in front of your own site
+
+my ($status, $output) = shell('README.md', qr/^bin\/deps build$/m,
+                              input => "secret\nsecret\n");
+is($status, 0, 'the module and the schema are installed') or diag($output);
+
+my ($module) = glob "$root/usr/*/nginx/modules/*.so $root/usr/lib/*/*/modules/*.so";
+ok($module, 'the module is there');
+
+my $main = block('README.md', qr/^load_module modules/)
+           =~ s{modules/ngx_http_hype_module\.so}{$module}r;
+
+$nginx = nginx(main => $main, module => 0, port => free_port(),
+               http => config(block('README.md', qr/^hype_spool .*\n\nserver [^X]+\z/m))
+                       . config(block('docs/reference.md', qr/^log_format hype /)));
+
+is(sql(qr/FROM hype\.create_link\(identifier => 'abc123'/),
+   "identifier\n-\nabc123\n", 'a link is made');
+
+($status, $output) = shell('README.md', qr/^sudo nginx -t .*\ncurl -i/);
+is($status, 0, 'nginx is reloaded, and the link followed') or diag($output);
+has_lines($output, block('README.md', qr/^HTTP\/1\.1 302/), 'the answer');
+
+like(sql(qr/^SELECT created, visitor, ip, user_agent/),
+     qr/^TIME \| UUID \| 127\.0\.0\.1 \| curl/m, 'and the hit');
+is_soon { plain(read_file($nginx->dir . '/hype.log')) }
+    plain(block('docs/reference.md', qr/ outcome=hit link=abc123 /)), 'and a line in its log';
+
+is((shell('README.md', qr/^make\nsudo make install$/))[0], 0,
+   'building from source is the same');
+
+
+# README.md: from the link to the referrer's credit
+
+$pg->exec('truncate hype.referral_hit');
+$nginx->reload(http => config(block('README.md', qr/X-Signed-Up/)));
+
+($status, $output) = shell('README.md', qr/^curl -sSL/);
+is($output, "sign up here\n", 'a visitor follows the link');
+is(sql(qr/^SELECT id, visitor, user_id, next/), plain(block('README.md',
+    qr/\| \/accounts\/signup\/$/m)), 'a hit');
+
+($status, $output) = shell('README.md', qr/-d name=bob/);
+has_lines($output, block('README.md', qr/^HTTP\/1\.1 200/), 'the visitor signs up');
+
+is_soon { sql(qr/^SELECT event, user_id, referrer/) }
+    plain(block('README.md', qr/^ signup \| 42/m)), 'alice is to be credited';
+is(sql(qr/^FROM hype\.link_stats/m),
+   plain(block('README.md', qr/^\s*identifier \| hits \| unique/)), 'the views');
+
+shell('README.md', qr/-d name=bob/);
+is($pg->value('select count(*) from hype.confirmed_referral'), 1,
+   'once, whatever is sent again');
+
+
+# docs/sql.md
+
+is((shell('docs/sql.md', qr/^psql -d app -f sql/))[0], 0,
+   'the schema is installed again');
+
+
+# docs/operations.md
+
+my $spool = $nginx->dir . '/hype_spool';
+
+($status, $output) = shell('docs/operations.md', qr/^grep 'hype: '/);
+is($status, 0, 'a look at the log and the spool') or diag($output);
+like($output, qr/hype: connected to .*^total \d/ms, '- both are there');
+
+write_file("$spool/rejected.sql", "INSERT INTO hype.referral_link (identifier) "
+                                  . "VALUES ('rejected');\n");
+($status, $output) = shell('docs/operations.md', qr/^sudo mv rejected\.sql/m);
+is($status, 0, 'rejected records are written') or diag($output);
+ok(!-e "$spool/rejected.sql", '- and out of the way');
+is($pg->value("select count(*) from hype.referral_link
+               where identifier = 'rejected'"), 1, '- and there');
+
+is((shell('docs/operations.md', qr/^pg_dump -n hype/))[0], 0, 'a backup');
+like(read_file("$work/hype.dump.sql"), qr/^COPY hype\.referral_link /m,
+     '- of the schema');
+like(read_file("$work/roles.sql"), qr/hype_nginx/, '- and the roles');
+
+upgraded('docs/operations.md', qr/systemctl restart nginx/);
+
+
+# The spool of a machine that is given up goes to another one
+
+my $port = $pg->port;
+$pg->stop;
+$nginx->get('/ref/abc123/?next=/moved', Host => 'localhost');
+$nginx->quit;
+
+my $old = "$work/old";
+mkdir $old;
+rename $spool, "$old/hype_spool" or die $!;
+isnt(scalar(my @files = glob "$old/hype_spool/*.spool"), 0, 'files are left');
+
+$pg->start;
+is($pg->port, $port, 'PostgreSQL is back');
+$nginx->start;
+($status, $output) = shell('docs/operations.md', qr{/mnt/old/hype_spool});
+is($status, 0, 'they are copied to another machine') or diag($output);
+is_soon { $pg->hits("next = '/moved'") } 1, '- and written there', 30;
+
+
+# examples/
+
+$pg->exec(read_file("$source/t/apps/django/tables.sql"));
+$pg->exec("insert into hype_referrallink
+           values (1, 'django', false, now(), now(), 7)");
+
+for my $pattern (qr/app -f examples.django.move/, qr/-v event=signup/) {
+    ($status, $output) = shell('examples/django/README.md', $pattern);
+    is($status, 0, 'django-hype\'s tables are copied') or diag($output);
+}
+
+is($pg->value("select user_id from hype.referral_link
+               where identifier = 'django'"), 7, '- and what is in them');
+
+
+# docs/privacy.md: nginx is let in for the user that its workers run as
+
+my $user = server_user() // getpwuid $>;
+my ($ident, $hba) = block('docs/privacy.md', qr/^hype +www-data /m)
+                    =~ /^(.*)\n\n(.*)/s;
+my $data = $pg->data_dir;
+
+write_file("$data/pg_ident.conf", $ident =~ s/www-data/$user/r);
+write_file("$data/pg_hba.conf", $hba . read_file("$data/pg_hba.conf"));
+$pg->reload;
+$nginx->restart(http => 'hype_database "' . $pg->conninfo . '";'
+                        . 'server { listen 127.0.0.1:%%PORT%%;'
+                        . 'location /ref/ { hype_ref; } }');
+
+is_soon {
+    $nginx->get('/ref/abc123/?next=/peer');
+    $pg->hits("next = '/peer'") > 0;
+} 1, 'nginx is let in by its user';
+
+if (!$>) {
+    ($status, $output) = run(command => ['psql', '-c', 'select 1', $pg->conninfo]);
+    like($output, qr/Peer authentication failed/, '- not by another one');
+}
+
+
+# Those that others run, or look at, and what can't be run here
+
+is_deeply([left_out(
+    [qw(nginx sql)],
+    ['README.md', qr/^bin\/demo$/],                  # t/demo.t
+    ['README.md', qr/^bin\/test$/],                  # runs this
+    ['README.md', qr/^make NGINX_SRC=/],             # bin/test --all
+    ['README.md', qr/^\.\/configure --with-compat/], # Makefile
+    ['README.md', qr/^     visitor$/m],              # a picture
+    ['docs/operations.md', qr/hype: dropped/],       # t/docs.t
+    ['docs/operations.md', qr/check constraint "no_curl"/],   # t/rejected.t
+    ['docs/operations.md', qr/cron\.schedule/],      # wants pg_cron
+    ['docs/reference.md', qr/^Syntax: /],            # t/docs.t
+    ['docs/sql.md', qr/^hype\.\w+\(/],               # t/docs.t
+    ['docs/sql.md', qr/create_distributed_table/],   # wants Citus
+)], [], 'no example is left out');
+
+done_testing();
+
+
+# Runs an example: (exit status, output).
+
+sub shell
+{
+    my ($page, $pattern, %o) = @_;
+
+    my $text = block($page, $pattern);
+    my $command = $nginx && join ' ', @{ $nginx->_command };
+    my $dir = $nginx ? $nginx->dir : '';
+    my $user = server_user() // getpwuid $>;
+
+    $text =~ s/\bsudo (?:-u \S+ )?//g;
+    $text =~ s{install -o www-data}{install -o $user};
+    $text =~ s{\bnginx -}{$command -}g if $nginx;
+    $text =~ s{systemctl restart nginx}{true}g;
+    $text =~ s{/usr/share/ngx_http_hype_module}{$root$&}g;
+    $text =~ s{^make$}{make -s}mg;
+    $text =~ s{^make install$}{make -s install DESTDIR=$root}mg;
+    $text =~ s{http://localhost}{$& . ':' . $nginx->port}ge if $nginx;
+    $text =~ s{/var/(?:lib|log)/nginx/error\.log}{$dir/logs/error.log}g;
+    $text =~ s{/var/lib/nginx/}{$dir/}g;
+    $text =~ s{/(?:root|mnt)/}{$work/}g;
+
+    write_file("$work/input", $o{input} // '');
+
+    # where the reader is
+    my $cd = $text =~ m{^curl|^pg_dump|/old/}m ? $work : $source;
+
+    ($status, $output) = run(command => ['sh', '-e', '-c',
+        "cd $cd; exec < $work/input; $text"]);
+    $output =~ s/:@{[$nginx->port]}//g if $nginx;
+    $output =~ s/\r//g;
+
+    return ($status, $output);
+}
+
+
+# An example of nginx.conf, for this nginx and the private PostgreSQL.
+
+sub config
+{
+    my ($text) = @_;
+
+    $text = example_nginx($text);
+    my $port = free_port();
+
+    $text =~ s/host=127\.0\.0\.1 /"$&port=" . $pg->port . ' '/e;
+    $text =~ s/127\.0\.0\.1:8080/127.0.0.1:$port/g;
+
+    return $text;
+}
+
+
+# What psql shows of an example's statements.
+
+sub sql
+{
+    my ($pattern) = @_;
+
+    write_file("$work/example.sql", block('README.md', $pattern));
+    my ($status, $output) = $pg->psql('-P', 'pager=off', '-f',
+                                      "$work/example.sql");
+
+    return $status ? $output : plain($output);
+}
+
+
+# Without what differs from run to run, and the widths of columns.
+
+sub plain
+{
+    my ($text) = @_;
+
+    $text =~ s/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/UUID/g;
+    $text =~ s/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?\+00(?::00)?/TIME/g;
+    $text =~ s/\d{4}-\d\d-\d\d/DAY/g;
+    $text =~ s/^\(\d+ rows?\)\n//mg;
+    $text =~ s/-{2,}/-/g;
+    $text =~ s/^ +| +$//mg;
+    $text =~ s/ +/ /g;
+    $text =~ s/\n{2,}/\n/g;
+
+    return $text;
+}
+
+
+# The lines of an answer that the documentation shows, in their order.
+
+sub has_lines
+{
+    my ($answer, $lines, $name) = @_;
+
+    my $pattern = join '.*', map { '^' . quotemeta . '$' }
+                  split /\n+/, plain($lines);
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    like(plain($answer), qr/$pattern/ms, $name);
+}
+
+
+sub upgraded
+{
+    my ($page, $pattern) = @_;
+
+    my ($status, $output) = shell($page, $pattern);
+    is($status, 0, 'an upgrade: the schema, and a look at nginx.conf')
+        or diag($output);
+    like($output, qr/test is successful/, '- before nginx is restarted');
+}
