@@ -22,9 +22,6 @@ if (@ARGV && !$check) {
 
 $| = 1;
 
-my $running = 1;
-$SIG{$_} = sub { $running = 0 } for qw(INT TERM HUP);
-
 my $demo = source_dir() . '/demo';
 
 print "Starting PostgreSQL and nginx ...\n";
@@ -43,6 +40,11 @@ copy($_, $nginx->dir . '/site') or die "$_: $!\n" for glob "$demo/site/*";
 chmod 0644, glob $nginx->dir . '/site/*';
 
 $nginx->start;
+
+# until here Ctrl-C ends it at once (Hype::Util)
+
+my $running = 1;
+$SIG{$_} = sub { $running = 0 } for qw(INT TERM HUP);
 
 my $site = 'http://127.0.0.1:' . $nginx->port;
 
