@@ -1,10 +1,10 @@
 # make                  build/ngx_http_hype_module.so, for the nginx that is
-#                       installed here (Debian's nginx-dev)
+#                       installed here (Debian's nginx-dev); build/hype-spool
 # make NGINX_SRC=path   the same for an nginx source tree, and build/nginx
 #                       (NGX_SRC is taken, too)
 #      SANITIZE=1       ... with AddressSanitizer, and UBSan in the module
 #      BUILD=folder     ... somewhere else
-# make install          into nginx's modules path; honours DESTDIR
+# make install          into nginx's modules path, and PREFIX; honours DESTDIR
 # make test, make demo  see bin/test and bin/demo
 
 NGX_SRC ?=
@@ -55,7 +55,7 @@ modules_path = $(or $(shell nginx -V 2>&1 | tr ' ' '\n' \
 replace = { cp $(1) $(2).new && mv -f $(2).new $(2); }
 
 
-all: $(out)/$(module).so
+all: $(out)/$(module).so tools
 
 # nginx's own makefile knows what has changed
 
@@ -100,7 +100,10 @@ $(work)/inputs: FORCE
 
 # tests of what needs no server, each a program that prints TAP
 
-unit: FORCE
+tools: FORCE
+	@$(MAKE) --no-print-directory -C tools BUILD=$(out) NGX_TREE=$(tree)
+
+unit: tools
 	$(MAKE) --no-print-directory -C t/unit BUILD=$(out) NGX_TREE=$(tree)
 
 test:
@@ -110,8 +113,11 @@ demo:
 	bin/demo
 
 install: all
-	install -d $(DESTDIR)$(modules_path) \
-		$(DESTDIR)$(PREFIX)/share/$(module)
+	install -d $(DESTDIR)$(modules_path) $(DESTDIR)$(PREFIX)/bin \
+		$(DESTDIR)$(PREFIX)/share/$(module) \
+		$(DESTDIR)$(PREFIX)/share/man/man1
+	install $(out)/hype-spool $(DESTDIR)$(PREFIX)/bin
+	install -m 644 tools/hype-spool.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(out)/$(module).so $(DESTDIR)$(modules_path)
 	install -m 644 sql/hype.sql $(DESTDIR)$(PREFIX)/share/$(module)
 
@@ -119,6 +125,7 @@ install: all
 
 clean:
 	rm -rf $(out)/nginx-* $(out)/nginx $(out)/$(module).so
+	$(MAKE) --no-print-directory -C tools clean BUILD=$(out) NGX_TREE=$(tree)
 	$(MAKE) --no-print-directory -C t/unit clean BUILD=$(out) NGX_TREE=$(tree)
 
 distclean: clean
@@ -126,4 +133,4 @@ distclean: clean
 
 FORCE:
 
-.PHONY: all unit test demo install clean distclean FORCE
+.PHONY: all tools unit test demo install clean distclean FORCE

@@ -26,7 +26,6 @@ static u_char *ngx_http_hype_column_time_sql(u_char *dst, u_char *p);
 static u_char *ngx_http_hype_column_inet_sql(u_char *dst, u_char *p);
 static size_t ngx_http_hype_text_sql_length(size_t len);
 static u_char *ngx_http_hype_text_sql(u_char *dst, u_char *p, size_t len);
-static uint32_t ngx_http_hype_utf8_decode(u_char **pos);
 
 
 size_t
@@ -475,7 +474,7 @@ ngx_http_hype_text_sql(u_char *dst, u_char *p, size_t len)
 }
 
 
-static uint32_t
+uint32_t
 ngx_http_hype_utf8_decode(u_char **pos)
 {
     u_char    *p;
@@ -484,7 +483,11 @@ ngx_http_hype_utf8_decode(u_char **pos)
 
     p = *pos;
 
-    if (*p < 0xe0) {
+    if (*p < 0x80) {
+        n = 1;
+        c = *p;
+
+    } else if (*p < 0xe0) {
         n = 2;
         c = *p & 0x1f;
 

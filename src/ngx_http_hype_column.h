@@ -84,6 +84,10 @@ size_t ngx_http_hype_utf8_length(ngx_str_t *src);
 
 u_char *ngx_http_hype_utf8_copy(u_char *p, ngx_str_t *src);
 
+/* The character at "pos" in such a text; "pos" is moved behind it. */
+
+uint32_t ngx_http_hype_utf8_decode(u_char **pos);
+
 /*
  * These write a column to "p" and return its end: "len" bytes as they are, or
  * an address of 4 or 16 bytes (a NULL if there are none); a text made
