@@ -41,6 +41,13 @@ options := --with-compat --with-debug --with-threads --with-file-aio \
 	--with-http_addition_module --with-http_slice_module \
 	--with-stream --with-stream_ssl_module
 
+# neither make nor nginx's scripts can have it otherwise, and "rm -rf" would
+# take the parts of a path for paths
+
+ifneq ($(words x$(CURDIR)x$(BUILD)x$(NGINX_SRC)x),1)
+$(error there is a space in a path: "$(CURDIR)", "$(BUILD)" or "$(NGINX_SRC)")
+endif
+
 # nginx has to be configured anew when any of these changes
 
 inputs := $(CURDIR) $(tree) $(CC) $(CC_OPT) $(LD_OPT) $(warnings) $(options) \

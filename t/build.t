@@ -1,11 +1,13 @@
-# Built into nginx (--add-module), the module has its say where it has it as a
-# dynamic one: after "add_header" and "expires", whose Cache-Control it replaces.
+# Building: what all other tests, which use the dynamic module, do not see.
 
 use lib 't/lib';
 use Hype::Test;
 
+# Built into nginx (--add-module), the module has its say where it has it as a
+# dynamic one: after "add_header" and "expires", whose Cache-Control it replaces.
+
 my $source = $ENV{NGINX_SRC} || $ENV{NGX_SRC} || '/usr/share/nginx/src';
-my $dir = temp_dir('built-in');
+my $dir = temp_dir('build');
 
 for my $part (qw(auto conf configure contrib man src)) {
     symlink "$source/$part", "$dir/$part" if -e "$source/$part";
@@ -27,5 +29,19 @@ my @filters = $names =~ /"ngx_http_(hype_module|\w+_filter_module)"/g;
 
 like("@filters", qr/^(?!.*hype.*hype)(?=.*\bcopy).*\bhype_module headers_filter_module\b/,
      'its filter comes once, right after that of add_header');
+
+# A path with a space can't be had: make says so, before it removes another one
+
+mkdir "$dir/a";
+
+for my $variable ('BUILD', 'NGINX_SRC') {
+    ($status, $output) = run(command => ['make', '-C', source_dir(),
+                                         "$variable=$dir/a b"]);
+
+    isnt($status, 0, "$variable with a space is refused");
+    like($output, qr/there is a space in a path: .*a b"/, 'and named');
+}
+
+ok(-d "$dir/a", 'nothing is removed');
 
 done_testing();
