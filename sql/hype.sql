@@ -51,6 +51,13 @@ BEGIN
             current_setting('server_version');
     END IF;
 
+    -- SQL_ASCII takes any bytes, others lack most of what browsers send.
+
+    IF current_setting('server_encoding') NOT IN ('UTF8', 'SQL_ASCII') THEN
+        RAISE EXCEPTION 'hype needs a database with encoding UTF8, this has %',
+            current_setting('server_encoding');
+    END IF;
+
     PERFORM pg_advisory_xact_lock(hashtextextended('hype.install', 0));
 
     FOR role, attributes IN

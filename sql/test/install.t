@@ -94,6 +94,17 @@ my $install = "psql -X -f $FindBin::Bin/../hype.sql 2>&1";
 
 is(qx($install & $install; wait), '', 'two at once');
 
+# A database that can't hold what browsers send
+
+my $latin = "$ENV{PGDATABASE}_latin1";
+
+$b->query("CREATE DATABASE $latin ENCODING 'LATIN1' TEMPLATE template0
+	LC_COLLATE 'C' LC_CTYPE 'C'");
+like(qx(PGDATABASE=$latin $install),
+	qr/hype needs a database with encoding UTF8, this has LATIN1/,
+	'another encoding is refused');
+$b->query("DROP DATABASE $latin");
+
 $b->query("DROP SCHEMA hype CASCADE");
 $b->query("DO \$\$ BEGIN
 	EXECUTE format('ALTER DATABASE %I OWNER TO %I', current_database(),
