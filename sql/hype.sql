@@ -215,16 +215,23 @@ CREATE OR REPLACE FUNCTION hype.stamp_link() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    since timestamptz := now();
 BEGIN
     IF TG_OP = 'UPDATE' THEN
         NEW.updated := clock_timestamp();
+
+        -- Hits that this transaction inserts afterwards have now() as well,
+        -- and none of them may be credited.  But while a transaction was open
+        -- for long, nginx has recorded hits, rightly.
+
+        IF clock_timestamp() > now() + interval '10 seconds' THEN
+            since := clock_timestamp();
+        END IF;
     END IF;
 
-    -- Not now(): hits were recorded, rightly, while this transaction was open.
-
     IF NEW.disabled THEN
-        NEW.disabled_at := coalesce(NEW.disabled_at, OLD.disabled_at,
-                                    clock_timestamp());
+        NEW.disabled_at := coalesce(NEW.disabled_at, OLD.disabled_at, since);
     ELSE
         NEW.disabled_at := NULL;
     END IF;

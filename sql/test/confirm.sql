@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(54);
+SELECT plan(57);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -115,6 +115,21 @@ SELECT pg_temp.hit(21, 'off', 30, NULL, 'u2'),
        pg_temp.hit(23, 'off', 10, NULL, 'u2');
 SELECT is(pg_temp.credited('e', 'u2'), '21 dora',
           'a hit after its link was disabled is passed over');
+INSERT INTO hype.referral_link (identifier, user_id, disabled)
+VALUES ('then-off', 'dora', false), ('always-off', 'dora', true);
+SELECT pg_temp.hit(132, 'then-off', 1, NULL, 'u18'),
+       pg_temp.hit(133, 'always-off', 0, NULL, 'u18');
+UPDATE hype.referral_link SET disabled = true WHERE identifier = 'then-off';
+SELECT pg_temp.hit(134, 'then-off', 0, NULL, 'u18'),
+       pg_temp.hit(135, 'then-off', 0, NULL, 'u19'),
+       pg_temp.hit(136, 'always-off', 0, NULL, 'u19');
+SELECT is(pg_temp.credited('e', 'u18'), '132 dora',
+          'also in the transaction that disables the link');
+SELECT is(pg_temp.credited('e', 'u19'), NULL,
+          'and where it was made as a disabled one');
+UPDATE hype.referral_link SET disabled = false WHERE identifier = 'then-off';
+SELECT is(pg_temp.credited('e', 'u19'), '135 dora',
+          'but not if it is enabled again');
 SELECT pg_temp.hit(24, 'old', 30, NULL, 'u3'),
        pg_temp.hit(25, 'old', 20, NULL, 'u3');
 SELECT is(pg_temp.credited('e', 'u3'), '24 dora',

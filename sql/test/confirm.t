@@ -54,6 +54,11 @@ my $calls = $c->query("SELECT least(100, current_setting('max_connections')::int
 	- (SELECT count(*) FROM pg_stat_activity) - 10)");
 my @sessions = map { Session->new() } 1 .. $calls;
 
+# An administrator who takes time.
+
+my $admin = Session->new();
+$admin->query("BEGIN");
+
 $a->copy('1 - u1', '2 - u2');
 
 $a->query("BEGIN");
@@ -202,6 +207,17 @@ is(outcome('undone'), '', 'a hit that was rolled back');
 $a->copy('11 - u11');
 is(outcome('undone'), 'u11 alice', 'and written again');
 $c->settle();
+
+# A link is disabled when that is said, not when the transaction began.
+
+$admin->query("SELECT pg_sleep_until(now() + interval '10.1 seconds')");
+$admin->query("SELECT hype.create_link('dora', identifier => 'slow')");
+$admin->query("UPDATE hype.referral_link SET disabled = true
+	WHERE identifier = 'slow'");
+is($admin->query("SELECT disabled_at > now() + interval '10 seconds'
+	FROM hype.referral_link WHERE identifier = 'slow'"), 't',
+	'disabled at the end of a long transaction');
+$admin->query("ROLLBACK");
 
 is($c->query("SELECT count(*) FROM hype.unmatched_confirm"), 0,
 	'no confirm is left');
