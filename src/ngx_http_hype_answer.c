@@ -140,7 +140,15 @@ ngx_http_hype_answer_who(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
         a->visitor = a->legacy_uuid;
     }
 
+    /* whose hit it is, wherever the request has got to since */
+
+    if (a->ctx) {
+        a->user = a->ctx->user;
+        ngx_http_hype_cut(&a->user);
+    }
+
     if (hlcf->user == NULL
+        || a->user.len
         || (a->cookie == NGX_DECLINED && a->legacy == NGX_DECLINED
             && a->visitor == NULL && hlcf->confirm == NULL))
     {

@@ -536,3 +536,25 @@ select visitor, length(user_id) from hype.visitor_claim order by visitor
 --- sql_out
 00000000-0000-4000-8000-000000000002|65536
 019e7d9c-3f6a-4f4e-8d5b-0123456789ab|2
+
+
+
+=== TEST 23: the user of the hit, also in a location that knows of none
+--- config
+location /a {
+    hype_ref_param ref mode=inline;
+    hype_user $http_x_user;
+    try_files /nowhere /b;
+}
+location = /b { try_files /index.html =404; }
+--- request
+GET /a?ref=abc123
+--- more_headers
+X-User: 42
+Cookie: hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab
+--- error_code: 200
+--- response_headers_like
+Set-Cookie: hype_visitor=; .*
+--- sql_out
+019e7d9c-3f6a-4f4e-8d5b-0123456789ab|42
+|42,42,42
