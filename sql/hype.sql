@@ -421,10 +421,10 @@ CREATE TABLE hype.referral_hit (
     PRIMARY KEY (id, created)
 ) PARTITION BY RANGE (created);
 
--- The hits of a visitor before the claim.
+-- The hits of a visitor: for claims, and for whoever asks for a visitor's.
 
 CREATE INDEX referral_hit_visitor_idx ON hype.referral_hit (visitor)
-    WHERE user_id IS NULL;
+    WHERE visitor IS NOT NULL;
 
 -- The hits of a user, for confirming.
 
@@ -477,7 +477,7 @@ COMMENT ON COLUMN hype.referral_hit.next IS
 COMMENT ON INDEX hype.referral_hit_pkey IS
     'A hit is inserted once';
 COMMENT ON INDEX hype.referral_hit_visitor_idx IS
-    'The hits of a visitor before the claim';
+    'The hits of a visitor';
 COMMENT ON INDEX hype.referral_hit_user_id_idx IS
     'The hits of a user, for confirming';
 COMMENT ON INDEX hype.referral_hit_referral_link_id_idx IS

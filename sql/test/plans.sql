@@ -10,7 +10,7 @@ CREATE EXTENSION IF NOT EXISTS pgtap;
 \set hits 200000
 \getenv hits HYPE_TEST_HITS
 
-SELECT plan(18);
+SELECT plan(20);
 
 -- A link a thousand hits, from last month to the next, in the order of time;
 -- most visitors come twice, one hit in 20 is authenticated.
@@ -99,7 +99,9 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.funnel WHERE identifier = ''plan7''',
     'SELECT * FROM hype.daily_hits WHERE identifier = ''plan7''',
     'SELECT * FROM hype.daily_hits WHERE referral_link_id = 900007',
-    'SELECT * FROM hype.daily_hits WHERE day = current_date'
+    'SELECT * FROM hype.daily_hits WHERE day = current_date',
+    'SELECT * FROM hype.referral_hit WHERE visitor = md5(''777'')::uuid',
+    'SELECT * FROM hype.referral_hit WHERE user_id = ''user2000'''
 ]) AS q;
 
 SELECT cmp_ok(pg_temp.reads('SELECT * FROM hype.link_stats '
