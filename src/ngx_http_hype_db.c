@@ -13,8 +13,8 @@
 /* how long a statement may be overdue before its connection is given up */
 #define NGX_HTTP_HYPE_DB_PATIENCE       10000
 
-/* seconds between two log lines of one trouble */
-#define NGX_HTTP_HYPE_DB_LOG_INTERVAL   10
+/* milliseconds between two log lines of one trouble */
+#define NGX_HTTP_HYPE_DB_LOG_INTERVAL   10000
 
 
 typedef enum {
@@ -1138,12 +1138,12 @@ ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
     db = conn->db;
 
     if (db->errors++
-        && ngx_time() - db->logged < NGX_HTTP_HYPE_DB_LOG_INTERVAL)
+        && ngx_current_msec - db->logged < NGX_HTTP_HYPE_DB_LOG_INTERVAL)
     {
         return;
     }
 
-    db->logged = ngx_time();
+    db->logged = ngx_current_msec;
 
     /* libpq's messages have line ends, and those of its own end with one */
 
@@ -1152,13 +1152,12 @@ ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
 
     for (p = start, s = message; *s && p < last; s++) {
 
-        if (*s != LF) {
+        if (*s != LF || *(s + 1)) {
             *p++ = *s;
-
-        } else if (*(s + 1)) {
-            *p++ = ' ';
         }
     }
+
+    ngx_http_hype_db_clean(start, p - start);
 
     ngx_log_error(NGX_LOG_ERR, db->log, 0,
                   "hype: %s PostgreSQL: %*s%s (%ui errors)",
@@ -1192,6 +1191,27 @@ ngx_http_hype_db_notice(void *data, const char *message)
 {
     ngx_http_hype_db_conn_t *conn = data;
 
+    size_t  len;
+    u_char  text[512];
+
+    len = ngx_min(strcspn(message, "\n"), sizeof(text));
+
+    ngx_memcpy(text, message, len);
+    ngx_http_hype_db_clean(text, len);
+
     ngx_log_error(NGX_LOG_INFO, conn->db->log, 0,
-                  "hype: PostgreSQL says: %s", message);
+                  "hype: PostgreSQL says: %*s", len, text);
+}
+
+
+void
+ngx_http_hype_db_clean(u_char *text, size_t len)
+{
+    size_t  i;
+
+    for (i = 0; i < len; i++) {
+        if (text[i] < 0x20 || text[i] == 0x7f) {
+            text[i] = ' ';
+        }
+    }
 }

@@ -106,7 +106,7 @@ struct ngx_http_hype_db_s {
     ngx_uint_t                  closed;  /* unsigned closed:1 */
 
     ngx_uint_t                  errors;
-    time_t                      logged;
+    ngx_msec_t                  logged;
 
     void                      (*work)(void *data,
                                     ngx_http_hype_db_conn_t *conn);
@@ -169,6 +169,10 @@ void ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role);
 
 ngx_uint_t ngx_http_hype_db_available(ngx_http_hype_db_t *db,
     ngx_uint_t role);
+
+/* Makes a message of PostgreSQL's one line, of what a log may have. */
+
+void ngx_http_hype_db_clean(u_char *text, size_t len);
 
 /* Sends a statement on an idle connection, from "work". */
 

@@ -12,9 +12,12 @@
 /* milliseconds between two looks at the folder */
 #define NGX_HTTP_HYPE_SPOOL_TIDY       1000
 
-/* seconds until a failing disk is tried again, or told of again */
-#define NGX_HTTP_HYPE_SPOOL_RETRY      1
-#define NGX_HTTP_HYPE_SPOOL_LOG        10
+/* milliseconds until a failing disk is tried again, or told of again */
+#define NGX_HTTP_HYPE_SPOOL_RETRY      1000
+#define NGX_HTTP_HYPE_SPOOL_LOG        10000
+
+/* and a file that can't be read, while others are */
+#define NGX_HTTP_HYPE_SPOOL_REREAD     5000
 
 #define NGX_HTTP_HYPE_SPOOL_SYNC_FDS   8
 
@@ -29,6 +32,7 @@ struct ngx_http_hype_segment_s {
     ngx_fd_t                fd;
     off_t                   size;
     off_t                   read;
+    ngx_msec_t              unread; /* when it could not be read, or 0 */
     ngx_uint_t              dirty;  /* unsigned dirty:1 */
     ngx_str_t               name;
 };
@@ -45,6 +49,7 @@ typedef struct {
 static ngx_http_hype_segment_t *ngx_http_hype_spool_open(
     ngx_http_hype_spool_t *spool, ngx_str_t *name, int flags);
 static ngx_int_t ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool);
+static void ngx_http_hype_spool_leave_tail(ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
     ngx_http_hype_segment_t *segment);
 static void ngx_http_hype_spool_release(ngx_http_hype_spool_t *spool,
@@ -70,7 +75,11 @@ static ngx_int_t ngx_http_hype_spool_read_segment(
     ngx_http_hype_spool_t *spool, ngx_http_hype_segment_t *segment,
     ngx_uint_t max, ngx_int_t (*handler)(void *data, u_char *record,
     size_t size));
+static void ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment);
 static ngx_uint_t ngx_http_hype_spool_torn(u_char *p, u_char *last);
+static ngx_uint_t ngx_http_hype_spool_blank(
+    ngx_http_hype_segment_t *segment, off_t offset);
 static ngx_http_hype_segment_t *ngx_http_hype_spool_oldest(
     ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
@@ -276,14 +285,35 @@ ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
 }
 
 
+/* nothing more is written to it; it may have been drained meanwhile */
+
+static void
+ngx_http_hype_spool_leave_tail(ngx_http_hype_spool_t *spool)
+{
+    ngx_http_hype_segment_t  *tail;
+
+    tail = spool->tail;
+    spool->tail = NULL;
+
+    if (tail && tail->read == tail->size) {
+        ngx_http_hype_spool_remove(spool, tail);
+    }
+}
+
+
 static void
 ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
     ngx_http_hype_segment_t *segment)
 {
     if (ngx_delete_file(segment->name.data) == NGX_FILE_ERROR) {
-        ngx_log_error(NGX_LOG_ERR, spool->log, ngx_errno,
-                      "hype: " ngx_delete_file_n " \"%V\" failed",
-                      &segment->name);
+        ngx_http_hype_spool_log(spool, ngx_errno, "remove", &segment->name);
+
+        /* or it would be read again and again */
+
+        if (ftruncate(segment->fd, 0) == -1) {
+            ngx_http_hype_spool_log(spool, ngx_errno, "truncate",
+                                    &segment->name);
+        }
     }
 
     ngx_http_hype_count(spool->cache, NGX_HTTP_HYPE_SPOOL_BYTES,
@@ -401,7 +431,7 @@ ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool, size_t size)
     }
 
     if (spool->failed
-        && ngx_time() - spool->failed < NGX_HTTP_HYPE_SPOOL_RETRY)
+        && ngx_current_msec - spool->failed < NGX_HTTP_HYPE_SPOOL_RETRY)
     {
         return 1;
     }
@@ -420,26 +450,21 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
 {
     ssize_t                   n;
     ngx_err_t                 err;
-    ngx_http_hype_segment_t  *tail, *last;
+    ngx_http_hype_segment_t  *tail;
 
     tail = spool->tail;
 
-    if (tail == NULL || tail->size >= NGX_HTTP_HYPE_SPOOL_SEGMENT) {
-
-        if (ngx_http_hype_spool_new_tail(spool) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        last = tail;
-        tail = spool->tail;
-
-        if (last && last->read == last->size) {
-
-            /* it was drained while it was the tail */
-
-            ngx_http_hype_spool_remove(spool, last);
-        }
+    if (tail && tail->size >= NGX_HTTP_HYPE_SPOOL_SEGMENT) {
+        ngx_http_hype_spool_leave_tail(spool);
     }
+
+    if (spool->tail == NULL
+        && ngx_http_hype_spool_new_tail(spool) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    tail = spool->tail;
 
     n = write(tail->fd, p, size);
 
@@ -452,7 +477,7 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
 
             /* its end may be torn: nothing must come behind it */
 
-            spool->tail = NULL;
+            ngx_http_hype_spool_leave_tail(spool);
         }
 
         return NGX_ERROR;
@@ -482,7 +507,7 @@ static void
 ngx_http_hype_spool_fail(ngx_http_hype_spool_t *spool, ngx_err_t err,
     const char *what, ngx_str_t *name)
 {
-    spool->failed = ngx_time();
+    spool->failed = ngx_current_msec ? ngx_current_msec : 1;
 
     ngx_http_hype_spool_log(spool, err, what, name);
 }
@@ -493,12 +518,12 @@ ngx_http_hype_spool_log(ngx_http_hype_spool_t *spool, ngx_err_t err,
     const char *what, ngx_str_t *name)
 {
     if (spool->errors++
-        && ngx_time() - spool->logged < NGX_HTTP_HYPE_SPOOL_LOG)
+        && ngx_current_msec - spool->logged < NGX_HTTP_HYPE_SPOOL_LOG)
     {
         return;
     }
 
-    spool->logged = ngx_time();
+    spool->logged = ngx_current_msec;
 
     ngx_log_error(NGX_LOG_CRIT, spool->log, err,
                   "hype: spool: %s \"%V\" failed (%ui errors)",
@@ -715,6 +740,13 @@ ngx_http_hype_spool_sync_done(ngx_event_t *ev)
     if (ctx->err) {
         ngx_http_hype_spool_fail(spool, ctx->err, "fsync",
                                  &spool->conf->path->name);
+
+        /*
+         * what was not written is not tried again by the kernel: what comes
+         * must not be behind it
+         */
+
+        ngx_http_hype_spool_leave_tail(spool);
     }
 
     ngx_http_hype_spool_settle(spool, &spool->syncing);
@@ -767,7 +799,7 @@ ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
 }
 
 
-/* the number of records, or NGX_DECLINED if what is left is no record */
+/* the number of records, or NGX_DECLINED if another file is to be read */
 
 static ngx_int_t
 ngx_http_hype_spool_read_segment(ngx_http_hype_spool_t *spool,
@@ -780,6 +812,8 @@ ngx_http_hype_spool_read_segment(ngx_http_hype_spool_t *spool,
     ngx_int_t    rc;
     ngx_uint_t   n, torn;
 
+    len = 0;
+
     room = ngx_min(segment->size - segment->read, NGX_HTTP_HYPE_SPOOL_CHUNK);
 
 again:
@@ -791,19 +825,20 @@ again:
 
     size = pread(segment->fd, buf, room, segment->read);
 
-    if (size <= 0) {
-        ngx_http_hype_spool_log(spool, ngx_errno, "read", &segment->name);
+    if (size == -1) {
+        ngx_http_hype_spool_unread(spool, segment);
         ngx_free(buf);
-        return 0;
+        return NGX_DECLINED;
     }
 
+    segment->unread = 0;
     spool->reading = segment;
     spool->nread = 0;
 
     n = 0;
     p = buf;
     last = buf + size;
-    rc = NGX_OK;
+    rc = size ? NGX_OK : NGX_AGAIN;
     torn = 0;
 
     while (n < max && p < last) {
@@ -831,7 +866,17 @@ again:
             goto again;
         }
 
+        if (pread(segment->fd, buf, 1, segment->read + size) == -1) {
+            ngx_http_hype_spool_unread(spool, segment);
+            ngx_free(buf);
+            return NGX_DECLINED;
+        }
+
         torn = ngx_http_hype_spool_torn(p, last);
+
+    } else if (n == 0 && rc == NGX_ERROR) {
+        torn = ngx_http_hype_spool_blank(segment,
+                                         segment->read + (len ? len - 1 : 0));
     }
 
     ngx_free(buf);
@@ -860,6 +905,21 @@ again:
 }
 
 
+/* what is behind a file that can't be read need not wait for it */
+
+static void
+ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment)
+{
+    ngx_http_hype_spool_log(spool, ngx_errno, "read", &segment->name);
+
+    segment->unread = ngx_current_msec ? ngx_current_msec : 1;
+
+    spool->reading = NULL;
+    spool->nread = 0;
+}
+
+
 /*
  * Whether a record is cut short, rather than whole with a wrong length: then
  * it ends where the file does, or others come behind it.
@@ -880,6 +940,38 @@ ngx_http_hype_spool_torn(u_char *p, u_char *last)
         if (ngx_http_hype_record_check(p, last, &len) == NGX_OK) {
             return 0;
         }
+    }
+
+    return 1;
+}
+
+
+/*
+ * Whether all is zeros from there on.  After a crash of the machine a file may
+ * have its size, but not yet its bytes; and no record ends with a zero.
+ */
+
+static ngx_uint_t
+ngx_http_hype_spool_blank(ngx_http_hype_segment_t *segment, off_t offset)
+{
+    ssize_t  i, n;
+    u_char   buf[4096];
+
+    while (offset < segment->size) {
+
+        n = pread(segment->fd, buf, sizeof(buf), offset);
+
+        if (n <= 0) {
+            return 0;
+        }
+
+        for (i = 0; i < n; i++) {
+            if (buf[i] != '\0') {
+                return 0;
+            }
+        }
+
+        offset += n;
     }
 
     return 1;
@@ -920,9 +1012,18 @@ ngx_http_hype_spool_oldest(ngx_http_hype_spool_t *spool)
     {
         segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
 
-        if (segment->read < segment->size) {
-            return segment;
+        if (segment->read == segment->size) {
+            continue;
         }
+
+        if (segment->unread
+            && ngx_current_msec - segment->unread
+               < NGX_HTTP_HYPE_SPOOL_REREAD)
+        {
+            continue;
+        }
+
+        return segment;
     }
 
     return NULL;
@@ -966,9 +1067,8 @@ ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
 static void
 ngx_http_hype_spool_tidy_handler(ngx_event_t *ev)
 {
-    ngx_connection_t         *dummy;
-    ngx_http_hype_spool_t    *spool;
-    ngx_http_hype_segment_t  *tail;
+    ngx_connection_t       *dummy;
+    ngx_http_hype_spool_t  *spool;
 
     dummy = ev->data;
     spool = dummy->data;
@@ -985,10 +1085,8 @@ ngx_http_hype_spool_tidy_handler(ngx_event_t *ev)
         return;
     }
 
-    tail = spool->tail;
-
-    if (tail && tail->read == tail->size) {
-        ngx_http_hype_spool_remove(spool, tail);
+    if (spool->tail && spool->tail->read == spool->tail->size) {
+        ngx_http_hype_spool_leave_tail(spool);
     }
 
     ngx_http_hype_spool_scan(spool);
@@ -1098,14 +1196,14 @@ ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 
     ngx_queue_insert_tail(q, &segment->queue);
 
-    ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
-                  "hype: spool file \"%V\", %O bytes, is adopted",
-                  &segment->name, segment->size);
-
     if (segment->size == 0) {
         ngx_http_hype_spool_remove(spool, segment);
         return NGX_DECLINED;
     }
+
+    ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
+                  "hype: spool file \"%V\", %O bytes, is adopted",
+                  &segment->name, segment->size);
 
     return NGX_OK;
 }
@@ -1115,10 +1213,11 @@ ngx_int_t
 ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, u_char *line,
     size_t len)
 {
-    u_char     *name;
-    ssize_t     n;
-    ngx_fd_t    fd;
-    ngx_str_t  *folder;
+    u_char           *name;
+    ssize_t           n;
+    ngx_fd_t          fd;
+    ngx_str_t        *folder;
+    ngx_file_info_t   fi;
 
     if (spool->conf->path == NULL) {
         return NGX_DECLINED;
@@ -1142,11 +1241,25 @@ ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, u_char *line,
         return NGX_ERROR;
     }
 
-    n = write(fd, line, len);
+    /* half a statement would spoil the next one, of another worker, too */
+
+    if (flock(fd, LOCK_EX) == -1
+        || ngx_fd_info(fd, &fi) == NGX_FILE_ERROR)
+    {
+        n = -1;
+
+    } else {
+        n = write(fd, line, len);
+    }
 
     if (n != (ssize_t) len) {
         ngx_http_hype_spool_log(spool, n == -1 ? ngx_errno : NGX_ENOSPC,
                                 "write rejected.sql in", folder);
+
+        if (n > 0 && ftruncate(fd, ngx_file_size(&fi)) == -1) {
+            ngx_http_hype_spool_log(spool, ngx_errno,
+                                    "truncate rejected.sql in", folder);
+        }
     }
 
     (void) ngx_close_file(fd);

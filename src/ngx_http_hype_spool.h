@@ -62,8 +62,8 @@ typedef struct {
     ngx_http_hype_segment_t      *reading;   /* what read() handed out */
     size_t                        nread;     /* of that in bytes */
 
-    time_t                        failed;    /* when a write failed, or 0 */
-    time_t                        logged;
+    ngx_msec_t                    failed;    /* when a write failed, or 0 */
+    ngx_msec_t                    logged;
     ngx_uint_t                    errors;
     ngx_uint_t                    syncs;     /* the time to sync has come */
     ngx_uint_t                    more;      /* files to be adopted */

@@ -45,6 +45,8 @@ static void ngx_http_hype_store_progress(void *data);
 static void ngx_http_hype_store_wake(void *data);
 static void ngx_http_hype_store_work(void *data,
     ngx_http_hype_db_conn_t *conn);
+static ngx_uint_t ngx_http_hype_store_write(ngx_http_hype_store_t *store,
+    ngx_http_hype_db_conn_t *conn);
 static ngx_uint_t ngx_http_hype_store_drain(ngx_http_hype_store_t *store,
     ngx_http_hype_db_conn_t *conn);
 static ngx_int_t ngx_http_hype_store_spooled(void *data, u_char *record,
@@ -347,15 +349,11 @@ ngx_http_hype_store_reject(void *data, ngx_http_hype_item_t *item,
 {
     ngx_http_hype_store_t *store = data;
 
-    u_char     *p, *line;
+    u_char     *p, *line, *text;
     size_t      len;
     ngx_int_t   rc;
 
     ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_REJECTED, 1);
-
-    while (*reason == ' ') {
-        reason++;
-    }
 
     len = strcspn(reason, "\n");
 
@@ -368,19 +366,24 @@ ngx_http_hype_store_reject(void *data, ngx_http_hype_item_t *item,
         return;
     }
 
-    p = ngx_sprintf(line, "-- %V: %*s\n", &ngx_cached_http_log_iso8601, len,
-                    reason);
+    text = ngx_sprintf(line, "-- %V: ", &ngx_cached_http_log_iso8601);
+    p = ngx_cpymem(text, reason, len);
+
+    /* a trigger may quote a visitor; what ends the comment would be run */
+
+    ngx_http_hype_db_clean(text, len);
+
+    *p++ = LF;
     p = ngx_http_hype_record_sql(p, item->record);
     p = ngx_cpymem(p, ";\n", 2);
 
     rc = ngx_http_hype_spool_set_aside(&store->spool, line, p - line);
 
-    ngx_free(line);
-
     ngx_log_error(NGX_LOG_ERR, store->log, 0,
                   "hype: a record that PostgreSQL refuses is set aside%s: "
-                  "%*s", (rc == NGX_OK) ? " in rejected.sql" : "", len,
-                  reason);
+                  "%*s", (rc == NGX_OK) ? " in rejected.sql" : "", len, text);
+
+    ngx_free(line);
 
     if (rc != NGX_OK) {
         ngx_http_hype_store_drop(store, item->record);
@@ -541,7 +544,18 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
         return;
     }
 
+    /* where there is but one connection, hits have every other turn */
+
+    if (store->looked) {
+        store->looked = 0;
+
+        if (ngx_http_hype_store_write(store, conn)) {
+            return;
+        }
+    }
+
     if (conn->roles & NGX_HTTP_HYPE_DB_LINKS) {
+        store->looked = 1;
 
         if (ngx_http_hype_links_work(&store->links, conn)) {
             return;
@@ -555,10 +569,20 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
             ngx_http_hype_db_send(conn, &st);
             return;
         }
+
+        store->looked = 0;
     }
 
+    (void) ngx_http_hype_store_write(store, conn);
+}
+
+
+static ngx_uint_t
+ngx_http_hype_store_write(ngx_http_hype_store_t *store,
+    ngx_http_hype_db_conn_t *conn)
+{
     if (!(conn->roles & NGX_HTTP_HYPE_DB_HITS)) {
-        return;
+        return 0;
     }
 
     /* while there is a backlog, it has every other turn */
@@ -567,16 +591,16 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
         store->drained = 0;
 
         if (ngx_http_hype_queue_work(&store->queue, conn)) {
-            return;
+            return 1;
         }
     }
 
     if (ngx_http_hype_store_drain(store, conn)) {
         store->drained = 1;
-        return;
+        return 1;
     }
 
-    (void) ngx_http_hype_queue_work(&store->queue, conn);
+    return ngx_http_hype_queue_work(&store->queue, conn);
 }
 
 
@@ -639,9 +663,15 @@ ngx_http_hype_store_away(void *data)
 
     ngx_http_hype_links_away(&store->links);
 
-    if (ngx_http_hype_db_available(store->db, NGX_HTTP_HYPE_DB_HITS)) {
+    if (store->away
+        || ngx_http_hype_db_available(store->db, NGX_HTTP_HYPE_DB_HITS))
+    {
         return;
     }
+
+    /* what is left to memory may open a connection, which may fail at once */
+
+    store->away = 1;
 
     for (q = ngx_queue_head(&store->queue.items);
          q != ngx_queue_sentinel(&store->queue.items);
@@ -657,6 +687,8 @@ ngx_http_hype_store_away(void *data)
             ngx_http_hype_park_wake(&store->park, parked);
         }
     }
+
+    store->away = 0;
 }
 
 

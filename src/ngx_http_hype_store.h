@@ -43,6 +43,8 @@ typedef struct {
     ngx_connection_t         dummy;
 
     unsigned                 drained:1;  /* the last batch was the spool's */
+    unsigned                 looked:1;   /* the last turn was for links */
+    unsigned                 away:1;     /* nobody is kept waiting just now */
     unsigned                 settling:1;
     unsigned                 maintaining:1;
 } ngx_http_hype_store_t;

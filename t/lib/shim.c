@@ -1,11 +1,12 @@
 
 /*
  * Preloaded into nginx by tests: system calls on the spool's files, and
- * look-ups of names, that fail or take their time.
+ * look-ups of names, that fail or take their time; and another time of day.
  *
  * The file named by HYPE_SHIM has lines "call errno milliseconds"; a call is
- * write, short (half of a write), fsync or getaddrinfo.  Each fsync is noted
- * in that file's name with ".log" behind it.
+ * write, short (half of a write), pread (of a file with "unreadable" in its
+ * name), ftruncate, unlink, fsync or getaddrinfo.  "clock seconds 0" sets the
+ * clock.  Each fsync is noted in that file's name with ".log" behind it.
  */
 
 
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,7 +37,7 @@ init(void)
 
 
 static int
-is_spool(int fd)
+is_named(int fd, const char *part)
 {
     char     link[64], path[512];
     ssize_t  n;
@@ -49,7 +51,14 @@ is_spool(int fd)
 
     path[n] = '\0';
 
-    return strstr(path, ".spool") != NULL;
+    return strstr(path, part) != NULL;
+}
+
+
+static int
+is_spool(int fd)
+{
+    return is_named(fd, ".spool") || is_named(fd, "/rejected.sql");
 }
 
 
@@ -111,6 +120,99 @@ write(int fd, const void *buf, size_t size)
     }
 
     return next(fd, buf, size);
+}
+
+
+ssize_t
+pread(int fd, void *buf, size_t size, off_t offset)
+{
+    int             err;
+    static ssize_t  (*next)(int, void *, size_t, off_t);
+
+    if (next == NULL) {
+        next = dlsym(RTLD_NEXT, "pread");
+    }
+
+    if (is_named(fd, "unreadable") && fault("pread", &err) && err) {
+        errno = err;
+        return -1;
+    }
+
+    return next(fd, buf, size, offset);
+}
+
+
+/* the same, where off_t has 64 bits by another name */
+
+ssize_t
+pread64(int fd, void *buf, size_t size, off_t offset)
+{
+    return pread(fd, buf, size, offset);
+}
+
+
+int
+ftruncate(int fd, off_t size)
+{
+    int         err;
+    static int  (*next)(int, off_t);
+
+    if (next == NULL) {
+        next = dlsym(RTLD_NEXT, "ftruncate");
+    }
+
+    if (is_spool(fd) && fault("ftruncate", &err) && err) {
+        errno = err;
+        return -1;
+    }
+
+    return next(fd, size);
+}
+
+
+int
+ftruncate64(int fd, off_t size)
+{
+    return ftruncate(fd, size);
+}
+
+
+int
+unlink(const char *path)
+{
+    int         err;
+    static int  (*next)(const char *);
+
+    if (next == NULL) {
+        next = dlsym(RTLD_NEXT, "unlink");
+    }
+
+    if (strstr(path, ".spool") && fault("unlink", &err) && err) {
+        errno = err;
+        return -1;
+    }
+
+    return next(path);
+}
+
+
+int
+gettimeofday(struct timeval *tv, void *tz)
+{
+    int         seconds, rc;
+    static int  (*next)(struct timeval *, void *);
+
+    if (next == NULL) {
+        next = dlsym(RTLD_NEXT, "gettimeofday");
+    }
+
+    rc = next(tv, tz);
+
+    if (rc == 0 && fault("clock", &seconds)) {
+        tv->tv_sec += seconds;
+    }
+
+    return rc;
 }
 
 

@@ -1,0 +1,263 @@
+# The spool's disk does what it should not: files that can't be read, removed,
+# or written through, a clock that goes back, an end that was never written.
+
+use lib 't/lib';
+use Hype::Test;
+use Hype::Fault;
+use Hype::Shim;
+use Hype::Util qw(server_user);
+
+my $shim = Hype::Shim->new or plan(skip_all => 'no library to preload');
+my $pg = cluster();
+my ($link) = fault_links($pg);
+my $nginx = $shim->around(sub {
+    fault_nginx(pg => $pg, workers => 1, database => 'timeout=10s',
+                allow => [qr/\[crit\].* hype: spool: /])
+});
+my $dir = $nginx->dir . '/hype_spool';
+my @owner = defined server_user() ? (getpwnam server_user())[2, 3] : ($>, $));
+
+
+sub outcome { scalar $nginx->get("/ref/$link/?next=/$_[0]")->header('X-Outcome') }
+sub files { map { s{.*/}{}r } spool_files($nginx) }
+sub count { scalar(() = $nginx->error_log =~ /$_[0]/g) }
+
+
+# Files as another worker would have left them
+
+sub put
+{
+    my (%files) = @_;
+
+    for my $name (sort keys %files) {
+        write_file("$dir/$name.new", $files{$name});
+        chown @owner, "$dir/$name.new";
+        chmod 0600, "$dir/$name.new";
+        rename "$dir/$name.new", "$dir/$name";
+    }
+}
+
+
+# The bytes of so many hits, as they are in a spool file
+
+sub take
+{
+    my ($next, $n) = @_;
+
+    $pg->stop;
+    outcome("$next-$_") for 1 .. $n;
+    $shim->around(sub { $nginx->quit });
+
+    my @files = spool_files($nginx);
+    @files == 1 or die scalar(@files) . ' spool files';
+    my $bytes = read_file($files[0]);
+    unlink $files[0];
+
+    $pg->start;
+    return $bytes;
+}
+
+
+outcome('warm');
+
+# A file that can't be read does not hold up those behind it
+
+my $bytes = take('unreadable', 2);
+my $more = do { $shim->around(sub { $nginx->start }); take('behind', 2) };
+
+$shim->set('pread 5 0');
+put('0001-unreadable.spool' => $bytes, '0002-behind.spool' => $more);
+$shim->around(sub { $nginx->start });
+
+is_soon { $pg->hits("next like '/behind-%'") } 2,
+    'what is behind a file that can not be read is written';
+is(join(' ', files()), '0001-unreadable.spool', 'that one is kept');
+is($pg->hits("next like '/unreadable-%'"), 0, 'as it is');
+like($nginx->error_log,
+     qr/\[crit\].* hype: spool: read ".*unreadable\.spool" failed .*Input\/output/,
+     'and the log tells of it');
+
+$shim->set;
+is_soon { $pg->hits("next like '/unreadable-%'") } 2, 'later it is read';
+is_soon { scalar(my @files = files()) } 0, 'and goes';
+
+# A file that can't be removed is not written again and again
+
+my @replays = (0, 0);
+$bytes = take('stays', 5);
+$shim->set('unlink 13 0');
+put('0001-stays.spool' => $bytes);
+$shim->around(sub { $nginx->start });
+is_soon { $pg->hits("next like '/stays-%'") } 5, 'a file that can not be removed';
+is_soon { -s "$dir/0001-stays.spool" } 0, 'is emptied';
+my $adopted = count(qr/stays\.spool", \d+ bytes, is adopted/);
+sleep 2.5;
+is(count(qr/stays\.spool", \d+ bytes, is adopted/), $adopted,
+   'and is not read again');
+is(count(qr/spool: remove ".*stays\.spool" failed/), 1, 'the log tells of it once');
+$shim->set;
+is_soon { scalar(my @files = files()) } 0, 'once it can be, it is removed';
+
+# The clock is set back an hour just after the disk failed
+
+$pg->stop;
+outcome('before');
+$shim->set('write 5 0');
+is(outcome('failed'), 'spooled', 'the disk fails');
+$shim->set('clock -3600 0');
+sleep 1.2;
+is(outcome('earlier'), 'spooled', 'and the clock is set back');
+ok(scalar(grep { read_file("$dir/$_") =~ m{/earlier} } files()),
+   'the spool works again all the same');
+$shim->set;
+$pg->start;
+is_soon { $pg->hits("next in ('/before', '/failed', '/earlier')") } 3, 'all is there';
+
+# A write that leaves half a record, which can't be cut off
+
+$pg->stop;
+outcome('torn-1');
+my ($torn) = files();
+$shim->set('short 0 0', 'ftruncate 5 0');
+outcome('torn-2');
+$shim->set;
+sleep 1.2;
+is(outcome("torn-$_"), 'spooled', 'half a record in a file') for 3, 4;
+my @now = files();
+is(@now, 2, 'what comes is in another file');
+unlike(read_file("$dir/$torn"), qr/torn-[34]/, 'not behind it');
+$shim->around(sub { $nginx->stop('KILL'); $nginx->start });
+$pg->start;
+is_soon { $pg->hits("next ~ '^/torn-[134]'") } 3, 'all that is whole is read';
+is_soon { scalar(my @files = files()) } 0, 'and goes';
+
+# The same where nothing is in the file yet: no file, no descriptor is left
+
+$pg->stop;
+outcome('leak-0');
+$pg->start;
+is_soon { scalar(my @files = files()) } 0, 'an empty spool';
+$pg->stop;
+$shim->set('short 0 0', 'ftruncate 5 0');
+my ($worker) = $nginx->workers;
+my $open = sub { scalar(my @fds = glob "/proc/$worker/fd/*") };
+my $before = $open->();
+
+for my $n (1 .. 3) {
+    outcome("leak-$n");
+    sleep 1.1;
+}
+
+cmp_ok($open->(), '<=', $before, 'files that failed are closed');
+$shim->set;
+$pg->start;
+is_soon { $pg->hits("next like '/leak-%'") } 4, 'all is there';
+is_soon { scalar(my @files = files()) } 0, 'and no file is left';
+
+# The end was never written when the machine crashed: it is zeros
+
+$bytes = take('zeros', 3);
+my @lengths = map { unpack 'N', substr $bytes, $_ } 0;
+my $first = $lengths[0];
+my $second = unpack 'N', substr $bytes, $first;
+my $two = $first + $second;
+my $mark = $nginx->mark;
+
+put('0001-zeros.spool' => substr($bytes, 0, $two) . "\0" x 10_000,
+    '0002-zeros.spool' => substr($bytes, 0, $two + 30)
+                          . "\0" x (length($bytes) - $two - 30),
+    '0003-zeros.spool' => substr($bytes, 0, $two + 7) . "\0" x 600_000,
+    '0004-zeros.spool' => "\0" x 5000);
+$shim->around(sub { $nginx->start });
+is_soon { scalar(my @files = files()) } 0, 'files that end with zeros are read';
+is($pg->text(q(select next, count(*) from hype.referral_hit
+               where next like '/zeros-%' group by 1 order by 1)),
+   "/zeros-1|1\n/zeros-2|1\n", 'up to there');
+is(() = $nginx->error_log($mark) =~ /\[warn\].* cut short by a crash, is left out/g,
+   4, 'a warning tells of each');
+is_deeply([glob "$dir/*damaged"], [], 'nothing is kept');
+
+# Zeros in the middle are damage
+
+push @{ $nginx->{allow} }, qr/hype: spool file ".*" is damaged/;
+put('0005-hole.spool' => substr($bytes, 0, $first + 12)
+                         . "\0" x ($second - 12) . substr $bytes, $two);
+is_soon { scalar(my @files = files()) } 0, 'a file with a hole is read';
+is_deeply([map { s{.*/}{}r } glob "$dir/*damaged"], ['0005-hole.spool.damaged'],
+          'and kept');
+unlink "$dir/0005-hole.spool.damaged";
+
+# A file that has become shorter
+
+$bytes = take('short', 3);
+$shim->set('pread 5 0');
+put('0001-unreadable.spool' => $bytes);
+$shim->around(sub { $nginx->start });
+is_soon { $nginx->error_log($mark) =~ /0001-unreadable\.spool", \d+ bytes, is adopted/ } 1,
+    'a file that is held';
+truncate "$dir/0001-unreadable.spool", 0 or die $!;
+$shim->set;
+is_soon { scalar(my @files = files()) } 0, 'and cut short by somebody else, goes';
+is(outcome('after'), 'hit', 'and all goes on');
+
+# After a sync that fails, what comes is not behind what may be lost
+
+$shim->around(sub {
+    $nginx->restart(http => <<'END') });
+hype_durability spool;
+hype_spool hype_spool sync=always;
+END
+$pg->stop;
+outcome('synced');
+my ($suspect) = files();
+$shim->set('fsync 5 0');
+is(outcome('suspect'), 'spooled', 'a sync fails');
+$shim->set;
+sleep 1.2;
+outcome('apart');
+unlike(read_file("$dir/$suspect"), qr/apart/, 'what comes is in another file');
+$pg->start;
+is_soon { $pg->hits("next in ('/synced', '/suspect', '/apart')") } 3, 'all is there';
+is_soon { scalar(my @files = files()) } 0, 'and no file is left';
+
+# rejected.sql: a statement that the disk takes half of does not spoil the next
+
+$shim->around(sub { $nginx->restart(http => '') });
+push @{ $nginx->{allow} }, qr/hype: dropped, part/;
+$pg->exec(q(alter table hype.referral_hit
+            add constraint no_evil check (next !~ '^/evil') not valid));
+
+is(outcome('evil-1'), 'dropped', 'a hit is refused');
+$shim->set('short 0 0');
+is(outcome("evil-it's"), 'dropped', 'another one, while the disk is full');
+$shim->set;
+is(outcome('evil-3'), 'dropped', 'and one more');
+is(count(qr/hype: dropped, part 1/), 1, 'the log has what the file has not');
+
+# and a message of PostgreSQL's that quotes a visitor is not run
+
+$pg->exec(<<'END');
+create function refuse() returns trigger language plpgsql as $$
+begin
+    raise 'no % here', new.next;
+end $$;
+create trigger refuse before insert on hype.referral_hit
+    for each row when (new.next ~ 'drop') execute function refuse();
+END
+is(outcome('%0D%0Ddrop%20schema%20hype%20cascade;%0Adrop%20schema%20hype;'),
+   'dropped', 'and one that a trigger quotes');
+is(outcome('%0Ddrop%20schema%20hype%20cascade;'), 'dropped', 'and another');
+
+$pg->exec(<<'END');
+alter table hype.referral_hit drop constraint no_evil;
+drop trigger refuse on hype.referral_hit
+END
+my ($status, $output) = $pg->psql('-q', '-v', 'ON_ERROR_STOP=1', '-f',
+                                  "$dir/rejected.sql");
+is($status, 0, 'psql runs what was set aside') or diag($output);
+is($pg->hits("next in ('/evil-1', '/evil-3')"), 2, 'it is there');
+is($pg->hits("next ~ 'drop'"), 2, 'and the schema, too');
+
+$nginx->quit;
+
+done_testing();
