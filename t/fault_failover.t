@@ -50,6 +50,30 @@ fault 'a read-only standby is the first of two hosts', pg => $primary,
 is($primary->value('select sync_state from pg_stat_replication'), 'sync',
    'the standby is a synchronous one');
 
+# While it is away, no commit ends: each connection is given up after a while,
+# but its backend is not, and they must not become more and more.
+
+my $dbh = $primary->connect;
+
+fault 'the synchronous standby is away', pg => $primary, nginx => $nginx,
+    rate => 100, settle => 60, sub {
+    my ($load) = @_;
+    $load->more(100);
+    $standby->stop;
+    $load->more(1500);
+    cmp_ok($dbh->selectrow_array('select count(*) from pg_stat_activity where '
+                                 . q(wait_event = 'SyncRep')),
+           '<=', 4, 'backends that wait for it');
+    $standby->start;
+    $load->more(100);
+};
+
+undef $dbh;
+
+wait_until {
+    $primary->value("select count(*) from pg_stat_replication where state = 'streaming'")
+} 30, 'the standby to stream again';
+
 # Failover: what the primary has committed, and what its clients were told, is
 # with the standby.
 
