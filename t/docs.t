@@ -329,7 +329,8 @@ sub log_lines
 
 sub dropped
 {
-    my $command = block('docs/operations.md', qr/^perl .*hype: dropped/s);
+    my $command = block('docs/operations.md', qr/perl .*hype: dropped/s)
+                  =~ s/^sudo //r;
 
     my $dir = temp_dir('dropped');
     $command =~ s{/var/log/nginx/error\.log}{$dir/error.log};
