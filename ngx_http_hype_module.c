@@ -455,7 +455,8 @@ ngx_http_hype_init(ngx_conf_t *cf)
         if (hmcf->needs) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "\"%s\" needs \"hype_database\" in the \"http\" "
-                          "block", hmcf->needs);
+                          "block in %s:%ui",
+                          hmcf->needs, hmcf->needs_file, hmcf->needs_line);
             return NGX_ERROR;
         }
 

@@ -56,6 +56,8 @@ typedef struct {
     ngx_shm_zone_t              *zone;
     ngx_uint_t                   database;    /* unsigned database:1 */
     const char                  *needs;       /* a directive that needs it */
+    u_char                      *needs_file;
+    ngx_uint_t                   needs_line;
     ngx_uint_t                   request_uri; /* the variable's index */
     ngx_uint_t                   needs_spool; /* unsigned needs_spool:1 */
 

@@ -1055,4 +1055,6 @@ ngx_http_hype_conf_needs_database(ngx_conf_t *cf, const char *name)
     hmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_hype_module);
 
     hmcf->needs = name;
+    hmcf->needs_file = cf->conf_file->file.name.data;
+    hmcf->needs_line = cf->conf_file->line;
 }

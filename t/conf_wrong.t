@@ -18,6 +18,7 @@ sub wrong
 
     isnt($status, 0, $text);
     is($message =~ s/ in \S+nginx\.conf:\d+$//r, $error, '... says why');
+    return $message;
 }
 
 
@@ -113,9 +114,11 @@ for my $case (
     ['hype_ref_param' => 'location / { hype_ref_param ref mode=inline; }'],
     ['hype_confirm' => 'location / { hype_confirm signup; }'],
 ) {
-    wrong("$case->[1] without hype_database",
-          "\"$case->[0]\" needs \"hype_database\" in the \"http\" block",
-          server => $case->[1]);
+    my $message = wrong(
+        "$case->[1] without hype_database",
+        "\"$case->[0]\" needs \"hype_database\" in the \"http\" block",
+        server => $case->[1]);
+    like($message, qr/nginx\.conf:\d+$/, '... and where');
 }
 
 
