@@ -15,6 +15,8 @@
 
 static char *ngx_http_hype_conf_enum_value(ngx_conf_t *cf, ngx_conf_enum_t *e,
     ngx_str_t *argument, ngx_str_t *value, ngx_uint_t *result);
+static char *ngx_http_hype_conf_cookie_name(ngx_http_hype_cookie_t *cookie,
+    ngx_str_t *path, ngx_uint_t secure);
 static char *ngx_http_hype_conf_cookie_flags(ngx_conf_t *cf,
     ngx_http_hype_cookie_t *cookie, ngx_str_t *samesite, ngx_uint_t secure,
     ngx_uint_t httponly);
@@ -674,6 +676,7 @@ ngx_http_hype_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_loc_conf_t *hlcf = conf;
 
+    char                    *error;
     ngx_str_t               *value, s, *samesite, path;
     ngx_uint_t               i, seen, bit, secure, httponly;
     ngx_http_hype_cookie_t  *cookie;
@@ -829,8 +832,41 @@ ngx_http_hype_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         secure = 1;
     }
 
+    error = ngx_http_hype_conf_cookie_name(cookie, &path, secure);
+    if (error != NGX_CONF_OK) {
+        return error;
+    }
+
     return ngx_http_hype_conf_cookie_flags(cf, cookie, &samesite[1], secure,
                                       httponly);
+}
+
+
+/* browsers refuse some names without "secure", too: RFC 6265bis, 4.1.3 */
+
+static char *
+ngx_http_hype_conf_cookie_name(ngx_http_hype_cookie_t *cookie,
+    ngx_str_t *path, ngx_uint_t secure)
+{
+    u_char      *name;
+    ngx_uint_t   host;
+
+    name = cookie->name.data;
+    host = (ngx_strncasecmp(name, (u_char *) "__Host-", 7) == 0);
+
+    if (!secure
+        && (host || ngx_strncasecmp(name, (u_char *) "__Secure-", 9) == 0))
+    {
+        return "with a name such as \"__Secure-...\" or \"__Host-...\" needs "
+               "\"secure\"";
+    }
+
+    if (host && (cookie->domain || path->len != 1 || path->data[0] != '/')) {
+        return "with a name such as \"__Host-...\" can't have a domain, or "
+               "another path than \"/\"";
+    }
+
+    return NGX_CONF_OK;
 }
 
 

@@ -116,6 +116,9 @@ my @everywhere = (
     'hype_cookie v domain=.$host path=$uri max_age=1;',
     'hype_cookie v legacy=V;',
     'hype_cookie v secure legacy=__Host-w samesite=strict;',
+    'hype_cookie __Host-v secure path=/;',
+    'hype_cookie __Host-v samesite=none;',
+    'hype_cookie __Secure-v secure domain=x.example path=/x;',
 
     'hype_user $remote_user;',
     'hype_user $upstream_http_x_hype_user;',

@@ -200,13 +200,6 @@ my @cases = (
          '', 'x', 'x/y', '404', '?x', '#x', 'ftp://x', 'http:/x', '@named',
          "/\x01", "/\x7f"),
 
-    # hype_ref_param
-    (map { [qq{hype_ref_param ref "$_";}
-                => qq{invalid value "$_" in "hype_ref_param": a path that begins }
-                 . 'and ends with "/" is expected'] }
-         'to=', 'to=/x', 'to=x/', 'to=http://x/', 'to=/x?y/', 'to=/x#y/',
-         'to=/x y/', "to=/\x01/"),
-
     # hype_cookie
     (map { [qq{hype_cookie "$_";}
                 => qq{invalid value "$_" in "hype_cookie": it can't be a cookie's name}] }
@@ -252,6 +245,7 @@ my @cases = (
                 . '"hype_ref_param": a path that begins and ends with "/" is '
                 . 'expected'] }
          '', 'ref', '/ref', 'ref/', '//ref/', '$uri', '/$uri',
+         '/x?y/', '/x#y/', '/x y/', "/\x01/",
          'http://localhost/ref/'),
     (map { my ($first, $second) = @$_;
            ["hype_ref_param ref $first $second;" => qq{invalid value "$second" }
@@ -261,6 +255,13 @@ my @cases = (
         => 'invalid value "ref" in "hype_ref_param": "off" has no parameters'],
     ['hype_ref_param mode=direct;'
         => '"hype_ref_param" directive needs the name of an argument'],
+    (map { ["hype_cookie $_;" => '"hype_cookie" directive with a name such as '
+                . '"__Secure-..." or "__Host-..." needs "secure"'] }
+         '__Secure-v', '__Host-v', '__host-v nosecure'),
+    (map { ["hype_cookie __Host-v secure $_;"
+                => '"hype_cookie" directive with a name such as "__Host-..." '
+                 . 'can\'t have a domain, or another path than "/"'] }
+         'domain=x.example', 'path=/x', 'path=$uri'),
 
     # how many values there are
     (map { ["$_;" => qq{invalid number of arguments in "$_" directive}] }
