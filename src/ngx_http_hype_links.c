@@ -351,8 +351,7 @@ ngx_http_hype_links_row(ngx_http_hype_links_t *links, PGresult *res, int row)
     ngx_memzero(&link, sizeof(ngx_http_hype_link_t));
 
     link.known = 1;
-    link.id = ngx_atoof((u_char *) PQgetvalue(res, row, 1),
-                        PQgetlength(res, row, 1));
+    link.id = strtoll(PQgetvalue(res, row, 1), NULL, 10);
     link.disabled = (*PQgetvalue(res, row, 4) == 't');
 
     if (!PQgetisnull(res, row, 5)) {

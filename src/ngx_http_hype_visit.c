@@ -469,9 +469,11 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_memcpy(ctx->hit, row.id, NGX_HTTP_HYPE_UUID_LEN);
     ctx->has_hit = 1;
 
+    /* a link may have the id 0, which in a row stands for none */
+
     return ngx_http_hype_store_hit(ctx->store,
-                                   link->known ? &(ngx_str_t) ngx_null_string
-                                               : &ctx->identifier,
+                                   link->id ? &(ngx_str_t) ngx_null_string
+                                            : &ctx->identifier,
                                    &row, late,
                                    hlcf->durability == NGX_HTTP_HYPE_SPOOL,
                                    &ctx->ticket);

@@ -146,5 +146,16 @@ cmp_ok(row()->{seconds}, '<=', $waited, '... has the time of the request');
 $nginx->get('/ref/abc');
 like($pg->value('select tableoid::regclass from hype.referral_hit'),
      qr/^hype\.referral_hit_/, 'in a partition');
+row();
+
+# Any bigint will do for the id of a link
+
+for my $id ('0', '-5', '9223372036854775807', '-9223372036854775808') {
+    $pg->exec("insert into hype.referral_link (id, identifier)
+               values ($id, 'id.$id')");
+
+    $nginx->get("/ref/id.$id");
+    is(row()->{referral_link_id}, $id, "referral_link_id: $id");
+}
 
 done_testing();
