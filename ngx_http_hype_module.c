@@ -219,6 +219,12 @@ ngx_http_hype_handler(ngx_http_request_t *r)
 
     hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
 
+    if (r->internal && r->upstream && hlcf->user
+        && ngx_http_hype_keep_user(r, hlcf) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     if (hlcf->ref) {
         return ngx_http_hype_ref_handler(r, hlcf);
     }

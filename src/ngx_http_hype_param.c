@@ -27,7 +27,7 @@ ngx_http_hype_param_handler(ngx_http_request_t *r,
 
     ctx = ngx_http_hype_get_ctx(r);
 
-    if (ctx == NULL) {
+    if (ctx == NULL || ctx->identifier.data == NULL) {
         rc = ngx_http_hype_param_start(r, hlcf, &ctx);
         if (rc != NGX_OK) {
             return rc;
@@ -103,9 +103,13 @@ ngx_http_hype_param_start(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_hype_create_ctx(r);
+    ctx = *ctxp;
+
     if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        ctx = ngx_http_hype_create_ctx(r);
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
     ctx->identifier.data = ngx_pnalloc(r->pool, value.len);

@@ -569,6 +569,39 @@ ngx_http_hype_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
 
 
 ngx_int_t
+ngx_http_hype_keep_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf)
+{
+    ngx_str_t             user;
+    ngx_http_hype_ctx_t  *ctx;
+
+    ctx = ngx_http_hype_get_ctx(r);
+
+    if (ctx && ctx->user.len) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_hype_user(r, hlcf, &user) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (user.len == 0) {
+        return NGX_OK;
+    }
+
+    if (ctx == NULL) {
+        ctx = ngx_http_hype_create_ctx(r);
+        if (ctx == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    ctx->user = user;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_hype_visitor(ngx_http_request_t *r, ngx_http_hype_cookie_t *cookie,
     u_char *uuid)
 {

@@ -65,6 +65,15 @@ ngx_int_t ngx_http_hype_user(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *user);
 
 /*
+ * After an internal redirect by an application's answer, as with
+ * X-Accel-Redirect: keeps the user whom that answer named, as another
+ * application may answer in the end.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_keep_user(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf);
+
+/*
  * The visitor in the request's cookie of that name: as
  * ngx_http_hype_cookie_find() says, over all Cookie header lines.
  */

@@ -558,3 +558,39 @@ Set-Cookie: hype_visitor=; .*
 --- sql_out
 019e7d9c-3f6a-4f4e-8d5b-0123456789ab|42
 |42,42,42
+
+
+
+=== TEST 24: an application that hands over to another one
+--- config
+hype_user $upstream_http_x_hype_user;
+location /app { proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/first; }
+location /files {
+    internal;
+    hype_ref_param ref mode=inline;
+    proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/second;
+}
+location = /first {
+    add_header X-Hype-User $arg_user;
+    add_header X-Accel-Redirect /files;
+    return 204;
+}
+location = /second { return 200 second; }
+--- request eval
+['GET /app?user=42', 'GET /app?user=42&ref=abc123', 'GET /app']
+--- more_headers eval
+["Cookie: hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab",
+ "Cookie: hype_visitor=00000000-0000-4000-8000-000000000001",
+ "Cookie: hype_visitor=00000000-0000-4000-8000-000000000002"]
+--- response_body eval
+['second', 'second', 'second']
+--- response_headers_like eval
+['Set-Cookie: hype_visitor=; .*', 'Set-Cookie: hype_visitor=; .*', '']
+--- sql_later
+select visitor, user_id from hype.visitor_claim
+union all
+select null, user_id from hype.referral_hit where next is not null
+--- sql_out
+019e7d9c-3f6a-4f4e-8d5b-0123456789ab|42
+00000000-0000-4000-8000-000000000001|42
+|42
