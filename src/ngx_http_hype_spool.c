@@ -5,6 +5,7 @@
 #include "ngx_http_hype_spool.h"
 
 
+/* bytes of a file, or a fraction of "max_size" if that is more */
 #define NGX_HTTP_HYPE_SPOOL_SEGMENT    (16 * 1024 * 1024)
 #define NGX_HTTP_HYPE_SPOOL_BUFFER     (64 * 1024)
 #define NGX_HTTP_HYPE_SPOOL_CHUNK      (512 * 1024)
@@ -21,7 +22,7 @@
 
 #define NGX_HTTP_HYPE_SPOOL_SYNC_FDS   8
 
-/* files that a worker has open at a time, but for those of its own */
+/* files that a worker has open at a time, of its own and of others */
 #define NGX_HTTP_HYPE_SPOOL_FILES      64
 
 #define NGX_HTTP_HYPE_SPOOL_TRIES      8
@@ -448,13 +449,19 @@ static ngx_int_t
 ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
     size_t size)
 {
+    off_t                     full;
     ssize_t                   n;
     ngx_err_t                 err;
     ngx_http_hype_segment_t  *tail;
 
     tail = spool->tail;
 
-    if (tail && tail->size >= NGX_HTTP_HYPE_SPOOL_SEGMENT) {
+    /* each file is kept open: there must not be too many of them */
+
+    full = ngx_max(NGX_HTTP_HYPE_SPOOL_SEGMENT,
+                   spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_FILES);
+
+    if (tail && tail->size >= full) {
         ngx_http_hype_spool_leave_tail(spool);
     }
 

@@ -220,6 +220,22 @@ $pg->start;
 is_soon { $pg->hits("next in ('/synced', '/suspect', '/apart')") } 3, 'all is there';
 is_soon { scalar(my @files = files()) } 0, 'and no file is left';
 
+# A large spool has larger files, as each of them is kept open
+
+$shim->around(sub {
+    $nginx->restart(http => 'hype_spool hype_spool max_size=2g;')
+});
+outcome('warm');
+$pg->stop;
+$nginx->visits(count => 2600, connections => 32, path => "/ref/$link/?next=/large",
+               headers => sub { ('User-Agent' => 'x' x 7000) });
+my @large = spool_files($nginx);
+is(@large, 1, 'a large spool has larger files');
+cmp_ok(-s $large[0], '>', 17 * 1024 * 1024, 'than a small one');
+$pg->start;
+is_soon { $pg->hits("next = '/large'") } 2600, 'which are read', 30;
+is_soon { scalar(my @files = files()) } 0, 'and go';
+
 # rejected.sql: a statement that the disk takes half of does not spoil the next
 
 $shim->around(sub { $nginx->restart(http => '') });
