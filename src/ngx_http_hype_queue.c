@@ -107,27 +107,36 @@ ngx_http_hype_queue_work(ngx_http_hype_queue_t *queue,
 }
 
 
+/*
+ * Those of the first one's kind, in their order.  What hits, claims and
+ * confirms come to does not depend on which is written first.
+ */
+
 static void
 ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch)
 {
     size_t                 size;
-    ngx_queue_t           *q;
+    ngx_uint_t             n;
+    ngx_queue_t           *q, *next;
     ngx_http_hype_item_t  *item;
 
     ngx_queue_init(&batch->items);
     batch->n = 0;
     size = 0;
+    n = 0;
+    next = ngx_queue_head(&queue->items);
 
     do {
-        q = ngx_queue_head(&queue->items);
+        q = next;
+        next = ngx_queue_next(q);
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
         if (batch->n == 0) {
             batch->kind = ngx_http_hype_batch_kind(item);
 
         } else if (ngx_http_hype_batch_kind(item) != batch->kind) {
-            break;
+            continue;
         }
 
         ngx_queue_remove(q);
@@ -137,9 +146,10 @@ ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
         batch->n++;
         size += item->size;
 
-    } while (batch->n < queue->cap
+    } while (++n < NGX_HTTP_HYPE_QUEUE_BATCH
+             && batch->n < queue->cap
              && size < NGX_HTTP_HYPE_QUEUE_BATCH_SIZE
-             && !ngx_queue_empty(&queue->items));
+             && next != ngx_queue_sentinel(&queue->items));
 }
 
 
