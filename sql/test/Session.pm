@@ -130,9 +130,12 @@ sub copy {
 		push @users, $user if $user ne '\N';
 	}
 
+	# psql 18 takes what follows for more data when an empty statement comes
+	# after the rows
+
 	my $out = $self->query("COPY hype.referral_hit "
 		. "(id, visitor, user_id, referral_link_id, created) FROM STDIN;\n"
-		. join('', map { "$_\t1\t2024-01-01 00:00Z\n" } @rows) . "\\.");
+		. join('', map { "$_\t1\t2024-01-01 00:00Z\n" } @rows) . "\\.\nSELECT WHERE false");
 
 	return $out if $out ne '';
 
