@@ -16,6 +16,11 @@
 #include "ngx_http_hype_visit.h"
 
 
+#ifndef NGX_HTTP_HYPE_SPOOL_PATH
+#define NGX_HTTP_HYPE_SPOOL_PATH  "hype_spool"
+#endif
+
+
 static ngx_int_t ngx_http_hype_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_hype_header_filter(ngx_http_request_t *r);
 static void *ngx_http_hype_create_main_conf(ngx_conf_t *cf);
@@ -274,7 +279,7 @@ ngx_http_hype_init_main_conf(ngx_conf_t *cf, void *conf)
 
     static ngx_str_t  pool = ngx_string("default");
     static ngx_str_t  zone = ngx_string("hype");
-    static ngx_str_t  spool = ngx_string("hype_spool");
+    static ngx_str_t  spool = ngx_string(NGX_HTTP_HYPE_SPOOL_PATH);
 
     if (!hmcf->database) {
         return NGX_CONF_OK;
