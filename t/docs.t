@@ -32,6 +32,7 @@ directives();
 variables();
 schema();
 examples();
+design();
 log_lines();
 dropped();
 
@@ -282,6 +283,47 @@ sub examples
             like($tests, qr/\Q$path\E/, "- and $path");
         }
     }
+}
+
+
+# docs/design.md has all files, each in a layer that includes none above it, and
+# tests that are there.
+
+sub design
+{
+    my $page = $pages{'docs/design.md'};
+    my ($table) = $page =~ /^\| layer \|.*?\n\n/ms ? $& : '';
+    my ($depth, %layer) = (0);
+
+    for my $files ($table =~ /^\| \w+ \| (`.*?`) \|/mg) {
+        $depth++;
+        $layer{$_} = $depth for $files =~ /`(\w+)`/g;
+    }
+
+    my $name = sub { $_[0] =~ /ngx_http_hype(?:_(\w+))?\.[ch]$/; $1 // 'hype' };
+    my @files = glob "$source/*.c $source/src/*.[ch]";
+    my %there = map { $name->($_) => 1 } @files;
+
+    is_deeply([sort keys %layer], [sort keys %there],
+              'docs/design.md has all files');
+
+    my @above;
+
+    for my $file (@files) {
+        my ($from) = $name->($file);
+
+        for my $header (read_file($file) =~ /#include "(ngx_http_hype\w*\.h)"/g) {
+            my $to = $name->($header);
+            push @above, "$from includes $to"
+                if ($layer{$to} // 0) < ($layer{$from} // 0);
+        }
+    }
+
+    is_deeply(\@above, [], 'no file includes one of a layer above its own');
+
+    is_deeply([grep { !-e "$source/$_" }
+               $page =~ m{`((?:t|sql/test|fuzz)/\w+\.\w+)`}g],
+              [], 'its tests are there');
 }
 
 
