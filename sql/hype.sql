@@ -61,7 +61,8 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('hype.install', 0));
 
     FOR role, attributes IN
-        VALUES ('hype_nginx', 'LOGIN'), ('hype_app', 'NOLOGIN')
+        VALUES ('hype_nginx', 'LOGIN'), ('hype_app', 'NOLOGIN'),
+               ('hype_report', 'NOLOGIN')
     LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = role);
 
@@ -1831,7 +1832,7 @@ COMMENT ON COLUMN hype.funnel.conversion_rate IS
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hype FROM PUBLIC;
 
-GRANT USAGE ON SCHEMA hype TO hype_nginx, hype_app;
+GRANT USAGE ON SCHEMA hype TO hype_nginx, hype_app, hype_report;
 GRANT EXECUTE ON FUNCTION hype.version() TO hype_nginx, hype_app;
 
 GRANT SELECT (id, identifier, user_id, destination, disabled, expires)
@@ -1850,6 +1851,8 @@ GRANT EXECUTE ON FUNCTION
     hype.confirm_batch(text[], text[], uuid[], text[], timestamptz[]),
     hype.maintain(integer, interval, integer)
 TO hype_nginx;
+
+GRANT SELECT ON hype.link_stats, hype.daily_hits, hype.funnel TO hype_report;
 
 GRANT SELECT, INSERT, UPDATE ON hype.referral_link TO hype_app;
 GRANT SELECT ON hype.referral_hit, hype.visitor_claim, hype.confirmed_referral,
