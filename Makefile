@@ -78,7 +78,7 @@ $(out)/$(module).so: $(work)/objs/Makefile FORCE
 
 # nginx configures itself where it is: in a folder of links to its tree
 
-$(work)/objs/Makefile: $(work)/inputs Makefile config \
+$(work)/objs/Makefile: $(work)/inputs Makefile config config.make \
 		$(wildcard $(tree)/conf_flags) $(tree)/src/core/nginx.h
 	@test -d $(tree)/auto || { \
 		echo "$(tree): no nginx sources; on Debian install nginx-dev"; \

@@ -170,6 +170,13 @@ static ngx_command_t  ngx_http_hype_commands[] = {
       0,
       NULL },
 
+    { ngx_string("hype_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
+      ngx_http_hype_conf_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -339,6 +346,8 @@ ngx_http_hype_create_loc_conf(ngx_conf_t *cf)
     conf->no_cookie = NGX_CONF_UNSET_PTR;
     conf->ip = NGX_CONF_UNSET_UINT;
     conf->confirm = NGX_CONF_UNSET_PTR;
+    conf->status = NGX_CONF_UNSET_UINT;
+    conf->reports = NGX_CONF_UNSET_MSEC;
 
     return conf;
 }
@@ -363,17 +372,27 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     /* as any handler of a location, it is inherited by "if" alone */
 
-    if (conf->ref == NGX_CONF_UNSET) {
-        clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-        if (clcf->noname) {
-            conf->ref = prev->ref;
-            conf->identifier = prev->identifier;
-            conf->prefix = prev->prefix;
+    if (conf->ref == NGX_CONF_UNSET && clcf->noname) {
+        conf->ref = prev->ref;
+        conf->identifier = prev->identifier;
+        conf->prefix = prev->prefix;
+    }
 
-        } else {
-            conf->ref = 0;
-        }
+    if (conf->status == NGX_CONF_UNSET_UINT && clcf->noname) {
+        conf->status = prev->status;
+        conf->reports = prev->reports;
+    }
+
+    ngx_conf_init_value(conf->ref, 0);
+    ngx_conf_init_uint_value(conf->status, NGX_HTTP_HYPE_STATUS_OFF);
+
+    if (conf->ref && conf->status) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"hype_status\" and \"hype_ref\" are in one "
+                           "location, \"%V\"", &clcf->name);
+        return NGX_CONF_ERROR;
     }
 
     if (conf->params == NGX_CONF_UNSET_PTR) {

@@ -17,6 +17,9 @@
 #include "ngx_http_hype_uuid.h"
 
 
+#define NGX_HTTP_HYPE_VERSION  "0.1.0"
+
+
 typedef enum {
     NGX_HTTP_HYPE_COMMIT = 0,
     NGX_HTTP_HYPE_SPOOL
@@ -27,6 +30,13 @@ typedef enum {
     NGX_HTTP_HYPE_DIRECT,
     NGX_HTTP_HYPE_INLINE
 } ngx_http_hype_mode_e;
+
+typedef enum {
+    NGX_HTTP_HYPE_STATUS_OFF = 0,
+    NGX_HTTP_HYPE_STATUS_JSON,
+    NGX_HTTP_HYPE_STATUS_PROMETHEUS,
+    NGX_HTTP_HYPE_STATUS_HTML
+} ngx_http_hype_status_e;
 
 typedef enum {
     NGX_HTTP_HYPE_IP_FULL = 0,
@@ -106,6 +116,9 @@ typedef struct {
     ngx_http_complex_value_t    *bot;
     ngx_uint_t                   ip;
     ngx_array_t                 *confirm;     /* ngx_http_hype_confirm_t */
+
+    ngx_uint_t                   status;
+    ngx_msec_t                   reports;     /* kept for so long, 0: off */
 } ngx_http_hype_loc_conf_t;
 
 
@@ -142,6 +155,10 @@ typedef struct {
 
 
 extern ngx_module_t  ngx_http_hype_module;
+
+/* the words for ngx_http_hype_outcome_e; empty for the last one */
+
+extern ngx_str_t  ngx_http_hype_outcomes[];
 
 
 #endif /* _NGX_HTTP_HYPE_H_INCLUDED_ */

@@ -55,8 +55,9 @@ struct ngx_http_hype_cache_sh_s {
      */
     ngx_uint_t                    changing;
 
+    ngx_uint_t                    nlinks;
+
     ngx_http_hype_cache_ask_t     asks[NGX_HTTP_HYPE_CACHE_ASKS];
-    ngx_atomic_t                  counters[NGX_HTTP_HYPE_COUNTERS];
 };
 
 
@@ -90,9 +91,13 @@ ngx_http_hype_cache_init_zone(ngx_shm_zone_t *zone, void *data)
 
     if (old || zone->shm.exists) {
         cache->sh = old ? old->sh : cache->shpool->data;
-        cache->counters = cache->sh->counters;
+        cache->metrics = ngx_http_hype_metrics_of(cache->shpool);
+        cache->counters = cache->metrics->counters;
         return NGX_OK;
     }
+
+    cache->metrics = ngx_http_hype_metrics_create(cache->shpool);
+    cache->counters = cache->metrics->counters;
 
     cache->sh = ngx_slab_calloc(cache->shpool,
                                 sizeof(ngx_http_hype_cache_sh_t));
@@ -100,9 +105,7 @@ ngx_http_hype_cache_init_zone(ngx_shm_zone_t *zone, void *data)
         return NGX_ERROR;
     }
 
-    cache->counters = cache->sh->counters;
     cache->shpool->data = cache->sh;
-    cache->shpool->log_nomem = 0;
 
     return ngx_http_hype_cache_create(cache);
 }
@@ -117,6 +120,8 @@ ngx_http_hype_cache_create(ngx_http_hype_cache_t *cache)
 
     sh = cache->sh;
 
+    cache->shpool->log_nomem = 0;
+
     size = cache->shpool->end - (u_char *) cache->shpool;
 
     /* a bucket a link, as most links take 128 or 256 bytes */
@@ -130,6 +135,7 @@ ngx_http_hype_cache_create(ngx_http_hype_cache_t *cache)
     }
 
     sh->mask = n - 1;
+    sh->nlinks = 0;
     sh->nunknowns = 0;
     sh->max_unknowns = size / NGX_HTTP_HYPE_CACHE_UNKNOWN_SHARE;
 
@@ -178,29 +184,25 @@ static void
 ngx_http_hype_cache_rebuild(ngx_http_hype_cache_t *cache)
 {
     ngx_slab_pool_t           *pool;
-    ngx_http_hype_cache_sh_t   sh, *p;
+    ngx_http_hype_cache_sh_t  *sh;
 
     ngx_log_error(NGX_LOG_WARN, cache->log, 0,
                   "hype: a worker died while it changed the link cache, "
                   "which is emptied");
 
     pool = cache->shpool;
-    sh = *cache->sh;
 
     ngx_slab_init(pool);
 
     /* the first allocation of its size gets the same place again */
 
-    p = ngx_slab_calloc_locked(pool, sizeof(ngx_http_hype_cache_sh_t));
+    sh = ngx_slab_calloc_locked(pool, sizeof(ngx_http_hype_cache_sh_t));
 
-    if (p != cache->sh || ngx_http_hype_cache_create(cache) != NGX_OK) {
+    if (sh != cache->sh || ngx_http_hype_cache_create(cache) != NGX_OK) {
         ngx_log_error(NGX_LOG_ALERT, cache->log, 0,
                       "hype: could not rebuild the link cache");
         ngx_abort();
     }
-
-    ngx_memcpy((void *) p->counters, (void *) sh.counters,
-               sizeof(sh.counters));
 }
 
 
@@ -355,6 +357,7 @@ ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
 
         if (node->known) {
             ngx_queue_insert_head(&sh->links, &node->queue);
+            sh->nlinks++;
 
         } else {
             ngx_queue_insert_head(&sh->unknowns, &node->queue);
@@ -482,7 +485,10 @@ ngx_http_hype_cache_remove(ngx_http_hype_cache_t *cache,
 
     ngx_queue_remove(&node->queue);
 
-    if (!node->known) {
+    if (node->known) {
+        cache->sh->nlinks--;
+
+    } else {
         cache->sh->nunknowns--;
     }
 
@@ -505,6 +511,10 @@ ngx_http_hype_cache_evict(ngx_http_hype_cache_t *cache, ngx_queue_t *queue)
 
     identifier.len = node->len;
     identifier.data = node->data;
+
+    ngx_http_hype_count(cache, node->known ? NGX_HTTP_HYPE_EVICTIONS
+                                           : NGX_HTTP_HYPE_UNKNOWN_EVICTIONS,
+                        1);
 
     ngx_http_hype_cache_remove(cache,
                 ngx_http_hype_cache_find(cache, &identifier, node->hash));
@@ -543,4 +553,63 @@ ngx_http_hype_cache_alloc(ngx_http_hype_cache_t *cache, size_t size,
             return NULL;
         }
     }
+}
+
+
+void
+ngx_http_hype_cache_stat(ngx_http_hype_cache_t *cache,
+    ngx_http_hype_cache_stat_t *stat)
+{
+    ngx_uint_t        i, n;
+    ngx_slab_pool_t  *pool;
+    ngx_slab_stat_t  *slot;
+
+    pool = cache->shpool;
+
+    n = ngx_pagesize_shift - pool->min_shift;
+
+    ngx_http_hype_cache_lock(cache);
+
+    stat->links = cache->sh->nlinks;
+    stat->unknowns = cache->sh->nunknowns;
+
+    /* free pages, and what is free in those of small pieces */
+
+    stat->free = pool->pfree * ngx_pagesize;
+
+    for (i = 0; i < n; i++) {
+        slot = &pool->stats[i];
+        stat->free += (slot->total - slot->used) << (pool->min_shift + i);
+    }
+
+    ngx_shmtx_unlock(&pool->mutex);
+}
+
+
+void
+ngx_http_hype_cache_names(ngx_http_hype_cache_t *cache,
+    ngx_http_hype_recent_t *recent, ngx_http_hype_cache_name_t *names,
+    ngx_uint_t n)
+{
+    ngx_uint_t                   i;
+    ngx_http_hype_cache_node_t  *node;
+
+    ngx_http_hype_cache_lock(cache);
+
+    for (i = 0; i < n; i++) {
+        names[i].len = 0;
+
+        for (node = cache->sh->buckets[recent[i].hash & cache->sh->mask];
+             node;
+             node = node->next)
+        {
+            if (node->hash == recent[i].hash && node->known) {
+                names[i].len = node->len;
+                ngx_memcpy(names[i].data, node->data, node->len);
+                break;
+            }
+        }
+    }
+
+    ngx_shmtx_unlock(&cache->shpool->mutex);
 }

@@ -1,7 +1,7 @@
 
 /*
  * The shared memory zone: links by their identifier, for all workers, and
- * the counters.
+ * behind them the figures of hype_status.
  *
  * Known and unknown identifiers are apart: the unknown ones have a bounded
  * part of the zone and make room first, so that a scanner can't push links
@@ -15,34 +15,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-
-
-typedef enum {
-    NGX_HTTP_HYPE_HITS = 0,         /* outcomes, in requests */
-    NGX_HTTP_HYPE_SKIPPED,
-    NGX_HTTP_HYPE_UNKNOWN,
-    NGX_HTTP_HYPE_DISABLED,
-    NGX_HTTP_HYPE_EXPIRED,
-    NGX_HTTP_HYPE_SPOOLED,
-    NGX_HTTP_HYPE_DROPPED,
-
-    NGX_HTTP_HYPE_CACHE_HITS,       /* look-ups answered here */
-    NGX_HTTP_HYPE_CACHE_MISSES,
-    NGX_HTTP_HYPE_CACHE_STALE,      /* answered so as the database is away */
-
-    NGX_HTTP_HYPE_CLAIMS,
-    NGX_HTTP_HYPE_CONFIRMS,
-
-    NGX_HTTP_HYPE_BATCHES,          /* transactions committed */
-    NGX_HTTP_HYPE_ROWS,             /* records in them */
-    NGX_HTTP_HYPE_REJECTED,         /* records set aside */
-    NGX_HTTP_HYPE_DB_ERRORS,
-
-    NGX_HTTP_HYPE_SPOOL_RECORDS,    /* appended to spool files */
-    NGX_HTTP_HYPE_SPOOL_BYTES,      /* a gauge: in spool files now */
-
-    NGX_HTTP_HYPE_COUNTERS
-} ngx_http_hype_counter_e;
+#include "ngx_http_hype_metrics.h"
 
 
 /* a link as requests need it */
@@ -57,13 +30,27 @@ typedef struct {
 } ngx_http_hype_link_t;
 
 
+typedef struct {
+    ngx_uint_t                  links;
+    ngx_uint_t                  unknowns;
+    size_t                      free;         /* bytes */
+} ngx_http_hype_cache_stat_t;
+
+
+typedef struct {
+    size_t                      len;
+    u_char                      data[255];
+} ngx_http_hype_cache_name_t;
+
+
 typedef struct ngx_http_hype_cache_sh_s  ngx_http_hype_cache_sh_t;
 
 
 typedef struct {
     ngx_http_hype_cache_sh_t   *sh;
     ngx_slab_pool_t            *shpool;
-    ngx_atomic_t               *counters;     /* NGX_HTTP_HYPE_COUNTERS */
+    ngx_http_hype_metrics_t    *metrics;
+    ngx_atomic_t               *counters;     /* those of "metrics" */
     ngx_msec_t                  valid;
     ngx_msec_t                  unknown;
     ngx_log_t                  *log;
@@ -114,9 +101,19 @@ void ngx_http_hype_cache_asked(ngx_http_hype_cache_t *cache,
 void ngx_http_hype_cache_delete(ngx_http_hype_cache_t *cache,
     ngx_str_t *identifier);
 
+/* How full it is. */
 
-#define ngx_http_hype_count(cache, counter, n)                                \
-    (void) ngx_atomic_fetch_add(&(cache)->counters[counter], n)
+void ngx_http_hype_cache_stat(ngx_http_hype_cache_t *cache,
+    ngx_http_hype_cache_stat_t *stat);
+
+/*
+ * Finds the identifiers of links by their hash, as long as they are here:
+ * "names" has room for "n".  The others are empty.
+ */
+
+void ngx_http_hype_cache_names(ngx_http_hype_cache_t *cache,
+    ngx_http_hype_recent_t *recent, ngx_http_hype_cache_name_t *names,
+    ngx_uint_t n);
 
 
 #endif /* _NGX_HTTP_HYPE_CACHE_H_INCLUDED_ */

@@ -2,6 +2,7 @@
 #include "ngx_http_hype_answer.h"
 #include "ngx_http_hype_conf.h"
 #include "ngx_http_hype_param.h"
+#include "ngx_http_hype_status.h"
 
 
 #define NGX_HTTP_HYPE_COOKIE_SAMESITE  0x01
@@ -36,6 +37,13 @@ static ngx_conf_enum_t  ngx_http_hype_mode[] = {
     { ngx_string("redirect"), NGX_HTTP_HYPE_REDIRECT },
     { ngx_string("direct"), NGX_HTTP_HYPE_DIRECT },
     { ngx_string("inline"), NGX_HTTP_HYPE_INLINE },
+    { ngx_null_string, 0 }
+};
+
+static ngx_conf_enum_t  ngx_http_hype_status[] = {
+    { ngx_string("json"), NGX_HTTP_HYPE_STATUS_JSON },
+    { ngx_string("prometheus"), NGX_HTTP_HYPE_STATUS_PROMETHEUS },
+    { ngx_string("html"), NGX_HTTP_HYPE_STATUS_HTML },
     { ngx_null_string, 0 }
 };
 
@@ -957,6 +965,58 @@ ngx_http_hype_conf_confirm(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return ngx_http_hype_conf_invalid(cf, &value[i],
                                           "\"value=\" or \"if=\" is expected, "
                                           "each once");
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_hype_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_hype_loc_conf_t *hlcf = conf;
+
+    ngx_str_t                 *value, s;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (hlcf->status != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    hlcf->status = NGX_HTTP_HYPE_STATUS_JSON;
+    hlcf->reports = 0;
+
+    ngx_http_hype_conf_needs_database(cf, "hype_status");
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = ngx_http_hype_status_handler;
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts > 1
+        && ngx_http_hype_conf_enum_value(cf, ngx_http_hype_status, &value[1],
+                                         &value[1], &hlcf->status)
+           != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (cf->args->nelts < 3) {
+        return NGX_CONF_OK;
+    }
+
+    if (hlcf->status != NGX_HTTP_HYPE_STATUS_HTML
+        || !ngx_http_hype_conf_has_prefix(&value[2], "reports=", &s))
+    {
+        return ngx_http_hype_conf_invalid(cf, &value[2],
+                                          "\"reports=\" after \"html\" is "
+                                          "expected");
+    }
+
+    hlcf->reports = ngx_parse_time(&s, 0);
+    if (hlcf->reports == (ngx_msec_t) NGX_ERROR || hlcf->reports == 0) {
+        return ngx_http_hype_conf_invalid(cf, &value[2],
+                                          "a time above 0 is expected");
     }
 
     return NGX_CONF_OK;

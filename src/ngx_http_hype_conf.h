@@ -35,6 +35,8 @@ char *ngx_http_hype_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_confirm(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_hype_conf_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* The zone of that name and size, or the default one. */
 

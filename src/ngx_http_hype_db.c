@@ -35,6 +35,8 @@ typedef struct {
 } ngx_http_hype_db_resolve_t;
 
 
+static void ngx_http_hype_db_state(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_state_e state);
 static void ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn);
 static ngx_int_t ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_resolve_thread(void *data, ngx_log_t *log);
@@ -72,7 +74,8 @@ static void ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_pause(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn,
     const char *reason);
-static void ngx_http_hype_db_failing(ngx_http_hype_db_conn_t *conn);
+static void ngx_http_hype_db_failing(ngx_http_hype_db_conn_t *conn,
+    ngx_uint_t failing);
 static void ngx_http_hype_db_back_off(ngx_http_hype_db_conn_t *conn);
 static ngx_msec_t ngx_http_hype_db_jitter(ngx_msec_t delay);
 static void ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn);
@@ -80,6 +83,8 @@ static void ngx_http_hype_db_timer(ngx_http_hype_db_conn_t *conn,
     ngx_msec_t timer, ngx_uint_t cancelable);
 static void ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn,
     const char *doing, const char *message);
+static ngx_http_hype_db_trouble_t *ngx_http_hype_db_trouble(
+    ngx_http_hype_db_conn_t *conn);
 static const char *ngx_http_hype_db_hint(PGresult *res);
 static void ngx_http_hype_db_notice(void *data, const char *message);
 
@@ -90,11 +95,24 @@ static const int  ngx_http_hype_db_binary[] = {
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
 };
 
+/* what hype_status calls these states */
+
+static const ngx_http_hype_connections_e  ngx_http_hype_db_states[] = {
+    NGX_HTTP_HYPE_CONNECTIONS_CLOSED,
+    NGX_HTTP_HYPE_CONNECTIONS_CONNECTING,      /* resolving */
+    NGX_HTTP_HYPE_CONNECTIONS_CONNECTING,
+    NGX_HTTP_HYPE_CONNECTIONS_CONNECTING,      /* set-up */
+    NGX_HTTP_HYPE_CONNECTIONS_PAUSED,
+    NGX_HTTP_HYPE_CONNECTIONS_IDLE,
+    NGX_HTTP_HYPE_CONNECTIONS_BUSY
+};
+
 static ngx_str_t  ngx_http_hype_db_thread_pool = ngx_string("default");
 
 
 ngx_http_hype_db_t *
-ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf)
+ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
+    ngx_http_hype_metrics_t *metrics, ngx_http_hype_worker_t *worker)
 {
     ngx_uint_t                i;
     ngx_http_hype_db_t       *db;
@@ -115,6 +133,10 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf)
 
     db->conf = conf;
     db->log = cycle->log;
+    db->counters = metrics->counters;
+    db->worker = worker;
+
+    worker->connections[NGX_HTTP_HYPE_CONNECTIONS_CLOSED] = conf->connections;
 
     for (i = 0; i < db->nconns; i++) {
         conn = &db->conns[i];
@@ -201,6 +223,35 @@ ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role)
 }
 
 
+static void
+ngx_http_hype_db_state(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_state_e state)
+{
+    ngx_atomic_t                 *connections;
+    ngx_http_hype_connections_e   before, after;
+
+    connections = conn->db->worker->connections;
+    before = ngx_http_hype_db_states[conn->state];
+    after = ngx_http_hype_db_states[state];
+
+    conn->state = state;
+
+    /* the one for care is closed most of the time, and not missed */
+
+    if (before != NGX_HTTP_HYPE_CONNECTIONS_CLOSED
+        || !(conn->roles & NGX_HTTP_HYPE_DB_CARE))
+    {
+        connections[before]--;
+    }
+
+    if (after != NGX_HTTP_HYPE_CONNECTIONS_CLOSED
+        || !(conn->roles & NGX_HTTP_HYPE_DB_CARE))
+    {
+        connections[after]++;
+    }
+}
+
+
 ngx_uint_t
 ngx_http_hype_db_available(ngx_http_hype_db_t *db, ngx_uint_t role)
 {
@@ -247,7 +298,7 @@ ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn)
         /* an earlier look-up is still under way, after a time-out */
 
         ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
-        conn->state = NGX_HTTP_HYPE_DB_RESOLVING;
+        ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_RESOLVING);
 
         return NGX_OK;
     }
@@ -264,7 +315,7 @@ ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn)
         return NGX_ERROR;
     }
 
-    conn->state = NGX_HTTP_HYPE_DB_RESOLVING;
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_RESOLVING);
 
     ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
 
@@ -330,7 +381,7 @@ static void
 ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_conninfo_addrs_t *addrs)
 {
-    conn->state = NGX_HTTP_HYPE_DB_CONNECTING;
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_CONNECTING);
 
     ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
 
@@ -472,7 +523,7 @@ ngx_http_hype_db_setup(ngx_http_hype_db_conn_t *conn)
         return;
     }
 
-    conn->state = NGX_HTTP_HYPE_DB_SETUP;
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_SETUP);
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
@@ -512,7 +563,7 @@ ngx_http_hype_db_setup_pid(void *data, ngx_http_hype_db_outcome_e outcome,
         return;
     }
 
-    conn->state = NGX_HTTP_HYPE_DB_SETUP;
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_SETUP);
     ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
@@ -543,7 +594,7 @@ ngx_http_hype_db_setup_done(void *data, ngx_http_hype_db_outcome_e outcome,
         return;
     }
 
-    conn->failing = 0;
+    ngx_http_hype_db_failing(conn, 0);
 
     if ((conn->roles & NGX_HTTP_HYPE_DB_LINKS) && !db->pooled) {
         db->listening = ngx_current_msec ? ngx_current_msec : 1;
@@ -560,7 +611,7 @@ void
 ngx_http_hype_db_send(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_statement_t *statement)
 {
-    conn->state = NGX_HTTP_HYPE_DB_BUSY;
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_BUSY);
     conn->connection->idle = 0;
 
     /* an exiting worker waits for a statement under way, but not for long */
@@ -642,8 +693,8 @@ ngx_http_hype_db_timer_handler(ngx_event_t *ev)
         break;
 
     case NGX_HTTP_HYPE_DB_PAUSED:
-        conn->state = NGX_HTTP_HYPE_DB_IDLE;
-        conn->failing = 0;
+        ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_IDLE);
+        ngx_http_hype_db_failing(conn, 0);
         ngx_http_hype_db_idle(conn);
         break;
 
@@ -652,7 +703,7 @@ ngx_http_hype_db_timer_handler(ngx_event_t *ev)
         if (!conn->overdue && !ngx_exiting) {
             conn->overdue = 1;
             ngx_http_hype_db_timer(conn, NGX_HTTP_HYPE_DB_PATIENCE, 0);
-            ngx_http_hype_db_failing(conn);
+            ngx_http_hype_db_failing(conn, 1);
             break;
         }
 
@@ -909,7 +960,7 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
                              PQresultErrorMessage(conn->result));
         ngx_http_hype_db_pause(conn);
         ngx_http_hype_db_deliver(conn, conn->outcome);
-        ngx_http_hype_db_failing(conn);
+        ngx_http_hype_db_failing(conn, 1);
         return;
     }
 
@@ -921,7 +972,7 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
         ngx_del_timer(&conn->timer);
     }
 
-    conn->state = NGX_HTTP_HYPE_DB_IDLE;
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_IDLE);
 
     ngx_http_hype_db_deliver(conn, conn->outcome);
 
@@ -944,20 +995,26 @@ ngx_http_hype_db_read_only(PGresult *res)
 static void
 ngx_http_hype_db_success(ngx_http_hype_db_conn_t *conn)
 {
-    ngx_http_hype_db_t  *db;
+    ngx_http_hype_db_t          *db;
+    ngx_http_hype_db_trouble_t  *trouble;
 
     db = conn->db;
 
     conn->backoff = 0;
-    conn->failing = 0;
     conn->overdue = 0;
 
-    if (db->errors && ngx_http_hype_db_available(db, conn->roles)) {
+    if (conn->failing) {
+        ngx_http_hype_db_failing(conn, 0);
+    }
+
+    trouble = ngx_http_hype_db_trouble(conn);
+
+    if (trouble->errors && ngx_http_hype_db_available(db, conn->roles)) {
         ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
                       "hype: PostgreSQL works again, after %ui errors",
-                      db->errors);
-        db->errors = 0;
-        db->logged = 0;
+                      trouble->errors);
+        trouble->errors = 0;
+        trouble->logged = 0;
     }
 }
 
@@ -1006,7 +1063,7 @@ ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn)
 static void
 ngx_http_hype_db_pause(ngx_http_hype_db_conn_t *conn)
 {
-    conn->state = NGX_HTTP_HYPE_DB_PAUSED;
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_PAUSED);
     conn->connection->idle = 1;
 
     ngx_http_hype_db_back_off(conn);
@@ -1044,17 +1101,26 @@ ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason)
     }
 
     if (failing) {
-        ngx_http_hype_db_failing(conn);
+        ngx_http_hype_db_failing(conn, 1);
     }
 }
 
 
 static void
-ngx_http_hype_db_failing(ngx_http_hype_db_conn_t *conn)
+ngx_http_hype_db_failing(ngx_http_hype_db_conn_t *conn, ngx_uint_t failing)
 {
-    conn->failing = 1;
+    ngx_http_hype_db_t  *db;
 
-    conn->db->away(conn->db->data);
+    db = conn->db;
+
+    conn->failing = failing;
+
+    db->worker->away = !ngx_http_hype_db_available(db,
+                                                   NGX_HTTP_HYPE_DB_HITS);
+
+    if (failing) {
+        db->away(db->data);
+    }
 }
 
 
@@ -1101,7 +1167,7 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
         conn->db->listening = 0;
     }
 
-    conn->state = NGX_HTTP_HYPE_DB_CLOSED;
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_CLOSED);
     conn->overdue = 0;
 
     ngx_http_hype_db_deliver(conn, outcome);
@@ -1131,19 +1197,25 @@ static void
 ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
     const char *message)
 {
-    u_char              *p, *last, *start, text[512];
-    const char          *s;
-    ngx_http_hype_db_t  *db;
+    u_char                      *p, *last, *start, text[512];
+    const char                  *s;
+    ngx_http_hype_db_t          *db;
+    ngx_http_hype_db_trouble_t  *trouble;
 
     db = conn->db;
 
-    if (db->errors++
-        && ngx_current_msec - db->logged < NGX_HTTP_HYPE_DB_LOG_INTERVAL)
+    ngx_http_hype_count(db, NGX_HTTP_HYPE_DB_ERRORS, 1);
+
+    trouble = ngx_http_hype_db_trouble(conn);
+
+    if (trouble->errors++
+        && ngx_current_msec - trouble->logged
+           < NGX_HTTP_HYPE_DB_LOG_INTERVAL)
     {
         return;
     }
 
-    db->logged = ngx_current_msec;
+    trouble->logged = ngx_current_msec;
 
     /* libpq's messages have line ends, and those of its own end with one */
 
@@ -1162,7 +1234,17 @@ ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
     ngx_log_error(NGX_LOG_ERR, db->log, 0,
                   "hype: %s PostgreSQL: %*s%s (%ui errors)",
                   doing, (size_t) (p - start), start,
-                  ngx_http_hype_db_hint(conn->result), db->errors);
+                  ngx_http_hype_db_hint(conn->result), trouble->errors);
+}
+
+
+/* a report that fails says nothing of hits, nor do hits of it */
+
+static ngx_http_hype_db_trouble_t *
+ngx_http_hype_db_trouble(ngx_http_hype_db_conn_t *conn)
+{
+    return (conn->roles & NGX_HTTP_HYPE_DB_CARE) ? &conn->db->care
+                                                 : &conn->db->trouble;
 }
 
 

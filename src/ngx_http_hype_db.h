@@ -17,6 +17,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include "ngx_http_hype_conninfo.h"
+#include "ngx_http_hype_metrics.h"
 
 
 /*
@@ -28,7 +29,10 @@
 #define NGX_HTTP_HYPE_DB_LINKS  0x01
 #define NGX_HTTP_HYPE_DB_HITS   0x02
 
-/* one more that is opened for the daily maintenance, and closed after it */
+/*
+ * one more that is opened for the daily maintenance or a report, and closed
+ * after it
+ */
 #define NGX_HTTP_HYPE_DB_CARE   0x04
 
 
@@ -87,11 +91,22 @@ typedef struct {
 } ngx_http_hype_db_statement_t;
 
 
+/* errors since it went well, and when the last one was logged */
+
+typedef struct {
+    ngx_uint_t                  errors;
+    ngx_msec_t                  logged;
+} ngx_http_hype_db_trouble_t;
+
+
 struct ngx_http_hype_db_s {
     ngx_http_hype_db_conf_t    *conf;
     ngx_http_hype_db_conn_t    *conns;
     ngx_uint_t                  nconns;
     ngx_log_t                  *log;
+
+    ngx_atomic_t               *counters;
+    ngx_http_hype_worker_t     *worker;
 
     /*
      * Since when, in ngx_current_msec, each change of a link has been heard;
@@ -105,8 +120,8 @@ struct ngx_http_hype_db_s {
     /* the worker ends: no connection is opened any more */
     ngx_uint_t                  closed;  /* unsigned closed:1 */
 
-    ngx_uint_t                  errors;
-    ngx_msec_t                  logged;
+    ngx_http_hype_db_trouble_t  trouble;
+    ngx_http_hype_db_trouble_t  care;    /* that of the one for care */
 
     void                      (*work)(void *data,
                                     ngx_http_hype_db_conn_t *conn);
@@ -145,11 +160,13 @@ struct ngx_http_hype_db_conn_s {
 
 /*
  * Prepares a worker's connections, which are opened later; "work", "notify",
- * "away" and "data" are for the caller to set.  NULL if memory ran out.
+ * "away" and "data" are for the caller to set.  What it has to tell goes to
+ * "metrics" and "worker".  NULL if memory ran out.
  */
 
 ngx_http_hype_db_t *ngx_http_hype_db_create(ngx_cycle_t *cycle,
-    ngx_http_hype_db_conf_t *conf);
+    ngx_http_hype_db_conf_t *conf, ngx_http_hype_metrics_t *metrics,
+    ngx_http_hype_worker_t *worker);
 
 /* Closes them all; statements under way end as NGX_HTTP_HYPE_DB_UNKNOWN. */
 

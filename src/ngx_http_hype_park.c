@@ -16,12 +16,13 @@ static void ngx_http_hype_park_event_handler(ngx_event_t *ev);
 
 void
 ngx_http_hype_park_init(ngx_http_hype_park_t *park, ngx_msec_t timeout,
-    ngx_log_t *log)
+    ngx_atomic_t *n, ngx_log_t *log)
 {
     ngx_queue_init(&park->waiting);
     ngx_queue_init(&park->ready);
 
     park->timeout = timeout;
+    park->n = n;
     park->dummy.fd = (ngx_socket_t) -1;
     park->dummy.data = park;
 
@@ -47,6 +48,7 @@ ngx_http_hype_park(ngx_http_hype_park_t *park,
     }
 
     parked->waiting = 1;
+    (*park->n)++;
 
     if (!parked->timed) {
         parked->timed = 1;
@@ -89,6 +91,7 @@ ngx_http_hype_park_wake(ngx_http_hype_park_t *park,
     ngx_http_hype_park_leave(park, parked);
 
     parked->ready = 1;
+    (*park->n)++;
 
     ngx_queue_insert_tail(&park->ready, &parked->queue);
 
@@ -106,6 +109,7 @@ ngx_http_hype_park_leave(ngx_http_hype_park_t *park,
         ngx_queue_remove(&parked->queue);
         parked->waiting = 0;
         parked->ready = 0;
+        (*park->n)--;
     }
 
     /* an exiting worker may have nobody to wait for, then */

@@ -41,11 +41,12 @@ typedef struct {
     ngx_event_t          event;
     ngx_connection_t     dummy;
     ngx_msec_t           timeout;
+    ngx_atomic_t        *n;           /* requests in both, for others to see */
 } ngx_http_hype_park_t;
 
 
 void ngx_http_hype_park_init(ngx_http_hype_park_t *park, ngx_msec_t timeout,
-    ngx_log_t *log);
+    ngx_atomic_t *n, ngx_log_t *log);
 
 /*
  * Begins to wait, for the park's timeout; if it has waited before, for the

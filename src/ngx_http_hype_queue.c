@@ -11,6 +11,7 @@
 typedef struct {
     ngx_http_hype_batch_t   batch;
     ngx_http_hype_queue_t  *queue;
+    uint64_t                sent;     /* microseconds */
 } ngx_http_hype_queue_batch_t;
 
 
@@ -18,8 +19,9 @@ static void ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch);
 static void ngx_http_hype_queue_handler(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
+static uint64_t ngx_http_hype_queue_time(void);
 static void ngx_http_hype_queue_done(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_batch_t *batch);
+    ngx_http_hype_batch_t *batch, ngx_uint_t time);
 static void ngx_http_hype_queue_locked(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch);
 static void ngx_http_hype_queue_bisect(ngx_http_hype_queue_t *queue,
@@ -28,6 +30,7 @@ static void ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch, ngx_uint_t again);
 static void ngx_http_hype_queue_free(ngx_http_hype_queue_t *queue,
     ngx_http_hype_item_t *item, ngx_http_hype_ticket_status_e status);
+static void ngx_http_hype_queue_tell(ngx_http_hype_queue_t *queue);
 
 
 void
@@ -66,6 +69,12 @@ ngx_http_hype_queue_push(ngx_http_hype_queue_t *queue,
 
     queue->n++;
     queue->size += item->size;
+
+    ngx_http_hype_queue_tell(queue);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->log, 0,
+                   "http hype queued, %ui records, %uz bytes",
+                   queue->n, queue->size);
 }
 
 
@@ -101,9 +110,26 @@ ngx_http_hype_queue_work(ngx_http_hype_queue_t *queue,
 
     ngx_http_hype_queue_take(queue, &qb->batch);
 
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->log, 0,
+                   "http hype batch of %ui records, kind: %d",
+                   qb->batch.n, qb->batch.kind);
+
+    qb->sent = ngx_http_hype_queue_time();
+
     ngx_http_hype_batch_send(&qb->batch, conn);
 
     return 1;
+}
+
+
+static uint64_t
+ngx_http_hype_queue_time(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
 
@@ -168,7 +194,8 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
     switch (outcome) {
 
     case NGX_HTTP_HYPE_DB_DONE:
-        ngx_http_hype_queue_done(queue, batch);
+        ngx_http_hype_queue_done(queue, batch,
+                                 ngx_http_hype_queue_time() - qb->sent);
         break;
 
     case NGX_HTTP_HYPE_DB_DATA:
@@ -207,15 +234,18 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 
 static void
 ngx_http_hype_queue_done(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_batch_t *batch)
+    ngx_http_hype_batch_t *batch, ngx_uint_t time)
 {
     ngx_queue_t           *q;
     ngx_http_hype_item_t  *item;
 
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->log, 0,
+                   "http hype committed %ui records in %ui us",
+                   batch->n, time);
+
     queue->cap = ngx_min(queue->cap * 2, NGX_HTTP_HYPE_QUEUE_BATCH);
 
-    ngx_http_hype_count(queue->cache, NGX_HTTP_HYPE_BATCHES, 1);
-    ngx_http_hype_count(queue->cache, NGX_HTTP_HYPE_ROWS, batch->n);
+    ngx_http_hype_metrics_batch(queue->metrics, batch->n, time);
 
     while (!ngx_queue_empty(&batch->items)) {
         q = ngx_queue_head(&batch->items);
@@ -339,5 +369,17 @@ ngx_http_hype_queue_free(ngx_http_hype_queue_t *queue,
     queue->n--;
     queue->size -= item->size;
 
+    ngx_http_hype_queue_tell(queue);
+
     ngx_free(item);
+}
+
+
+static void
+ngx_http_hype_queue_tell(ngx_http_hype_queue_t *queue)
+{
+    if (queue->worker) {
+        queue->worker->records = queue->n;
+        queue->worker->bytes = queue->size;
+    }
 }

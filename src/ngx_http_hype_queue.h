@@ -16,8 +16,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_http_hype_batch.h"
-#include "ngx_http_hype_cache.h"
 #include "ngx_http_hype_db.h"
+#include "ngx_http_hype_metrics.h"
 #include "ngx_http_hype_park.h"
 
 
@@ -47,7 +47,8 @@ struct ngx_http_hype_ticket_s {
 typedef struct ngx_http_hype_queue_s  ngx_http_hype_queue_t;
 
 struct ngx_http_hype_queue_s {
-    ngx_http_hype_cache_t          *cache;    /* for its counters */
+    ngx_http_hype_metrics_t        *metrics;
+    ngx_http_hype_worker_t         *worker;   /* NULL: it is not counted */
     ngx_http_hype_db_t             *db;
     ngx_http_hype_park_t           *park;
     ngx_log_t                      *log;

@@ -9,7 +9,6 @@ static ngx_int_t ngx_http_hype_ref_identifier(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *identifier);
 static void ngx_http_hype_ref_suffix(ngx_http_request_t *r, ngx_str_t *prefix,
     ngx_str_t *suffix);
-static ngx_int_t ngx_http_hype_ref_not_allowed(ngx_http_request_t *r);
 static ngx_int_t ngx_http_hype_ref_answer(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_uint_t ngx_http_hype_ref_next_safe(ngx_http_request_t *r,
@@ -28,7 +27,7 @@ ngx_http_hype_ref_handler(ngx_http_request_t *r,
     ngx_http_hype_ctx_t  *ctx;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
-        return ngx_http_hype_ref_not_allowed(r);
+        return ngx_http_hype_not_allowed(r);
     }
 
     ctx = ngx_http_hype_get_ctx(r);
@@ -77,19 +76,6 @@ ngx_http_hype_ref_handler(ngx_http_request_t *r,
     }
 
     return ngx_http_hype_ref_answer(r, ctx, hlcf);
-}
-
-
-static ngx_int_t
-ngx_http_hype_ref_not_allowed(ngx_http_request_t *r)
-{
-    static ngx_str_t  methods = ngx_string("GET, HEAD");
-
-    if (ngx_http_hype_add_header(r, "Allow", &methods) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return NGX_HTTP_NOT_ALLOWED;
 }
 
 

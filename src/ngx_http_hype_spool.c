@@ -23,7 +23,7 @@
 #define NGX_HTTP_HYPE_SPOOL_SYNC_FDS   8
 
 /* files that a worker has open at a time, of its own and of others */
-#define NGX_HTTP_HYPE_SPOOL_FILES      64
+#define NGX_HTTP_HYPE_SPOOL_OPEN       64
 
 #define NGX_HTTP_HYPE_SPOOL_TRIES      8
 
@@ -52,6 +52,8 @@ static ngx_http_hype_segment_t *ngx_http_hype_spool_open(
 static ngx_int_t ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_leave_tail(ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment);
+static void ngx_http_hype_spool_gone(ngx_http_hype_spool_t *spool,
     ngx_http_hype_segment_t *segment);
 static void ngx_http_hype_spool_release(ngx_http_hype_spool_t *spool,
     ngx_http_hype_segment_t *segment);
@@ -279,6 +281,8 @@ ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
         return NGX_ERROR;
     }
 
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_FILES, 1);
+
     ngx_queue_insert_tail(&spool->segments, &segment->queue);
     spool->tail = segment;
 
@@ -317,8 +321,18 @@ ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
         }
     }
 
-    ngx_http_hype_count(spool->cache, NGX_HTTP_HYPE_SPOOL_BYTES,
-                        -segment->size);
+    ngx_http_hype_spool_gone(spool, segment);
+}
+
+
+/* it is no spool file any more */
+
+static void
+ngx_http_hype_spool_gone(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment)
+{
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_BYTES, -segment->size);
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_FILES, -1);
 
     ngx_http_hype_spool_release(spool, segment);
 }
@@ -336,6 +350,8 @@ ngx_http_hype_spool_release(ngx_http_hype_spool_t *spool,
         spool->reading = NULL;
         spool->nread = 0;
     }
+
+    spool->worker->spool -= segment->size - segment->read;
 
     ngx_queue_remove(&segment->queue);
 
@@ -385,8 +401,7 @@ ngx_http_hype_spool_commit(ngx_http_hype_spool_t *spool, size_t size,
     ngx_http_hype_record_seal(spool->buf + spool->used);
 
     spool->used += size;
-
-    ngx_http_hype_count(spool->cache, NGX_HTTP_HYPE_SPOOL_RECORDS, 1);
+    spool->records++;
 
     ticket->status = NGX_HTTP_HYPE_TICKET_WAITS;
     ticket->spooling = 1;
@@ -412,7 +427,7 @@ ngx_http_hype_spool_append(ngx_http_hype_spool_t *spool, u_char *record,
         return NGX_ERROR;
     }
 
-    ngx_http_hype_count(spool->cache, NGX_HTTP_HYPE_SPOOL_RECORDS, 1);
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_RECORDS, 1);
 
     ngx_http_hype_spool_sync(spool);
 
@@ -437,7 +452,7 @@ ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool, size_t size)
         return 1;
     }
 
-    total = spool->cache->counters[NGX_HTTP_HYPE_SPOOL_BYTES];
+    total = spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES];
 
     return total + (off_t) (spool->used + size) > spool->conf->max_size;
 }
@@ -459,7 +474,7 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
     /* each file is kept open: there must not be too many of them */
 
     full = ngx_max(NGX_HTTP_HYPE_SPOOL_SEGMENT,
-                   spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_FILES);
+                   spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_OPEN);
 
     if (tail && tail->size >= full) {
         ngx_http_hype_spool_leave_tail(spool);
@@ -492,8 +507,13 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
 
     tail->size += size;
     tail->dirty = 1;
+    spool->worker->spool += size;
 
-    ngx_http_hype_count(spool->cache, NGX_HTTP_HYPE_SPOOL_BYTES, size);
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, spool->log, 0,
+                   "http hype spooled %uz bytes to \"%V\"", size,
+                   &tail->name);
+
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_BYTES, size);
 
     if (spool->failed) {
         ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
@@ -552,7 +572,10 @@ ngx_http_hype_spool_flush(ngx_http_hype_spool_t *spool)
         return NGX_ERROR;
     }
 
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_RECORDS, spool->records);
+
     spool->used = 0;
+    spool->records = 0;
 
     while (!ngx_queue_empty(&spool->tickets)) {
         q = ngx_queue_head(&spool->tickets);
@@ -580,6 +603,7 @@ ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool)
 
     last = spool->buf + spool->used;
     spool->used = 0;
+    spool->records = 0;
 
     for (p = spool->buf; p < last; p += size) {
         size = ngx_http_hype_record_length(p);
@@ -997,6 +1021,7 @@ ngx_http_hype_spool_advance(ngx_http_hype_spool_t *spool)
     }
 
     segment->read += spool->nread;
+    spool->worker->spool -= spool->nread;
 
     spool->reading = NULL;
     spool->nread = 0;
@@ -1064,10 +1089,7 @@ ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
         ngx_free(name);
     }
 
-    ngx_http_hype_count(spool->cache, NGX_HTTP_HYPE_SPOOL_BYTES,
-                        -segment->size);
-
-    ngx_http_hype_spool_release(spool, segment);
+    ngx_http_hype_spool_gone(spool, segment);
 }
 
 
@@ -1115,7 +1137,7 @@ ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
     u_char       *path;
     ngx_dir_t     dir;
     ngx_str_t    *folder, name;
-    ngx_uint_t    n;
+    ngx_uint_t    n, files;
     ngx_queue_t  *q;
 
     folder = &spool->conf->path->name;
@@ -1135,6 +1157,7 @@ ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
     }
 
     total = 0;
+    files = 0;
 
     while (ngx_read_dir(&dir) == NGX_OK) {
 
@@ -1150,7 +1173,7 @@ ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
             continue;
         }
 
-        if (n >= NGX_HTTP_HYPE_SPOOL_FILES) {
+        if (n >= NGX_HTTP_HYPE_SPOOL_OPEN) {
             spool->more = 1;
 
         } else if (ngx_http_hype_spool_adopt(spool, &name) == NGX_OK) {
@@ -1166,6 +1189,7 @@ ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
 
         if (ngx_de_info(path, &dir) != NGX_FILE_ERROR) {
             total += ngx_de_size(&dir);
+            files++;
         }
 
         ngx_free(path);
@@ -1173,7 +1197,8 @@ ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
 
     ngx_close_dir(&dir);
 
-    spool->cache->counters[NGX_HTTP_HYPE_SPOOL_BYTES] = total;
+    spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES] = total;
+    spool->counters[NGX_HTTP_HYPE_SPOOL_FILES] = files;
 }
 
 
@@ -1202,6 +1227,8 @@ ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
     }
 
     ngx_queue_insert_tail(q, &segment->queue);
+
+    spool->worker->spool += segment->size;
 
     if (segment->size == 0) {
         ngx_http_hype_spool_remove(spool, segment);

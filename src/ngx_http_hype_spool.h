@@ -17,7 +17,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_thread_pool.h>
-#include "ngx_http_hype_cache.h"
+#include "ngx_http_hype_metrics.h"
 #include "ngx_http_hype_queue.h"
 #include "ngx_http_hype_record.h"
 
@@ -38,7 +38,8 @@ typedef struct ngx_http_hype_segment_s  ngx_http_hype_segment_t;
 
 typedef struct {
     ngx_http_hype_spool_conf_t   *conf;
-    ngx_http_hype_cache_t        *cache;     /* for its counters */
+    ngx_atomic_t                 *counters;  /* of all workers */
+    ngx_http_hype_worker_t       *worker;
     ngx_http_hype_park_t         *park;
     ngx_log_t                    *log;
 
@@ -49,6 +50,7 @@ typedef struct {
     u_char                       *buf;       /* what is not yet written */
     size_t                        used;
     size_t                        size;
+    ngx_uint_t                    records;
     ngx_queue_t                   tickets;   /* of what is in "buf" */
     ngx_queue_t                   written;   /* of what is not yet synced */
     ngx_queue_t                   syncing;
@@ -80,8 +82,8 @@ typedef struct {
 
 
 /*
- * Opens nothing yet; adopts the files that nobody holds.  "conf", "cache",
- * "park", "log", "wake", "lost" and "data" are for the caller to set.
+ * Opens nothing yet; adopts the files that nobody holds.  What is above
+ * "segments", "wake", "lost" and "data" are for the caller to set.
  */
 
 ngx_int_t ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,

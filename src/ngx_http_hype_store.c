@@ -73,7 +73,13 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
         return NULL;
     }
 
-    store->db = ngx_http_hype_db_create(cycle, db);
+    store->worker = ngx_http_hype_metrics_join(cache->metrics, cycle->pool);
+    if (store->worker == NULL) {
+        return NULL;
+    }
+
+    store->db = ngx_http_hype_db_create(cycle, db, cache->metrics,
+                                        store->worker);
     if (store->db == NULL) {
         return NULL;
     }
@@ -86,7 +92,8 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
     store->cache = cache;
     store->log = cycle->log;
 
-    ngx_http_hype_park_init(&store->park, db->timeout, cycle->log);
+    ngx_http_hype_park_init(&store->park, db->timeout,
+                            &store->worker->waiting, cycle->log);
 
     store->links.cache = cache;
     store->links.db = store->db;
@@ -97,6 +104,14 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
 
     ngx_http_hype_store_queue(store, &store->queue);
     ngx_http_hype_store_queue(store, &store->drain);
+
+    store->queue.worker = store->worker;
+
+    store->report.db = store->db;
+    store->report.park = &store->park;
+    store->report.log = cycle->log;
+
+    ngx_http_hype_report_init(&store->report);
 
     store->dummy.fd = (ngx_socket_t) -1;
     store->dummy.data = store;
@@ -109,7 +124,8 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
                               ngx_http_hype_store_maintain_handler);
 
     store->spool.conf = spool;
-    store->spool.cache = cache;
+    store->spool.counters = cache->counters;
+    store->spool.worker = store->worker;
     store->spool.park = &store->park;
     store->spool.log = cycle->log;
     store->spool.wake = ngx_http_hype_store_wake;
@@ -132,7 +148,7 @@ static void
 ngx_http_hype_store_queue(ngx_http_hype_store_t *store,
     ngx_http_hype_queue_t *queue)
 {
-    queue->cache = store->cache;
+    queue->metrics = store->cache->metrics;
     queue->db = store->db;
     queue->park = &store->park;
     queue->log = store->log;
@@ -190,6 +206,8 @@ ngx_http_hype_store_close(ngx_http_hype_store_t *store)
     }
 
     ngx_http_hype_spool_close(&store->spool);
+
+    store->worker->pid = 0;
 }
 
 
@@ -495,6 +513,9 @@ ngx_http_hype_store_progress(void *data)
 
     ngx_http_hype_spool_advance(&store->spool);
 
+    ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_SPOOL_REPLAYED,
+                        store->chunk);
+
     if (store->postponed && store->postponed == store->chunk) {
 
         /* there is nothing else to do, so far */
@@ -534,14 +555,21 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
 
     st.data = store;
 
-    if ((conn->roles & NGX_HTTP_HYPE_DB_CARE) && store->maintaining) {
-        st.sql = "SELECT hype.maintain()";
-        st.timeout = NGX_HTTP_HYPE_STORE_MAINTENANCE_TIMEOUT;
-        st.handler = ngx_http_hype_store_maintained;
+    if (conn->roles & NGX_HTTP_HYPE_DB_CARE) {
 
-        store->maintaining = 0;
-        ngx_http_hype_db_send(conn, &st);
-        return;
+        if (ngx_http_hype_report_work(&store->report, conn)) {
+            return;
+        }
+
+        if (store->maintaining) {
+            st.sql = "SELECT hype.maintain()";
+            st.timeout = NGX_HTTP_HYPE_STORE_MAINTENANCE_TIMEOUT;
+            st.handler = ngx_http_hype_store_maintained;
+
+            store->maintaining = 0;
+            ngx_http_hype_db_send(conn, &st);
+            return;
+        }
     }
 
     /* where there is but one connection, hits have every other turn */
@@ -659,9 +687,8 @@ ngx_http_hype_store_away(void *data)
     ngx_http_hype_item_t    *item;
     ngx_http_hype_parked_t  *parked;
 
-    ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_DB_ERRORS, 1);
-
     ngx_http_hype_links_away(&store->links);
+    ngx_http_hype_report_away(&store->report);
 
     if (store->away
         || ngx_http_hype_db_available(store->db, NGX_HTTP_HYPE_DB_HITS))

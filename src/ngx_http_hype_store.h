@@ -17,6 +17,7 @@
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_queue.h"
 #include "ngx_http_hype_record.h"
+#include "ngx_http_hype_report.h"
 #include "ngx_http_hype_spool.h"
 #include "ngx_http_hype_uuid.h"
 
@@ -24,6 +25,7 @@
 typedef struct {
     ngx_http_hype_db_t      *db;
     ngx_http_hype_cache_t   *cache;
+    ngx_http_hype_worker_t  *worker;     /* its figures */
     ngx_log_t               *log;
 
     ngx_http_hype_park_t     park;
@@ -31,6 +33,7 @@ typedef struct {
     ngx_http_hype_queue_t    queue;
     ngx_http_hype_queue_t    drain;      /* what is read from the spool */
     ngx_http_hype_spool_t    spool;
+    ngx_http_hype_report_t   report;
 
     ngx_http_hype_uuid_pool_t  uuids;
 

@@ -21,20 +21,6 @@ static ngx_int_t ngx_http_hype_variable_uuid(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, u_char *uuid);
 
 
-/* $hype_outcome */
-
-static ngx_str_t  ngx_http_hype_outcomes[] = {
-    ngx_string("hit"),
-    ngx_string("skipped"),
-    ngx_string("unknown"),
-    ngx_string("disabled"),
-    ngx_string("expired"),
-    ngx_string("spooled"),
-    ngx_string("dropped"),
-    ngx_null_string
-};
-
-
 static ngx_http_variable_t  ngx_http_hype_vars[] = {
 
     { ngx_string("hype_identifier"), NULL,

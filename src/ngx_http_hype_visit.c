@@ -27,6 +27,17 @@ static void ngx_http_hype_visit_ip(ngx_http_request_t *r, ngx_uint_t ip,
 static void ngx_http_hype_visit_stored(ngx_http_hype_ctx_t *ctx);
 
 
+ngx_str_t  ngx_http_hype_outcomes[] = {
+    ngx_string("hit"),
+    ngx_string("skipped"),
+    ngx_string("unknown"),
+    ngx_string("disabled"),
+    ngx_string("expired"),
+    ngx_string("spooled"),
+    ngx_string("dropped"),
+    ngx_null_string
+};
+
 /* what a browser says when it fetches a page that nobody may look at */
 
 static ngx_str_t  ngx_http_hype_prefetch_headers[] = {
@@ -126,6 +137,9 @@ ngx_http_hype_cleanup(void *data)
 static void
 ngx_http_hype_suspend(ngx_http_request_t *r)
 {
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "http hype parked");
+
     r->read_event_handler = ngx_http_block_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 }
@@ -184,6 +198,9 @@ ngx_http_hype_visit_find(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
 
     case NGX_HTTP_HYPE_START:
 
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                       "http hype look-up of \"%V\"", &ctx->identifier);
+
         if (!ngx_http_hype_identifier_valid(&ctx->identifier)) {
             ctx->outcome = NGX_HTTP_HYPE_OUTCOME_UNKNOWN;
             ctx->state = NGX_HTTP_HYPE_DONE;
@@ -227,6 +244,10 @@ ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx)
     ngx_http_hype_link_t  *link;
 
     link = &ctx->wait.link;
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
+                   "http hype found: %i, known: %d, link: %L",
+                   ctx->wait.rc, link->known, link->id);
 
     if (ctx->wait.rc == NGX_DECLINED) {
 
@@ -304,6 +325,18 @@ ngx_http_hype_visit_record(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
     if (ctx->outcome != NGX_HTTP_HYPE_OUTCOME_DROPPED) {
         ngx_http_hype_count(ctx->store->cache, ctx->outcome, 1);
     }
+
+    if (ctx->wait.link.known
+        && (ctx->outcome == NGX_HTTP_HYPE_OUTCOME_HIT
+            || ctx->outcome == NGX_HTTP_HYPE_OUTCOME_SPOOLED))
+    {
+        ngx_http_hype_metrics_hit(ctx->store->cache->metrics,
+                                  &ctx->identifier);
+    }
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "http hype answered: %V",
+                   &ngx_http_hype_outcomes[ctx->outcome]);
 
     return NGX_OK;
 }
@@ -766,6 +799,19 @@ ngx_http_hype_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ctx->redirected = 1;
 
     return NGX_HTTP_MOVED_TEMPORARILY;
+}
+
+
+ngx_int_t
+ngx_http_hype_not_allowed(ngx_http_request_t *r)
+{
+    static ngx_str_t  methods = ngx_string("GET, HEAD");
+
+    if (ngx_http_hype_add_header(r, "Allow", &methods) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return NGX_HTTP_NOT_ALLOWED;
 }
 
 

@@ -95,6 +95,10 @@ ngx_int_t ngx_http_hype_visitor(ngx_http_request_t *r,
 ngx_int_t ngx_http_hype_redirect(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_str_t *location);
 
+/* The answer to a method other than GET and HEAD, for the caller to return. */
+
+ngx_int_t ngx_http_hype_not_allowed(ngx_http_request_t *r);
+
 /* Adds a response header; the value is not copied. */
 
 ngx_int_t ngx_http_hype_add_header(ngx_http_request_t *r, const char *key,

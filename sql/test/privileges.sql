@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(49);
+SELECT plan(60);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -103,6 +103,35 @@ FROM unnest(ARRAY[
     'INSERT INTO hype.visitor_claim SELECT gen_random_uuid(), ''x''',
     'UPDATE hype.confirmed_referral SET referrer = ''x'''
 ]) AS statement;
+
+-- Reports
+
+RESET SESSION AUTHORIZATION;
+SELECT ok(NOT pg_has_role('hype_nginx', 'hype_report', 'MEMBER'),
+          'reports are for whoever turns them on');
+SELECT is(rolcanlogin OR rolsuper, false, 'hype_report has no powers')
+FROM pg_roles WHERE rolname = 'hype_report';
+
+GRANT hype_report TO hype_nginx;
+SET LOCAL SESSION AUTHORIZATION hype_nginx;
+SET LOCAL ROLE hype_report;
+
+SELECT lives_ok('SELECT * FROM hype.link_stats, hype.daily_hits, hype.funnel',
+                'hype_report reads the views');
+
+SELECT throws_ok(statement, '42501', NULL, 'hype_report, not: ' || statement)
+FROM unnest(ARRAY[
+    'SELECT * FROM hype.referral_link',
+    'SELECT * FROM hype.referral_hit',
+    'SELECT * FROM hype.visitor_claim',
+    'SELECT * FROM hype.confirmed_referral',
+    'INSERT INTO hype.referral_hit (referral_link_id) VALUES (900001)',
+    'SELECT hype.create_link()',
+    'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',
+    'SELECT hype.maintain()'
+]) AS statement;
+
+RESET ROLE;
 
 -- Others
 

@@ -1,0 +1,16 @@
+# The page of hype_status, as C: html/ is a part of the module.
+
+cat << END                                                >> $NGX_MAKEFILE
+
+$NGX_OBJS/ngx_http_hype_page.h:	$ngx_addon_dir/html/status.html \\
+		$ngx_addon_dir/html/status.css \\
+		$ngx_addon_dir/html/status.js
+	for part in html css js; do \\
+		echo "static u_char  ngx_http_hype_page_\$\$part[] = {"; \\
+		od -An -v -tx1 $ngx_addon_dir/html/status.\$\$part \\
+			| sed 's/[0-9a-f][0-9a-f]/0x&,/g'; \\
+		echo "};"; \\
+	done > \$@.new
+	mv -f \$@.new \$@
+
+END

@@ -1,0 +1,227 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_report.h"
+
+
+/* milliseconds: of the statement, which has it as text, and of the rest */
+#define NGX_HTTP_HYPE_REPORT_TIMEOUT  (30000 + 5000)
+
+/* until one is tried again that has failed */
+#define NGX_HTTP_HYPE_REPORT_RETRY    1000
+
+/* seconds until that is told again */
+#define NGX_HTTP_HYPE_REPORT_LOG      10
+
+
+static void ngx_http_hype_report_handler(void *data,
+    ngx_http_hype_db_outcome_e outcome, PGresult *res);
+static void ngx_http_hype_report_keep(ngx_http_hype_report_t *report,
+    PGresult *res);
+static void ngx_http_hype_report_fail(ngx_http_hype_report_t *report,
+    ngx_http_hype_db_outcome_e outcome, PGresult *res);
+static void ngx_http_hype_report_done(ngx_http_hype_report_t *report);
+
+
+/* in one transaction, as it is sent as one text */
+
+static const char  ngx_http_hype_report_sql[] =
+    "SET TRANSACTION READ ONLY; "
+    "SET LOCAL ROLE hype_report; "
+    "SET LOCAL statement_timeout = '30s'; "
+    "WITH links AS MATERIALIZED (SELECT * FROM hype.funnel), "
+    "top AS ("
+        "SELECT identifier, label, user_id, hits, "
+        "unique_visitors AS visitors, linked_users, confirmed, "
+        "conversion_rate "
+        "FROM links ORDER BY hits DESC, identifier LIMIT 20), "
+    "days AS ("
+        "SELECT day, sum(hits) AS hits, sum(unique_visitors) AS visitors, "
+        "sum(bots) AS bots "
+        "FROM hype.daily_hits "
+        "WHERE day > (now() AT TIME ZONE 'UTC')::date - 30 GROUP BY day) "
+    "SELECT json_build_object("
+        "'days', (SELECT coalesce(json_agg(days ORDER BY day DESC), '[]') "
+            "FROM days), "
+        "'links', (SELECT coalesce(json_agg(top ORDER BY hits DESC, "
+            "identifier), '[]') FROM top), "
+        "'funnel', (SELECT json_build_object("
+            "'hits', coalesce(sum(hits), 0), "
+            "'visitors', coalesce(sum(unique_visitors), 0), "
+            "'linked', coalesce(sum(linked_users), 0), "
+            "'confirmed', coalesce(sum(confirmed), 0)) FROM links))";
+
+
+void
+ngx_http_hype_report_init(ngx_http_hype_report_t *report)
+{
+    ngx_queue_init(&report->waits);
+}
+
+
+ngx_int_t
+ngx_http_hype_report_get(ngx_http_hype_report_t *report, ngx_msec_t valid,
+    ngx_http_hype_report_wait_t *wait)
+{
+    if (report->text.len && ngx_current_msec - report->made < valid) {
+        return NGX_OK;
+    }
+
+    if (report->tried
+        && ngx_current_msec - report->tried < NGX_HTTP_HYPE_REPORT_RETRY)
+    {
+        return NGX_OK;
+    }
+
+    wait->waiting = 1;
+    ngx_queue_insert_tail(&report->waits, &wait->queue);
+
+    ngx_http_hype_park(report->park, wait->parked);
+
+    if (!report->flight) {
+        report->pending = 1;
+        ngx_http_hype_db_wake(report->db, NGX_HTTP_HYPE_DB_CARE);
+    }
+
+    return NGX_AGAIN;
+}
+
+
+void
+ngx_http_hype_report_leave(ngx_http_hype_report_wait_t *wait)
+{
+    if (wait->waiting) {
+        ngx_queue_remove(&wait->queue);
+        wait->waiting = 0;
+    }
+}
+
+
+ngx_uint_t
+ngx_http_hype_report_work(ngx_http_hype_report_t *report,
+    ngx_http_hype_db_conn_t *conn)
+{
+    ngx_http_hype_db_statement_t  st;
+
+    if (!report->pending) {
+        return 0;
+    }
+
+    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+
+    st.sql = ngx_http_hype_report_sql;
+    st.timeout = NGX_HTTP_HYPE_REPORT_TIMEOUT;
+    st.handler = ngx_http_hype_report_handler;
+    st.data = report;
+
+    report->pending = 0;
+    report->flight = 1;
+
+    ngx_http_hype_db_send(conn, &st);
+
+    return 1;
+}
+
+
+static void
+ngx_http_hype_report_handler(void *data, ngx_http_hype_db_outcome_e outcome,
+    PGresult *res)
+{
+    ngx_http_hype_report_t *report = data;
+
+    report->flight = 0;
+
+    if (outcome == NGX_HTTP_HYPE_DB_DONE) {
+        ngx_http_hype_report_keep(report, res);
+
+    } else {
+        ngx_http_hype_report_fail(report, outcome, res);
+    }
+
+    ngx_http_hype_report_done(report);
+}
+
+
+static void
+ngx_http_hype_report_keep(ngx_http_hype_report_t *report, PGresult *res)
+{
+    size_t   len;
+    u_char  *p;
+
+    len = PQgetlength(res, 0, 0);
+
+    p = ngx_alloc(len, report->log);
+    if (p == NULL) {
+        report->tried = ngx_current_msec;
+        return;
+    }
+
+    ngx_memcpy(p, PQgetvalue(res, 0, 0), len);
+
+    if (report->text.data) {
+        ngx_free(report->text.data);
+    }
+
+    report->text.len = len;
+    report->text.data = p;
+    report->made = ngx_current_msec;
+    report->tried = 0;
+}
+
+
+static void
+ngx_http_hype_report_fail(ngx_http_hype_report_t *report,
+    ngx_http_hype_db_outcome_e outcome, PGresult *res)
+{
+    const char  *reason;
+
+    report->tried = ngx_current_msec;
+
+    /* of all others there is a line already */
+
+    if (outcome != NGX_HTTP_HYPE_DB_DATA
+        || ngx_time() - report->logged < NGX_HTTP_HYPE_REPORT_LOG)
+    {
+        return;
+    }
+
+    report->logged = ngx_time();
+
+    reason = PQresultErrorMessage(res);
+
+    ngx_log_error(NGX_LOG_ERR, report->log, 0,
+                  "hype: PostgreSQL can't report: %*s",
+                  strcspn(reason, "\n"), reason);
+}
+
+
+static void
+ngx_http_hype_report_done(ngx_http_hype_report_t *report)
+{
+    ngx_queue_t                  *q;
+    ngx_http_hype_report_wait_t  *wait;
+
+    while (!ngx_queue_empty(&report->waits)) {
+        q = ngx_queue_head(&report->waits);
+        wait = ngx_queue_data(q, ngx_http_hype_report_wait_t, queue);
+
+        ngx_http_hype_report_leave(wait);
+        ngx_http_hype_park_wake(report->park, wait->parked);
+    }
+}
+
+
+void
+ngx_http_hype_report_away(ngx_http_hype_report_t *report)
+{
+    if (!report->pending
+        || ngx_http_hype_db_available(report->db, NGX_HTTP_HYPE_DB_CARE))
+    {
+        return;
+    }
+
+    report->pending = 0;
+    report->tried = ngx_current_msec;
+
+    ngx_http_hype_report_done(report);
+}
