@@ -30,6 +30,23 @@ my @filters = $names =~ /"ngx_http_(hype_module|\w+_filter_module)"/g;
 like("@filters", qr/^(?!.*hype.*hype)(?=.*\bcopy).*\bhype_module headers_filter_module\b/,
      'its filter comes once, right after that of add_header');
 
+# The page of hype_status is made of html/ by nginx's makefile, again when that
+# has changed
+
+my @make = ('make', '-C', $dir, '-f', 'objs/Makefile');
+my $object = 'objs/addon/src/ngx_http_hype_status.o';
+
+($status, $output) = run(command => [@make, $object]);
+is($status, 0, 'the status page is built in') or diag $output;
+
+($status, $output) = run(command => [@make, '-n', $object]);
+unlike($output, qr/\bod -/, 'once');
+
+for my $file (map { source_dir() . "/html/status.$_" } qw(html css js)) {
+    ($status, $output) = run(command => [@make, '-n', '-W', $file, $object]);
+    like($output, qr/\bod -.*ngx_http_hype_status\.c/s, "and when $file is changed");
+}
+
 # A path with a space can't be had: make says so, before it removes another one
 
 mkdir "$dir/a";

@@ -113,6 +113,7 @@ for my $case (
     ['hype_ref_param' => 'hype_ref_param ref;'],
     ['hype_ref_param' => 'location / { hype_ref_param ref mode=inline; }'],
     ['hype_confirm' => 'location / { hype_confirm signup; }'],
+    ['hype_status' => 'location / { hype_status html; }'],
 ) {
     my $message = wrong(
         "$case->[1] without hype_database",
@@ -377,5 +378,32 @@ for my $text ('hype_ip x;', 'location / { hype_ip x; }') {
     wrong($text, 'invalid value "x" in "hype_ip": "full", "masked" or "off" is '
                  . 'expected', http => $database, server => $text);
 }
+
+# hype_status
+
+my $after = '"reports=" after "html" is expected';
+
+for my $case (
+    (map { ["hype_status $_;" => qq{invalid value "$_" in "hype_status": "json", }
+                . '"prometheus" or "html" is expected'] }
+         'x', 'JSON', 'on', 'off', 'reports=1s'),
+    ['hype_status json reports=1s;'
+        => qq{invalid value "reports=1s" in "hype_status": $after}],
+    ['hype_status html x;' => qq{invalid value "x" in "hype_status": $after}],
+    (map { ["hype_status html reports=$_;" => qq{invalid value "reports=$_" in }
+                . '"hype_status": a time above 0 is expected'] }
+         '', '0', 'x', '-1s', 'on'),
+    ['hype_status html reports=1s x;'
+        => 'invalid number of arguments in "hype_status" directive'],
+    ['hype_status; hype_status;' => '"hype_status" directive is duplicate'],
+    ['hype_ref x; hype_status;'
+        => '"hype_status" and "hype_ref" are in one location, "/x/"'],
+) {
+    wrong($case->[0], $case->[1], http => $database,
+          server => "location /x/ { $case->[0] }");
+}
+
+wrong('hype_status in a server', '"hype_status" directive is not allowed here',
+      http => $database, server => 'hype_status;');
 
 done_testing();
