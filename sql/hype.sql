@@ -4,13 +4,16 @@
 --     psql -d app -f hype.sql
 --
 -- as a superuser, or as the owner of the database if that role may create
--- roles (or if hype_nginx and hype_app exist).  PostgreSQL 15 or newer.
+-- roles (or if hype_nginx, hype_app and hype_report exist).  PostgreSQL 15 or
+-- newer.
 --
 -- Who may do what:
 --
 --     hype_nginx   what the nginx module connects as: reads links, writes hits
 --     hype_app     for applications (GRANT hype_app TO app): keeps links, calls
 --                  create_link, claim and confirm, reads tables and views
+--     hype_report  reads the views; for reports on the status page (GRANT
+--                  hype_report TO hype_nginx)
 --     the owner    everything; alone prunes hits by age, with hype.maintain()
 --
 -- Months and days are those of UTC.

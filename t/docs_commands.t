@@ -184,7 +184,10 @@ is_deeply([left_out(
     ['docs/operations.md', qr/hype: dropped/],       # t/docs.t
     ['docs/operations.md', qr/check constraint "no_curl"/],   # t/rejected.t
     ['docs/operations.md', qr/cron\.schedule/],      # wants pg_cron
+    ['docs/metrics.md', qr/^scrape_configs:/],       # t/status.t
+    ['docs/metrics.md', qr/^\{"version":/],          # t/status.t
     ['docs/reference.md', qr/^Syntax: /],            # t/docs.t
+    ['docs/reference.md', qr/http hype look-up/],    # t/log_debug.t
     ['docs/sql.md', qr/^hype\.\w+\(/],               # t/docs.t
     ['docs/sql.md', qr/create_distributed_table/],   # wants Citus
 )], [], 'no example is left out');

@@ -25,8 +25,15 @@ sub steps
     wait_until { ($log = $nginx->error_log($at)) =~ /http hype answered/ } 5,
         'the log to be written';
 
+    return plain($log);
+}
+
+
+sub plain
+{
     return [map { s/\d+(?= (?:bytes|us))|(?<=link: )[1-9]\d*/N/gr
-                  =~ s{"\S+\.spool"}{FILE}r } $log =~ /: (?:\*\d+ )?http hype (.*)/g];
+                  =~ s/(?<=look-up of )"\w+"/LINK/r
+                  =~ s{"\S+\.spool"}{FILE}r } $_[0] =~ /(?:^|: )(?:\*\d+ )?http hype (.*)/mg];
 }
 
 
@@ -37,26 +44,29 @@ $nginx->get('/ref/a');
 
 my $hit = steps('/ref/a');
 is_deeply([grep { !/^batch/ } @$hit], [
-    'look-up of "a"', 'found: 0, known: 1, link: N', 'queued, 1 records, N bytes',
+    'look-up of LINK', 'found: 0, known: 1, link: N', 'queued, 1 records, N bytes',
     'parked', 'committed 1 records in N us', 'resume, state: 3', 'answered: hit',
 ], 'a hit');
 is((grep { /^batch of 1 records, kind: 0$/ } @$hit), 1, 'with its batch');
 
+my ($documented) = read_file('docs/reference.md') =~ /^```text\n(\*\d+ http hype .*?)```/ms;
+is_deeply([sort @{ plain($documented) }], [sort @$hit], 'as docs/reference.md says');
+
 is_deeply(steps('/ref/nobody'), [
-    'look-up of "nobody"', 'parked', 'resume, state: 1', 'found: 0, known: 0, link: 0',
+    'look-up of LINK', 'parked', 'resume, state: 1', 'found: 0, known: 0, link: 0',
     'answered: unknown',
 ], 'an identifier that is not known');
 
 my $spooled = steps('/spool/a');
 is_deeply([@$spooled[0 .. 3]], [
-    'look-up of "a"', 'found: 0, known: 1, link: N', 'parked', 'spooled N bytes to FILE',
+    'look-up of LINK', 'found: 0, known: 1, link: N', 'parked', 'spooled N bytes to FILE',
 ], 'durability spool');
 is((grep { /^answered: spooled$/ } @$spooled), 1, 'is answered');
 
 $pg->stop;
 $nginx->get('/ref/a');
 is_deeply(steps('/ref/a'), [
-    'look-up of "a"', 'found: 0, known: 1, link: N', 'parked',
+    'look-up of LINK', 'found: 0, known: 1, link: N', 'parked',
     'spooled N bytes to FILE', 'resume, state: 3', 'answered: spooled',
 ], 'without a database');
 

@@ -166,17 +166,25 @@ is($s->{database}{connections}{idle} + $s->{database}{connections}{closed}, 8,
 
 the_same('the same for Prometheus');
 
+my $text = $nginx->get('/metrics')->body;
+
 SKIP: {
     my ($status, $output) = eval {
         run(command => ['sh', '-c', 'command -v promtool']);
     };
-    skip 'no promtool', 2 if $status;
+    skip 'no promtool', 3 if $status;
 
-    write_file($nginx->dir . '/metrics', $nginx->get('/metrics')->body);
+    write_file($nginx->dir . '/metrics', $text);
     ($status, $output) = run(command => ['sh', '-c', 'promtool check metrics < "$1"',
                                          'sh', $nginx->dir . '/metrics']);
     is($status, 0, 'promtool reads it');
     is($output, '', 'and has nothing to say');
+
+    my ($yaml) = read_file('docs/metrics.md') =~ /^```yaml\n(.*?)```/ms;
+    write_file($nginx->dir . '/prometheus.yml', $yaml);
+    ($status, $output) = run(command => ['promtool', 'check', 'config',
+                                         $nginx->dir . '/prometheus.yml']);
+    is($status, 0, 'and what docs/metrics.md tells Prometheus') or diag($output);
 }
 
 
@@ -263,7 +271,47 @@ is(status($nginx)->{batches}{rejected}, 1, 'a record is rejected');
 
 $nginx->quit;
 
+
+# docs/metrics.md has each number, by its type, and what JSON has looks as it does
+# there
+
+my $page = read_file('docs/metrics.md');
+my (%documented, %paths);
+
+while ($page =~ /^\| `(hype_\w+)(?:\{(\w+)=.*?)?` \| `([\w.]+)`.*? \| (\w+) \|/mg) {
+    $documented{$1} = $4;
+    $paths{$3} = 1;
+}
+
+my %types = $text =~ /^# TYPE (\w+) (\w+)$/mg;
+is_deeply(\%documented, \%types, 'docs/metrics.md has all metrics');
+
+my ($example) = $page =~ /^```text\n(\{"version".*?)```/ms;
+is_deeply(shape(JSON::PP::decode_json($example)), shape($s), 'and all of JSON');
+
+is_deeply([grep { !defined at($s, split /\./) } keys %paths], [], 'by its names');
+
 done_testing();
+
+
+# What a JSON text has, without its numbers
+
+sub shape
+{
+    my ($value) = @_;
+
+    return ref $value eq 'HASH' ? { map { $_ => shape($value->{$_}) } keys %$value }
+         : ref $value eq 'ARRAY' ? [shape($value->[0])] : 'value';
+}
+
+
+sub at
+{
+    my ($value, @path) = @_;
+
+    $value = $value->{$_} for @path;
+    return $value;
+}
 
 
 sub files { return glob $nginx->dir . '/hype_spool/*.spool' }
