@@ -407,15 +407,14 @@ class Chart {
     }
 }
 
-// Beside the pointer, or above the cross, and within the window.
+// Beside the pointer, or the cross, and within the window.
 
 function place(tip, box, x, event) {
-    const left = event ? event.clientX : box.left + x;
-    const top = event ? event.clientY : box.top + 10;
+    const top = event ? event.clientY : box.top + box.height / 2;
     const { offsetWidth: width, offsetHeight: height } = tip;
-    const beyond = left + width + 22 > document.documentElement.clientWidth;
+    const left = box.left + (x > box.width / 2 ? x - width - 14 : x + 14);
 
-    tip.style.left = `${Math.max(4, beyond ? left - width - 14 : left + 14)}px`;
+    tip.style.left = `${Math.max(4, left)}px`;
     tip.style.top = `${Math.max(4, Math.min(top - height / 2,
                                             innerHeight - height - 4))}px`;
 }
@@ -518,20 +517,21 @@ class Curves extends Chart {
                     d: path([...upper, ...lower]) });
             }
 
-            this.drawLine(run, pairs, color);
+            this.drawLine(run, pairs, series);
         }
     }
 
     // In a stack the line of a thin layer would hide those below.
 
-    drawLine(run, pairs, color) {
+    drawLine(run, pairs, series) {
+        const lowest = series === this.series[0];
         let line = [];
         const lines = [line];
 
         for (const i of run) {
             const [low, top] = pairs[i];
 
-            if (this.stacked && this.y(low) - this.y(top) < 3) {
+            if (this.stacked && !lowest && this.y(low) - this.y(top) < 3) {
                 lines.push(line = []);
 
             } else {
@@ -540,7 +540,8 @@ class Curves extends Chart {
         }
 
         for (const points of lines.filter((some) => some.length > 1)) {
-            add(this.body, 'path', { class: `curve ${color}`, d: path(points) });
+            add(this.body, 'path', { class: `curve c-${series.color}`,
+                                     d: path(points) });
         }
     }
 
@@ -744,7 +745,7 @@ const samples = [];
 const losses = [];              // [from, to] by the server's clock
 const resets = [];
 const opened = performance.now();
-let lost = null;                // since when there is no answer, and why
+let lost = null;                // why there is no answer
 let paused = null;
 let since = {};                 // when the database went, the spool began
 let number = 0;
@@ -801,15 +802,22 @@ function take(data) {
 
 function lose(error) {
     if (!lost) {
-        lost = { since: performance.now(), why: error.message };
+        lost = {};
 
         if (latest()) {
-            happened(now(), 'bad', `No answer from nginx: ${error.message}`);
+            happened(now(), 'bad', `No answer from nginx: ${reason(error)}`);
         }
     }
 
-    lost.why = error.message;
+    lost.why = reason(error);
     render();
+}
+
+
+function reason(error) {
+    return { TimeoutError: `nothing in ${duration(TIMEOUT / 1000)}`,
+             TypeError: 'no connection',
+             SyntaxError: 'not JSON' }[error.name] || error.message;
 }
 
 
@@ -1102,25 +1110,24 @@ function renderSpool(last) {
          : last.database.state === 'down' ? 'bad' : 'warn');
     put('spool-state', !enabled ? 'Off' : !used ? 'Empty'
         : records ? count(records) : bytes(used));
+    put('spool-unit', used && records ? 'records' : '');
     put('spool-more', !enabled ? 'hits are dropped without it'
         : used ? spoolText(last) : `${bytes(last.spool.max_size)} may be used`);
 }
 
 function spoolText(last) {
-    const { bytes: used, records } = last.spool;
-    const text = records ? `${plural(records, 'record')}, ${bytes(used)}`
-        : bytes(used);
+    const { bytes: used } = last.spool;
     const from = backlog(last);
 
     if (!from) {
-        return `${text}, passing through`;
+        return `${bytes(used)}, passing through`;
     }
 
-    const speed = rate((s) => s.spool.bytes)(recent(SMOOTH));
+    const speed = rate((s) => s.spool.bytes)(recent(BACKLOG));
     const left = speed < 0 ? `, about ${duration(used / -speed)} left`
         : speed > 0 ? `, growing by ${bytes(speed)}/s` : '';
 
-    return `${text} for ${lasted(from, last.time)}${left}`;
+    return `${bytes(used)} for ${lasted(from, last.time)}${left}`;
 }
 
 function renderLinks(links) {
@@ -1200,6 +1207,7 @@ function about() {
 
 let chartOfDays;
 let reportTimer;
+let reportAge = '';
 
 function makeReports() {
     chartOfDays = new Bars(get('report-charts'), 'Hits by day', 'in UTC', series([
@@ -1232,7 +1240,7 @@ async function report() {
     } catch (error) {
         get('report-banner').hidden = false;
         mark('report-banner', 'warn');
-        put('report-verdict', `No report at the moment (${error.message}).`);
+        put('report-verdict', `No report at the moment (${reason(error)}).`);
     }
 
     reportTimer = setTimeout(report, REPORT_INTERVAL);
@@ -1261,7 +1269,7 @@ function renderReport({ days, links, funnel, age }) {
         texts.forEach((text, i) => { tile.children[i].textContent = text; });
     });
 
-    put('report-age', `${duration(age)} old`);
+    reportAge = `${duration(age)} old`;
     renderFunnel(funnel, written, share);
     chartOfDays.show(allDays(days));
     renderReportLinks(links, written);
@@ -1352,8 +1360,8 @@ function open(chosen) {
         get(id).setAttribute('role', 'tabpanel');
     }
 
-    get('controls').hidden = chosen !== 'live';
-    get('report-age').hidden = chosen === 'live';
+    get('range').hidden = get('pause').hidden = chosen !== 'live';
+    renderNote();
 }
 
 function choose(id) {
@@ -1393,7 +1401,13 @@ function pause() {
     button.setAttribute('aria-pressed', paused !== null);
     button.lastElementChild.textContent = paused === null ? 'Pause' : 'Resume';
     drawPause();
+    renderNote();
     render();
+}
+
+function renderNote() {
+    put('note', get('live').hidden ? reportAge
+        : paused === null ? '' : `paused at ${clock(paused)}`);
 }
 
 function drawPause() {
