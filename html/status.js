@@ -728,6 +728,7 @@ function makeCharts() {
         ['busy', 'blue', connections('busy')],
         ['idle', 'teal', connections('idle')],
         ['connecting', 'amber', connections('connecting')],
+        ['paused', 'red', connections('paused')],
         ['closed', 'slate', connections('closed')],
     ], { stacked: true, format: plain, whole: true });
 
@@ -766,6 +767,13 @@ function counters(sample) {
             sample.batches.count, sample.database.errors];
 }
 
+// A histogram's last count is of all there was, as that of le="+Inf".
+
+function complete({ count: all, size: sizes, commit: times }) {
+    sizes.count.push(all);
+    times.count.push(all);
+}
+
 function began(last, sample) {
     const old = counters(last);
 
@@ -778,6 +786,7 @@ function take(data) {
     const sample = { ...data, received: performance.now(), number: number++ };
 
     counters(sample);
+    complete(sample.batches);
     sample.broken = !last;
 
     if (last && lost) {
@@ -1093,7 +1102,7 @@ function renderTiles(last) {
 }
 
 function renderDatabase({ state, connections: open, errors }) {
-    const list = ['busy', 'idle', 'connecting'].filter((name) => open[name])
+    const list = ['busy', 'idle', 'connecting', 'paused'].filter((name) => open[name])
         .map((name) => `${open[name]} ${name}`);
 
     mark('database', { up: 'good', down: 'bad' }[state] || 'none');

@@ -1,115 +1,387 @@
-# hype_status html: the page and what it asks for, each under the location's URL.
+# The page of hype_status, in Chromium: it shows what is true, and stays usable
+# whatever happens.
 
 use lib 't/lib';
 use Hype::Test;
-use Hype::Status;
+use Hype::Browser ();
 
-my $pg = database();
-my $nginx = nginx(pg => $pg, server => <<'END');
-    location = /status { hype_status html; }
-    location = /json { hype_status json; }
-    location = /metrics { hype_status prometheus; }
-    location /if/ {
-        hype_status html;
-        if ($arg_nothing) { return 404; }
-        if ($request_method) { set $x y; }
-    }
-    location = /closed { hype_status; deny all; }
-    location = /open { hype_status; allow 127.0.0.1; deny all; }
-    location = /cached { hype_status; expires 1h; }
+my $hostile = q{<img src=x onerror="document.title='hacked'">};
+
+my $pg = cluster();
+$pg->exec('grant hype_report to hype_nginx');
+$pg->link('abc', user_id => 'alice', label => $hostile);
+$pg->link('other', user_id => qq{"'><script>document.title='hacked'</script>});
+$pg->link('closed', disabled => 't');
+$pg->link('past', expires => '2020-01-01');
+
+my $nginx = nginx(pg => $pg, workers => 2, server => <<'END');
+location = /status { hype_status html reports=1s; }
+location = /plain { hype_status html; }
+location /ref/ { hype_ref; }
 END
 
-sub type { return scalar $_[0]->header('Content-Type') }
+my $site = 'http://127.0.0.1:' . $nginx->port;
+my $page = "$site/status";
+my $browser = Hype::Browser->new;
 
-# The page is a part of the module
+$browser->visit($page);
 
-for my $case (['', 'text/html', 'status.html'], ['?css', 'text/css', 'status.css'],
-              ['?js', 'text/javascript', 'status.js'],
-              ['?anything', 'text/html', 'status.html']) {
-    my ($args, $type, $file) = @$case;
-    my $answer = $nginx->get("/status$args");
+shows_what_happens();
+moves_the_cross();
+pauses();
+reports();
+fits();
+has_names();
 
-    is($answer->status, 200, "/status$args");
-    is(type($answer), "$type; charset=utf-8", 'has its type');
-    is($answer->body, read_file(source_dir() . "/html/$file"), "and is $file");
-    is($answer->header('Cache-Control'), 'no-store', 'nobody stores it');
-    is($answer->header('X-Content-Type-Options'), 'nosniff', 'nor guesses what it is');
-}
+is_deeply([$browser->complaints], [], 'no errors, nothing against the policy');
+is_deeply([grep { !/^\Q$page\E(?:\?(?:css|js|json|report))?$|^data:,$/ }
+           $browser->requests], [], 'nothing else is asked for');
 
-my $page = $nginx->get('/status');
-is($page->header('Content-Security-Policy'),
-   q(default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; )
-   . q(img-src 'self' data:; base-uri 'none'; form-action 'none'; )
-   . q(frame-ancestors 'none'), 'the page may load what is its own');
-unlike($page->body, qr/<style|<script(?![^>]*src=)|\son\w+=|style=/,
-       'and has nothing in it that this forbids');
+like($nginx->get('/status')->header('Content-Security-Policy'),
+     qr/^default-src 'none';(?!.*unsafe)/, 'and the policy is strict');
 
-# Data
-
-is(type($nginx->get('/status?json')), 'application/json', 'JSON');
-is(status($nginx, '/status?json')->{outcomes}{hit}, 0, 'with its numbers');
-is(type($nginx->get('/status?prometheus')),
-   'text/plain; version=0.0.4; charset=utf-8', q(Prometheus' text));
-is(metrics($nginx, '/status?prometheus')->{'hype_requests_total{outcome="hit"}'}, 0,
-   'with its numbers');
-is($nginx->get('/status?report')->status, 404, 'no reports');
-is(type($nginx->get('/json?prometheus')), 'application/json', 'JSON only');
-is(type($nginx->get('/metrics?json')),
-   'text/plain; version=0.0.4; charset=utf-8', q(Prometheus' text only));
-is(type($nginx->get('/if/x?js')), 'text/javascript; charset=utf-8', 'with an "if"');
-
-# Methods
-
-for my $path ('/status', '/status?css', '/json', '/metrics') {
-    my $head = $nginx->request('HEAD', $path);
-
-    is($head->status, 200, "HEAD $path");
-    is($head->body, '', 'has no body');
-    is($head->header('Content-Length') > 0, 1, 'but its length');
-
-    my $post = $nginx->request('POST', $path);
-    is($post->status, 405, "POST $path");
-    is($post->header('Allow'), 'GET, HEAD', 'what is allowed');
-}
-
-# Who may see it
-
-is($nginx->get('/closed')->status, 403, 'deny');
-is($nginx->get('/open')->status, 200, 'allow');
-
-# A small zone
-
-$nginx->reload(http => 'hype_zone other:32k;');
-is(status($nginx, '/json')->{cache}{size}, 32768, 'the smallest zone');
-$pg->link("link$_", destination => '/' . 'x' x 200) for 1 .. 200;
-$nginx->reload(http => 'hype_zone other:32k;', server => status_server()
-               . 'location /ref/ { hype_ref; }');
-$nginx->get("/ref/nobody$_") for 1 .. 40;
-$nginx->get("/ref/link$_") for 1 .. 200;
-
-my $s = status($nginx);
-is($s->{outcomes}{hit}, 200, 'many links in it');
-cmp_ok($s->{cache}{evictions}, '>', 100, 'make room for others');
-cmp_ok($s->{cache}{unknown_evictions}, '>', 10, 'so do unknown identifiers');
-is($s->{cache}{links} + $s->{cache}{evictions} >= 200, 1, 'none is lost count of');
-cmp_ok(scalar @{ $s->{links} }, '<=', 20, 'the list of links is short');
-is((grep { $_->{hits} != 1 || $_->{identifier} !~ /^link\d+$/ } @{ $s->{links} }), 0,
-   'and right');
-
-# Of many links those with many hits
-
-$nginx->reload(http => 'hype_zone large:8m;');
-
-for my $round (1 .. 3) {
-    $nginx->get("/ref/link$_") for 1 .. 30 * $round;
-}
-
-$nginx->get('/ref/link90') for 1 .. 5;
-$s = status($nginx);
-
-is(scalar @{ $s->{links} }, 20, 'twenty links');
-is_deeply($s->{links}[0], { identifier => 'link90', hits => 6 }, 'the first one');
-is((grep { $_->{hits} != 3 || $_->{identifier} !~ /^link(?:[12]?\d|30)$/ }
-    @{ $s->{links} }[1 .. 19]), 0, 'and those behind it');
+shows_an_outage();
+shows_a_restart();
+without_reports();
 
 done_testing();
+
+
+# The total of a name, as it is on the page
+
+sub total
+{
+    my ($name) = @_;
+
+    return $browser->text("#totals [data-name='$name'] dd");
+}
+
+
+sub visit
+{
+    my ($n, $identifier) = @_;
+
+    $nginx->get("/ref/$identifier/") for 1 .. $n;
+}
+
+
+sub shows_what_happens
+{
+    is_soon { $browser->text('#database-state') } 'Unused',
+        'nothing has been asked of the database';
+    is($browser->text('#verdict'), 'Nothing to do so far.', 'and it says so');
+    ok($browser->value(q{document.querySelector('#links').hidden}), 'no links');
+
+    visit(12, 'abc');
+    $browser->wait_for(q{document.querySelector('#hits-rate').innerText > 0},
+                       20, 'a rate to be shown');
+    visit(3, 'other');
+    visit(2, 'nobody');
+    visit(1, 'closed');
+    visit(1, 'past');
+    $nginx->request('HEAD', '/ref/abc/') for 1 .. 4;
+
+    is_soon { total('hit') } 15, 'hits';
+
+    my %others = (unknown => 2, disabled => 1, expired => 1, skipped => 4,
+                  spooled => 0, dropped => 0, claims => 0,
+                  'refused records' => 0, 'database errors' => 0);
+
+    is_soon { total($_) } $others{$_}, $_ for sort keys %others;
+
+    is($browser->text('#database-state'), 'Up', 'the database is up');
+    is($browser->text('#verdict'), 'All is well.', 'all is well');
+    is($browser->text('#spool-state'), 'Empty', 'nothing in the spool');
+    like($browser->text('#hits-more'), qr/^15 since /, 'the headline');
+    like($browser->text('#commit-p99'), qr/^[\d.]+ m?s$/, 'a commit took time');
+    is_deeply($browser->value(
+        q{[...document.querySelectorAll('#links tbody tr')]
+          .map((row) => [...row.cells].map((cell) => cell.innerText).join('|'))}),
+        ['abc||12', 'other||3'], 'links with their hits');
+    is_deeply([sort @{ $browser->value(
+        q{[...document.querySelectorAll('#workers tbody tr')]
+          .map((row) => row.cells[0].innerText)}) }],
+        [sort $nginx->workers], 'workers');
+
+    # each chart but those of what has not happened has a curve
+    $browser->wait_for(
+        q{document.querySelectorAll('#charts .plot .curve').length > 8});
+
+    is_soon { $browser->text('#hits-rate') } 0, 'later nothing happens';
+}
+
+
+sub moves_the_cross
+{
+    my $plot = q{document.querySelector('#charts .plot')};
+    my $box = $browser->value(
+        "(({ x, y, width, height }) => ({ x, y, width, height }))"
+        . "($plot.getBoundingClientRect())");
+
+    $browser->move($box->{x} + $box->{width} - 8,
+                   $box->{y} + $box->{height} / 2);
+    my $tip = $browser->text('#tip');
+    like($tip, qr/^\d\d:\d\d:\d\d\s+hit\s+[\d.]+\/s\s+spooled\s+0\/s/,
+         'the pointer shows values');
+
+    $browser->move(2, 2);
+    is($browser->value(q{document.querySelector('#tip').hidden}), 1,
+       'until it is gone');
+
+    $browser->value("$plot.focus()");
+    $browser->key('ArrowLeft');
+    my $at = $browser->value("$plot.getAttribute('aria-valuetext')");
+    $browser->key('ArrowLeft', 'ArrowLeft');
+
+    isnt($browser->value("$plot.getAttribute('aria-valuetext')"), $at,
+         'so do keys');
+    like($at, qr/^\d\d:\d\d:\d\d: hit [\d.]+\/s, spooled 0\/s/, 'in words, too');
+    $browser->key('Escape');
+}
+
+
+sub pauses
+{
+    $browser->value(q{document.querySelector('#pause').focus()});
+    $browser->key('Enter');
+    like($browser->text('#note'), qr/^paused at/, 'it is paused');
+
+    visit(5, 'abc');
+    my $asked = q{performance.getEntriesByType('resource').filter(
+                  (entry) => entry.name.endsWith('?json')).length};
+    $browser->wait_for("$asked > " . ($browser->value($asked) + 1));
+
+    is(total('hit'), 15, 'and shows what was');
+    $browser->key('Enter');
+    is_soon { total('hit') } 20, 'then what has happened meanwhile';
+}
+
+
+sub reports
+{
+    my $visitor = $pg->value(
+        'select visitor from hype.referral_hit order by id limit 1');
+    $pg->query('select hype.claim(?, ?)', $visitor, '42');
+    $pg->query('select hype.confirm(?, user_id => ?)', 'signup', '42');
+
+    $browser->wait_for(q{!document.querySelector('#tabs').hidden});
+    $browser->value(q{document.querySelector('#tab-live').focus()});
+    $browser->key('ArrowRight');
+
+    ok($browser->value(q{document.querySelector('#live').hidden}),
+       'a key leads to the reports');
+    is($browser->value('document.activeElement.id'), 'tab-reports',
+       'and is where they are');
+
+    # the next report has it
+    is_soon { tile('Confirmed') } 1, 'a confirmed referral', 40;
+    is(tile('Hits'), $pg->hits, 'hits');
+    is(tile('Visitors'), 20, 'visitors');
+    is(tile('Users'), 1, 'users');
+    is(tile('Conversion'), '5.0 %', 'conversion');
+
+    is_deeply($browser->value(
+        q{[...document.querySelectorAll('#report-links tbody tr')]
+          .slice(0, 2).map((row) => [...row.cells].map((cell) =>
+              cell.innerText.trim()))}),
+        [["abc$hostile", 'alice', 17, 17, 1, 1, '5.9 %'],
+         ['other', q{"'><script>document.title='hacked'</script>},
+          3, 3, 0, 0, '0.0 %']],
+        'links, with hostile text as it is');
+    is($browser->value(q{document.querySelectorAll('#reports img').length}), 0,
+       'it is no markup');
+    unlike($browser->value('document.title'), qr/hacked/, 'nor is it run');
+
+    is($browser->value(
+        q{document.querySelectorAll('#report-charts .block').length}), 2,
+       'a bar for today, with one for bots');
+
+    $browser->visit('about:blank')->visit("$page#reports");
+    $browser->wait_for(q{!document.querySelector('#reports').hidden}, 20,
+                       'the tab to open by its address');
+    $browser->value(q{document.querySelector('#tab-live').click()});
+}
+
+
+sub tile
+{
+    my ($name) = @_;
+
+    return $browser->value(
+        "[...document.querySelectorAll('#report-tiles .tile')].find((tile) =>"
+        . " tile.firstChild.textContent === '$name')?.children[1].textContent");
+}
+
+
+# No sideways scrolling, and text that can be read.
+
+sub fits
+{
+    for my $look ([1280, 0], [1280, 1], [375, 0], [375, 1], [320, 0]) {
+        my ($width, $dark) = @$look;
+        my $name = "$width pixels, " . ($dark ? 'dark' : 'light');
+
+        $browser->look(width => $width, height => 800, dark => $dark);
+
+        for my $tab (qw(live reports)) {
+            $browser->value("document.querySelector('#tab-$tab').click()");
+            is($browser->value('document.documentElement.scrollWidth'), $width,
+               "$name: $tab fits");
+
+            my $low = $browser->value(contrast());
+            is_deeply($low, [], "$name: $tab can be read");
+        }
+
+        $browser->value(q{document.querySelector('#tab-live').click()});
+    }
+
+    $browser->look(width => 1280, height => 900, dark => 0);
+}
+
+
+# Texts whose contrast with what is behind them is below 4.5 (WCAG's AA; 3 if
+# they are large).
+
+sub contrast
+{
+    return <<'END';
+(() => {
+    const canvas = document.createElement('canvas').getContext('2d',
+        { willReadFrequently: true });
+
+    const rgba = (color) => {
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = color;
+        canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data];
+    };
+
+    const light = ([r, g, b]) => [r, g, b].map((c) => c / 255).map((c) =>
+        c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+
+    const behind = (node) => {
+        for (; node; node = node.parentElement) {
+            const color = rgba(getComputedStyle(node).backgroundColor);
+
+            if (color[3] === 255) {
+                return color;
+            }
+        }
+
+        return [255, 255, 255];
+    };
+
+    const low = [];
+
+    for (const node of document.querySelectorAll('body *')) {
+        const own = [...node.childNodes].some((child) =>
+            child.nodeType === 3 && child.data.trim());
+
+        if (!own || !node.checkVisibility() || node.closest('.hidden, script')) {
+            continue;
+        }
+
+        const style = getComputedStyle(node);
+        const svg = node.namespaceURI.endsWith('svg');
+        const [a, b] = [light(rgba(svg ? style.fill : style.color)),
+                        light(behind(node))].sort((a, b) => b - a);
+        const wanted = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
+
+        if ((a + 0.05) / (b + 0.05) < wanted) {
+            low.push(`${node.textContent.trim()}: `
+                     + ((a + 0.05) / (b + 0.05)).toFixed(2));
+        }
+    }
+
+    return low;
+})()
+END
+}
+
+
+# What has the focus says what it is.
+
+sub has_names
+{
+    my $tree = $browser->call('Accessibility.getFullAXTree');
+    my @unnamed;
+
+    for my $node (@{ $tree->{nodes} }) {
+        next if $node->{ignored} || ($node->{name}{value} // '') ne '';
+        push @unnamed, $node->{role}{value}
+            if grep { $_->{name} eq 'focusable' && $_->{value}{value} }
+               @{ $node->{properties} };
+    }
+
+    is_deeply(\@unnamed, [], 'what can have the focus has a name');
+}
+
+
+sub shows_an_outage
+{
+    $pg->stop;
+    visit(4, 'abc');
+
+    is_soon { $browser->text('#database-state') } 'Down', 'the database is down';
+    like($browser->text('#verdict'), qr/^The database has been down for \d+ s/,
+         'and it says for how long');
+    is_soon { total('spooled') } 4, 'hits are spooled';
+    like($browser->text('#spool-more'), qr/^[\d,]+ B for \d+ s/, 'a backlog');
+    like($browser->value('document.title'), qr/database down/, 'in the title');
+
+    $pg->start;
+    is_soon { $browser->text('#database-state') } 'Up', 'it is up again';
+    is_soon { $browser->text('#spool-state') } 'Empty', 'the spool is empty';
+    is_soon { $browser->text('#verdict') } 'All is well.', 'all is well';
+
+    my $events = $browser->text('#events');
+    like($events, qr/The database is up again.*The database is down/s,
+         'the events');
+
+    $browser->complaints;
+}
+
+
+sub shows_a_restart
+{
+    my $before = total('hit');
+
+    $nginx->stop;
+    $browser->wait_for(
+        q{document.querySelector('#verdict').innerText
+          === 'No answer from nginx'}, 20, 'the loss of nginx to be shown');
+    like($browser->text('#verdict-more'),
+         qr/^for \d+ s \(no connection\)\. What is shown is of \d\d:\d\d:\d\d\.$/,
+         'that nginx is gone is said');
+    is(total('hit'), $before, 'what was known is shown');
+
+    $nginx->start;
+    is_soon { total('hit') } 0, 'the new counters';
+    like($browser->text('#events'),
+         qr/The counters began anew.*nginx answers again.*No answer from nginx/s,
+         'the events');
+
+    visit(2, 'abc');
+    is_soon { total('hit') } 2, 'it counts from there';
+    $browser->wait_for(q{document.querySelector('.plot .reset')
+                         && document.querySelector('.plot .shade')}, 20,
+                       'both to be seen in the charts');
+
+    is_deeply([grep { !/ERR_CONNECTION|HTTP response code|503/ }
+               $browser->complaints], [], 'no other errors');
+}
+
+
+sub without_reports
+{
+    $browser->visit("$site/plain");
+    $browser->wait_for(q{document.querySelector('#about').innerText});
+    $browser->wait_for(q{performance.getEntriesByType('resource').some(
+                         (entry) => entry.name.endsWith('?report'))});
+
+    ok($browser->value(q{document.querySelector('#tabs').hidden}),
+       'without reports there is no tab for them');
+    is_deeply([grep { !/404 .*\?report/ } $browser->complaints], [],
+              'and no other error');
+}
