@@ -36,6 +36,7 @@ my @flags = qw(
 #   width, height  of the window (1280 x 900)
 #   dark           1: the user prefers dark colours
 #   scale          device pixels a pixel (1)
+#   font           what text is set in, instead of the system's
 
 sub new
 {
@@ -88,12 +89,13 @@ sub _start
 
     local $ENV{HOME} = $dir;
     local $ENV{TZ} = 'UTC';
+    local $ENV{FONTCONFIG_FILE} = $self->_fonts($dir) if $self->{font};
 
     $self->{pid} = spawn(
         command => [
             $^X, '-MPOSIX', '-e',
-            'dup2($ARGV[0], 9); dup2($ARGV[1], 4); dup2(9, 3); POSIX::close(9);'
-            . ' exec @ARGV[2 .. $#ARGV]',
+            'dup2($ARGV[$_], 100 + $_) for 0, 1; dup2(100 + $_, 3 + $_) for 0, 1;'
+            . ' POSIX::close(100 + $_) for 0, 1; exec @ARGV[2 .. $#ARGV]',
             fileno $from_us, fileno $to_us, $program, @flags,
             "--user-data-dir=$dir/profile",
             '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
@@ -103,6 +105,29 @@ sub _start
     close $_ for $from_us, $to_us;
     $to_it->autoflush(1);
     @$self{qw(to from dir)} = ($to_it, $from_it, $dir);
+}
+
+
+sub _fonts
+{
+    my ($self, $dir) = @_;
+
+    write_file("$dir/fonts.conf", <<"END");
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>/usr/share/fonts</dir>
+  <cachedir>$dir/fonts</cachedir>
+  <match target="pattern">
+    <test name="family"><string>system-ui</string></test>
+    <edit name="family" mode="assign" binding="strong">
+      <string>$self->{font}</string>
+    </edit>
+  </match>
+</fontconfig>
+END
+
+    return "$dir/fonts.conf";
 }
 
 
