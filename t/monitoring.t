@@ -62,7 +62,7 @@ sub rules
 }
 
 
-# What is served passes Prometheus' own linter, and is documented.
+# What is served passes Prometheus' own linter, and has what the files name.
 
 sub metrics
 {
@@ -74,11 +74,7 @@ sub metrics
         'sh', '-c', 'promtool check metrics < "$1"', 'sh', $file]);
     is("$status$output", 0, 'metrics are named as they should be');
 
-    my @names = $text =~ /^# TYPE (\w+)/mg;
-    is_deeply([$docs =~ /^\| `(hype_\w+)/mg], \@names,
-              'and documented, in the same order');
-
-    my %served = map { $_ => 1 } @names, $text =~ /^(hype_\w+)/mg;
+    my %served = map { $_ => 1 } $text =~ /^(hype_\w+)/mg;
 
     for my $name ('alerts.yml', 'alerts.test.yml', 'grafana-nginx.json') {
         my %used = map { $_ => 1 } grep { $_ ne 'hype_status' }
