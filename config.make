@@ -2,12 +2,10 @@
 
 cat << END                                                >> $NGX_MAKEFILE
 
-$NGX_OBJS/ngx_http_hype_page.h:	$ngx_addon_dir/html/status.html \\
-		$ngx_addon_dir/html/status.css \\
-		$ngx_addon_dir/html/status.js
+$NGX_OBJS/ngx_http_hype_page.h:	`echo $ngx_addon_dir/html/*`
 	for part in html css js; do \\
 		echo "static u_char  ngx_http_hype_page_\$\$part[] = {"; \\
-		od -An -v -tx1 $ngx_addon_dir/html/status.\$\$part \\
+		cat $ngx_addon_dir/html/*.\$\$part | od -An -v -tx1 \\
 			| sed 's/[0-9a-f][0-9a-f]/0x&,/g'; \\
 		echo "};"; \\
 	done > \$@.new

@@ -325,7 +325,8 @@ sub shows_an_outage
     like($browser->text('#verdict'), qr/^The database has been down for \d+ s/,
          'and it says for how long');
     is_soon { total('spooled') } 4, 'hits are spooled';
-    like($browser->text('#spool-more'), qr/^[\d,]+ B for \d+ s/, 'a backlog');
+    like($browser->text('#spool-state'), qr/^[\d,]+ B$/, 'a backlog');
+    like($browser->text('#spool-more'), qr/^for \d+ s/, 'for how long');
     like($browser->value('document.title'), qr/database down/, 'in the title');
 
     $pg->start;
