@@ -184,6 +184,7 @@ is_deeply([left_out(
     ['docs/operations.md', qr/hype: dropped/],       # t/docs.t
     ['docs/operations.md', qr/check constraint "no_curl"/],   # t/rejected.t
     ['docs/operations.md', qr/cron\.schedule/],      # wants pg_cron
+    ['docs/monitoring.md', qr/^promtool check/],     # t/monitoring.t
     ['docs/metrics.md', qr/^scrape_configs:/],       # t/status.t
     ['docs/metrics.md', qr/^\{"version":/],          # t/status.t
     ['docs/reference.md', qr/^Syntax: /],            # t/docs.t
