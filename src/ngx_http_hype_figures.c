@@ -622,11 +622,11 @@ ngx_http_hype_figures_fraction(u_char *p, u_char *last, int64_t value,
 
     p = ngx_slprintf(p, last, ".");
 
-    while (rest) {
-        unit /= 10;
+    do {
+        rest *= 10;
         p = ngx_slprintf(p, last, "%L", rest / (int64_t) unit);
         rest %= (int64_t) unit;
-    }
+    } while (rest);
 
     return p;
 }

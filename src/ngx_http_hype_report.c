@@ -10,8 +10,8 @@
 /* until one is tried again that has failed */
 #define NGX_HTTP_HYPE_REPORT_RETRY    1000
 
-/* seconds until that is told again */
-#define NGX_HTTP_HYPE_REPORT_LOG      10
+/* milliseconds until that is told again */
+#define NGX_HTTP_HYPE_REPORT_LOG      10000
 
 
 static void ngx_http_hype_report_handler(void *data,
@@ -180,12 +180,13 @@ ngx_http_hype_report_fail(ngx_http_hype_report_t *report,
     /* of all others there is a line already */
 
     if (outcome != NGX_HTTP_HYPE_DB_DATA
-        || ngx_time() - report->logged < NGX_HTTP_HYPE_REPORT_LOG)
+        || (report->logged && ngx_current_msec - report->logged
+                              < NGX_HTTP_HYPE_REPORT_LOG))
     {
         return;
     }
 
-    report->logged = ngx_time();
+    report->logged = ngx_current_msec;
 
     reason = PQresultErrorMessage(res);
 

@@ -24,7 +24,7 @@ typedef struct {
     ngx_str_t                 text;     /* the last one, "{...}" */
     ngx_msec_t                made;
     ngx_msec_t                tried;    /* when one has failed, or 0 */
-    time_t                    logged;
+    ngx_msec_t                logged;   /* when that was told of, or 0 */
     ngx_queue_t               waits;
 
     unsigned                  pending:1;
