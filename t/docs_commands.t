@@ -24,7 +24,7 @@ delete $pg->{dbh};
 
 my %env = ($pg->env, PGOPTIONS => '-c client_min_messages=warning');
 @ENV{keys %env} = values %env;
-$ENV{PATH} = Hype::Postgres::program('') . ":$ENV{PATH}:/usr/sbin";
+$ENV{PATH} = Hype::Postgres::program('') . ":$root/usr/bin:$ENV{PATH}:/usr/sbin";
 
 
 # README.md: in front of your own site
@@ -109,7 +109,8 @@ like(read_file("$work/hype.dump.sql"), qr/^COPY hype\.referral_link /m,
      '- of the schema');
 like(read_file("$work/roles.sql"), qr/hype_nginx/, '- and the roles');
 
-upgraded('docs/operations.md', qr/systemctl restart nginx/);
+upgraded($_, qr/systemctl restart nginx/)
+    for 'docs/operations.md', 'docs/upgrading.md';
 
 
 # The spool of a machine that is given up goes to another one
@@ -118,6 +119,17 @@ my $port = $pg->port;
 $pg->stop;
 $nginx->get('/ref/abc123/?next=/moved', Host => 'localhost');
 $nginx->quit;
+
+# A look at it
+
+($status, $output) = shell('docs/operations.md', qr/^sudo hype-spool --check/);
+is($status, 0, 'a look into the spool') or diag($output);
+like($output, qr/^\S+: \d+ bytes, hits: 1, claims: 0, confirms: 0$/m, '- a summary');
+
+($status, $output) = shell('docs/operations.md', qr{^sudo hype-spool /});
+is($status, 0, '- its records') or diag($output);
+like($output, qr{^\{"file": "\S+", "offset": 0, "type": "hit", .*"next": "/moved"}m,
+     '- as JSON');
 
 my $old = "$work/old";
 mkdir $old;
@@ -130,6 +142,14 @@ $nginx->start;
 ($status, $output) = shell('docs/operations.md', qr{/mnt/old/hype_spool});
 is($status, 0, 'they are copied to another machine') or diag($output);
 is_soon { $pg->hits("next = '/moved'") } 1, '- and written there', 30;
+
+my ($kept) = map { read_file($_) } glob "$old/hype_spool/*.spool";
+write_file("$spool/1.spool.damaged", "damage$kept");
+$pg->exec("delete from hype.referral_hit where next = '/moved'");
+($status, $output) = shell('docs/operations.md', qr/--sql --resume/);
+is($status, 0, 'what is behind damage is written') or diag($output);
+is($pg->hits("next = '/moved'"), 1, '- and there');
+unlink "$spool/1.spool.damaged", "$spool/damaged.sql";
 
 
 # examples/
@@ -181,6 +201,10 @@ is_deeply([left_out(
     ['README.md', qr/^make NGINX_SRC=/],             # bin/test --all
     ['README.md', qr/^\.\/configure --with-compat/], # Makefile
     ['README.md', qr/^     visitor$/m],              # a picture
+    ['README.md', qr/^bin\/package$/m],              # t/package/debian.t
+    ['README.md', qr/createdb app\n.*^curl/ms],      # t/package/debian.t
+    ['docs/operations.md', qr/^\{"file": |bytes, hits: 1, claims/],   # t/hype_spool.t
+    ['docs/upgrading.md', qr/^sudo kill -USR2|^sudo apt/],  # t/package/debian.t
     ['docs/operations.md', qr/hype: dropped/],       # t/docs.t
     ['docs/operations.md', qr/check constraint "no_curl"/],   # t/rejected.t
     ['docs/operations.md', qr/cron\.schedule/],      # wants pg_cron

@@ -3,6 +3,7 @@
 
 use lib 't/lib';
 use Hype::Test;
+use Hype::Docs;
 use Hype::Util qw(at_end);
 
 my $source = source_dir();
@@ -30,6 +31,15 @@ must(@as_root, 'rm', '-rf', "$debian.test");
 must(@as_root, 'cp', '-a', '--reflink=auto', $debian, "$debian.test");
 must(@as_root, 'mkdir', "$debian.test/hype");
 must(@as_root, 'cp', '-R', 'debian', 't', $deb, "$debian.test/hype");
+
+# README.md's way from the package to the first hit
+
+my $steps = block('README.md', qr/createdb app\n.*^curl/ms);
+$steps =~ s/sudo -u (\S+)/runuser -u $1 --/g;
+$steps =~ s/\bsudo //g;
+my $file = temp_dir() . '/quick-start';
+write_file($file, "set -e\n$steps");
+must(@as_root, 'cp', $file, "$debian.test/hype/quick-start");
 
 $deb =~ s{.*/}{};
 ($status, $output) = do_it('bin/chroot', "$debian.test",
