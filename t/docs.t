@@ -314,6 +314,7 @@ sub design
 
         for my $header (read_file($file) =~ /#include "(ngx_http_hype\w*\.h)"/g) {
             my $to = $name->($header);
+            next if !$there{$to};     # the status page, which make puts there
             push @above, "$from includes $to"
                 if ($layer{$to} // 0) < ($layer{$from} // 0);
         }

@@ -205,6 +205,7 @@ is_deeply([left_out(
     ['README.md', qr/createdb app\n.*^curl/ms],      # t/package/debian.t
     ['docs/operations.md', qr/^\{"file": |bytes, hits: 1, claims/],   # t/hype_spool.t
     ['docs/upgrading.md', qr/^sudo kill -USR2|^sudo apt/],  # t/package/debian.t
+    ['docs/monitoring.md', qr/^promtool check/],     # t/monitoring.t
     ['docs/operations.md', qr/hype: dropped/],       # t/docs.t
     ['docs/operations.md', qr/check constraint "no_curl"/],   # t/rejected.t
     ['docs/operations.md', qr/cron\.schedule/],      # wants pg_cron
