@@ -59,6 +59,16 @@ ngx_http_hype_report_init(ngx_http_hype_report_t *report)
 }
 
 
+void
+ngx_http_hype_report_close(ngx_http_hype_report_t *report)
+{
+    if (report->text.data) {
+        ngx_free(report->text.data);
+        ngx_str_null(&report->text);
+    }
+}
+
+
 ngx_int_t
 ngx_http_hype_report_get(ngx_http_hype_report_t *report, ngx_msec_t valid,
     ngx_http_hype_report_wait_t *wait)

@@ -45,6 +45,10 @@ typedef struct {
 
 void ngx_http_hype_report_init(ngx_http_hype_report_t *report);
 
+/* For a worker that ends, once the database is closed. */
+
+void ngx_http_hype_report_close(ngx_http_hype_report_t *report);
+
 /*
  * Sees to a report that is no older than "valid" milliseconds; "parked" of
  * "wait" is set.

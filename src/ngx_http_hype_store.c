@@ -206,6 +206,7 @@ ngx_http_hype_store_close(ngx_http_hype_store_t *store)
     }
 
     ngx_http_hype_spool_close(&store->spool);
+    ngx_http_hype_report_close(&store->report);
 
     store->worker->pid = 0;
 }
