@@ -145,32 +145,38 @@ function noticeDatabase(last, sample) {
     }
 }
 
-// Claims and confirms pass through the spool: what is gone within seconds is no
-// backlog.
-
 function noticeSpool(sample) {
-    if (!sample.spool.bytes) {
-        if (since.spool && sample.time - since.spool.time > BACKLOG) {
-            happened(sample.time, 'good', 'The spool is empty again');
-        }
+    if (waits(sample)) {
+        const young = sample.time - samples[0].time < 2 * BACKLOG;
 
+        since.spool ??= young && sample.database.state !== 'down'
+            ? { time: samples[0].time, seen: false }
+            : { time: sample.time, seen: samples.length > 1 };
+
+    } else if (since.spool) {
         since.spool = null;
-
-    } else {
-        since.spool ??= { time: sample.time, seen: samples.length > 1 };
+        happened(sample.time, 'good', 'The backlog in the spool is written');
     }
+}
+
+// Claims and confirms pass through the spool all the time.  There is a backlog
+// if it has more than can have come in the last seconds.
+
+function waits(sample) {
+    const { bytes: used, appended } = sample.spool;
+    const { early } = recent(BACKLOG);
+
+    if (sample.database.state === 'down') {
+        return used > 0;
+    }
+
+    return early !== null && sample.time - early.time >= BACKLOG
+        && used > RECORD * (appended - early.spool.appended);
 }
 
 function lasted(from, time) {
     return from.seen ? duration(time - from.time)
         : `more than ${duration(time - from.time)}`;
-}
-
-function backlog(sample) {
-    const from = since.spool;
-
-    return from && (sample.time - from.time > BACKLOG
-                    || sample.database.state === 'down') ? from : null;
 }
 
 
@@ -228,7 +234,7 @@ function verdict() {
 }
 
 function verdictOf(last, dropped, rejected) {
-    const from = backlog(last);
+    const from = since.spool;
 
     if (dropped > 0) {
         return ['bad', `${plural(dropped, 'hit')} dropped in the last minute.`,
@@ -298,7 +304,7 @@ function renderDatabase({ state, connections: open, errors }) {
 
 function renderSpool(last) {
     const { enabled, bytes: used } = last.spool;
-    const from = backlog(last);
+    const from = since.spool;
 
     mark('spool', !enabled ? 'none' : !from ? 'good'
          : last.database.state === 'down' ? 'bad' : 'warn');
@@ -309,7 +315,7 @@ function renderSpool(last) {
 
 function spoolText(last) {
     const { bytes: used } = last.spool;
-    const from = backlog(last);
+    const from = since.spool;
 
     if (!from) {
         return 'passing through';

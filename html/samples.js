@@ -6,7 +6,8 @@
 const KEPT = 3900;              // samples: a little more than an hour
 const POINTS = 150;             // of a chart
 const SMOOTH = 5;               // seconds that a rate covers at least
-const BACKLOG = 10;             // seconds after which a spool is one
+const BACKLOG = 10;             // seconds that a record may be in the spool
+const RECORD = 512;             // bytes: most have fewer
 const MINUTE = 60;
 
 const samples = [];
