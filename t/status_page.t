@@ -18,6 +18,7 @@ my $nginx = nginx(pg => $pg, workers => 2, server => <<'END');
 location = /status { hype_status html reports=1s; }
 location = /plain { hype_status html; }
 location /ref/ { hype_ref; }
+location /in/ { hype_user $arg_user; return 204; }
 END
 
 my $site = 'http://127.0.0.1:' . $nginx->port;
@@ -41,6 +42,7 @@ like($nginx->get('/status')->header('Content-Security-Policy'),
      qr/^default-src 'none';(?!.*unsafe)/, 'and the policy is strict');
 
 shows_an_outage();
+passes_claims_through();
 shows_a_restart();
 without_reports();
 
@@ -339,6 +341,25 @@ sub shows_an_outage
          'the events');
 
     $browser->complaints;
+}
+
+
+# With claims all the time the spool may never be seen empty.
+
+sub passes_claims_through
+{
+    my $end = time + 12;
+    my $n = 0;
+    my %seen;
+
+    while (time < $end) {
+        my ($cookie) = $nginx->get('/ref/abc/')->header('Set-Cookie')
+            =~ /^([^;]+)/;
+        $nginx->get('/in/?user=' . ++$n, Cookie => $cookie);
+        $seen{ $browser->text('#verdict') } = 1;
+    }
+
+    is_deeply([keys %seen], ['All is well.'], 'claims that pass are no backlog');
 }
 
 
