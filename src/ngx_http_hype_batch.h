@@ -37,6 +37,8 @@ typedef struct {
 } ngx_http_hype_item_t;
 
 
+/* in the order in which they are best written */
+
 typedef enum {
     NGX_HTTP_HYPE_BATCH_COPY = 0,
     NGX_HTTP_HYPE_BATCH_REPLAY,

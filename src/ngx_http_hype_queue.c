@@ -134,18 +134,20 @@ ngx_http_hype_queue_time(void)
 
 
 /*
- * Those of the first one's kind, in their order.  What hits, claims and
- * confirms come to does not depend on which is written first.
+ * Those of the first one's kind, in their order, past others: but no claim
+ * goes past a hit, and no confirm past either, as it may be refused for what
+ * the other one would be.
  */
 
 static void
 ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch)
 {
-    size_t                 size;
-    ngx_uint_t             n;
-    ngx_queue_t           *q, *next;
-    ngx_http_hype_item_t  *item;
+    size_t                       size;
+    ngx_uint_t                   n;
+    ngx_queue_t                 *q, *next;
+    ngx_http_hype_item_t        *item;
+    ngx_http_hype_batch_kind_e   kind;
 
     ngx_queue_init(&batch->items);
     batch->n = 0;
@@ -158,10 +160,17 @@ ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
         next = ngx_queue_next(q);
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-        if (batch->n == 0) {
-            batch->kind = ngx_http_hype_batch_kind(item);
+        kind = ngx_http_hype_batch_kind(item);
 
-        } else if (ngx_http_hype_batch_kind(item) != batch->kind) {
+        if (batch->n == 0) {
+            batch->kind = kind;
+        }
+
+        if (kind < batch->kind && batch->kind >= NGX_HTTP_HYPE_BATCH_CLAIM) {
+            break;
+        }
+
+        if (kind != batch->kind) {
             continue;
         }
 
