@@ -16,6 +16,7 @@ PREFIX ?= /usr
 module := ngx_http_hype_module
 out := $(abspath $(BUILD))
 tree := $(abspath $(or $(NGINX_SRC),/usr/share/nginx/src))
+server := $(if $(wildcard $(tree)/src/core/angie.h),angie,nginx)
 variant := $(if $(NGINX_SRC),$(subst /,-,$(tree)),-debian)$(if $(SANITIZE),-san)
 work := $(out)/nginx$(variant)
 
@@ -71,8 +72,8 @@ $(out)/$(module).so: $(work)/objs/Makefile FORCE
 		-f objs/Makefile binary)
 	@$(MAKE) --no-print-directory -C $(work) -f objs/Makefile modules \
 		CFLAGS="`sed -n "s/^CFLAGS = *//p" $(work)/objs/Makefile` $(module_cflags)"
-	@$(if $(NGINX_SRC),cmp -s $(work)/objs/nginx $(out)/nginx \
-		|| $(call replace,$(work)/objs/nginx,$(out)/nginx))
+	@$(if $(NGINX_SRC),cmp -s $(work)/objs/$(server) $(out)/nginx \
+		|| $(call replace,$(work)/objs/$(server),$(out)/nginx))
 	@cmp -s $(work)/objs/$(module).so $@ \
 		|| $(call replace,$(work)/objs/$(module).so,$@)
 
