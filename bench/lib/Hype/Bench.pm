@@ -72,7 +72,7 @@ sub nginx
         log_level => 'warn',
         workers => $o{workers} // processors(),
         module => defined $o{database},
-        main => "worker_rlimit_nofile 8192;\n" . ($o{main} // ''),
+        main => $o{main} // '',
         http => <<"END",
     keepalive_requests 1000000000;
     keepalive_timeout 1h;
@@ -81,7 +81,7 @@ sub nginx
 
     server {
         listen 127.0.0.1:%%PORT%% reuseport backlog=1024;
-        access_log off;
+        @{[ ($o{server} // '') =~ /\baccess_log\b/ ? '' : 'access_log off;' ]}
         absolute_redirect off;
         @{[ $o{server} // '' ]}
     }

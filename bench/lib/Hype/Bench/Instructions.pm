@@ -9,11 +9,10 @@ use warnings;
 use Carp qw(croak);
 
 use Hype::Bench qw(load nginx postgres size);
-use Hype::Util qw(read_file run temp_dir wait_until write_file);
+use Hype::Util qw(read_file temp_dir wait_until write_file);
 
 my $visits = 300;
 my $page = '/page?a=1&b=2';
-my $runs = 0;
 
 
 # Of a page that has nothing to do with referrals, with the module and without.
@@ -53,12 +52,16 @@ sub counted
     write_file($wrapper, <<"END");
 #!/bin/sh
 exec valgrind --tool=callgrind --trace-children=yes \\
-    --callgrind-out-file=$dir/out.%p $binary "\$@"
+    --compress-strings=no --dump-before=ngx_reopen_files --callgrind-out-file=$dir/out.%p \\
+    $binary "\$@"
 END
     chmod 0755, $wrapper;
 
     local $ENV{HYPE_NGINX} = $wrapper;
     my $nginx = nginx(workers => 1, @_);
+
+    # the worker opens its logs anew, and is not root
+    chmod 0777, $nginx->dir . '/logs', glob $nginx->dir . '/logs/*';
 
     $nginx->{counts} = $dir;
     return $nginx;
@@ -67,33 +70,35 @@ END
 
 sub instructions
 {
-    my ($nginx) = @_;
+    my ($nginx, @load) = @_;
 
-    my ($worker) = $nginx->workers;
-    my $dir = $nginx->{counts};
+    @load = ('-c', 1, '-n', $visits, $page) if !@load;
 
-    control('--zero', $worker);
-    load($nginx, '-c', 1, '-n', $visits, $page);
+    counts($nginx);
+    my $run = load($nginx, @load);
 
-    my %had = map { $_ => 1 } glob "$dir/out.$worker.*";
-    control('--dump', $worker);
-
-    my $count;
-
-    wait_until {
-        my ($file) = grep { !$had{$_} } glob "$dir/out.$worker.*";
-        $file && read_file($file) =~ /^totals: (\d+)/m and $count = $1;
-    } 10, 'the counts';
-
-    return $count / $visits;
+    return counts($nginx) / $run->{visits};
 }
 
 
-sub control
-{
-    my ($status, $output) = run(command => ['callgrind_control', @_]);
+# Since the last call: callgrind writes them when the worker opens its logs anew.
 
-    croak "callgrind_control: $output" if $status;
+sub counts
+{
+    my ($nginx) = @_;
+
+    my ($worker) = $nginx->workers;
+    my $file = sprintf '%s/out.%d.%d', $nginx->{counts}, $worker,
+                       ++$nginx->{counted};
+    my $count;
+
+    kill 'USR1', $worker;
+
+    wait_until {
+        -e $file && read_file($file) =~ /^totals: (\d+)/m and $count = $1;
+    } 60, 'the counts';
+
+    return $count;
 }
 
 
