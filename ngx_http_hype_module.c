@@ -262,7 +262,9 @@ ngx_http_hype_header_filter(ngx_http_request_t *r)
     hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
     ctx = ngx_http_hype_get_ctx(r);
 
-    if ((ctx || hlcf->user || hlcf->confirm)
+    /* a user without a cookie has no visitor to be claimed */
+
+    if ((ctx || hlcf->confirm || (hlcf->user && ngx_http_hype_cookies(r)))
         && ngx_http_hype_answer(r, ctx, hlcf) != NGX_OK)
     {
         return NGX_ERROR;

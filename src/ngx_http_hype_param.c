@@ -160,6 +160,20 @@ ngx_http_hype_param_query(ngx_http_request_t *r, ngx_str_t *query)
 
     last = r->unparsed_uri.data + r->unparsed_uri.len;
 
+    if (!r->complex_uri) {
+
+        /* nginx has looked for it already */
+
+        if (r->args_start == NULL) {
+            return NGX_DECLINED;
+        }
+
+        query->data = r->args_start;
+        query->len = last - r->args_start;
+
+        return NGX_OK;
+    }
+
     p = ngx_strlchr(r->unparsed_uri.data, last, '?');
     if (p == NULL) {
         return NGX_DECLINED;

@@ -23,8 +23,6 @@ typedef struct {
 } ngx_http_hype_path_t;
 
 
-static u_char *ngx_http_hype_arg_value(u_char *p, u_char *last,
-    ngx_str_t *names, ngx_uint_t nnames);
 static ngx_int_t ngx_http_hype_unhex(u_char *p);
 static ngx_uint_t ngx_http_hype_path_safe(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_hype_path_byte(ngx_http_hype_path_t *path,
@@ -84,6 +82,37 @@ ngx_http_hype_identifier_valid(ngx_str_t *identifier)
 }
 
 
+/* most arguments are others, which their length or first byte tells */
+
+static ngx_inline u_char *
+ngx_http_hype_arg_value(u_char *p, u_char *last, ngx_str_t *names,
+    ngx_uint_t nnames)
+{
+    u_char      *eq;
+    size_t       len;
+    ngx_uint_t   i;
+
+    for (i = 0; i < nnames; i++) {
+
+        len = names[i].len;
+
+        if ((size_t) (last - p) < len || *p != *names[i].data) {
+            continue;
+        }
+
+        eq = p + len;
+
+        if ((eq == last || *eq == '=')
+            && ngx_memcmp(names[i].data, p, len) == 0)
+        {
+            return (eq == last) ? last : eq + 1;
+        }
+    }
+
+    return NULL;
+}
+
+
 ngx_int_t
 ngx_http_hype_args_find(ngx_str_t *args, ngx_str_t *names,
     ngx_uint_t nnames, ngx_str_t *value)
@@ -100,7 +129,7 @@ ngx_http_hype_args_find(ngx_str_t *args, ngx_str_t *names,
 
     for (p = args->data; p < last; p = amp + 1) {
 
-        amp = ngx_strlchr(p, last, '&');
+        amp = memchr(p, '&', last - p);
         if (amp == NULL) {
             amp = last;
         }
@@ -159,31 +188,6 @@ ngx_http_hype_args_remove(u_char *dst, ngx_str_t *args, ngx_str_t *names,
 
         p = amp + 1;
     }
-}
-
-
-static u_char *
-ngx_http_hype_arg_value(u_char *p, u_char *last, ngx_str_t *names,
-    ngx_uint_t nnames)
-{
-    size_t       len;
-    u_char      *eq;
-    ngx_uint_t   i;
-
-    eq = ngx_strlchr(p, last, '=');
-    if (eq == NULL) {
-        eq = last;
-    }
-
-    len = eq - p;
-
-    for (i = 0; i < nnames; i++) {
-        if (names[i].len == len && ngx_memcmp(names[i].data, p, len) == 0) {
-            return (eq == last) ? last : eq + 1;
-        }
-    }
-
-    return NULL;
 }
 
 

@@ -105,4 +105,17 @@ ngx_int_t ngx_http_hype_add_header(ngx_http_request_t *r, const char *key,
     ngx_str_t *value);
 
 
+/* Whether the request has any cookies. */
+
+static ngx_inline ngx_uint_t
+ngx_http_hype_cookies(ngx_http_request_t *r)
+{
+#if (nginx_version < 1023000)
+    return r->headers_in.cookies.nelts != 0;
+#else
+    return r->headers_in.cookie != NULL;
+#endif
+}
+
+
 #endif /* _NGX_HTTP_HYPE_VISIT_H_INCLUDED_ */
