@@ -30,6 +30,7 @@ static void ngx_http_hype_store_queue(ngx_http_hype_store_t *store,
     ngx_http_hype_queue_t *queue);
 static void ngx_http_hype_store_timer(ngx_http_hype_store_t *store,
     ngx_event_t *ev, ngx_event_handler_pt handler);
+static void ngx_http_hype_store_gather_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_hype_store_keep(ngx_http_hype_store_t *store,
     u_char *record, size_t size);
 static void ngx_http_hype_store_drop(ngx_http_hype_store_t *store,
@@ -115,6 +116,10 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
 
     store->dummy.fd = (ngx_socket_t) -1;
     store->dummy.data = store;
+
+    store->gather.handler = ngx_http_hype_store_gather_handler;
+    store->gather.data = &store->dummy;
+    store->gather.log = store->log;
 
     ngx_http_hype_store_timer(store, &store->postpone,
                               ngx_http_hype_store_postpone_handler);
@@ -258,7 +263,10 @@ ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
 
         ngx_http_hype_park(&store->park, ticket->parked);
         ngx_http_hype_queue_push(&store->queue, item);
-        ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_HITS);
+
+        /* all hits of a turn of the event loop are one batch */
+
+        ngx_post_event(&store->gather, &ngx_posted_events);
 
         return NGX_AGAIN;
     }
@@ -298,6 +306,19 @@ ngx_http_hype_store_event(ngx_http_hype_store_t *store,
     }
 
     ngx_free(record);
+}
+
+
+static void
+ngx_http_hype_store_gather_handler(ngx_event_t *ev)
+{
+    ngx_connection_t       *dummy;
+    ngx_http_hype_store_t  *store;
+
+    dummy = ev->data;
+    store = dummy->data;
+
+    ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_HITS);
 }
 
 

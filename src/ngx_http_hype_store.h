@@ -37,6 +37,8 @@ typedef struct {
 
     ngx_http_hype_uuid_pool_t  uuids;
 
+    ngx_event_t              gather;     /* to send what has come */
+
     ngx_uint_t               chunk;      /* records read at a time, */
     ngx_uint_t               postponed;  /* and those of them put off */
     ngx_event_t              postpone;
