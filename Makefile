@@ -5,7 +5,7 @@
 #      SANITIZE=1       ... with AddressSanitizer, and UBSan in the module
 #      BUILD=folder     ... somewhere else
 # make install          into nginx's modules path, and PREFIX; honours DESTDIR
-# make test, make demo  see bin/test and bin/demo
+# make test, make demo, make bench   see bin/test, bin/demo and bin/bench
 
 NGX_SRC ?=
 NGINX_SRC ?= $(NGX_SRC)
@@ -117,6 +117,9 @@ unit: tools
 test:
 	bin/test
 
+bench:
+	bin/bench
+
 demo:
 	bin/demo
 
@@ -141,4 +144,4 @@ distclean: clean
 
 FORCE:
 
-.PHONY: all tools unit test demo install clean distclean FORCE
+.PHONY: all tools unit test bench demo install clean distclean FORCE

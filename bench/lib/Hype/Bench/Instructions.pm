@@ -6,13 +6,13 @@ package Hype::Bench::Instructions;
 use strict;
 use warnings;
 
-use Carp qw(croak);
+use IO::Socket::INET ();
 
 use Hype::Bench qw(load nginx postgres size);
 use Hype::Util qw(read_file temp_dir wait_until write_file);
 
 my $visits = 300;
-my $page = '/page?a=1&b=2';
+my $page = '/page';
 
 
 # Of a page that has nothing to do with referrals, with the module and without.
@@ -90,15 +90,27 @@ sub counts
     my ($worker) = $nginx->workers;
     my $file = sprintf '%s/out.%d.%d', $nginx->{counts}, $worker,
                        ++$nginx->{counted};
-    my $count;
+    my ($count, $looks);
 
     kill 'USR1', $worker;
 
+    # an event makes sure that it sees the signal
+
     wait_until {
+        visit_nothing($nginx) if ++$looks % 50 == 0;
         -e $file && read_file($file) =~ /^totals: (\d+)/m and $count = $1;
     } 60, 'the counts';
 
     return $count;
+}
+
+
+
+sub visit_nothing
+{
+    my ($nginx) = @_;
+
+    IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $nginx->port);
 }
 
 

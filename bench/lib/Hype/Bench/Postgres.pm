@@ -19,8 +19,8 @@ sub new
 {
     my ($class) = @_;
 
-    return $class->SUPER::new(dir => folder(), config => <<'END');
-fsync = on
+    return $class->SUPER::new(dir => folder(), config => <<"END");
+fsync = @{[ $ENV{HYPE_BENCH_FSYNC} // 'on' ]}
 full_page_writes = on
 wal_level = replica
 shared_buffers = 1GB
@@ -73,8 +73,10 @@ sub fresh
     local $self->{dbname} = $name;
     delete $self->{dbh};
 
-    $self->connect(dbname => 'postgres')
-         ->do("drop database if exists $name with (force)");
+    my $dbh = $self->connect(dbname => 'postgres');
+    $dbh->do('set client_min_messages = warning');
+    $dbh->do("drop database if exists $name with (force)");
+
     $self->_create_database('template0');
 
     my ($status, $output) = $self->psql('-q', '-f', 'sql/hype.sql');

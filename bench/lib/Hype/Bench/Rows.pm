@@ -329,11 +329,11 @@ sub found
 }
 
 
-# The smallest zone, in steps of 1/32, in which all links stay.
+# The smallest zone, in steps of 8 bytes a link, in which all stay.
 
 sub zone
 {
-    my $links = size('links') / 10;
+    my $links = 10_000;
     my $pg = postgres()->fresh('hype_links', $links);
 
     my ($low, $high) = (0, 64);
@@ -495,8 +495,7 @@ sub drain_once
     my ($pg, $kept, $hits) = @_;
 
     my $nginx = nginx(database => $pg->conninfo, server => $ref,
-                      http => 'hype_spool %%DIR%%/hype_spool max_size=8g;',
-                      );
+                      http => 'hype_spool %%DIR%%/hype_spool max_size=8g;');
     my $rate = 200;
 
     warm($nginx, '-c', 16, '-r', $rate, '/ref/b0000000/');
