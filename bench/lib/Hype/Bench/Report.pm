@@ -81,6 +81,32 @@ sub write_all
     write_file("$base.svg", plot(@results));
 
     print "written: $base.json, $base.md, $base.svg\n";
+    publish($base, table(@results)) if $size eq 'whole';
+}
+
+
+# Where people look for it, in the place of the table that is there.
+
+sub publish
+{
+    my ($base, $table) = @_;
+
+    my %plot = (
+        'README.md' => 'docs/benchmarks.svg',
+        'docs/benchmarks.md' => 'benchmarks.svg',
+    );
+
+    for my $file (sort keys %plot) {
+        my $text = read_file($file);
+        my $new = "$table\n![The figures, as parts of their goals]($plot{$file})\n";
+
+        $text =~ s/(<!-- bench -->\n).*(<!-- end -->\n)/$1$new$2/s
+            or die "$file has no place for the table\n";
+        write_file($file, $text);
+    }
+
+    write_file('docs/benchmarks.svg', read_file("$base.svg"));
+    print "changed: README.md, docs/benchmarks.md, docs/benchmarks.svg\n";
 }
 
 
@@ -151,8 +177,8 @@ sub plot
 
         $bars .= sprintf <<'END', $left - 10, $y + 4, $name, $x[0], $x[2], $y,
 <text x="%d" y="%d" text-anchor="end">%s</text>
-<line x1="%.1f" x2="%.1f" y1="%d" y2="%5$d" stroke="%s" stroke-width="2"/>
-<circle cx="%.1f" cy="%5$d" r="5" fill="%6$s"/>
+<line x1="%.1f" x2="%.1f" y1="%d" y2="%6$d" stroke="%s" stroke-width="2"/>
+<circle cx="%.1f" cy="%6$d" r="5" fill="%7$s"/>
 <text x="%d" y="%d">%s (%s %s)</text>
 END
             $colour, $x[1], $left + $width + 10, $y + 4, ratio($r->{ratio}),
