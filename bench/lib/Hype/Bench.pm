@@ -66,7 +66,8 @@ sub nginx
     my (%o) = @_;
 
     my $database = $o{database}
-        ? "hype_database \"$o{database}\" connections=2 timeout=10s;" : '';
+        ? "hype_database \"$o{database}\" timeout=10s"
+          . ' connections=' . ($o{connections} // 2) . ';' : '';
 
     return Hype::Nginx->new(
         log_level => 'warn',

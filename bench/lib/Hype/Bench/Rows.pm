@@ -494,7 +494,10 @@ sub drain_once
 {
     my ($pg, $kept, $hits) = @_;
 
-    my $nginx = nginx(database => $pg->conninfo, server => $ref,
+    # visits have a connection of their own while another one drains
+
+    my $nginx = nginx(database => $pg->conninfo, connections => 3,
+                      server => $ref,
                       http => 'hype_spool %%DIR%%/hype_spool max_size=8g;');
     my $rate = 200;
 
