@@ -205,10 +205,12 @@ is_deeply([left_out(
     ['README.md', qr/createdb app\n.*^curl/ms],      # t/package/debian.t
     ['docs/operations.md', qr/^\{"file": |bytes, hits: 1, claims/],   # t/hype_spool.t
     ['docs/upgrading.md', qr/^sudo kill -USR2|^sudo apt/],  # t/package/debian.t
+    ['docs/benchmarks.md', qr/^make bench$/],        # takes half an hour
     ['docs/monitoring.md', qr/^promtool check/],     # t/monitoring.t
     ['docs/operations.md', qr/hype: dropped/],       # t/docs.t
     ['docs/operations.md', qr/check constraint "no_curl"/],   # t/rejected.t
     ['docs/operations.md', qr/cron\.schedule/],      # wants pg_cron
+    ['docs/benchmarks.md', qr/^make bench$/],        # takes half an hour
     ['docs/monitoring.md', qr/^promtool check/],     # t/monitoring.t
     ['docs/metrics.md', qr/^scrape_configs:/],       # t/status.t
     ['docs/metrics.md', qr/^\{"version":/],          # t/status.t
