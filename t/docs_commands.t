@@ -115,6 +115,9 @@ upgraded($_, qr/systemctl restart nginx/)
 
 # The spool of a machine that is given up goes to another one
 
+is_soon { scalar(my @files = glob "$spool/*.spool") } 0,
+    'claims and confirms have passed through the spool';
+
 my $port = $pg->port;
 $pg->stop;
 $nginx->get('/ref/abc123/?next=/moved', Host => 'localhost');
