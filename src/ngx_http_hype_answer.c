@@ -177,12 +177,13 @@ ngx_http_hype_answer_known(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
 
     if (a->visitor) {
         ngx_http_hype_answer_claim(a, a->visitor, store);
-    }
 
-    if (a->legacy == NGX_OK
-        && ngx_memcmp(a->visitor, a->legacy_uuid, NGX_HTTP_HYPE_UUID_LEN) != 0)
-    {
-        ngx_http_hype_answer_claim(a, a->legacy_uuid, store);
+        if (a->legacy == NGX_OK
+            && ngx_memcmp(a->visitor, a->legacy_uuid, NGX_HTTP_HYPE_UUID_LEN)
+               != 0)
+        {
+            ngx_http_hype_answer_claim(a, a->legacy_uuid, store);
+        }
     }
 
     if (a->cookie != NGX_DECLINED
