@@ -30,17 +30,6 @@ typedef struct {
 } ngx_http_hype_conninfo_t;
 
 
-/* the same lists with each address of each name, for one connection */
-
-typedef struct {
-    char                            *host;
-    char                            *hostaddr;
-    char                            *port;
-    int                              error;        /* of getaddrinfo() */
-    const char                      *failed;       /* the name, or NULL */
-} ngx_http_hype_conninfo_addrs_t;
-
-
 /*
  * Parses a connection string or URI.  Returns NGX_CONF_OK, or logs what is
  * wrong, without the password, and returns NGX_CONF_ERROR.
@@ -49,26 +38,13 @@ typedef struct {
 char *ngx_http_hype_conninfo_parse(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_hype_conninfo_t *info);
 
-/*
- * Looks the names up and blocks meanwhile: for a thread.  The lists are from
- * malloc(), to be freed by ngx_http_hype_conninfo_free().
- *
- * NGX_OK: there is an address, though "failed" may name a host without one.
- * NGX_ERROR: there is none; "error" is set, or 0 where memory ran out.
- */
+/* Is it an address, a socket's folder or empty: no name to be looked up? */
 
-ngx_int_t ngx_http_hype_conninfo_resolve(ngx_http_hype_conninfo_t *info,
-    ngx_http_hype_conninfo_addrs_t *addrs);
+ngx_uint_t ngx_http_hype_conninfo_literal(const char *host);
 
-void ngx_http_hype_conninfo_free(ngx_http_hype_conninfo_addrs_t *addrs);
+/* The number of items of a list with commas; 0 for NULL, 1 for "". */
 
-/*
- * PQconnectStartParams() with those addresses, or with none if "addrs" is
- * NULL.  Of several, libpq begins with number "first", counted in a ring.
- */
-
-PGconn *ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
-    ngx_http_hype_conninfo_addrs_t *addrs, ngx_uint_t first);
+ngx_uint_t ngx_http_hype_conninfo_count(const char *list);
 
 
 #endif /* _NGX_HTTP_HYPE_CONNINFO_H_INCLUDED_ */

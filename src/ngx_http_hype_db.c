@@ -4,6 +4,7 @@
 #include <ngx_event.h>
 #include <ngx_thread_pool.h>
 #include <netdb.h>
+#include "ngx_http_hype_conninfo_addrs.h"
 #include "ngx_http_hype_db.h"
 
 

@@ -1,0 +1,222 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <netdb.h>
+#include "ngx_http_hype_conninfo_addrs.h"
+
+
+static ngx_int_t ngx_http_hype_conninfo_add(
+    ngx_http_hype_conninfo_addrs_t *addrs, const char *host,
+    const char *hostaddr, const char *port);
+static ngx_int_t ngx_http_hype_conninfo_append(char **list,
+    const char *value, ngx_uint_t first);
+static char *ngx_http_hype_conninfo_rotate(const char *list, ngx_uint_t n);
+
+
+ngx_int_t
+ngx_http_hype_conninfo_resolve(ngx_http_hype_conninfo_t *info,
+    ngx_http_hype_conninfo_addrs_t *addrs)
+{
+    int               rc;
+    char              text[NI_MAXHOST];
+    ngx_uint_t        i;
+    struct addrinfo   hints, *res, *ai;
+
+    ngx_memzero(addrs, sizeof(ngx_http_hype_conninfo_addrs_t));
+    ngx_memzero(&hints, sizeof(struct addrinfo));
+
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+
+    for (i = 0; i < info->nhosts; i++) {
+
+        if (ngx_http_hype_conninfo_literal(info->hosts[i])) {
+            if (ngx_http_hype_conninfo_add(addrs, info->hosts[i], "",
+                                           info->ports[i])
+                != NGX_OK)
+            {
+                goto failed;
+            }
+
+            continue;
+        }
+
+        rc = getaddrinfo(info->hosts[i], NULL, &hints, &res);
+
+        if (rc != 0) {
+            addrs->error = rc;
+            addrs->failed = info->hosts[i];
+            continue;
+        }
+
+        for (ai = res; ai; ai = ai->ai_next) {
+
+            rc = getnameinfo(ai->ai_addr, ai->ai_addrlen, text, NI_MAXHOST,
+                             NULL, 0, NI_NUMERICHOST);
+
+            if (rc == 0
+                && ngx_http_hype_conninfo_add(addrs, info->hosts[i], text,
+                                              info->ports[i])
+                   != NGX_OK)
+            {
+                freeaddrinfo(res);
+                goto failed;
+            }
+        }
+
+        freeaddrinfo(res);
+    }
+
+    return addrs->host ? NGX_OK : NGX_ERROR;
+
+failed:
+
+    ngx_http_hype_conninfo_free(addrs);
+    addrs->error = 0;
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_hype_conninfo_add(ngx_http_hype_conninfo_addrs_t *addrs,
+    const char *host, const char *hostaddr, const char *port)
+{
+    ngx_uint_t  first;
+
+    first = (addrs->host == NULL);
+
+    if (ngx_http_hype_conninfo_append(&addrs->host, host, first) != NGX_OK
+        || ngx_http_hype_conninfo_append(&addrs->hostaddr, hostaddr, first)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_hype_conninfo_append(&addrs->port, port ? port : "",
+                                         first);
+}
+
+
+static ngx_int_t
+ngx_http_hype_conninfo_append(char **list, const char *value,
+    ngx_uint_t first)
+{
+    char    *p;
+    size_t   used, len;
+
+    used = first ? 0 : ngx_strlen(*list);
+    len = ngx_strlen(value) + 1;
+
+    p = realloc(*list, used + 1 + len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    *list = p;
+    p += used;
+
+    if (!first) {
+        *p++ = ',';
+    }
+
+    ngx_memcpy(p, value, len);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_hype_conninfo_free(ngx_http_hype_conninfo_addrs_t *addrs)
+{
+    free(addrs->host);
+    free(addrs->hostaddr);
+    free(addrs->port);
+
+    addrs->host = NULL;
+    addrs->hostaddr = NULL;
+    addrs->port = NULL;
+}
+
+
+PGconn *
+ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
+    ngx_http_hype_conninfo_addrs_t *addrs, ngx_uint_t first)
+{
+    char        *lists[3];
+    PGconn      *pg;
+    ngx_uint_t   i;
+    const char  *saved[3];
+
+    ngx_memcpy(saved, info->values, sizeof(saved));
+
+    if (addrs) {
+        info->values[info->host] = addrs->host;
+        info->values[info->hostaddr] = addrs->hostaddr;
+        info->values[info->port] = addrs->port;
+    }
+
+    pg = NULL;
+
+    for (i = 0; i < 3; i++) {
+        lists[i] = NULL;
+
+        if (info->values[i] == NULL) {
+            continue;
+        }
+
+        lists[i] = ngx_http_hype_conninfo_rotate(info->values[i], first);
+
+        if (lists[i] == NULL) {
+            goto done;
+        }
+
+        info->values[i] = lists[i];
+    }
+
+    pg = PQconnectStartParams(info->keywords, info->values, 0);
+
+done:
+
+    while (i--) {
+        free(lists[i]);
+    }
+
+    ngx_memcpy(info->values, saved, sizeof(saved));
+
+    return pg;
+}
+
+
+static char *
+ngx_http_hype_conninfo_rotate(const char *list, ngx_uint_t n)
+{
+    char        *rotated;
+    size_t       len;
+    const char  *start;
+
+    len = ngx_strlen(list);
+
+    rotated = malloc(len + 1);
+    if (rotated == NULL) {
+        return NULL;
+    }
+
+    n %= ngx_http_hype_conninfo_count(list);
+
+    for (start = list; n; start++) {
+        if (*start == ',') {
+            n--;
+        }
+    }
+
+    if (start == list) {
+        ngx_memcpy(rotated, list, len + 1);
+
+    } else {
+        ngx_sprintf((u_char *) rotated, "%s,%*s%Z", start,
+                    (size_t) (start - 1 - list), list);
+    }
+
+    return rotated;
+}
