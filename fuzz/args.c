@@ -32,9 +32,11 @@ LLVMFuzzerTestOneInput(const u_char *data, size_t size)
     for (i = 0; i < NNAMES; i++) {
         names[i] = fuzz_string(&in);
 
-        /* no name is empty */
+        /* no name is empty, or has a "=" */
 
-        if (names[i].len == 0) {
+        if (names[i].len == 0
+            || memchr(names[i].data, '=', names[i].len) != NULL)
+        {
             free(names[i].data);
             names[i] = fuzz_copy((u_char *) "ref", 3);
         }

@@ -28,7 +28,8 @@ ngx_uint_t ngx_http_hype_identifier_valid(ngx_str_t *identifier);
 /*
  * Finds the last argument of "args" (a query without "?") whose name is, byte
  * for byte, one of "names".  Arguments are separated by "&" alone; the name
- * ends at the first "=".  An argument without "=" has an empty value.
+ * ends at the first "=", so that one of "names" has none and is not empty.  An
+ * argument without "=" has an empty value.
  *
  * NGX_OK: "value" points into "args", still percent-encoded.
  * NGX_DECLINED: there is none, "value" is untouched.
