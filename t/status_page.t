@@ -94,10 +94,13 @@ sub shows_what_happens
     is($browser->text('#spool-state'), 'Empty', 'nothing in the spool');
     like($browser->text('#hits-more'), qr/^15 since /, 'the headline');
     like($browser->text('#commit-p99'), qr/^[\d.]+ m?s$/, 'a commit took time');
-    is_deeply($browser->value(
+
+    # of the last minutes, in which a new count may just have begun
+
+    like(join(' ', @{ $browser->value(
         q{[...document.querySelectorAll('#links tbody tr')]
-          .map((row) => [...row.cells].map((cell) => cell.innerText).join('|'))}),
-        ['abc||12', 'other||3'], 'links with their hits');
+          .map((row) => [...row.cells].map((cell) => cell.innerText).join('|'))}) }),
+        qr/^abc\|\|1[12] other\|\|[23]$/, 'links with their hits');
     is_deeply([sort @{ $browser->value(
         q{[...document.querySelectorAll('#workers tbody tr')]
           .map((row) => row.cells[0].innerText)}) }],
