@@ -71,6 +71,8 @@ static ngx_uint_t ngx_http_hype_db_read_only(PGresult *res);
 static void ngx_http_hype_db_success(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_deliver(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_outcome_e outcome);
+static void ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn);
+static void ngx_http_hype_db_next_handler(ngx_event_t *ev);
 static void ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_pause(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn,
@@ -150,6 +152,9 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         conn->timer.handler = ngx_http_hype_db_timer_handler;
         conn->timer.data = conn;
         conn->timer.log = db->log;
+        conn->next.handler = ngx_http_hype_db_next_handler;
+        conn->next.data = conn;
+        conn->next.log = db->log;
 
         if (conf->info.resolve) {
             conn->task = ngx_thread_task_alloc(cycle->pool,
@@ -200,7 +205,10 @@ ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role)
         switch (conn->state) {
 
         case NGX_HTTP_HYPE_DB_IDLE:
-            ngx_http_hype_db_idle(conn);
+            if (!conn->next.posted) {
+                ngx_http_hype_db_idle(conn);
+            }
+
             return;
 
         case NGX_HTTP_HYPE_DB_BUSY:
@@ -978,7 +986,7 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
     ngx_http_hype_db_deliver(conn, conn->outcome);
 
     if (conn->state == NGX_HTTP_HYPE_DB_IDLE) {
-        ngx_http_hype_db_idle(conn);
+        ngx_http_hype_db_next(conn);
     }
 }
 
@@ -1038,6 +1046,35 @@ ngx_http_hype_db_deliver(ngx_http_hype_db_conn_t *conn,
     }
 
     PQclear(res);
+}
+
+
+/*
+ * When a statement is done, the next one waits for a turn of the event loop:
+ * those who are answered now may come again at once, and what they ask for
+ * goes with it.  Nobody waits longer for that, as the answers were to be sent
+ * anyway.
+ */
+
+static void
+ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn)
+{
+    if (ngx_exiting) {
+
+        /* a posted event does not keep a worker */
+
+        ngx_http_hype_db_idle(conn);
+        return;
+    }
+
+    ngx_post_event(&conn->next, &ngx_posted_next_events);
+}
+
+
+static void
+ngx_http_hype_db_next_handler(ngx_event_t *ev)
+{
+    ngx_http_hype_db_idle(ev->data);
 }
 
 
@@ -1155,6 +1192,10 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
 
     if (conn->timer.timer_set) {
         ngx_del_timer(&conn->timer);
+    }
+
+    if (conn->next.posted) {
+        ngx_delete_posted_event(&conn->next);
     }
 
     ngx_http_hype_db_detach(conn, NGX_CLOSE_EVENT);

@@ -144,6 +144,7 @@ struct ngx_http_hype_db_conn_s {
     PGconn                     *pg;
     ngx_connection_t           *connection;
     ngx_event_t                 timer;
+    ngx_event_t                 next;    /* posted until it asks for work */
     ngx_msec_t                  backoff;
     ngx_uint_t                  first;   /* of several hosts */
     ngx_thread_task_t          *task;
