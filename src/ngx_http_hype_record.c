@@ -1,7 +1,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_crc32.h>
+#include <zlib.h>
 #include "ngx_http_hype_uri.h"
 #include "ngx_http_hype_uuid.h"
 #include "ngx_http_hype_record.h"
@@ -163,8 +163,8 @@ ngx_http_hype_record_seal(u_char *record)
 static uint32_t
 ngx_http_hype_record_crc(u_char *record, size_t len)
 {
-    return ngx_crc32_long(record + NGX_HTTP_HYPE_RECORD_AT_VERSION,
-                          len - NGX_HTTP_HYPE_RECORD_AT_VERSION);
+    return crc32(0, record + NGX_HTTP_HYPE_RECORD_AT_VERSION,
+                 len - NGX_HTTP_HYPE_RECORD_AT_VERSION);
 }
 
 

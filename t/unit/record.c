@@ -1,7 +1,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_crc32.h>
+#include <zlib.h>
 #include "ngx_http_hype_record.h"
 #include "tap.h"
 
@@ -50,9 +50,6 @@ test_layout(void)
     size_t    len;
     uint32_t  crc;
 
-    crc = ngx_crc32_long((u_char *) "123456789", 9);
-    tap_ok(crc == 0xcbf43926, "the CRC is that of zlib, gzip and so on");
-
     len = make_record(buf, 0);
     tap_is_bytes(buf, 4, tap_str("\0\0\0\163"), "hit: the length");
     tap_is(len, 115, "hit: the size");
@@ -60,8 +57,11 @@ test_layout(void)
     tap_is_bytes(buf + 12, 9, tap_str("\0\0\0\3abc\0\13"),
                  "hit: identifier and tuple");
 
-    crc = ngx_crc32_long(buf + 8, len - 8);
+    /* as zlib, gzip and so on have it: spools of other versions stay good */
+
+    crc = crc32(0, buf + 8, len - 8);
     tap_is(ngx_http_hype_get32(buf + 4), crc, "hit: the CRC");
+    tap_is(crc, 0x9cfe918c, "hit: its value");
 
     len = make_record(buf, 1);
     tap_is_bytes(buf + 12, 6, tap_str("\0\0\0\0\0\13"),
