@@ -1,0 +1,337 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <sys/file.h>
+#include "ngx_http_hype_spool_files.h"
+
+
+/* milliseconds until a failing disk is told of again */
+#define NGX_HTTP_HYPE_SPOOL_LOG        10000
+
+#define NGX_HTTP_HYPE_SPOOL_TRIES      8
+
+
+static ngx_http_hype_segment_t *ngx_http_hype_spool_open(
+    ngx_http_hype_spool_t *spool, ngx_str_t *name, int flags);
+static ngx_int_t ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool,
+    ngx_str_t *name);
+
+
+static ngx_str_t  ngx_http_hype_spool_suffix = ngx_string(".spool");
+
+
+static ngx_http_hype_segment_t *
+ngx_http_hype_spool_open(ngx_http_hype_spool_t *spool, ngx_str_t *name,
+    int flags)
+{
+    u_char                   *p;
+    ngx_str_t                *path;
+    ngx_file_info_t           fi;
+    ngx_http_hype_segment_t  *segment;
+
+    path = &spool->conf->path->name;
+
+    segment = ngx_calloc(sizeof(ngx_http_hype_segment_t)
+                         + path->len + 1 + name->len + 1, spool->log);
+    if (segment == NULL) {
+        return NULL;
+    }
+
+    p = (u_char *) segment + sizeof(ngx_http_hype_segment_t);
+
+    segment->name.data = p;
+    segment->name.len = ngx_sprintf(p, "%V/%V%Z", path, name) - p - 1;
+
+    segment->fd = open((char *) segment->name.data, O_RDWR|O_APPEND|flags,
+                       0600);
+
+    if (segment->fd == NGX_INVALID_FILE) {
+
+        if (flags) {
+            ngx_http_hype_spool_fail(spool, ngx_errno, "create",
+                                     &segment->name);
+
+        } else if (ngx_errno != NGX_ENOENT) {
+            ngx_http_hype_spool_log(spool, ngx_errno, "open",
+                                    &segment->name);
+        }
+
+        ngx_free(segment);
+        return NULL;
+    }
+
+    /* another worker may have it, or may just have removed it */
+
+    if (flock(segment->fd, LOCK_EX|LOCK_NB) == -1
+        || ngx_fd_info(segment->fd, &fi) == NGX_FILE_ERROR
+        || fi.st_nlink == 0)
+    {
+        (void) ngx_close_file(segment->fd);
+        ngx_free(segment);
+        return NULL;
+    }
+
+    segment->size = ngx_file_size(&fi);
+
+    return segment;
+}
+
+
+ngx_int_t
+ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
+{
+    u_char                    text[NGX_INT64_LEN * 3 + sizeof(".spool")];
+    ngx_str_t                 name;
+    ngx_uint_t                i;
+    ngx_time_t               *tp;
+    ngx_http_hype_segment_t  *segment;
+
+    tp = ngx_timeofday();
+
+    segment = NULL;
+
+    /*
+     * another worker may take a file that is new for one that was left empty,
+     * and remove it
+     */
+
+    for (i = 0; segment == NULL && i < NGX_HTTP_HYPE_SPOOL_TRIES; i++) {
+
+        /* in the order of their time, for who adopts them */
+
+        name.data = text;
+        name.len = ngx_sprintf(text, "%012xL-%P-%ui%V",
+                               (uint64_t) tp->sec * 1000 + tp->msec, ngx_pid,
+                               spool->serial++, &ngx_http_hype_spool_suffix)
+                   - text;
+
+        segment = ngx_http_hype_spool_open(spool, &name, O_CREAT|O_EXCL);
+    }
+
+    if (segment == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_FILES, 1);
+
+    ngx_queue_insert_tail(&spool->segments, &segment->queue);
+    spool->tail = segment;
+
+    return NGX_OK;
+}
+
+
+/* nothing more is written to it; it may have been drained meanwhile */
+
+void
+ngx_http_hype_spool_leave_tail(ngx_http_hype_spool_t *spool)
+{
+    ngx_http_hype_segment_t  *tail;
+
+    tail = spool->tail;
+    spool->tail = NULL;
+
+    if (tail && tail->read == tail->size) {
+        ngx_http_hype_spool_remove(spool, tail);
+    }
+}
+
+
+void
+ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment)
+{
+    if (ngx_delete_file(segment->name.data) == NGX_FILE_ERROR) {
+        ngx_http_hype_spool_log(spool, ngx_errno, "remove", &segment->name);
+
+        /* or it would be read again and again */
+
+        if (ftruncate(segment->fd, 0) == -1) {
+            ngx_http_hype_spool_log(spool, ngx_errno, "truncate",
+                                    &segment->name);
+        }
+    }
+
+    ngx_http_hype_spool_gone(spool, segment);
+}
+
+
+/* it is no spool file any more */
+
+void
+ngx_http_hype_spool_gone(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment)
+{
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_BYTES, -segment->size);
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_FILES, -1);
+
+    ngx_http_hype_spool_release(spool, segment);
+}
+
+
+void
+ngx_http_hype_spool_release(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment)
+{
+    if (spool->tail == segment) {
+        spool->tail = NULL;
+    }
+
+    if (spool->reading == segment) {
+        spool->reading = NULL;
+        spool->nread = 0;
+    }
+
+    spool->worker->spool -= segment->size - segment->read;
+
+    ngx_queue_remove(&segment->queue);
+
+    (void) ngx_close_file(segment->fd);
+
+    ngx_free(segment);
+}
+
+
+/* records can't be written for now */
+
+void
+ngx_http_hype_spool_fail(ngx_http_hype_spool_t *spool, ngx_err_t err,
+    const char *what, ngx_str_t *name)
+{
+    spool->failed = ngx_current_msec ? ngx_current_msec : 1;
+
+    ngx_http_hype_spool_log(spool, err, what, name);
+}
+
+
+void
+ngx_http_hype_spool_log(ngx_http_hype_spool_t *spool, ngx_err_t err,
+    const char *what, ngx_str_t *name)
+{
+    if (spool->errors++
+        && ngx_current_msec - spool->logged < NGX_HTTP_HYPE_SPOOL_LOG)
+    {
+        return;
+    }
+
+    spool->logged = ngx_current_msec;
+
+    ngx_log_error(NGX_LOG_CRIT, spool->log, err,
+                  "hype: spool: %s \"%V\" failed (%ui errors)",
+                  what, name, spool->errors);
+}
+
+
+/* counts the bytes that are in the folder, and adopts what nobody holds */
+
+void
+ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
+{
+    off_t         total;
+    u_char       *path;
+    ngx_dir_t     dir;
+    ngx_str_t    *folder, name;
+    ngx_uint_t    n, files;
+    ngx_queue_t  *q;
+
+    folder = &spool->conf->path->name;
+    spool->more = 0;
+    n = 0;
+
+    for (q = ngx_queue_head(&spool->segments);
+         q != ngx_queue_sentinel(&spool->segments);
+         q = ngx_queue_next(q))
+    {
+        n++;
+    }
+
+    if (ngx_open_dir(folder, &dir) == NGX_ERROR) {
+        ngx_http_hype_spool_fail(spool, ngx_errno, ngx_open_dir_n, folder);
+        return;
+    }
+
+    total = 0;
+    files = 0;
+
+    while (ngx_read_dir(&dir) == NGX_OK) {
+
+        name.data = ngx_de_name(&dir);
+        name.len = ngx_de_namelen(&dir);
+
+        if (name.len <= ngx_http_hype_spool_suffix.len
+            || ngx_strcmp(name.data + name.len
+                          - ngx_http_hype_spool_suffix.len,
+                          ngx_http_hype_spool_suffix.data)
+               != 0)
+        {
+            continue;
+        }
+
+        if (n >= NGX_HTTP_HYPE_SPOOL_OPEN) {
+            spool->more = 1;
+
+        } else if (ngx_http_hype_spool_adopt(spool, &name) == NGX_OK) {
+            n++;
+        }
+
+        path = ngx_alloc(folder->len + 1 + name.len + 1, spool->log);
+        if (path == NULL) {
+            break;
+        }
+
+        ngx_sprintf(path, "%V/%V%Z", folder, &name);
+
+        if (ngx_de_info(path, &dir) != NGX_FILE_ERROR) {
+            total += ngx_de_size(&dir);
+            files++;
+        }
+
+        ngx_free(path);
+    }
+
+    ngx_close_dir(&dir);
+
+    spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES] = total;
+    spool->counters[NGX_HTTP_HYPE_SPOOL_FILES] = files;
+}
+
+
+static ngx_int_t
+ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
+{
+    ngx_queue_t              *q;
+    ngx_http_hype_segment_t  *segment, *next;
+
+    segment = ngx_http_hype_spool_open(spool, name, 0);
+    if (segment == NULL) {
+        return NGX_DECLINED;
+    }
+
+    /* before those of a later time; the tail is the latest of all */
+
+    for (q = ngx_queue_head(&spool->segments);
+         q != ngx_queue_sentinel(&spool->segments);
+         q = ngx_queue_next(q))
+    {
+        next = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+
+        if (ngx_strcmp(next->name.data, segment->name.data) > 0) {
+            break;
+        }
+    }
+
+    ngx_queue_insert_tail(q, &segment->queue);
+
+    spool->worker->spool += segment->size;
+
+    if (segment->size == 0) {
+        ngx_http_hype_spool_remove(spool, segment);
+        return NGX_DECLINED;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
+                  "hype: spool file \"%V\", %O bytes, is adopted",
+                  &segment->name, segment->size);
+
+    return NGX_OK;
+}

@@ -1,0 +1,65 @@
+
+/*
+ * The spool's files and folder, for the other parts of the spool.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_SPOOL_FILES_H_INCLUDED_
+#define _NGX_HTTP_HYPE_SPOOL_FILES_H_INCLUDED_
+
+
+#include "ngx_http_hype_spool.h"
+
+
+/* files that a worker has open at a time, of its own and of others */
+#define NGX_HTTP_HYPE_SPOOL_OPEN       64
+
+
+struct ngx_http_hype_segment_s {
+    ngx_queue_t             queue;
+    ngx_fd_t                fd;
+    off_t                   size;
+    off_t                   read;
+    ngx_msec_t              unread; /* when it could not be read, or 0 */
+    ngx_uint_t              dirty;  /* unsigned dirty:1 */
+    ngx_str_t               name;
+};
+
+
+/* A new file to write to, as the last one; NGX_ERROR once it is logged. */
+
+ngx_int_t ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool);
+
+/* Nothing more goes to the last file; removes it, if all of it is read. */
+
+void ngx_http_hype_spool_leave_tail(ngx_http_hype_spool_t *spool);
+
+/*
+ * Three ways to let go of a file, whose memory is freed: it is removed from
+ * the folder; it is no longer one of the spool's, whoever sees to that; it is
+ * closed, and stays for another worker.
+ */
+
+void ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment);
+void ngx_http_hype_spool_gone(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment);
+void ngx_http_hype_spool_release(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment);
+
+/* Counts what is in the folder, and adopts the files that nobody holds. */
+
+void ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool);
+
+/*
+ * Logs that the spool can't do "what" with the file, though not each time;
+ * the former takes the disk for failing, too.
+ */
+
+void ngx_http_hype_spool_fail(ngx_http_hype_spool_t *spool,
+    ngx_err_t err, const char *what, ngx_str_t *name);
+void ngx_http_hype_spool_log(ngx_http_hype_spool_t *spool,
+    ngx_err_t err, const char *what, ngx_str_t *name);
+
+
+#endif /* _NGX_HTTP_HYPE_SPOOL_FILES_H_INCLUDED_ */

@@ -1,0 +1,314 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_spool_files.h"
+#include "ngx_http_hype_spool_read.h"
+
+
+#define NGX_HTTP_HYPE_SPOOL_CHUNK      (512 * 1024)
+
+/* milliseconds until a file that can't be read is tried again */
+#define NGX_HTTP_HYPE_SPOOL_REREAD     5000
+
+
+static ngx_int_t ngx_http_hype_spool_read_segment(
+    ngx_http_hype_spool_t *spool, ngx_http_hype_segment_t *segment,
+    ngx_uint_t max, ngx_int_t (*handler)(void *data, u_char *record,
+    size_t size));
+static void ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment);
+static ngx_uint_t ngx_http_hype_spool_torn(u_char *p, u_char *last);
+static ngx_uint_t ngx_http_hype_spool_blank(
+    ngx_http_hype_segment_t *segment, off_t offset);
+static void ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment, const char *reason);
+
+
+ngx_uint_t
+ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
+    ngx_int_t (*handler)(void *data, u_char *record, size_t size))
+{
+    ngx_int_t                 n;
+    ngx_http_hype_segment_t  *segment;
+
+    do {
+        segment = ngx_http_hype_spool_oldest(spool);
+
+        if (segment == NULL && spool->more) {
+            ngx_http_hype_spool_scan(spool);
+            segment = ngx_http_hype_spool_oldest(spool);
+        }
+
+        if (segment == NULL) {
+            return 0;
+        }
+
+        n = ngx_http_hype_spool_read_segment(spool, segment, max, handler);
+
+    } while (n == NGX_DECLINED);
+
+    return n;
+}
+
+
+/* the number of records, or NGX_DECLINED if another file is to be read */
+
+static ngx_int_t
+ngx_http_hype_spool_read_segment(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment, ngx_uint_t max,
+    ngx_int_t (*handler)(void *data, u_char *record, size_t size))
+{
+    u_char      *p, *last, *buf;
+    size_t       len, room;
+    ssize_t      size;
+    ngx_int_t    rc;
+    ngx_uint_t   n, torn;
+
+    len = 0;
+
+    room = ngx_min(segment->size - segment->read, NGX_HTTP_HYPE_SPOOL_CHUNK);
+
+again:
+
+    buf = ngx_alloc(room, spool->log);
+    if (buf == NULL) {
+        return 0;
+    }
+
+    size = pread(segment->fd, buf, room, segment->read);
+
+    if (size == -1) {
+        ngx_http_hype_spool_unread(spool, segment);
+        ngx_free(buf);
+        return NGX_DECLINED;
+    }
+
+    segment->unread = 0;
+    spool->reading = segment;
+    spool->nread = 0;
+
+    n = 0;
+    p = buf;
+    last = buf + size;
+    rc = size ? NGX_OK : NGX_AGAIN;
+    torn = 0;
+
+    while (n < max && p < last) {
+
+        rc = ngx_http_hype_record_check(p, last, &len);
+
+        if (rc != NGX_OK || handler(spool->data, p, len) != NGX_OK) {
+            break;
+        }
+
+        p += len;
+        n++;
+    }
+
+    spool->nread = p - buf;
+
+    if (n == 0 && rc == NGX_AGAIN) {
+
+        if (len > room && segment->read + (off_t) len <= segment->size) {
+
+            /* a long record */
+
+            ngx_free(buf);
+            room = len;
+            goto again;
+        }
+
+        if (pread(segment->fd, buf, 1, segment->read + size) == -1) {
+            ngx_http_hype_spool_unread(spool, segment);
+            ngx_free(buf);
+            return NGX_DECLINED;
+        }
+
+        torn = ngx_http_hype_spool_torn(p, last);
+
+    } else if (n == 0 && rc == NGX_ERROR) {
+        torn = ngx_http_hype_spool_blank(segment,
+                                         segment->read + (len ? len - 1 : 0));
+    }
+
+    ngx_free(buf);
+
+    if (n || rc == NGX_OK) {
+        return n;
+    }
+
+    if (torn) {
+        ngx_log_error(NGX_LOG_WARN, spool->log, 0,
+                      "hype: the end of spool file \"%V\", cut short by a "
+                      "crash, is left out: %O bytes at %O",
+                      &segment->name, segment->size - segment->read,
+                      segment->read);
+
+        spool->nread = segment->size - segment->read;
+        ngx_http_hype_spool_advance(spool);
+
+    } else {
+        ngx_http_hype_spool_give_up(spool, segment,
+                                    (rc == NGX_DECLINED) ? "is of a version "
+                                    "that is not known" : "is damaged");
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* what is behind a file that can't be read need not wait for it */
+
+static void
+ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment)
+{
+    ngx_http_hype_spool_log(spool, ngx_errno, "read", &segment->name);
+
+    segment->unread = ngx_current_msec ? ngx_current_msec : 1;
+
+    spool->reading = NULL;
+    spool->nread = 0;
+}
+
+
+/*
+ * Whether a record is cut short, rather than whole with a wrong length: then
+ * it ends where the file does, or others come behind it.
+ */
+
+static ngx_uint_t
+ngx_http_hype_spool_torn(u_char *p, u_char *last)
+{
+    size_t  len;
+
+    if (last - p < NGX_HTTP_HYPE_RECORD_HEADER) {
+        return 1;
+    }
+
+    (void) ngx_http_hype_put32(p, (uint32_t) (last - p));
+
+    for ( /* void */ ; last - p >= NGX_HTTP_HYPE_RECORD_HEADER; p++) {
+        if (ngx_http_hype_record_check(p, last, &len) == NGX_OK) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/*
+ * Whether all is zeros from there on.  After a crash of the machine a file may
+ * have its size, but not yet its bytes; and no record ends with a zero.
+ */
+
+static ngx_uint_t
+ngx_http_hype_spool_blank(ngx_http_hype_segment_t *segment, off_t offset)
+{
+    ssize_t  i, n;
+    u_char   buf[4096];
+
+    while (offset < segment->size) {
+
+        n = pread(segment->fd, buf, sizeof(buf), offset);
+
+        if (n <= 0) {
+            return 0;
+        }
+
+        for (i = 0; i < n; i++) {
+            if (buf[i] != '\0') {
+                return 0;
+            }
+        }
+
+        offset += n;
+    }
+
+    return 1;
+}
+
+
+void
+ngx_http_hype_spool_advance(ngx_http_hype_spool_t *spool)
+{
+    ngx_http_hype_segment_t  *segment;
+
+    segment = spool->reading;
+
+    if (segment == NULL) {
+        return;
+    }
+
+    segment->read += spool->nread;
+    spool->worker->spool -= spool->nread;
+
+    spool->reading = NULL;
+    spool->nread = 0;
+
+    if (segment->read == segment->size && segment != spool->tail) {
+        ngx_http_hype_spool_remove(spool, segment);
+    }
+}
+
+
+ngx_http_hype_segment_t *
+ngx_http_hype_spool_oldest(ngx_http_hype_spool_t *spool)
+{
+    ngx_queue_t              *q;
+    ngx_http_hype_segment_t  *segment;
+
+    for (q = ngx_queue_head(&spool->segments);
+         q != ngx_queue_sentinel(&spool->segments);
+         q = ngx_queue_next(q))
+    {
+        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+
+        if (segment->read == segment->size) {
+            continue;
+        }
+
+        if (segment->unread
+            && ngx_current_msec - segment->unread
+               < NGX_HTTP_HYPE_SPOOL_REREAD)
+        {
+            continue;
+        }
+
+        return segment;
+    }
+
+    return NULL;
+}
+
+
+/* it is kept for a person to look at */
+
+static void
+ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment, const char *reason)
+{
+    u_char  *name;
+
+    ngx_log_error(NGX_LOG_ALERT, spool->log, 0,
+                  "hype: spool file \"%V\" %s at byte %O of %O, and is kept "
+                  "as \"%V.damaged\"", &segment->name, reason,
+                  segment->read, segment->size, &segment->name);
+
+    name = ngx_alloc(segment->name.len + sizeof(".damaged"), spool->log);
+
+    if (name) {
+        ngx_sprintf(name, "%V.damaged%Z", &segment->name);
+
+        if (ngx_rename_file(segment->name.data, name) == NGX_FILE_ERROR) {
+            ngx_log_error(NGX_LOG_ALERT, spool->log, ngx_errno,
+                          "hype: " ngx_rename_file_n " \"%V\" failed",
+                          &segment->name);
+        }
+
+        ngx_free(name);
+    }
+
+    ngx_http_hype_spool_gone(spool, segment);
+}

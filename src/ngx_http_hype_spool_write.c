@@ -1,0 +1,438 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_spool_files.h"
+#include "ngx_http_hype_spool_write.h"
+
+
+/* bytes of a file, or a fraction of "max_size" if that is more */
+#define NGX_HTTP_HYPE_SPOOL_SEGMENT    (16 * 1024 * 1024)
+#define NGX_HTTP_HYPE_SPOOL_BUFFER     (64 * 1024)
+
+/* milliseconds until a failing disk is tried again */
+#define NGX_HTTP_HYPE_SPOOL_RETRY      1000
+
+
+static ngx_int_t ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool,
+    u_char *p, size_t size);
+static ngx_uint_t ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool,
+    size_t size);
+static void ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool);
+static void ngx_http_hype_spool_settle(ngx_http_hype_spool_t *spool,
+    ngx_queue_t *tickets);
+static void ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool);
+
+
+static ngx_str_t  ngx_http_hype_spool_thread_pool = ngx_string("default");
+
+
+u_char *
+ngx_http_hype_spool_reserve(ngx_http_hype_spool_t *spool, size_t size)
+{
+    u_char  *p;
+    size_t   room;
+
+    if (ngx_http_hype_spool_full(spool, size)) {
+        return NULL;
+    }
+
+    if (spool->used + size > spool->size) {
+
+        room = ngx_max(NGX_HTTP_HYPE_SPOOL_BUFFER,
+                       ngx_max(spool->used + size, spool->size * 2));
+
+        p = ngx_alloc(room, spool->log);
+        if (p == NULL) {
+            return NULL;
+        }
+
+        if (spool->buf) {
+            ngx_memcpy(p, spool->buf, spool->used);
+            ngx_free(spool->buf);
+        }
+
+        spool->buf = p;
+        spool->size = room;
+    }
+
+    return spool->buf + spool->used;
+}
+
+
+void
+ngx_http_hype_spool_commit(ngx_http_hype_spool_t *spool, size_t size,
+    ngx_http_hype_ticket_t *ticket)
+{
+    ngx_http_hype_record_seal(spool->buf + spool->used);
+
+    spool->used += size;
+    spool->records++;
+
+    ticket->status = NGX_HTTP_HYPE_TICKET_WAITS;
+    ticket->spooling = 1;
+    ngx_queue_insert_tail(&spool->tickets, &ticket->queue);
+
+    ngx_post_event(&spool->flush, &ngx_posted_events);
+}
+
+
+ngx_int_t
+ngx_http_hype_spool_append(ngx_http_hype_spool_t *spool, u_char *record,
+    size_t size)
+{
+    if (ngx_http_hype_spool_full(spool, size)
+        || ngx_http_hype_spool_flush(spool) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_hype_record_seal(record);
+
+    if (ngx_http_hype_spool_write(spool, record, size) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_RECORDS, 1);
+
+    ngx_http_hype_spool_sync(spool);
+
+    spool->wake(spool->data);
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool, size_t size)
+{
+    off_t  total;
+
+    if (spool->conf->path == NULL) {
+        return 1;
+    }
+
+    if (spool->failed
+        && ngx_current_msec - spool->failed < NGX_HTTP_HYPE_SPOOL_RETRY)
+    {
+        return 1;
+    }
+
+    total = spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES];
+
+    return total + (off_t) (spool->used + size) > spool->conf->max_size;
+}
+
+
+/* all or nothing, so that the file has no torn record but at a crash */
+
+static ngx_int_t
+ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
+    size_t size)
+{
+    off_t                     full;
+    ssize_t                   n;
+    ngx_err_t                 err;
+    ngx_http_hype_segment_t  *tail;
+
+    tail = spool->tail;
+
+    /* each file is kept open: there must not be too many of them */
+
+    full = ngx_max(NGX_HTTP_HYPE_SPOOL_SEGMENT,
+                   spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_OPEN);
+
+    if (tail && tail->size >= full) {
+        ngx_http_hype_spool_leave_tail(spool);
+    }
+
+    if (spool->tail == NULL
+        && ngx_http_hype_spool_new_tail(spool) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    tail = spool->tail;
+
+    n = write(tail->fd, p, size);
+
+    if (n != (ssize_t) size) {
+        err = (n == -1) ? ngx_errno : NGX_ENOSPC;
+
+        ngx_http_hype_spool_fail(spool, err, "write", &tail->name);
+
+        if (ftruncate(tail->fd, tail->size) == -1) {
+
+            /* its end may be torn: nothing must come behind it */
+
+            ngx_http_hype_spool_leave_tail(spool);
+        }
+
+        return NGX_ERROR;
+    }
+
+    tail->size += size;
+    tail->dirty = 1;
+    spool->worker->spool += size;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, spool->log, 0,
+                   "http hype spooled %uz bytes to \"%V\"", size,
+                   &tail->name);
+
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_BYTES, size);
+
+    if (spool->failed) {
+        ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
+                      "hype: the spool works again, after %ui errors",
+                      spool->errors);
+        spool->failed = 0;
+        spool->errors = 0;
+        spool->logged = 0;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_hype_spool_flush(ngx_http_hype_spool_t *spool)
+{
+    ngx_queue_t  *q;
+
+    if (spool->used == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_hype_spool_write(spool, spool->buf, spool->used) != NGX_OK) {
+        ngx_http_hype_spool_lose(spool);
+        return NGX_ERROR;
+    }
+
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_RECORDS, spool->records);
+
+    spool->used = 0;
+    spool->records = 0;
+
+    while (!ngx_queue_empty(&spool->tickets)) {
+        q = ngx_queue_head(&spool->tickets);
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&spool->written, q);
+    }
+
+    if (spool->conf->sync != NGX_HTTP_HYPE_SPOOL_SYNC_ALWAYS) {
+        ngx_http_hype_spool_settle(spool, &spool->written);
+    }
+
+    ngx_http_hype_spool_sync(spool);
+
+    return NGX_OK;
+}
+
+
+/* the records are where they are not safe: their owner has to keep them */
+
+static void
+ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool)
+{
+    u_char  *p, *last;
+    size_t   size;
+
+    last = spool->buf + spool->used;
+    spool->used = 0;
+    spool->records = 0;
+
+    for (p = spool->buf; p < last; p += size) {
+        size = ngx_http_hype_record_length(p);
+
+        spool->lost(spool->data, p, size);
+    }
+
+    ngx_http_hype_spool_settle(spool, &spool->tickets);
+}
+
+
+void
+ngx_http_hype_spool_flush_handler(ngx_event_t *ev)
+{
+    ngx_connection_t       *dummy;
+    ngx_http_hype_spool_t  *spool;
+
+    dummy = ev->data;
+    spool = dummy->data;
+
+    if (ngx_http_hype_spool_flush(spool) == NGX_OK) {
+        spool->wake(spool->data);
+    }
+}
+
+
+static void
+ngx_http_hype_spool_settle(ngx_http_hype_spool_t *spool,
+    ngx_queue_t *tickets)
+{
+    ngx_queue_t             *q;
+    ngx_http_hype_ticket_t  *ticket;
+
+    while (!ngx_queue_empty(tickets)) {
+        q = ngx_queue_head(tickets);
+        ticket = ngx_queue_data(q, ngx_http_hype_ticket_t, queue);
+
+        ngx_queue_remove(q);
+
+        ticket->spooling = 0;
+        ticket->status = NGX_HTTP_HYPE_TICKET_SPOOLED;
+        ngx_http_hype_park_wake(spool->park, ticket->parked);
+    }
+}
+
+
+static void
+ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
+{
+    ngx_fd_t                     fd;
+    ngx_queue_t                 *q;
+    ngx_thread_pool_t           *tp;
+    ngx_http_hype_segment_t     *segment;
+    ngx_http_hype_spool_sync_t  *ctx;
+
+    if (spool->closing) {
+        return;
+    }
+
+    switch (spool->conf->sync) {
+
+    case NGX_HTTP_HYPE_SPOOL_SYNC_OFF:
+        return;
+
+    case NGX_HTTP_HYPE_SPOOL_SYNC_ALWAYS:
+        break;
+
+    default:
+        if (!spool->syncs) {
+            if (!spool->sync.timer_set) {
+                ngx_add_timer(&spool->sync, spool->conf->sync);
+            }
+
+            return;
+        }
+    }
+
+    spool->syncs = 0;
+
+    if (spool->task->event.active) {
+        return;
+    }
+
+    ctx = spool->task->ctx;
+    ctx->n = 0;
+
+    for (q = ngx_queue_head(&spool->segments);
+         q != ngx_queue_sentinel(&spool->segments)
+         && ctx->n < NGX_HTTP_HYPE_SPOOL_SYNC_FDS - 1;
+         q = ngx_queue_next(q))
+    {
+        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+
+        if (!segment->dirty) {
+            continue;
+        }
+
+        /* the file may be done and closed meanwhile */
+
+        fd = dup(segment->fd);
+
+        if (fd != NGX_INVALID_FILE) {
+            segment->dirty = 0;
+            ctx->fds[ctx->n++] = fd;
+        }
+    }
+
+    if (ctx->n == 0 && ngx_queue_empty(&spool->written)) {
+        return;
+    }
+
+    if (ctx->n) {
+        fd = open((char *) spool->conf->path->name.data, O_RDONLY);
+
+        if (fd != NGX_INVALID_FILE) {
+            ctx->fds[ctx->n++] = fd;
+        }
+    }
+
+    while (!ngx_queue_empty(&spool->written)) {
+        q = ngx_queue_head(&spool->written);
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&spool->syncing, q);
+    }
+
+    tp = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle,
+                             &ngx_http_hype_spool_thread_pool);
+
+    if (tp == NULL || ngx_thread_task_post(tp, spool->task) != NGX_OK) {
+        ngx_http_hype_spool_sync_thread(ctx, spool->log);
+        ngx_http_hype_spool_sync_done(&spool->task->event);
+    }
+}
+
+
+void
+ngx_http_hype_spool_sync_thread(void *data, ngx_log_t *log)
+{
+    ngx_http_hype_spool_sync_t *ctx = data;
+
+    ngx_uint_t  i;
+
+    ctx->err = 0;
+
+    for (i = 0; i < ctx->n; i++) {
+
+        if (fsync(ctx->fds[i]) == -1) {
+            ctx->err = ngx_errno;
+        }
+
+        (void) close(ctx->fds[i]);
+    }
+}
+
+
+void
+ngx_http_hype_spool_sync_done(ngx_event_t *ev)
+{
+    ngx_http_hype_spool_sync_t *ctx = ev->data;
+
+    ngx_http_hype_spool_t  *spool;
+
+    spool = ctx->spool;
+
+    if (ctx->err) {
+        ngx_http_hype_spool_fail(spool, ctx->err, "fsync",
+                                 &spool->conf->path->name);
+
+        /*
+         * what was not written is not tried again by the kernel: what comes
+         * must not be behind it
+         */
+
+        ngx_http_hype_spool_leave_tail(spool);
+    }
+
+    ngx_http_hype_spool_settle(spool, &spool->syncing);
+
+    /* what was written meanwhile */
+
+    ngx_http_hype_spool_sync(spool);
+}
+
+
+void
+ngx_http_hype_spool_sync_handler(ngx_event_t *ev)
+{
+    ngx_connection_t       *dummy;
+    ngx_http_hype_spool_t  *spool;
+
+    dummy = ev->data;
+    spool = dummy->data;
+
+    spool->syncs = 1;
+
+    ngx_http_hype_spool_sync(spool);
+}
