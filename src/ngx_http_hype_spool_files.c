@@ -13,8 +13,15 @@
 
 static ngx_http_hype_segment_t *ngx_http_hype_spool_open(
     ngx_http_hype_spool_t *spool, ngx_str_t *name, int flags);
-static ngx_int_t ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool,
-    ngx_str_t *name);
+static ngx_int_t ngx_http_hype_spool_list(ngx_http_hype_spool_t *spool,
+    ngx_array_t *names);
+static ngx_uint_t ngx_http_hype_spool_named(ngx_dir_t *dir);
+static void ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool,
+    ngx_array_t *names);
+static int ngx_libc_cdecl ngx_http_hype_spool_compare(const void *one,
+    const void *two);
+static ngx_http_hype_segment_t *ngx_http_hype_spool_adopt(
+    ngx_http_hype_spool_t *spool, ngx_str_t *name);
 
 
 static ngx_str_t  ngx_http_hype_spool_suffix = ngx_string(".spool");
@@ -222,81 +229,165 @@ ngx_http_hype_spool_log(ngx_http_hype_spool_t *spool, ngx_err_t err,
 }
 
 
-/* counts the bytes that are in the folder, and adopts what nobody holds */
-
 void
 ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
 {
-    off_t         total;
-    u_char       *path;
-    ngx_dir_t     dir;
-    ngx_str_t    *folder, name;
-    ngx_uint_t    n, files;
-    ngx_queue_t  *q;
+    ngx_pool_t   *pool;
+    ngx_array_t   names;
+
+    pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, spool->log);
+    if (pool == NULL) {
+        return;
+    }
+
+    if (ngx_array_init(&names, pool, 16, sizeof(ngx_str_t)) == NGX_OK
+        && ngx_http_hype_spool_list(spool, &names) == NGX_OK)
+    {
+        ngx_http_hype_spool_share(spool, &names);
+    }
+
+    ngx_destroy_pool(pool);
+}
+
+
+/* the names of the files, with their number and bytes told of */
+
+static ngx_int_t
+ngx_http_hype_spool_list(ngx_http_hype_spool_t *spool, ngx_array_t *names)
+{
+    off_t       total;
+    u_char     *path;
+    ngx_int_t   rc;
+    ngx_dir_t   dir;
+    ngx_str_t  *folder, *name;
 
     folder = &spool->conf->path->name;
+
+    if (ngx_open_dir(folder, &dir) == NGX_ERROR) {
+        ngx_http_hype_spool_fail(spool, ngx_errno, ngx_open_dir_n, folder);
+        return NGX_ERROR;
+    }
+
+    total = 0;
+    rc = NGX_OK;
+
+    while (ngx_read_dir(&dir) == NGX_OK) {
+
+        if (!ngx_http_hype_spool_named(&dir)) {
+            continue;
+        }
+
+        name = ngx_array_push(names);
+        path = ngx_pnalloc(names->pool,
+                           folder->len + 1 + ngx_de_namelen(&dir) + 1);
+
+        if (name == NULL || path == NULL) {
+            rc = NGX_ERROR;
+            break;
+        }
+
+        name->len = ngx_de_namelen(&dir);
+        name->data = ngx_sprintf(path, "%V/", folder);
+        (void) ngx_cpystrn(name->data, ngx_de_name(&dir), name->len + 1);
+
+        if (ngx_de_info(path, &dir) != NGX_FILE_ERROR) {
+            total += ngx_de_size(&dir);
+        }
+    }
+
+    ngx_close_dir(&dir);
+
+    spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES] = total;
+    spool->counters[NGX_HTTP_HYPE_SPOOL_FILES] = names->nelts;
+
+    return rc;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_spool_named(ngx_dir_t *dir)
+{
+    size_t   len;
+    u_char  *name;
+
+    name = ngx_de_name(dir);
+    len = ngx_de_namelen(dir);
+
+    return len > ngx_http_hype_spool_suffix.len
+           && ngx_strcmp(name + len - ngx_http_hype_spool_suffix.len,
+                         ngx_http_hype_spool_suffix.data)
+              == 0;
+}
+
+
+/*
+ * Adopts what nobody holds, the oldest first: no more at a time than is soon
+ * written, as other workers want their share.
+ */
+
+static void
+ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool, ngx_array_t *names)
+{
+    off_t                     unread;
+    ngx_str_t                *name;
+    ngx_uint_t                i, n;
+    ngx_queue_t              *q;
+    ngx_http_hype_segment_t  *segment;
+
     spool->more = 0;
+    unread = 0;
     n = 0;
 
     for (q = ngx_queue_head(&spool->segments);
          q != ngx_queue_sentinel(&spool->segments);
          q = ngx_queue_next(q))
     {
+        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+
+        if (segment != spool->tail && !segment->unread) {
+            unread += segment->size - segment->read;
+        }
+
         n++;
     }
 
-    if (ngx_open_dir(folder, &dir) == NGX_ERROR) {
-        ngx_http_hype_spool_fail(spool, ngx_errno, ngx_open_dir_n, folder);
-        return;
-    }
+    name = names->elts;
 
-    total = 0;
-    files = 0;
+    ngx_qsort(name, names->nelts, sizeof(ngx_str_t),
+              ngx_http_hype_spool_compare);
 
-    while (ngx_read_dir(&dir) == NGX_OK) {
+    for (i = 0; i < names->nelts; i++) {
 
-        name.data = ngx_de_name(&dir);
-        name.len = ngx_de_namelen(&dir);
-
-        if (name.len <= ngx_http_hype_spool_suffix.len
-            || ngx_strcmp(name.data + name.len
-                          - ngx_http_hype_spool_suffix.len,
-                          ngx_http_hype_spool_suffix.data)
-               != 0)
+        if (unread >= NGX_HTTP_HYPE_SPOOL_SEGMENT
+            || n >= NGX_HTTP_HYPE_SPOOL_OPEN)
         {
-            continue;
-        }
-
-        if (n >= NGX_HTTP_HYPE_SPOOL_OPEN) {
             spool->more = 1;
-
-        } else if (ngx_http_hype_spool_adopt(spool, &name) == NGX_OK) {
-            n++;
-        }
-
-        path = ngx_alloc(folder->len + 1 + name.len + 1, spool->log);
-        if (path == NULL) {
             break;
         }
 
-        ngx_sprintf(path, "%V/%V%Z", folder, &name);
+        segment = ngx_http_hype_spool_adopt(spool, &name[i]);
 
-        if (ngx_de_info(path, &dir) != NGX_FILE_ERROR) {
-            total += ngx_de_size(&dir);
-            files++;
+        if (segment) {
+            unread += segment->size;
+            n++;
         }
-
-        ngx_free(path);
     }
-
-    ngx_close_dir(&dir);
-
-    spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES] = total;
-    spool->counters[NGX_HTTP_HYPE_SPOOL_FILES] = files;
 }
 
 
-static ngx_int_t
+static int ngx_libc_cdecl
+ngx_http_hype_spool_compare(const void *one, const void *two)
+{
+    const ngx_str_t  *first, *second;
+
+    first = one;
+    second = two;
+
+    return ngx_strcmp(first->data, second->data);
+}
+
+
+static ngx_http_hype_segment_t *
 ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 {
     ngx_queue_t              *q;
@@ -304,7 +395,7 @@ ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 
     segment = ngx_http_hype_spool_open(spool, name, 0);
     if (segment == NULL) {
-        return NGX_DECLINED;
+        return NULL;
     }
 
     /* before those of a later time; the tail is the latest of all */
@@ -326,12 +417,12 @@ ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 
     if (segment->size == 0) {
         ngx_http_hype_spool_remove(spool, segment);
-        return NGX_DECLINED;
+        return NULL;
     }
 
     ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
                   "hype: spool file \"%V\", %O bytes, is adopted",
                   &segment->name, segment->size);
 
-    return NGX_OK;
+    return segment;
 }

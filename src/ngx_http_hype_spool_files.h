@@ -11,6 +11,9 @@
 #include "ngx_http_hype_spool.h"
 
 
+/* bytes of a file, or a fraction of "max_size" if that is more */
+#define NGX_HTTP_HYPE_SPOOL_SEGMENT    (16 * 1024 * 1024)
+
 /* files that a worker has open at a time, of its own and of others */
 #define NGX_HTTP_HYPE_SPOOL_OPEN       64
 
@@ -47,7 +50,10 @@ void ngx_http_hype_spool_gone(ngx_http_hype_spool_t *spool,
 void ngx_http_hype_spool_release(ngx_http_hype_spool_t *spool,
     ngx_http_hype_segment_t *segment);
 
-/* Counts what is in the folder, and adopts the files that nobody holds. */
+/*
+ * Counts what is in the folder, and adopts the oldest of the files that nobody
+ * holds: "more" tells whether some were left.
+ */
 
 void ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool);
 

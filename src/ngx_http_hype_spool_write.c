@@ -5,8 +5,6 @@
 #include "ngx_http_hype_spool_write.h"
 
 
-/* bytes of a file, or a fraction of "max_size" if that is more */
-#define NGX_HTTP_HYPE_SPOOL_SEGMENT    (16 * 1024 * 1024)
 #define NGX_HTTP_HYPE_SPOOL_BUFFER     (64 * 1024)
 
 /* milliseconds until a failing disk is tried again */

@@ -478,7 +478,7 @@ sub spooled
 
     my $away = $pg->conninfo(host => temp_dir('away'));
     my $nginx = nginx(database => $away, server => $ref,
-                      http => 'hype_spool %%DIR%%/hype_spool max_size=8g;',
+                      http => 'hype_spool %%DIR%%/hype_spool max_size=1g;',
                       main => 'error_log logs/error.log crit;');
     my $dir = temp_dir('spool');
 
@@ -498,7 +498,7 @@ sub drain_once
 
     my $nginx = nginx(database => $pg->conninfo, connections => 3,
                       server => $ref,
-                      http => 'hype_spool %%DIR%%/hype_spool max_size=8g;');
+                      http => 'hype_spool %%DIR%%/hype_spool max_size=1g;');
     my $rate = 200;
 
     warm($nginx, '-c', 16, '-r', $rate, '/ref/b0000000/');
