@@ -8,6 +8,9 @@
 /* bytes of records that wait in a worker's memory */
 #define NGX_HTTP_HYPE_STORE_MAX_SIZE   (16 * 1024 * 1024)
 
+/* records from the spool in a batch: visits that come meanwhile wait for it */
+#define NGX_HTTP_HYPE_STORE_CHUNK      256
+
 /* bytes of one log line that are the record's */
 #define NGX_HTTP_HYPE_STORE_LOG_LINE   1600
 
@@ -671,7 +674,7 @@ ngx_http_hype_store_drain(ngx_http_hype_store_t *store,
 
     if (store->drain.n == 0) {
         store->chunk = ngx_http_hype_spool_read(&store->spool,
-                                                NGX_HTTP_HYPE_QUEUE_BATCH,
+                                                NGX_HTTP_HYPE_STORE_CHUNK,
                                                 ngx_http_hype_store_spooled);
     }
 

@@ -12,7 +12,7 @@ use Carp qw(croak);
 use File::Path qw(make_path);
 
 use Hype::Bench ();
-use Hype::Util qw(children free_port source_dir);
+use Hype::Util qw(children free_port source_dir write_file);
 
 
 sub new
@@ -20,7 +20,6 @@ sub new
     my ($class) = @_;
 
     return $class->SUPER::new(dir => folder(), config => <<"END");
-fsync = @{[ $ENV{HYPE_BENCH_FSYNC} // 'on' ]}
 full_page_writes = on
 wal_level = replica
 shared_buffers = 1GB
@@ -50,16 +49,22 @@ sub folder
 }
 
 
-# One that is there is taken as it is, but for the port.
+# One that is there is taken as it is, but for the port and fsync.
 
 sub _create
 {
     my ($self) = @_;
 
-    return $self->SUPER::_create if !-e "$self->{data}/PG_VERSION";
+    if (-e "$self->{data}/PG_VERSION") {
+        unlink "$self->{data}/postmaster.pid";
+        $self->{ready} = 1;
 
-    unlink "$self->{data}/postmaster.pid";
-    $self->{ready} = 1;
+    } else {
+        $self->SUPER::_create;
+    }
+
+    my $fsync = $ENV{HYPE_BENCH_FSYNC} // 'on';
+    write_file("$self->{data}/postgresql.auto.conf", "fsync = $fsync\n");
 }
 
 

@@ -461,14 +461,25 @@ sub _drain
     my $kept = spooled($pg, $hits);
 
     my @runs = alternate(
-        sub { $pg->empty; drain_once($pg, $kept, $hits) },
+        sub { settled($pg->empty); drain_once($pg, $kept, $hits) },
         sub {
-            $pg->empty;
+            settled($pg->empty);
             rows_client($pg, '-n', $hits, 'copy');
         });
 
     remove_tree($kept);
     return @runs;
+}
+
+
+# What was written before is not written to the disk meanwhile.
+
+sub settled
+{
+    my ($pg) = @_;
+
+    $pg->exec('checkpoint');
+    system('sync') == 0 or croak 'sync';
 }
 
 
