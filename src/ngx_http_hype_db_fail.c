@@ -1,0 +1,225 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_http_hype_db_fail.h"
+#include "ngx_http_hype_db_state.h"
+
+
+#define NGX_HTTP_HYPE_DB_BACKOFF_MIN    100
+#define NGX_HTTP_HYPE_DB_BACKOFF_MAX    2000
+
+/* milliseconds between two log lines of one trouble */
+#define NGX_HTTP_HYPE_DB_LOG_INTERVAL   10000
+
+
+static void ngx_http_hype_db_back_off(ngx_http_hype_db_conn_t *conn);
+static ngx_msec_t ngx_http_hype_db_jitter(ngx_msec_t delay);
+static ngx_http_hype_db_trouble_t *ngx_http_hype_db_trouble(
+    ngx_http_hype_db_conn_t *conn);
+static const char *ngx_http_hype_db_hint(PGresult *res);
+
+
+ngx_uint_t
+ngx_http_hype_db_available(ngx_http_hype_db_t *db, ngx_uint_t role)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < db->nconns; i++) {
+        if ((db->conns[i].roles & role) && !db->conns[i].failing) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+ngx_http_hype_db_success(ngx_http_hype_db_conn_t *conn)
+{
+    ngx_http_hype_db_t          *db;
+    ngx_http_hype_db_trouble_t  *trouble;
+
+    db = conn->db;
+
+    conn->backoff = 0;
+    conn->overdue = 0;
+
+    if (conn->failing) {
+        ngx_http_hype_db_failing(conn, 0);
+    }
+
+    trouble = ngx_http_hype_db_trouble(conn);
+
+    if (trouble->errors && ngx_http_hype_db_available(db, conn->roles)) {
+        ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
+                      "hype: PostgreSQL works again, after %ui errors",
+                      trouble->errors);
+        trouble->errors = 0;
+        trouble->logged = 0;
+    }
+}
+
+
+void
+ngx_http_hype_db_pause(ngx_http_hype_db_conn_t *conn)
+{
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_PAUSED);
+    conn->connection->idle = 1;
+
+    ngx_http_hype_db_back_off(conn);
+    ngx_http_hype_db_timer(conn, ngx_http_hype_db_jitter(conn->backoff), 1);
+}
+
+
+void
+ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason)
+{
+    ngx_uint_t  failing;
+
+    ngx_http_hype_db_log(conn, (conn->state < NGX_HTTP_HYPE_DB_PAUSED)
+                               ? "no connection to" : "lost", reason);
+
+    failing = (conn->state < NGX_HTTP_HYPE_DB_PAUSED || conn->backoff);
+
+    ngx_http_hype_db_disconnect(conn);
+
+    if (failing) {
+        ngx_http_hype_db_back_off(conn);
+
+    } else {
+        conn->backoff = 1;
+    }
+
+    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_CARE)) {
+        ngx_http_hype_db_timer(conn, ngx_http_hype_db_jitter(conn->backoff),
+                               1);
+    }
+
+    if (failing) {
+        ngx_http_hype_db_failing(conn, 1);
+    }
+}
+
+
+void
+ngx_http_hype_db_failing(ngx_http_hype_db_conn_t *conn, ngx_uint_t failing)
+{
+    ngx_http_hype_db_t  *db;
+
+    db = conn->db;
+
+    conn->failing = failing;
+
+    db->worker->away = !ngx_http_hype_db_available(db,
+                                                   NGX_HTTP_HYPE_DB_HITS);
+
+    if (failing) {
+        db->away(db->data);
+    }
+}
+
+
+static void
+ngx_http_hype_db_back_off(ngx_http_hype_db_conn_t *conn)
+{
+    conn->backoff = ngx_min(ngx_max(conn->backoff * 2,
+                                    NGX_HTTP_HYPE_DB_BACKOFF_MIN),
+                            NGX_HTTP_HYPE_DB_BACKOFF_MAX);
+}
+
+
+static ngx_msec_t
+ngx_http_hype_db_jitter(ngx_msec_t delay)
+{
+    return delay - delay / 4 + ngx_random() % (delay / 2 + 1);
+}
+
+
+void
+ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
+    const char *message)
+{
+    u_char                      *p, *last, *start, text[512];
+    const char                  *s;
+    ngx_http_hype_db_t          *db;
+    ngx_http_hype_db_trouble_t  *trouble;
+
+    db = conn->db;
+
+    ngx_http_hype_count(db, NGX_HTTP_HYPE_DB_ERRORS, 1);
+
+    trouble = ngx_http_hype_db_trouble(conn);
+
+    if (trouble->errors++
+        && ngx_current_msec - trouble->logged
+           < NGX_HTTP_HYPE_DB_LOG_INTERVAL)
+    {
+        return;
+    }
+
+    trouble->logged = ngx_current_msec;
+
+    /* libpq's messages have line ends, and those of its own end with one */
+
+    start = text;
+    last = text + sizeof(text);
+
+    for (p = start, s = message; *s && p < last; s++) {
+
+        if (*s != LF || *(s + 1)) {
+            *p++ = *s;
+        }
+    }
+
+    ngx_http_hype_db_clean(start, p - start);
+
+    ngx_log_error(NGX_LOG_ERR, db->log, 0,
+                  "hype: %s PostgreSQL: %*s%s (%ui errors)",
+                  doing, (size_t) (p - start), start,
+                  ngx_http_hype_db_hint(conn->result), trouble->errors);
+}
+
+
+/* a report that fails says nothing of hits, nor do hits of it */
+
+static ngx_http_hype_db_trouble_t *
+ngx_http_hype_db_trouble(ngx_http_hype_db_conn_t *conn)
+{
+    return (conn->roles & NGX_HTTP_HYPE_DB_CARE) ? &conn->db->care
+                                                 : &conn->db->trouble;
+}
+
+
+static const char *
+ngx_http_hype_db_hint(PGresult *res)
+{
+    const char  *code;
+
+    code = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+
+    if (code
+        && (ngx_strcmp(code, "3F000") == 0         /* no schema */
+            || ngx_strcmp(code, "42P01") == 0      /* no table */
+            || ngx_strcmp(code, "42703") == 0      /* no column */
+            || ngx_strcmp(code, "42883") == 0))    /* no function */
+    {
+        return ", is sql/hype.sql installed in this database?";
+    }
+
+    return "";
+}
+
+
+void
+ngx_http_hype_db_clean(u_char *text, size_t len)
+{
+    size_t  i;
+
+    for (i = 0; i < len; i++) {
+        if (text[i] < 0x20 || text[i] == 0x7f) {
+            text[i] = ' ';
+        }
+    }
+}

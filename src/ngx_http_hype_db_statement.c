@@ -1,0 +1,385 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_http_hype_db_fail.h"
+#include "ngx_http_hype_db_state.h"
+#include "ngx_http_hype_db_statement.h"
+
+
+static void ngx_http_hype_db_notifies(ngx_http_hype_db_conn_t *conn);
+static ngx_int_t ngx_http_hype_db_result(ngx_http_hype_db_conn_t *conn,
+    PGresult *res);
+static ngx_http_hype_db_outcome_e ngx_http_hype_db_classify(PGresult *res);
+static ngx_int_t ngx_http_hype_db_flush(ngx_http_hype_db_conn_t *conn);
+static void ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn);
+static ngx_uint_t ngx_http_hype_db_read_only(PGresult *res);
+static void ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn);
+
+
+/* all parameters are sent in binary format */
+
+static const int  ngx_http_hype_db_binary[] = {
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+};
+
+
+void
+ngx_http_hype_db_send(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_statement_t *statement)
+{
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_BUSY);
+    conn->connection->idle = 0;
+
+    /* an exiting worker waits for a statement under way, but not for long */
+
+    conn->overdue = (statement->timeout != 0);
+
+    if (statement->timeout) {
+        ngx_http_hype_db_timer(conn, statement->timeout, 1);
+
+    } else {
+        ngx_http_hype_db_timer(conn, conn->db->conf->timeout, 0);
+    }
+
+    ngx_http_hype_db_start(conn, statement);
+}
+
+
+void
+ngx_http_hype_db_start(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_statement_t *statement)
+{
+    int  sent;
+
+    conn->statement = *statement;
+    conn->outcome = NGX_HTTP_HYPE_DB_DONE;
+    conn->copied = 0;
+
+    if (statement->nparams) {
+        sent = PQsendQueryParams(conn->pg, statement->sql,
+                                 statement->nparams, statement->types,
+                                 statement->values, statement->lengths,
+                                 ngx_http_hype_db_binary, 0);
+    } else {
+        sent = PQsendQuery(conn->pg, statement->sql);
+    }
+
+    if (!sent || ngx_http_hype_db_flush(conn) != NGX_OK) {
+        ngx_http_hype_db_fail(conn, PQerrorMessage(conn->pg));
+    }
+}
+
+
+void
+ngx_http_hype_db_process(ngx_http_hype_db_conn_t *conn)
+{
+    PGresult  *res;
+
+    if (PQconsumeInput(conn->pg) == 0) {
+        ngx_http_hype_db_fail(conn, PQerrorMessage(conn->pg));
+        return;
+    }
+
+    ngx_http_hype_db_notifies(conn);
+
+    while (!PQisBusy(conn->pg)) {
+
+        res = PQgetResult(conn->pg);
+
+        if (res == NULL) {
+
+            if (PQstatus(conn->pg) == CONNECTION_BAD) {
+                ngx_http_hype_db_fail(conn, PQerrorMessage(conn->pg));
+                return;
+            }
+
+            if (conn->state == NGX_HTTP_HYPE_DB_BUSY
+                || conn->state == NGX_HTTP_HYPE_DB_SETUP)
+            {
+                ngx_http_hype_db_finish(conn);
+
+                if (conn->pg) {
+
+                    /* what has come with the last result */
+
+                    ngx_http_hype_db_notifies(conn);
+                }
+
+                return;
+            }
+
+            break;
+        }
+
+        if (ngx_http_hype_db_result(conn, res) != NGX_OK) {
+            ngx_http_hype_db_fail(conn, PQerrorMessage(conn->pg));
+            return;
+        }
+
+        if (PQstatus(conn->pg) == CONNECTION_BAD) {
+            ngx_http_hype_db_fail(conn, PQerrorMessage(conn->pg));
+            return;
+        }
+    }
+
+    if (ngx_http_hype_db_flush(conn) != NGX_OK) {
+        ngx_http_hype_db_fail(conn, PQerrorMessage(conn->pg));
+    }
+}
+
+
+static void
+ngx_http_hype_db_notifies(ngx_http_hype_db_conn_t *conn)
+{
+    PGnotify   *notify;
+    ngx_str_t   channel, payload;
+
+    while ((notify = PQnotifies(conn->pg)) != NULL) {
+        channel.data = (u_char *) notify->relname;
+        channel.len = ngx_strlen(notify->relname);
+        payload.data = (u_char *) notify->extra;
+        payload.len = ngx_strlen(notify->extra);
+
+        conn->db->notify(conn->db->data, &channel, &payload);
+
+        PQfreemem(notify);
+    }
+}
+
+
+/* takes ownership of "res" */
+
+static ngx_int_t
+ngx_http_hype_db_result(ngx_http_hype_db_conn_t *conn, PGresult *res)
+{
+    ngx_http_hype_db_statement_t  *st;
+
+    st = &conn->statement;
+
+    switch (PQresultStatus(res)) {
+
+    case PGRES_COPY_IN:
+        PQclear(res);
+
+        if (st->copy == NULL
+            || st->copy(st->data, conn->pg) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        conn->copied = 1;
+
+        if (PQputCopyEnd(conn->pg, NULL) != 1) {
+            return NGX_ERROR;
+        }
+
+        return ngx_http_hype_db_flush(conn);
+
+    case PGRES_COMMAND_OK:
+    case PGRES_TUPLES_OK:
+    case PGRES_EMPTY_QUERY:
+        break;
+
+    default:
+        conn->outcome = ngx_http_hype_db_classify(res);
+    }
+
+    if (conn->result) {
+        PQclear(conn->result);
+    }
+
+    conn->result = res;
+
+    return NGX_OK;
+}
+
+
+/* PostgreSQL's manual, appendix A: "PostgreSQL Error Codes" */
+
+static ngx_http_hype_db_outcome_e
+ngx_http_hype_db_classify(PGresult *res)
+{
+    const char  *code;
+
+    code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    if (code == NULL
+        || ngx_strncmp(code, "08", 2) == 0
+        || ngx_strncmp(code, "57P", 3) == 0)
+    {
+        /*
+         * also when a shutdown ends the wait for a synchronous replica, after
+         * the commit
+         */
+        return NGX_HTTP_HYPE_DB_UNKNOWN;
+    }
+
+    if (ngx_strcmp(code, "23505") == 0) {
+        return NGX_HTTP_HYPE_DB_DUPLICATE;
+    }
+
+    if (ngx_strcmp(code, "55P03") == 0) {
+        return NGX_HTTP_HYPE_DB_LOCKED;
+    }
+
+    if (ngx_strncmp(code, "22", 2) == 0        /* data exception */
+        || ngx_strncmp(code, "23", 2) == 0     /* a constraint */
+        || ngx_strncmp(code, "44", 2) == 0     /* a view's check option */
+        || ngx_strncmp(code, "54", 2) == 0     /* too long for an index */
+        || ngx_strncmp(code, "P0", 2) == 0)    /* raised by a trigger */
+    {
+        return NGX_HTTP_HYPE_DB_DATA;
+    }
+
+    return NGX_HTTP_HYPE_DB_RETRY;
+}
+
+
+static ngx_int_t
+ngx_http_hype_db_flush(ngx_http_hype_db_conn_t *conn)
+{
+    int           rc;
+    ngx_event_t  *wev;
+
+    wev = conn->connection->write;
+
+    rc = PQflush(conn->pg);
+
+    if (rc == -1) {
+        return NGX_ERROR;
+    }
+
+    if (rc == 1 && !wev->active) {
+        return ngx_add_event(wev, NGX_WRITE_EVENT, NGX_LEVEL_EVENT);
+    }
+
+    if (rc == 0 && wev->active) {
+        return ngx_del_event(wev, NGX_WRITE_EVENT, 0);
+    }
+
+    return NGX_OK;
+}
+
+
+/* the server has said all about a statement, or about one of the set-up */
+
+static void
+ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
+{
+    switch (conn->outcome) {
+
+    case NGX_HTTP_HYPE_DB_DONE:
+        break;
+
+    case NGX_HTTP_HYPE_DB_DUPLICATE:
+    case NGX_HTTP_HYPE_DB_DATA:
+
+        if (conn->state == NGX_HTTP_HYPE_DB_BUSY) {
+            break;
+        }
+
+        /* fall through */
+
+    case NGX_HTTP_HYPE_DB_UNKNOWN:
+        ngx_http_hype_db_fail(conn, PQresultErrorMessage(conn->result));
+        return;
+
+    case NGX_HTTP_HYPE_DB_LOCKED:
+
+        if (conn->statement.brief) {
+            break;
+        }
+
+        /* fall through */
+
+    default:
+
+        if (conn->state != NGX_HTTP_HYPE_DB_BUSY
+            || ngx_http_hype_db_read_only(conn->result))
+        {
+            ngx_http_hype_db_fail(conn, PQresultErrorMessage(conn->result));
+            return;
+        }
+
+        ngx_http_hype_db_log(conn, "refused by",
+                             PQresultErrorMessage(conn->result));
+        ngx_http_hype_db_pause(conn);
+        ngx_http_hype_db_deliver(conn, conn->outcome);
+        ngx_http_hype_db_failing(conn, 1);
+        return;
+    }
+
+    if (conn->state == NGX_HTTP_HYPE_DB_BUSY) {
+        ngx_http_hype_db_success(conn);
+    }
+
+    if (conn->timer.timer_set) {
+        ngx_del_timer(&conn->timer);
+    }
+
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_IDLE);
+
+    ngx_http_hype_db_deliver(conn, conn->outcome);
+
+    if (conn->state == NGX_HTTP_HYPE_DB_IDLE) {
+        ngx_http_hype_db_next(conn);
+    }
+}
+
+
+/* 25006: what was the primary is a standby now */
+
+static ngx_uint_t
+ngx_http_hype_db_read_only(PGresult *res)
+{
+    return ngx_strcmp(PQresultErrorField(res, PG_DIAG_SQLSTATE), "25006")
+           == 0;
+}
+
+
+/*
+ * When a statement is done, the next one waits for a turn of the event loop:
+ * those who are answered now may come again at once, and what they ask for
+ * goes with it.  Nobody waits longer for that, as the answers were to be sent
+ * anyway.
+ */
+
+static void
+ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn)
+{
+    if (ngx_exiting) {
+
+        /* a posted event does not keep a worker */
+
+        ngx_http_hype_db_idle(conn);
+        return;
+    }
+
+    ngx_post_event(&conn->next, &ngx_posted_next_events);
+}
+
+
+void
+ngx_http_hype_db_next_handler(ngx_event_t *ev)
+{
+    ngx_http_hype_db_idle(ev->data);
+}
+
+
+void
+ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn)
+{
+    conn->db->work(conn->db->data, conn);
+
+    if (conn->state != NGX_HTTP_HYPE_DB_IDLE) {
+        return;
+    }
+
+    if (ngx_exiting || (conn->roles & NGX_HTTP_HYPE_DB_CARE)) {
+        ngx_http_hype_db_disconnect(conn);
+        return;
+    }
+
+    conn->connection->idle = 1;
+}
