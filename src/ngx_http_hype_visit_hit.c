@@ -1,0 +1,417 @@
+
+#include "ngx_http_hype_visit.h"
+#include "ngx_http_hype_visit_hit.h"
+
+
+/* bytes of a column's text, which may become three times as many */
+#define NGX_HTTP_HYPE_VISIT_TEXT  65536
+
+
+static ngx_uint_t ngx_http_hype_visit_skipped(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf);
+static ngx_uint_t ngx_http_hype_visit_prefetch(ngx_http_request_t *r);
+static ngx_int_t ngx_http_hype_visit_store(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static ngx_int_t ngx_http_hype_visit_who(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_uint_t *late);
+static void ngx_http_hype_visit_ip(ngx_http_request_t *r, ngx_uint_t ip,
+    u_char *addr, ngx_http_hype_row_t *row);
+
+
+/* what a browser says when it fetches a page that nobody may look at */
+
+static ngx_str_t  ngx_http_hype_prefetch_headers[] = {
+    ngx_string("sec-purpose"),
+    ngx_string("purpose"),
+    ngx_string("x-purpose"),
+    ngx_string("x-moz"),
+    ngx_null_string
+};
+
+static ngx_str_t  ngx_http_hype_prefetch_values[] = {
+    ngx_string("prefetch"),
+    ngx_string("prerender"),
+    ngx_string("preview"),
+    ngx_null_string
+};
+
+
+uint64_t
+ngx_http_hype_visit_time(ngx_http_request_t *r)
+{
+    return (uint64_t) r->start_sec * 1000 + r->start_msec;
+}
+
+
+/*
+ * A "map" with regular expressions, such as one for bots, would change the $1
+ * of the location, which its own directives are still to see.
+ */
+
+ngx_int_t
+ngx_http_hype_visit_make(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    ngx_int_t    rc;
+#if (NGX_PCRE)
+    int         *captures;
+    u_char      *data;
+    ngx_uint_t   n, again;
+
+    captures = r->captures;
+    data = r->captures_data;
+    n = r->ncaptures;
+    again = r->realloc_captures;
+
+    r->realloc_captures = 1;
+#endif
+
+    if (ngx_http_hype_visit_skipped(r, hlcf)) {
+        ctx->outcome = NGX_HTTP_HYPE_OUTCOME_SKIPPED;
+        ctx->state = NGX_HTTP_HYPE_DONE;
+        rc = NGX_OK;
+
+    } else {
+        ctx->state = NGX_HTTP_HYPE_STORE;
+        rc = ngx_http_hype_visit_store(r, ctx, hlcf);
+    }
+
+#if (NGX_PCRE)
+    r->captures = captures;
+    r->captures_data = data;
+    r->ncaptures = n;
+    r->realloc_captures = again;
+#endif
+
+    return rc;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_visit_skipped(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    return r->method == NGX_HTTP_HEAD
+           || ngx_http_test_predicates(r, hlcf->no_hit) != NGX_OK
+           || ngx_http_hype_visit_prefetch(r);
+}
+
+
+static ngx_uint_t
+ngx_http_hype_visit_prefetch(ngx_http_request_t *r)
+{
+    ngx_str_t        *name, *value;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return 0;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        for (name = ngx_http_hype_prefetch_headers; name->len; name++) {
+            if (h[i].key.len == name->len
+                && ngx_strncmp(h[i].lowcase_key, name->data, name->len) == 0)
+            {
+                break;
+            }
+        }
+
+        if (name->len == 0) {
+            continue;
+        }
+
+        for (value = ngx_http_hype_prefetch_values; value->len; value++) {
+            if (ngx_strlcasestrn(h[i].value.data,
+                                 h[i].value.data + h[i].value.len,
+                                 value->data, value->len - 1))
+            {
+                return 1;
+            }
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    u_char                 addr[16];
+    ngx_str_t              bot;
+    ngx_uint_t             late;
+    ngx_http_hype_row_t    row;
+    ngx_http_hype_link_t  *link;
+
+    ngx_memzero(&row, sizeof(ngx_http_hype_row_t));
+
+    if (ngx_http_hype_visit_who(r, ctx, hlcf, &late) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->has_visitor) {
+        row.visitor = ctx->visitor;
+    }
+
+    if (ctx->user.len) {
+        row.authenticated = 1;
+        row.user_id = ctx->user;
+    }
+
+    if (hlcf->bot) {
+        if (ngx_http_complex_value(r, hlcf->bot, &bot) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        row.bot = (bot.len && !(bot.len == 1 && bot.data[0] == '0'));
+    }
+
+    link = &ctx->wait.link;
+
+    row.link = link->id;
+    row.created = ngx_http_hype_visit_time(r);
+    row.next = ctx->next;
+
+    if (r->headers_in.user_agent) {
+        row.user_agent = r->headers_in.user_agent->value;
+    }
+
+    if (r->headers_in.referer) {
+        row.referer = r->headers_in.referer->value;
+    }
+
+    ngx_http_hype_cut(&row.user_id);
+    ngx_http_hype_cut(&row.next);
+    ngx_http_hype_cut(&row.user_agent);
+    ngx_http_hype_cut(&row.referer);
+
+    ngx_http_hype_visit_ip(r, hlcf->ip, addr, &row);
+
+    ngx_http_hype_uuid_time(&ctx->store->uuids, row.id, row.created);
+
+    ngx_memcpy(ctx->hit, row.id, NGX_HTTP_HYPE_UUID_LEN);
+    ctx->has_hit = 1;
+
+    /* a link may have the id 0, which in a row stands for none */
+
+    return ngx_http_hype_store_hit(ctx->store,
+                                   link->id ? &(ngx_str_t) ngx_null_string
+                                            : &ctx->identifier,
+                                   &row, late,
+                                   hlcf->durability == NGX_HTTP_HYPE_SPOOL,
+                                   &ctx->ticket);
+}
+
+
+void
+ngx_http_hype_cut(ngx_str_t *text)
+{
+    text->len = ngx_min(text->len, NGX_HTTP_HYPE_VISIT_TEXT);
+}
+
+
+/* a user who is known has no need of a visitor, and gets no cookie */
+
+static ngx_int_t
+ngx_http_hype_visit_who(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_uint_t *late)
+{
+    *late = 0;
+
+    if (hlcf->user
+        && ngx_http_hype_user(r, hlcf, &ctx->user) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->user.len
+        || ngx_http_test_predicates(r, hlcf->no_cookie) != NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    if (ngx_http_hype_visitor(r, hlcf->cookie, ctx->visitor) == NGX_OK) {
+        *late = 1;
+
+    } else {
+        ngx_http_hype_uuid_random(&ctx->store->uuids, ctx->visitor);
+    }
+
+    ctx->has_visitor = 1;
+    ctx->set_cookie = 1;
+
+    return NGX_OK;
+}
+
+
+/*
+ * A "map" of what the application will answer is evaluated here, without its
+ * answer, and has to be so again when that is there: the values of variables
+ * are put back as they were.
+ */
+
+ngx_int_t
+ngx_http_hype_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_str_t *user)
+{
+    size_t                      size;
+    ngx_int_t                   rc;
+    ngx_http_upstream_t        *u;
+    ngx_http_variable_value_t  *saved;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+
+    size = cmcf->variables.nelts * sizeof(ngx_http_variable_value_t);
+
+    saved = ngx_palloc(r->pool, size);
+    if (saved == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(saved, r->variables, size);
+    u = r->upstream;
+
+#if (NGX_HTTP_CACHE)
+
+    /* the application said it to another one, for whom the page was stored */
+
+    if (r->cached) {
+        r->upstream = NULL;
+    }
+
+#endif
+
+    rc = ngx_http_complex_value(r, hlcf->user, user);
+
+    r->upstream = u;
+    ngx_memcpy(r->variables, saved, size);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_hype_visitor(ngx_http_request_t *r, ngx_http_hype_cookie_t *cookie,
+    u_char *uuid)
+{
+    ngx_int_t  rc, legacy;
+
+    rc = ngx_http_hype_cookie(r, &cookie->name, uuid);
+
+    if (rc == NGX_OK || cookie->legacy.len == 0) {
+        return rc;
+    }
+
+    legacy = ngx_http_hype_cookie(r, &cookie->legacy, uuid);
+
+    return (legacy == NGX_DECLINED) ? rc : legacy;
+}
+
+
+ngx_int_t
+ngx_http_hype_cookie(ngx_http_request_t *r, ngx_str_t *name, u_char *uuid)
+{
+    ngx_int_t          rc, found;
+    ngx_table_elt_t   *h;
+#if (nginx_version < 1023000)
+    ngx_uint_t         i;
+    ngx_table_elt_t  **headers;
+#endif
+
+    found = NGX_DECLINED;
+
+#if (nginx_version < 1023000)
+
+    headers = r->headers_in.cookies.elts;
+
+    for (i = 0; i < r->headers_in.cookies.nelts; i++) {
+        h = headers[i];
+#else
+
+    for (h = r->headers_in.cookie; h; h = h->next) {
+#endif
+
+        rc = ngx_http_hype_cookie_find(&h->value, name, uuid);
+
+        if (rc == NGX_OK) {
+            return NGX_OK;
+        }
+
+        if (rc == NGX_ERROR) {
+            found = NGX_ERROR;
+        }
+    }
+
+    return found;
+}
+
+
+/* after realip; masked to what names a network rather than a person */
+
+static void
+ngx_http_hype_visit_ip(ngx_http_request_t *r, ngx_uint_t ip, u_char *addr,
+    ngx_http_hype_row_t *row)
+{
+    struct sockaddr      *sa;
+    struct sockaddr_in   *sin;
+#if (NGX_HAVE_INET6)
+    struct sockaddr_in6  *sin6;
+#endif
+
+    if (ip == NGX_HTTP_HYPE_IP_OFF) {
+        return;
+    }
+
+    sa = r->connection->sockaddr;
+
+    switch (sa->sa_family) {
+
+    case AF_INET:
+        sin = (struct sockaddr_in *) sa;
+        ngx_memcpy(addr, &sin->sin_addr, 4);
+        row->ip_len = 4;
+        break;
+
+#if (NGX_HAVE_INET6)
+    case AF_INET6:
+        sin6 = (struct sockaddr_in6 *) sa;
+
+        if (IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr)) {
+            ngx_memcpy(addr, &sin6->sin6_addr.s6_addr[12], 4);
+            row->ip_len = 4;
+            break;
+        }
+
+        ngx_memcpy(addr, &sin6->sin6_addr, 16);
+        row->ip_len = 16;
+        break;
+#endif
+
+    default:
+        return;
+    }
+
+    if (ip == NGX_HTTP_HYPE_IP_MASKED) {
+        if (row->ip_len == 4) {
+            addr[3] = 0;
+
+        } else {
+            ngx_memzero(addr + 6, 10);
+        }
+    }
+
+    row->ip = addr;
+}
