@@ -20,6 +20,10 @@ typedef struct {
 } ngx_http_hype_batch_call_t;
 
 
+static void ngx_http_hype_batch_prepared(void *data,
+    ngx_http_hype_db_outcome_e outcome, PGresult *res);
+static void ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_item_t *item, ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch,
     ngx_http_hype_db_conn_t *conn);
 static ngx_int_t ngx_http_hype_batch_copy_data(void *data, PGconn *pg);
@@ -34,6 +38,12 @@ static size_t ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
     ngx_http_hype_item_t *item, ngx_uint_t n, u_char **element,
     u_char *length);
 
+
+static const char  ngx_http_hype_batch_prepare_sql[] =
+    "PREPARE hype_hit (uuid, bigint, timestamptz, boolean, boolean, uuid, "
+    "text, inet, text, text, text) AS "
+    "INSERT INTO hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
 static const char  ngx_http_hype_batch_copy_sql[] =
     "COPY hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
@@ -104,16 +114,97 @@ ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
 }
 
 
+/* behind a pooler, the next transaction may be another session's */
+
+ngx_uint_t
+ngx_http_hype_batch_prepare(ngx_http_hype_db_conn_t *conn)
+{
+    ngx_http_hype_db_statement_t  st;
+
+    if (conn->asked || conn->db->pooled) {
+        return 0;
+    }
+
+    conn->asked = 1;
+
+    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+
+    st.sql = ngx_http_hype_batch_prepare_sql;
+    st.handler = ngx_http_hype_batch_prepared;
+    st.data = conn;
+
+    ngx_http_hype_db_send(conn, &st);
+
+    return 1;
+}
+
+
+static void
+ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
+    PGresult *res)
+{
+    ngx_http_hype_db_conn_t *conn = data;
+
+    conn->prepared = (outcome == NGX_HTTP_HYPE_DB_DONE);
+}
+
+
 void
 ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch,
     ngx_http_hype_db_conn_t *conn)
 {
-    if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY) {
-        ngx_http_hype_batch_copy(batch, conn);
+    ngx_queue_t           *q;
+    ngx_http_hype_item_t  *item;
 
-    } else {
+    if (batch->kind != NGX_HTTP_HYPE_BATCH_COPY) {
         ngx_http_hype_batch_call(batch, conn);
+        return;
     }
+
+    q = ngx_queue_head(&batch->items);
+    item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+    if (batch->n == 1 && !item->late && conn->prepared) {
+        ngx_http_hype_batch_insert(batch, item, conn);
+        return;
+    }
+
+    ngx_http_hype_batch_copy(batch, conn);
+}
+
+
+static void
+ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_item_t *item, ngx_http_hype_db_conn_t *conn)
+{
+    int                            lengths[NGX_HTTP_HYPE_ROW_NCOLUMNS];
+    size_t                         size;
+    u_char                        *tuple, *column;
+    ngx_str_t                      identifier;
+    ngx_uint_t                     i;
+    const char                    *values[NGX_HTTP_HYPE_ROW_NCOLUMNS];
+    ngx_http_hype_db_statement_t   st;
+
+    tuple = ngx_http_hype_record_tuple(item->record, &identifier);
+
+    for (i = 0; i < NGX_HTTP_HYPE_ROW_NCOLUMNS; i++) {
+        size = ngx_http_hype_row_column(tuple, i, &column);
+
+        lengths[i] = size - 4;
+        values[i] = (ngx_http_hype_get32(column) == (uint32_t) -1)
+                    ? NULL : (char *) column + 4;
+    }
+
+    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+
+    st.prepared = "hype_hit";
+    st.nparams = NGX_HTTP_HYPE_ROW_NCOLUMNS;
+    st.values = values;
+    st.lengths = lengths;
+    st.handler = batch->handler;
+    st.data = batch->data;
+
+    ngx_http_hype_db_send(conn, &st);
 }
 
 

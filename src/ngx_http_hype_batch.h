@@ -2,7 +2,7 @@
 /*
  * A batch: records of one kind that go to PostgreSQL in one transaction.
  *
- * Hits go by COPY.  Those that may be in the table already, or that have no
+ * Hits go by COPY, one by INSERT.  Those that may be in the table already, or that have no
  * link yet, go by hype.replay(), which leaves out what is there and finds
  * the links; claims and confirms go by functions that may be repeated.
  */
@@ -63,6 +63,15 @@ typedef struct {
 
 ngx_http_hype_batch_kind_e ngx_http_hype_batch_kind(
     ngx_http_hype_item_t *item);
+
+/*
+ * Has the statement prepared with which a hit that comes alone is written in
+ * one round trip, not in two as by COPY; 1 if it is under way, 0 if there is
+ * nothing to prepare.  To be called before batches are sent on a connection; if
+ * PostgreSQL refuses, hits go by COPY.
+ */
+
+ngx_uint_t ngx_http_hype_batch_prepare(ngx_http_hype_db_conn_t *conn);
 
 /*
  * Sends a batch of at least one item, all of its kind.  The handler is called

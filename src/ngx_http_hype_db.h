@@ -64,6 +64,9 @@ typedef struct {
     /* may hold several commands, if there are no parameters */
     const char                 *sql;
 
+    /* or the name of a statement that was prepared on this connection */
+    const char                 *prepared;
+
     /* when its connection is given up; 0: soon after a visitor's wait */
     ngx_msec_t                  timeout;
 
@@ -156,6 +159,10 @@ struct ngx_http_hype_db_conn_s {
     unsigned                    failing:1;   /* not worth a visitor's wait */
     unsigned                    overdue:1;   /* "timeout" is over */
     unsigned                    copied:1;    /* all data of a COPY are sent */
+
+    /* kept for "work": reset when the connection is made */
+    unsigned                    asked:1;     /* to prepare its statement */
+    unsigned                    prepared:1;
 };
 
 

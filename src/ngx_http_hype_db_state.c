@@ -126,6 +126,8 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
 
     ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_CLOSED);
     conn->overdue = 0;
+    conn->asked = 0;
+    conn->prepared = 0;
 
     ngx_http_hype_db_deliver(conn, outcome);
 }

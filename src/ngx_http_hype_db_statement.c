@@ -56,11 +56,18 @@ ngx_http_hype_db_start(ngx_http_hype_db_conn_t *conn,
     conn->outcome = NGX_HTTP_HYPE_DB_DONE;
     conn->copied = 0;
 
-    if (statement->nparams) {
+    if (statement->prepared) {
+        sent = PQsendQueryPrepared(conn->pg, statement->prepared,
+                                   statement->nparams, statement->values,
+                                   statement->lengths,
+                                   ngx_http_hype_db_binary, 0);
+
+    } else if (statement->nparams) {
         sent = PQsendQueryParams(conn->pg, statement->sql,
                                  statement->nparams, statement->types,
                                  statement->values, statement->lengths,
                                  ngx_http_hype_db_binary, 0);
+
     } else {
         sent = PQsendQuery(conn->pg, statement->sql);
     }

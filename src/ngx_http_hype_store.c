@@ -638,6 +638,10 @@ ngx_http_hype_store_write(ngx_http_hype_store_t *store,
         return 0;
     }
 
+    if (ngx_http_hype_batch_prepare(conn)) {
+        return 1;
+    }
+
     /* while there is a backlog, it has every other turn */
 
     if (store->drained) {
