@@ -49,6 +49,8 @@ static void ngx_http_hype_store_progress(void *data);
 static void ngx_http_hype_store_wake(void *data);
 static void ngx_http_hype_store_work(void *data,
     ngx_http_hype_db_conn_t *conn);
+static ngx_uint_t ngx_http_hype_store_unsettled(
+    ngx_http_hype_store_t *store);
 static ngx_uint_t ngx_http_hype_store_write(ngx_http_hype_store_t *store,
     ngx_http_hype_db_conn_t *conn);
 static ngx_uint_t ngx_http_hype_store_drain(ngx_http_hype_store_t *store,
@@ -614,7 +616,7 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
             return;
         }
 
-        if (store->settling) {
+        if (ngx_http_hype_store_unsettled(store)) {
             st.sql = "SELECT hype.settle()";
             st.handler = ngx_http_hype_store_settled;
 
@@ -627,6 +629,20 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
     }
 
     (void) ngx_http_hype_store_write(store, conn);
+}
+
+
+/* nobody was told of claims while it could not be heard */
+
+static ngx_uint_t
+ngx_http_hype_store_unsettled(ngx_http_hype_store_t *store)
+{
+    if (ngx_worker == 0 && store->heard != store->db->listening) {
+        store->heard = store->db->listening;
+        store->settling = 1;
+    }
+
+    return store->settling;
 }
 
 

@@ -44,6 +44,7 @@ typedef struct {
     ngx_event_t              postpone;
 
     ngx_event_t              settle;
+    ngx_msec_t               heard;      /* "listening" when it was asked */
     ngx_event_t              maintain;
     ngx_connection_t         dummy;
 

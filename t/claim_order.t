@@ -24,6 +24,40 @@ my $other = nginx(%config);
 my $n = 0;
 
 
+# a claim that nobody hears of
+
+{
+    my $session = $pg->connect;
+    my $admin = $pg->connect(dbname => 'postgres');
+    my $dbname = $pg->dbname;
+    my $visitor = new_visitor();
+
+    is_soon {
+        $pg->value("select count(*) from pg_stat_activity where datname
+                    = current_database() and state = 'idle'
+                    and query = 'SELECT hype.settle()'")
+    } 2, 'nginx has looked for claims, and there are none';
+
+    $session->begin_work;
+    $session->do('insert into hype.referral_hit (referral_link_id, visitor)
+                  values (1, ?)', undef, $visitor);
+
+    $admin->do("alter database $dbname allow_connections false");
+    $pg->terminate;
+    is_soon {
+        $pg->value("select count(*) from pg_stat_activity where usename
+                    = 'hype_nginx' and datname = current_database()")
+    } 0, 'nginx is not connected';
+
+    $pg->query('select hype.claim(?, ?)', $visitor, 'u0');
+    $session->commit;
+
+    $admin->do("alter database $dbname allow_connections true");
+    settled('it was not told of a claim, and looks when it is connected again',
+            "$visitor u0");
+}
+
+
 # one after the other
 
 my $visitor = visit();
