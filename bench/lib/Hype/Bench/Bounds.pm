@@ -9,11 +9,13 @@ use warnings;
 use Carp qw(croak);
 
 use Hype::Bench qw(load median nginx postgres program rows_client size);
+use Hype::Bench::Instructions ();
 use Hype::Bench::Rows ();
 
 # In their order: heading, function that returns rows of cells
 
 our @tables = (
+    ['a visit, 64 connections | instructions of a worker', \&instructions],
     ['rows in a batch | CPU time of PostgreSQL a row, µs', \&batches],
     ['without the index on | CPU time a row in batches of 32, µs'
      . ' | in batches of 1,000', \&indexes],
@@ -30,6 +32,39 @@ sub table
 
     return "| $head |\n" . '| --- ' x ($columns + 1) . "|\n"
            . join '', map { '| ' . join(' | ', @$_) . " |\n" } $function->();
+}
+
+
+# Of the worker's own: the kernel's are not counted.
+
+sub instructions
+{
+    my $pg = postgres()->fresh('hype_bench');
+    my %ours = (database => $pg->conninfo);
+    my @cases = (
+        ['"return 302" with "add_header Set-Cookie"',
+         server => $Hype::Bench::Rows::return],
+        ['the same with a buffered access_log', %Hype::Bench::Rows::logged],
+        ['"commit"', %ours, server => $Hype::Bench::Rows::ref],
+        ['"spool", until the hit is in PostgreSQL', %ours,
+         server => 'hype_durability spool; ' . $Hype::Bench::Rows::ref],
+    );
+
+    return map {
+        my ($name, @config) = @$_;
+        my $nginx = Hype::Bench::Instructions::counted(@config);
+        my @visits = ('-n', 5000, '/ref/b0000000/');
+
+        load($nginx, @visits);
+        Hype::Bench::Rows::drained($pg, $nginx);
+        Hype::Bench::Instructions::counts($nginx);
+        load($nginx, @visits);
+        Hype::Bench::Rows::drained($pg, $nginx);
+
+        my $count = Hype::Bench::Instructions::counts($nginx) / 5000;
+        $nginx->stop;
+        [$name, Hype::Bench::Report::number($count)]
+    } @cases;
 }
 
 

@@ -65,13 +65,19 @@ our @rows = (
      'kB', \&memory],
 );
 
-my $ref = 'location /ref/ { hype_ref; }';
-my $return = <<'END';
+our $ref = 'location /ref/ { hype_ref; }';
+our $return = <<'END';
 location /ref/ {
     add_header Set-Cookie "hype_visitor=59c92952-80d7-4c67-9fba-fed0433eeb29; Max-Age=31536000; Path=/; SameSite=Lax; HttpOnly" always;
     return 302 /welcome;
 }
 END
+
+our %logged = (
+    http => 'log_format hit \'$msec $remote_addr $http_user_agent'
+            . ' $http_referer $cookie_hype_visitor $uri $arg_next\';',
+    server => 'access_log %%DIR%%/logs/hits.log hit buffer=64k flush=1s;'
+              . $return);
 
 my %shared;
 
@@ -147,11 +153,7 @@ sub spool
     my $pg = postgres()->fresh('hype_bench');
     my $ours = nginx(database => $pg->conninfo,
                      server => "hype_durability spool; $ref");
-    my $theirs = nginx(
-        http => 'log_format hit \'$msec $remote_addr $http_user_agent'
-                . ' $http_referer $cookie_hype_visitor $uri $arg_next\';',
-        server => 'access_log %%DIR%%/logs/hits.log hit buffer=64k flush=1s;'
-                  . $return);
+    my $theirs = nginx(%logged);
 
     warm($ours, '/ref/b0000000/');
     drained($pg, $ours);
