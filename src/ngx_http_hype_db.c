@@ -153,6 +153,12 @@ ngx_http_hype_db_timer_handler(ngx_event_t *ev)
         ngx_http_hype_db_idle(conn);
         break;
 
+    case NGX_HTTP_HYPE_DB_IDLE:
+
+        /* its turn comes now, see "next" */
+
+        break;
+
     case NGX_HTTP_HYPE_DB_BUSY:
 
         if (!conn->overdue && !ngx_exiting) {

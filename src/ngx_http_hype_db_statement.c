@@ -355,22 +355,24 @@ ngx_http_hype_db_read_only(PGresult *res)
 static void
 ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn)
 {
-    if (ngx_exiting) {
-
-        /* a posted event does not keep a worker */
-
-        ngx_http_hype_db_idle(conn);
-        return;
-    }
-
     ngx_post_event(&conn->next, &ngx_posted_next_events);
+
+    /* a posted event does not keep an exiting worker, a timer does */
+
+    ngx_http_hype_db_timer(conn, 1, 0);
 }
 
 
 void
 ngx_http_hype_db_next_handler(ngx_event_t *ev)
 {
-    ngx_http_hype_db_idle(ev->data);
+    ngx_http_hype_db_conn_t *conn = ev->data;
+
+    if (conn->timer.timer_set) {
+        ngx_del_timer(&conn->timer);
+    }
+
+    ngx_http_hype_db_idle(conn);
 }
 
 
