@@ -130,6 +130,7 @@ ngx_http_hype_batch_prepare(ngx_http_hype_db_conn_t *conn)
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
     st.sql = ngx_http_hype_batch_prepare_sql;
+    st.aside = 1;
     st.handler = ngx_http_hype_batch_prepared;
     st.data = conn;
 

@@ -2,9 +2,9 @@
 /*
  * A batch: records of one kind that go to PostgreSQL in one transaction.
  *
- * Hits go by COPY, one by INSERT.  Those that may be in the table already, or that have no
- * link yet, go by hype.replay(), which leaves out what is there and finds
- * the links; claims and confirms go by functions that may be repeated.
+ * Hits go by COPY, one by INSERT.  Those that may be in the table already, or
+ * that have no link yet, go by hype.replay(), which leaves out what is there
+ * and finds the links; claims and confirms go by functions that may be repeated.
  */
 
 

@@ -73,6 +73,9 @@ typedef struct {
     /* it waits for locks but shortly, and to get none says nothing of others */
     ngx_uint_t                  brief;  /* unsigned brief:1 */
 
+    /* neither its end nor its refusal says anything of hits */
+    ngx_uint_t                  aside;  /* unsigned aside:1 */
+
     /* parameters in binary format */
     int                         nparams;
     const Oid                  *types;

@@ -13,7 +13,7 @@ static ngx_int_t ngx_http_hype_db_result(ngx_http_hype_db_conn_t *conn,
 static ngx_http_hype_db_outcome_e ngx_http_hype_db_classify(PGresult *res);
 static ngx_int_t ngx_http_hype_db_flush(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn);
-static ngx_uint_t ngx_http_hype_db_read_only(PGresult *res);
+static ngx_uint_t ngx_http_hype_db_is(PGresult *res, const char *code);
 static void ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn);
 
 
@@ -302,9 +302,24 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
 
     default:
 
+        if (conn->statement.aside) {
+            ngx_http_hype_db_log(conn, "refused by",
+                                 PQresultErrorMessage(conn->result));
+            break;
+        }
+
+        if (ngx_http_hype_db_is(conn->result, "26000")) {
+
+            /* a pooler is between after all: another session has it */
+
+            conn->prepared = 0;
+        }
+
         if (conn->state != NGX_HTTP_HYPE_DB_BUSY
-            || ngx_http_hype_db_read_only(conn->result))
+            || ngx_http_hype_db_is(conn->result, "25006"))
         {
+            /* or what was the primary is a standby now */
+
             ngx_http_hype_db_fail(conn, PQresultErrorMessage(conn->result));
             return;
         }
@@ -317,7 +332,16 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
         return;
     }
 
-    if (conn->state == NGX_HTTP_HYPE_DB_BUSY) {
+    if (conn->statement.aside) {
+
+        if (conn->failing) {
+
+            /* as it was overdue */
+
+            ngx_http_hype_db_failing(conn, 0);
+        }
+
+    } else if (conn->state == NGX_HTTP_HYPE_DB_BUSY) {
         ngx_http_hype_db_success(conn);
     }
 
@@ -335,13 +359,10 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
 }
 
 
-/* 25006: what was the primary is a standby now */
-
 static ngx_uint_t
-ngx_http_hype_db_read_only(PGresult *res)
+ngx_http_hype_db_is(PGresult *res, const char *code)
 {
-    return ngx_strcmp(PQresultErrorField(res, PG_DIAG_SQLSTATE), "25006")
-           == 0;
+    return ngx_strcmp(PQresultErrorField(res, PG_DIAG_SQLSTATE), code) == 0;
 }
 
 

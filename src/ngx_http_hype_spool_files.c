@@ -16,6 +16,8 @@ static ngx_http_hype_segment_t *ngx_http_hype_spool_open(
 static ngx_int_t ngx_http_hype_spool_list(ngx_http_hype_spool_t *spool,
     ngx_array_t *names);
 static ngx_uint_t ngx_http_hype_spool_named(ngx_dir_t *dir);
+static ngx_http_hype_segment_t *ngx_http_hype_spool_held(
+    ngx_http_hype_spool_t *spool, ngx_str_t *name);
 static void ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool,
     ngx_array_t *names);
 static int ngx_libc_cdecl ngx_http_hype_spool_compare(const void *one,
@@ -320,9 +322,33 @@ ngx_http_hype_spool_named(ngx_dir_t *dir)
 }
 
 
+static ngx_http_hype_segment_t *
+ngx_http_hype_spool_held(ngx_http_hype_spool_t *spool, ngx_str_t *name)
+{
+    ngx_queue_t              *q;
+    ngx_http_hype_segment_t  *segment;
+
+    for (q = ngx_queue_head(&spool->segments);
+         q != ngx_queue_sentinel(&spool->segments);
+         q = ngx_queue_next(q))
+    {
+        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+
+        if (ngx_strcmp(segment->name.data + spool->conf->path->name.len + 1,
+                       name->data) == 0)
+        {
+            return segment;
+        }
+    }
+
+    return NULL;
+}
+
+
 /*
  * Adopts what nobody holds, the oldest first: no more at a time than is soon
- * written, as other workers want their share.
+ * written, as other workers want their share; but all that is older than what
+ * this worker has itself.
  */
 
 static void
@@ -342,12 +368,6 @@ ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool, ngx_array_t *names)
          q != ngx_queue_sentinel(&spool->segments);
          q = ngx_queue_next(q))
     {
-        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
-
-        if (segment != spool->tail && !segment->unread) {
-            unread += segment->size - segment->read;
-        }
-
         n++;
     }
 
@@ -357,6 +377,16 @@ ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool, ngx_array_t *names)
               ngx_http_hype_spool_compare);
 
     for (i = 0; i < names->nelts; i++) {
+
+        segment = ngx_http_hype_spool_held(spool, &name[i]);
+
+        if (segment) {
+            if (segment != spool->tail && !segment->unread) {
+                unread += segment->size - segment->read;
+            }
+
+            continue;
+        }
 
         if (unread >= NGX_HTTP_HYPE_SPOOL_SEGMENT
             || n >= NGX_HTTP_HYPE_SPOOL_OPEN)

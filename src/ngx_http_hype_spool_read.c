@@ -5,7 +5,7 @@
 #include "ngx_http_hype_spool_read.h"
 
 
-#define NGX_HTTP_HYPE_SPOOL_CHUNK      (512 * 1024)
+#define NGX_HTTP_HYPE_SPOOL_CHUNK      (128 * 1024)
 
 /* milliseconds until a file that can't be read is tried again */
 #define NGX_HTTP_HYPE_SPOOL_REREAD     5000
@@ -34,7 +34,9 @@ ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
     do {
         segment = ngx_http_hype_spool_oldest(spool);
 
-        if (segment == NULL && spool->more) {
+        /* there may be an older one than the next */
+
+        if (spool->more && (segment == NULL || segment->read == 0)) {
             ngx_http_hype_spool_scan(spool);
             segment = ngx_http_hype_spool_oldest(spool);
         }

@@ -618,6 +618,7 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
 
         if (ngx_http_hype_store_unsettled(store)) {
             st.sql = "SELECT hype.settle()";
+            st.aside = 1;
             st.handler = ngx_http_hype_store_settled;
 
             store->settling = 0;
