@@ -35,7 +35,7 @@ ngx_http_hype_spool_open(ngx_http_hype_spool_t *spool, ngx_str_t *name,
 {
     u_char                   *p;
     ngx_str_t                *path;
-    ngx_file_info_t           fi;
+    ngx_file_info_t           fi, named;
     ngx_http_hype_segment_t  *segment;
 
     path = &spool->conf->path->name;
@@ -69,11 +69,12 @@ ngx_http_hype_spool_open(ngx_http_hype_spool_t *spool, ngx_str_t *name,
         return NULL;
     }
 
-    /* another worker may have it, or may just have removed it */
+    /* another worker may have it, or may just have removed or renamed it */
 
     if (flock(segment->fd, LOCK_EX|LOCK_NB) == -1
         || ngx_fd_info(segment->fd, &fi) == NGX_FILE_ERROR
-        || fi.st_nlink == 0)
+        || ngx_file_info(segment->name.data, &named) == NGX_FILE_ERROR
+        || ngx_file_uniq(&named) != ngx_file_uniq(&fi))
     {
         (void) ngx_close_file(segment->fd);
         ngx_free(segment);
