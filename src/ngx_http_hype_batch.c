@@ -188,12 +188,16 @@ ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
 
     tuple = ngx_http_hype_record_tuple(item->record, &identifier);
 
+    (void) ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_ID, &column);
+
     for (i = 0; i < NGX_HTTP_HYPE_ROW_NCOLUMNS; i++) {
-        size = ngx_http_hype_row_column(tuple, i, &column);
+        size = ngx_http_hype_column_length(column);
 
         lengths[i] = size - 4;
         values[i] = (ngx_http_hype_get32(column) == (uint32_t) -1)
                     ? NULL : (char *) column + 4;
+
+        column += size;
     }
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));

@@ -4,7 +4,8 @@
  *
  * Hits go by COPY, one by INSERT.  Those that may be in the table already, or
  * that have no link yet, go by hype.replay(), which leaves out what is there
- * and finds the links; claims and confirms go by functions that may be repeated.
+ * and finds the links; claims and confirms go by functions that may be
+ * repeated.
  */
 
 
