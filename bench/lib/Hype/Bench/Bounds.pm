@@ -10,6 +10,7 @@ use Carp qw(croak);
 
 use Hype::Bench qw(load median nginx postgres program rows_client size);
 use Hype::Bench::Instructions ();
+use Hype::Bench::Report ();
 use Hype::Bench::Rows ();
 
 # In their order: heading, function that returns rows of cells
@@ -119,7 +120,7 @@ sub neighbour
 {
     my $pg = postgres()->fresh('hype_bench');
     my $nginx = nginx(database => $pg->conninfo,
-                      server => 'location /ref/ { hype_ref; }');
+                      server => $Hype::Bench::Rows::ref);
     my @visits = ('-c', 16, '-r', 200, '-t', size('seconds'),
                   '/ref/b0000000/');
     my @rows;
