@@ -1477,7 +1477,7 @@ COMMENT ON FUNCTION hype.confirm_pending(bigint) IS
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_step(
-    max integer, OUT done bigint, OUT set_aside text[]
+    max integer, until timestamptz, OUT done bigint, OUT set_aside text[]
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -1529,6 +1529,8 @@ BEGIN
         WHERE c.id = ANY (entries) AND c.due <= now()
         ORDER BY c.created, c.id LIMIT max
     LOOP
+        EXIT WHEN clock_timestamp() >= until;
+
         done := done + 1;
 
         BEGIN
@@ -1562,7 +1564,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.confirm_step(integer) IS
+COMMENT ON FUNCTION hype.confirm_step(integer, timestamptz) IS
     'Works off some of the confirms that are due; returns their number, and of '
     'those that failed for the fifth time a statement that repeats them';
 
@@ -1796,6 +1798,45 @@ COMMENT ON FUNCTION hype.merge_claim(bigint) IS
     'Makes the claim unless there is an earlier one; returns NULL then';
 
 
+CREATE OR REPLACE FUNCTION hype.give_user(
+    ids uuid[], created timestamptz[], OUT given bigint,
+    OUT missed timestamptz
+)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+    WITH hits AS MATERIALIZED (
+        SELECT i.id, i.created
+        FROM unnest(ids, give_user.created) AS i (id, created)
+    ), free AS MATERIALIZED (
+        SELECT h.id, h.created, c.user_id
+        FROM hits i
+        JOIN hype.referral_hit h ON h.id = i.id AND h.created = i.created
+        JOIN hype.visitor_claim c ON c.visitor = h.visitor
+        FOR UPDATE OF h SKIP LOCKED
+    ), updated AS (
+        UPDATE hype.referral_hit h
+        SET user_id = f.user_id,
+            void = h.bot OR EXISTS (
+                SELECT FROM hype.referral_link l
+                WHERE l.id = h.referral_link_id AND l.user_id = f.user_id)
+        FROM free f
+        WHERE h.id = f.id AND h.created = f.created
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM updated), min(i.created)
+    FROM hits i
+    WHERE NOT EXISTS (SELECT FROM free f
+                      WHERE f.id = i.id AND f.created = i.created)
+$$;
+
+COMMENT ON FUNCTION hype.give_user(uuid[], timestamptz[]) IS
+    'Gives these hits the user who claimed their visitor; returns how many, '
+    'and the first of those that another transaction had locked';
+
+
 CREATE OR REPLACE FUNCTION hype.apply_claim(entry bigint, max integer)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1806,10 +1847,11 @@ AS $$
 DECLARE
     p       hype.pending_claim;
     owner   text;
-    found   bigint;
-    changed bigint;
+    ids     uuid[];
+    times   timestamptz[];
+    result  record;
+    changed bigint := 0;
     reached timestamptz;
-    missed  timestamptz;
 BEGIN
     SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
 
@@ -1827,38 +1869,23 @@ BEGIN
     -- The next hits of the visitor.  What another transaction has locked is
     -- left for later.
 
-    WITH hits AS MATERIALIZED (
-        SELECT h.id, h.created
-        FROM hype.referral_hit h
-        WHERE h.visitor = p.visitor AND h.created >= p.since
-          AND (h.user_id IS NULL
-               OR (h.user_id = ANY (p.was) AND NOT h.authenticated))
-        ORDER BY h.created
-        LIMIT max
-    ), free AS MATERIALIZED (
-        SELECT h.id, h.created
-        FROM hype.referral_hit h
-        WHERE (h.id, h.created) IN (SELECT i.id, i.created FROM hits i)
-        FOR UPDATE SKIP LOCKED
-    ), applied AS (
-        UPDATE hype.referral_hit h
-        SET user_id = owner,
-            void = h.bot OR EXISTS (
-                SELECT FROM hype.referral_link l
-                WHERE l.id = h.referral_link_id AND l.user_id = owner)
-        FROM free f
-        WHERE h.id = f.id AND h.created = f.created
-        RETURNING 1
-    )
-    SELECT count(*), max(i.created),
-           min(i.created) FILTER (WHERE f.id IS NULL),
-           (SELECT count(*) FROM applied)
-    INTO found, reached, missed, changed
-    FROM hits i LEFT JOIN free f ON f.id = i.id AND f.created = i.created;
+    SELECT array_agg(h.id), array_agg(h.created), max(h.created)
+    INTO ids, times, reached
+    FROM (SELECT h.id, h.created
+          FROM hype.referral_hit h
+          WHERE h.visitor = p.visitor AND h.created >= p.since
+            AND (h.user_id IS NULL
+                 OR (h.user_id = ANY (p.was) AND NOT h.authenticated))
+          ORDER BY h.created
+          LIMIT max) AS h;
 
-    p.missed := least(p.missed, missed);
+    IF ids IS NOT NULL THEN
+        result := hype.give_user(ids, times);
+        changed := result.given;
+        p.missed := least(p.missed, result.missed);
+    END IF;
 
-    IF found >= max AND changed > 0 THEN
+    IF cardinality(ids) >= max AND changed > 0 THEN
         UPDATE hype.pending_claim c SET since = reached, missed = p.missed
         WHERE c.id = entry;
 
@@ -1894,7 +1921,8 @@ COMMENT ON FUNCTION hype.apply_claim(bigint, integer) IS
     'many. When all have it, confirmed referrals follow. Waits for no hit';
 
 
-CREATE OR REPLACE FUNCTION hype.claim_step(max integer) RETURNS bigint
+CREATE OR REPLACE FUNCTION hype.claim_step(max integer, until timestamptz)
+RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -1932,14 +1960,14 @@ BEGIN
                 WHERE c.id = entry;
         END;
 
-        EXIT WHEN rows >= max;
+        EXIT WHEN rows >= max OR clock_timestamp() >= until;
     END LOOP;
 
     RETURN done;
 END
 $$;
 
-COMMENT ON FUNCTION hype.claim_step(integer) IS
+COMMENT ON FUNCTION hype.claim_step(integer, timestamptz) IS
     'Works off some of the pending claims, up to about that many hits; returns '
     'their number. A hit that a site''s trigger refuses is tried again, up to '
     'once an hour';
@@ -1953,10 +1981,13 @@ SET jit = off
 AS $$
 DECLARE
     n        bigint;
+    late     uuid[];
+    times    timestamptz[];
     users    text[];
     visitors uuid[];
     voids    uuid[];
     moved    bigint[];
+    missed   timestamptz;
 BEGIN
     -- What claims and confirms that were here first make of new hits.
 
@@ -1965,15 +1996,14 @@ BEGIN
                h.referral_link_id, c.user_id AS claimant
         FROM hype.read_log('claims', max) h
         LEFT JOIN hype.visitor_claim c ON c.visitor = h.visitor
-    ), claimed AS (
-        INSERT INTO hype.pending_claim
-            (visitor, user_id, created, merged, since)
-        SELECT h.visitor, min(h.claimant), now(), true, min(h.created)
-        FROM hits h
-        WHERE h.user_id IS NULL AND h.claimant IS NOT NULL
-        GROUP BY h.visitor
     )
     SELECT (SELECT count(*) FROM hits),
+           ARRAY(SELECT h.id FROM hits h
+                 WHERE h.user_id IS NULL AND h.claimant IS NOT NULL
+                 ORDER BY h.id),
+           ARRAY(SELECT h.created FROM hits h
+                 WHERE h.user_id IS NULL AND h.claimant IS NOT NULL
+                 ORDER BY h.id),
            ARRAY(SELECT DISTINCT coalesce(h.user_id, h.claimant) FROM hits h
                  WHERE h.user_id IS NOT NULL OR h.claimant IS NOT NULL),
            ARRAY(SELECT DISTINCT h.visitor FROM hits h
@@ -1991,10 +2021,27 @@ BEGIN
                  JOIN hype.confirmed_referral r ON r.visitor = h.visitor
                  WHERE r.user_id IS NULL AND NOT r.told AND NOT h.bot
                    AND r.created >= h.created)
-    INTO n, users, visitors, voids, moved;
+    INTO n, late, times, users, visitors, voids, moved;
 
     IF n = 0 THEN
         RETURN 0;
+    END IF;
+
+    IF late <> '{}' THEN
+        BEGIN
+            missed := (hype.give_user(late, times)).missed;
+        EXCEPTION WHEN OTHERS THEN
+            missed := (SELECT min(t) FROM unnest(times) AS t);
+        END;
+
+        IF missed IS NOT NULL THEN
+            INSERT INTO hype.pending_claim
+                (visitor, user_id, created, merged, since)
+            SELECT DISTINCT c.visitor, c.user_id, c.created, true, missed
+            FROM hype.referral_hit h
+            JOIN hype.visitor_claim c ON c.visitor = h.visitor
+            WHERE h.id = ANY (late) AND h.user_id IS NULL;
+        END IF;
     END IF;
 
     PERFORM hype.wake_confirms(users, visitors);
@@ -2831,8 +2878,8 @@ BEGIN
     END IF;
 
     LOOP
-        n := hype.claim_step(1000) + hype.follow_step(1000);
-        step := hype.confirm_step(20);
+        n := hype.claim_step(1000, until) + hype.follow_step(1000);
+        step := hype.confirm_step(20, until);
         n := n + step.done;
         set_aside := set_aside || step.set_aside;
         done := done + n;
