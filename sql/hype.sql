@@ -1789,42 +1789,27 @@ COMMENT ON FUNCTION hype.merge_claim(bigint) IS
     'Makes the claim unless there is an earlier one; returns NULL then';
 
 
-CREATE OR REPLACE FUNCTION hype.apply_claim(entry bigint, max integer)
-RETURNS bigint
-LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION hype.give_hits(
+    visitor uuid,
+    owner   text,
+    was     text[],
+    since   timestamptz,
+    max     integer,
+    OUT found   bigint,
+    OUT reached timestamptz,
+    OUT missed  timestamptz,
+    OUT changed bigint
+)
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
-DECLARE
-    p       hype.pending_claim;
-    owner   text;
-    found   bigint;
-    changed bigint;
-    reached timestamptz;
-    missed  timestamptz;
-BEGIN
-    SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
-
-    IF NOT p.merged THEN
-        p := hype.merge_claim(entry);
-
-        IF p.id IS NULL THEN
-            RETURN 0;
-        END IF;
-    END IF;
-
-    SELECT c.user_id INTO owner
-    FROM hype.visitor_claim c WHERE c.visitor = p.visitor;
-
-    -- The next hits of the visitor.  What another transaction has locked is
-    -- left for later.
-
     WITH hits AS MATERIALIZED (
         SELECT h.id, h.created
         FROM hype.referral_hit h
-        WHERE h.visitor = p.visitor AND h.created >= p.since
+        WHERE h.visitor = give_hits.visitor AND h.created >= since
           AND (h.user_id IS NULL
-               OR (h.user_id = ANY (p.was) AND NOT h.authenticated))
+               OR (h.user_id = ANY (was) AND NOT h.authenticated))
         ORDER BY h.created
         LIMIT max
     ), free AS MATERIALIZED (
@@ -1845,16 +1830,50 @@ BEGIN
     SELECT count(*), max(i.created),
            min(i.created) FILTER (WHERE f.id IS NULL),
            (SELECT count(*) FROM applied)
-    INTO found, reached, missed, changed
-    FROM hits i LEFT JOIN free f ON f.id = i.id AND f.created = i.created;
+    FROM hits i LEFT JOIN free f ON f.id = i.id AND f.created = i.created
+$$;
 
-    p.missed := least(p.missed, missed);
+COMMENT ON FUNCTION hype.give_hits(
+    uuid, text, text[], timestamptz, integer
+) IS
+    'Gives the next hits of a visitor their user, or another one than those '
+    'in "was"; leaves those that another transaction has locked. Returns how '
+    'many it found and changed, the last of them, and the first one it left';
 
-    IF found >= max AND changed > 0 THEN
-        UPDATE hype.pending_claim c SET since = reached, missed = p.missed
+
+CREATE OR REPLACE FUNCTION hype.apply_claim(entry bigint, max integer)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    p     hype.pending_claim;
+    owner text;
+    hits  record;
+BEGIN
+    SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
+
+    IF NOT p.merged THEN
+        p := hype.merge_claim(entry);
+
+        IF p.id IS NULL THEN
+            RETURN 0;
+        END IF;
+    END IF;
+
+    SELECT c.user_id INTO owner
+    FROM hype.visitor_claim c WHERE c.visitor = p.visitor;
+
+    hits := hype.give_hits(p.visitor, owner, p.was, p.since, max);
+    p.missed := least(p.missed, hits.missed);
+
+    IF hits.found >= max AND hits.changed > 0 THEN
+        UPDATE hype.pending_claim c
+        SET since = hits.reached, missed = p.missed
         WHERE c.id = entry;
 
-        RETURN changed;
+        RETURN hits.changed;
     END IF;
 
     IF p.missed IS NOT NULL THEN
@@ -1863,7 +1882,7 @@ BEGIN
             due = clock_timestamp() + interval '200 ms'
         WHERE c.id = entry;
 
-        RETURN changed;
+        RETURN hits.changed;
     END IF;
 
     PERFORM hype.adopt_confirmed(p.visitor, owner);
@@ -1877,7 +1896,7 @@ BEGIN
 
     UPDATE hype.pending_claim c SET applied = true WHERE c.id = entry;
 
-    RETURN changed;
+    RETURN hits.changed;
 END
 $$;
 
@@ -1918,7 +1937,7 @@ BEGIN
                 UPDATE hype.pending_claim c
                 SET tries = c.tries + 1, error = SQLERRM,
                     due = clock_timestamp()
-                          + least(interval '100 ms' * 2 ^ c.tries,
+                          + least(interval '100 ms' * 2 ^ least(c.tries, 20),
                                   interval '1 hour')
                 WHERE c.id = entry;
         END;
@@ -2051,14 +2070,19 @@ BEGIN
     ON CONFLICT (visitor) DO NOTHING;
 
     IF FOUND THEN
-        INSERT INTO hype.pending_claim
-            (visitor, user_id, created, merged)
-        VALUES (claim.visitor, claim.user_id, now(), true)
-        RETURNING * INTO p;
+        SELECT c.user_id INTO owner
+        FROM hype.visitor_claim c WHERE c.visitor = claim.visitor;
 
-        -- Some hits are ours at once, as long as that takes no time.
+        -- Some hits are the user's at once, as long as that takes no time.
+        -- hype.derive() looks at all of them again when this transaction has
+        -- ended: hits may have been committed, and read, since it looked.
 
-        PERFORM hype.apply_claim(p.id, 500);
+        PERFORM hype.give_hits(claim.visitor, owner, '{}', '-infinity', 500);
+        PERFORM hype.adopt_confirmed(claim.visitor, owner);
+
+        INSERT INTO hype.pending_claim (visitor, user_id, created, merged)
+        VALUES (claim.visitor, owner, now(), true);
+
         PERFORM pg_notify('hype_claim', '');
     END IF;
 
