@@ -934,6 +934,26 @@ COMMENT ON COLUMN hype.log_position.rolled IS
 -- were running then, and all since.  It waits for no transaction, and each
 -- row is read once, whenever its transaction commits.
 
+CREATE OR REPLACE FUNCTION hype.log_snapshot() RETURNS pg_snapshot
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN pg_visible_in_snapshot(own, s)
+           THEN format('%s:%s:%s', least(own, pg_snapshot_xmin(s)),
+                       pg_snapshot_xmax(s),
+                       (SELECT string_agg(x.i::text, ',' ORDER BY x.i)
+                        FROM (SELECT pg_snapshot_xip(s) UNION SELECT own)
+                             AS x (i)))::pg_snapshot
+           ELSE s END
+    FROM pg_current_snapshot() AS s,
+         pg_current_xact_id_if_assigned() AS own
+$$;
+
+COMMENT ON FUNCTION hype.log_snapshot() IS
+    'The current snapshot, in which this transaction is running: it may write '
+    'more hits. PostgreSQL leaves a transaction out of its own snapshots';
+
+
 CREATE OR REPLACE FUNCTION hype.read_log(log_name text, max bigint)
 RETURNS SETOF hype.referral_hit
 LANGUAGE plpgsql
@@ -951,7 +971,7 @@ BEGIN
     SELECT l.* INTO STRICT p FROM hype.log_position l WHERE l.name = log_name;
 
     IF p.target IS NULL THEN
-        p.target := pg_current_snapshot();
+        p.target := hype.log_snapshot();
         p.xact := '0';
         p.id := NULL;
     END IF;
