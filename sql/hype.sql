@@ -1289,18 +1289,26 @@ BEGIN
     who := coalesce(attribute.user_id, claimant);
     unknown := CASE WHEN claimant IS NULL THEN attribute.visitor END;
 
-    SELECT c.* INTO old
-    FROM (SELECT u.* FROM hype.confirmed_referral u
-          WHERE u.user_id = who AND u.event = attribute.event
-          UNION ALL
-          SELECT v.* FROM hype.confirmed_referral v
-          WHERE v.user_id IS NULL AND v.event = attribute.event
-            AND v.visitor = ANY (unknown || ARRAY(
-                SELECT c.visitor FROM hype.visitor_claim c
-                WHERE c.user_id = who ORDER BY c.created DESC LIMIT 20))
-         ) AS c
-    ORDER BY c.user_id NULLS LAST
-    LIMIT 1;
+    LOOP
+        SELECT c.* INTO old
+        FROM (SELECT u.* FROM hype.confirmed_referral u
+              WHERE u.user_id = who AND u.event = attribute.event
+              UNION ALL
+              SELECT v.* FROM hype.confirmed_referral v
+              WHERE v.user_id IS NULL AND v.event = attribute.event
+                AND v.visitor = ANY (unknown || ARRAY(
+                    SELECT c.visitor FROM hype.visitor_claim c
+                    WHERE c.user_id = who ORDER BY c.created DESC LIMIT 20))
+             ) AS c
+        ORDER BY c.user_id NULLS LAST
+        LIMIT 1;
+
+        EXIT WHEN old.id IS NULL OR old.user_id IS NOT NULL OR who IS NULL;
+
+        -- The visitor was claimed while the confirm was made.
+
+        PERFORM hype.adopt_confirmed(old.visitor, who);
+    END LOOP;
 
     known := old.id IS NOT NULL;
 
@@ -1462,7 +1470,7 @@ COMMENT ON FUNCTION hype.recheck(bigint[]) IS
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_pending(entry bigint)
-RETURNS boolean
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1481,14 +1489,11 @@ BEGIN
     ELSE
         PERFORM hype.let_wait(ARRAY[entry]);
     END IF;
-
-    RETURN (result.made).id IS NOT NULL;
 END
 $$;
 
 COMMENT ON FUNCTION hype.confirm_pending(bigint) IS
-    'Confirms what is pending, or has it wait; returns whether it is confirmed '
-    'now and was not before';
+    'Confirms what is pending, or has it wait';
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_step(
@@ -1617,7 +1622,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    entry bigint;
+    result record;
 BEGIN
     PERFORM hype.check_confirm('hype.record_confirm', event, user_id, visitor);
 
@@ -1626,13 +1631,23 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    -- hype.derive() looks at it again when this transaction has ended: hits
+    -- or a claim may have been committed meanwhile.
+
     INSERT INTO hype.pending_confirm (event, user_id, visitor, value, created)
     VALUES (record_confirm.event, nullif(record_confirm.user_id, ''),
             record_confirm.visitor, record_confirm.value,
-            record_confirm.created)
-    RETURNING id INTO entry;
+            record_confirm.created);
 
-    RETURN hype.confirm_pending(entry);
+    PERFORM pg_notify('hype_claim', '');
+
+    result := hype.attribute(
+        record_confirm.event, nullif(record_confirm.user_id, ''),
+        record_confirm.visitor, record_confirm.value, 'last',
+        record_confirm.created - interval '90 days', record_confirm.created,
+        record_confirm.created, false);
+
+    RETURN (result.made).id IS NOT NULL;
 END
 $$;
 
