@@ -1878,7 +1878,7 @@ CREATE OR REPLACE FUNCTION hype.give_hits(
     was     text[],
     since   timestamptz,
     max     integer,
-    OUT found   bigint,
+    OUT n       bigint,
     OUT reached timestamptz,
     OUT missed  timestamptz,
     OUT changed bigint
@@ -1894,7 +1894,7 @@ DECLARE
     given record;
 BEGIN
     SELECT count(*), max(h.created), array_agg(h.id), array_agg(h.created)
-    INTO found, reached, ids, times
+    INTO n, reached, ids, times
     FROM (SELECT h.id, h.created
           FROM hype.referral_hit h
           WHERE h.visitor = give_hits.visitor
@@ -1906,7 +1906,7 @@ BEGIN
 
     changed := 0;
 
-    IF found > 0 THEN
+    IF n > 0 THEN
         given := hype.give_user(ids, times);
         changed := given.given;
         missed := given.missed;
@@ -1948,7 +1948,7 @@ BEGIN
     hits := hype.give_hits(p.visitor, p.was, p.since, max);
     p.missed := least(p.missed, hits.missed);
 
-    IF hits.found >= max AND hits.changed > 0 THEN
+    IF hits.n >= max AND hits.changed > 0 THEN
         UPDATE hype.pending_claim c
         SET since = hits.reached, missed = p.missed
         WHERE c.id = entry;
