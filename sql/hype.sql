@@ -1403,8 +1403,7 @@ BEGIN
     USING (
         SELECT w.id,
                row_number() OVER earliest AS earlier,
-               row_number() OVER latest AS later,
-               lag(w.created) OVER earliest AS before
+               row_number() OVER latest AS later
         FROM (SELECT DISTINCT e.event, e.user_id, e.visitor
               FROM hype.pending_confirm e WHERE e.id = ANY (entries)) AS k
         CROSS JOIN LATERAL (
@@ -1420,11 +1419,9 @@ BEGIN
         WINDOW earliest AS (PARTITION BY w.event, w.user_id, w.visitor
                             ORDER BY w.created, w.id),
                latest AS (PARTITION BY w.event, w.user_id, w.visitor
-                          ORDER BY w.created DESC, w.id DESC)
+                          ORDER BY w.created DESC, w.id)
     ) AS r
-    JOIN hype.pending_confirm o ON o.id = r.id
-    WHERE p.id = r.id
-      AND r.earlier > 1 AND (r.later > 1 OR r.before = o.created);
+    WHERE p.id = r.id AND r.earlier > 1 AND r.later > 1;
 END
 $$;
 
