@@ -303,7 +303,7 @@ COMMENT ON TABLE hype.former_identifier IS
 
 
 CREATE OR REPLACE FUNCTION hype.stamp_link() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -349,7 +349,7 @@ CREATE OR REPLACE FUNCTION hype.give_up_identifier(
     identifier text, referral_link_id bigint
 )
 RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO hype.former_identifier (identifier, until, referral_link_id)
@@ -364,7 +364,7 @@ COMMENT ON FUNCTION hype.give_up_identifier(text, bigint) IS
 
 
 CREATE OR REPLACE FUNCTION hype.notify_link() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -758,6 +758,8 @@ COMMENT ON COLUMN hype.confirmed_referral.visitor IS
 COMMENT ON COLUMN hype.confirmed_referral.told IS
     'An application was told the referrer: a hit that arrives late no longer '
     'moves the credit';
+COMMENT ON COLUMN hype.confirmed_referral.id IS
+    'Names the row as long as user or visitor may change';
 
 
 CREATE TABLE IF NOT EXISTS hype.pending_confirm (
@@ -1328,7 +1330,8 @@ BEGIN
         ORDER BY c.user_id NULLS LAST
         LIMIT 1;
 
-        EXIT WHEN old.id IS NULL OR old.user_id IS NOT NULL OR who IS NULL;
+        EXIT WHEN old.id IS NULL OR old.user_id IS NOT NULL OR who IS NULL
+                  OR old.visitor = unknown;
 
         -- The visitor was claimed while the confirm was made.
 
@@ -1613,6 +1616,7 @@ CREATE OR REPLACE FUNCTION hype.check_confirm(
 )
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF coalesce(event, '') = '' THEN
