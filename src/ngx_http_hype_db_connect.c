@@ -306,7 +306,10 @@ ngx_http_hype_db_setup_pid(void *data, ngx_http_hype_db_outcome_e outcome,
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
-    ngx_sprintf(sql, "SET lock_timeout = %M%s%Z", conn->db->conf->timeout,
+    /* a connection may have nothing to do for days */
+
+    ngx_sprintf(sql, "SET lock_timeout = %M; SET idle_session_timeout = 0%s%Z",
+                conn->db->conf->timeout,
                 (conn->roles & NGX_HTTP_HYPE_DB_LINKS)
                 ? "; LISTEN hype_link; LISTEN hype_claim" : "");
 
@@ -331,6 +334,8 @@ ngx_http_hype_db_setup_done(void *data, ngx_http_hype_db_outcome_e outcome,
     if (outcome != NGX_HTTP_HYPE_DB_DONE) {
         return;
     }
+
+    conn->made = ngx_current_msec;
 
     ngx_http_hype_db_failing(conn, 0);
 
