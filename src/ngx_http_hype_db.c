@@ -60,9 +60,9 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         conn->next.data = conn;
         conn->next.log = db->log;
 
-        if (conf->info.resolve) {
+        if (conf->info.resolve || conf->info.blocking) {
             conn->task = ngx_thread_task_alloc(cycle->pool,
-                                          sizeof(ngx_http_hype_db_resolve_t));
+                                           sizeof(ngx_http_hype_db_thread_t));
             if (conn->task == NULL) {
                 return NULL;
             }

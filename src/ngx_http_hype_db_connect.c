@@ -10,13 +10,15 @@
 #include "ngx_http_hype_db_statement.h"
 
 
-static ngx_int_t ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn);
-static void ngx_http_hype_db_resolve_thread(void *data, ngx_log_t *log);
-static void ngx_http_hype_db_resolve_done(ngx_event_t *ev);
+static ngx_int_t ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn);
+static void ngx_http_hype_db_thread(void *data, ngx_log_t *log);
+static void ngx_http_hype_db_thread_done(ngx_event_t *ev);
 static void ngx_http_hype_db_unresolved(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_conninfo_addrs_t *addrs);
 static void ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_conninfo_addrs_t *addrs);
+static void ngx_http_hype_db_connected(ngx_http_hype_db_conn_t *conn,
+    PGconn *pg);
 static ngx_int_t ngx_http_hype_db_attach(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_poll(ngx_http_hype_db_conn_t *conn,
     PostgresPollingStatusType status);
@@ -35,22 +37,22 @@ static ngx_str_t  ngx_http_hype_db_thread_pool = ngx_string("default");
 void
 ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn)
 {
-    if (!conn->db->conf->info.resolve) {
+    if (conn->task == NULL) {
         ngx_http_hype_db_connect(conn, NULL);
         return;
     }
 
-    if (ngx_http_hype_db_resolve(conn) != NGX_OK) {
-        ngx_http_hype_db_fail(conn, "no thread to resolve host names");
+    if (ngx_http_hype_db_post(conn) != NGX_OK) {
+        ngx_http_hype_db_fail(conn, "no thread to connect");
     }
 }
 
 
 static ngx_int_t
-ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn)
+ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn)
 {
-    ngx_thread_pool_t           *tp;
-    ngx_http_hype_db_resolve_t  *ctx;
+    ngx_thread_pool_t          *tp;
+    ngx_http_hype_db_thread_t  *ctx;
 
     tp = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle,
                              &ngx_http_hype_db_thread_pool);
@@ -60,7 +62,7 @@ ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn)
 
     if (conn->task->event.active) {
 
-        /* an earlier look-up is still under way, after a time-out */
+        /* an earlier attempt is still under way, after a time-out */
 
         ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
         ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_RESOLVING);
@@ -70,9 +72,10 @@ ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn)
 
     ctx = conn->task->ctx;
     ctx->conn = conn;
+    ctx->first = conn->first;
 
-    conn->task->handler = ngx_http_hype_db_resolve_thread;
-    conn->task->event.handler = ngx_http_hype_db_resolve_done;
+    conn->task->handler = ngx_http_hype_db_thread;
+    conn->task->event.handler = ngx_http_hype_db_thread_done;
     conn->task->event.data = ctx;
     conn->task->event.log = conn->db->log;
 
@@ -89,19 +92,38 @@ ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn)
 
 
 static void
-ngx_http_hype_db_resolve_thread(void *data, ngx_log_t *log)
+ngx_http_hype_db_thread(void *data, ngx_log_t *log)
 {
-    ngx_http_hype_db_resolve_t *ctx = data;
+    ngx_http_hype_db_thread_t *ctx = data;
 
-    ctx->rc = ngx_http_hype_conninfo_resolve(&ctx->conn->db->conf->info,
-                                             &ctx->addrs);
+    ngx_uint_t                       timeout;
+    ngx_http_hype_db_conf_t         *conf;
+    ngx_http_hype_conninfo_addrs_t  *addrs;
+
+    conf = ctx->conn->db->conf;
+
+    ngx_memzero(&ctx->addrs, sizeof(ngx_http_hype_conninfo_addrs_t));
+    ctx->pg = NULL;
+    ctx->rc = NGX_OK;
+    addrs = NULL;
+
+    if (conf->info.resolve) {
+        addrs = &ctx->addrs;
+        ctx->rc = ngx_http_hype_conninfo_resolve(&conf->info, addrs);
+    }
+
+    if (ctx->rc == NGX_OK && conf->info.blocking) {
+        timeout = (conf->connect_timeout + 999) / 1000;
+        ctx->pg = ngx_http_hype_conninfo_connect(&conf->info, addrs,
+                                                 ctx->first, timeout);
+    }
 }
 
 
 static void
-ngx_http_hype_db_resolve_done(ngx_event_t *ev)
+ngx_http_hype_db_thread_done(ngx_event_t *ev)
 {
-    ngx_http_hype_db_resolve_t *ctx = ev->data;
+    ngx_http_hype_db_thread_t *ctx = ev->data;
 
     ngx_http_hype_db_conn_t  *conn;
 
@@ -111,12 +133,19 @@ ngx_http_hype_db_resolve_done(ngx_event_t *ev)
 
         /* too late, it has been given up */
 
+        PQfinish(ctx->pg);
+
     } else if (ctx->rc != NGX_OK) {
         ngx_http_hype_db_unresolved(conn, &ctx->addrs);
+
+    } else if (conn->db->conf->info.blocking) {
+        ngx_http_hype_db_connected(conn, ctx->pg);
 
     } else {
         ngx_http_hype_db_connect(conn, &ctx->addrs);
     }
+
+    ctx->pg = NULL;
 
     ngx_http_hype_conninfo_free(&ctx->addrs);
 }
@@ -151,7 +180,7 @@ ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
 
     conn->pg = ngx_http_hype_conninfo_connect(&conn->db->conf->info, addrs,
-                                              conn->first);
+                                              conn->first, 0);
 
     if (conn->pg == NULL) {
         ngx_http_hype_db_fail(conn, "no memory");
@@ -166,6 +195,33 @@ ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
     PQsetNoticeProcessor(conn->pg, ngx_http_hype_db_notice, conn);
 
     ngx_http_hype_db_poll(conn, PGRES_POLLING_WRITING);
+}
+
+
+/* a thread has made it, or has failed to */
+
+static void
+ngx_http_hype_db_connected(ngx_http_hype_db_conn_t *conn, PGconn *pg)
+{
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_CONNECTING);
+
+    ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
+
+    conn->pg = pg;
+
+    if (pg == NULL) {
+        ngx_http_hype_db_fail(conn, "no memory");
+        return;
+    }
+
+    if (PQstatus(pg) == CONNECTION_BAD) {
+        ngx_http_hype_db_fail(conn, PQerrorMessage(pg));
+        return;
+    }
+
+    PQsetNoticeProcessor(pg, ngx_http_hype_db_notice, conn);
+
+    ngx_http_hype_db_setup(conn);
 }
 
 
