@@ -13,6 +13,8 @@
 static ngx_int_t ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_thread(void *data, ngx_log_t *log);
 static void ngx_http_hype_db_thread_done(ngx_event_t *ev);
+static ngx_uint_t ngx_http_hype_db_wanted(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_thread_t *ctx);
 static void ngx_http_hype_db_unresolved(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_conninfo_addrs_t *addrs);
 static void ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
@@ -129,10 +131,7 @@ ngx_http_hype_db_thread_done(ngx_event_t *ev)
 
     conn = ctx->conn;
 
-    if (conn->state != NGX_HTTP_HYPE_DB_RESOLVING) {
-
-        /* too late, it has been given up */
-
+    if (!ngx_http_hype_db_wanted(conn, ctx)) {
         PQfinish(ctx->pg);
 
     } else if (ctx->rc != NGX_OK) {
@@ -148,6 +147,25 @@ ngx_http_hype_db_thread_done(ngx_event_t *ev)
     ctx->pg = NULL;
 
     ngx_http_hype_conninfo_free(&ctx->addrs);
+}
+
+
+/* what comes after a time-out is as good, if the next attempt has yet to begin */
+
+static ngx_uint_t
+ngx_http_hype_db_wanted(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_thread_t *ctx)
+{
+    if (conn->state == NGX_HTTP_HYPE_DB_RESOLVING) {
+        return 1;
+    }
+
+    if (conn->state != NGX_HTTP_HYPE_DB_CLOSED || !conn->timer.timer_set) {
+        return 0;
+    }
+
+    return conn->db->conf->info.blocking
+           ? PQstatus(ctx->pg) == CONNECTION_OK : ctx->rc == NGX_OK;
 }
 
 
