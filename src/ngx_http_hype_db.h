@@ -154,6 +154,7 @@ struct ngx_http_hype_db_conn_s {
     ngx_event_t                 next;    /* posted until it asks for work */
     ngx_msec_t                  backoff;
     ngx_msec_t                  made;    /* since when it is set up */
+    int64_t                     question;  /* when it was sent, ms */
     ngx_uint_t                  first;   /* of several hosts */
     ngx_thread_task_t          *task;
 

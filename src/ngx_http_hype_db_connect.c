@@ -10,6 +10,10 @@
 #include "ngx_http_hype_db_statement.h"
 
 
+/* milliseconds between two clocks that are worth a warning */
+#define NGX_HTTP_HYPE_DB_SKEW  1000
+
+
 static ngx_int_t ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_thread(void *data, ngx_log_t *log);
 static void ngx_http_hype_db_thread_done(ngx_event_t *ev);
@@ -25,6 +29,9 @@ static ngx_int_t ngx_http_hype_db_attach(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_poll(ngx_http_hype_db_conn_t *conn,
     PostgresPollingStatusType status);
 static void ngx_http_hype_db_setup(ngx_http_hype_db_conn_t *conn);
+static int64_t ngx_http_hype_db_clock(void);
+static void ngx_http_hype_db_skew(ngx_http_hype_db_conn_t *conn,
+    PGresult *res);
 static void ngx_http_hype_db_setup_pid(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
 static void ngx_http_hype_db_setup_done(void *data,
@@ -339,11 +346,59 @@ ngx_http_hype_db_setup(ngx_http_hype_db_conn_t *conn)
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
-    st.sql = "SELECT pg_backend_pid()";
+    st.sql = "SELECT pg_backend_pid(), "
+             "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
     st.handler = ngx_http_hype_db_setup_pid;
     st.data = conn;
 
+    conn->question = ngx_http_hype_db_clock();
+
     ngx_http_hype_db_start(conn, &st);
+}
+
+
+static int64_t
+ngx_http_hype_db_clock(void)
+{
+    struct timeval  tv;
+
+    ngx_gettimeofday(&tv);
+
+    return (int64_t) tv.tv_sec * 1000 + tv.tv_usec / 1000;
+}
+
+
+/*
+ * Times of hits are of nginx's clock, those of links and partitions of
+ * PostgreSQL's.  It told its time somewhere between question and answer.
+ */
+
+static void
+ngx_http_hype_db_skew(ngx_http_hype_db_conn_t *conn, PGresult *res)
+{
+    int64_t     now, trip, skew;
+    ngx_msec_t  size;
+
+    now = ngx_http_hype_db_clock();
+    trip = now - conn->question;
+
+    skew = ngx_atoof((u_char *) PQgetvalue(res, 0, 1), PQgetlength(res, 0, 1))
+           - (conn->question + trip / 2);
+
+    conn->db->worker->skew = skew;
+
+    size = ngx_abs(skew);
+
+    if (!(conn->roles & NGX_HTTP_HYPE_DB_LINKS)
+        || size <= NGX_HTTP_HYPE_DB_SKEW + (ngx_msec_t) ngx_abs(trip))
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, conn->db->log, 0,
+                  "hype: the clock of PostgreSQL is %M ms %s nginx's, "
+                  "see NTP in the documentation",
+                  size, (skew > 0) ? "ahead of" : "behind");
 }
 
 
@@ -365,6 +420,8 @@ ngx_http_hype_db_setup_pid(void *data, ngx_http_hype_db_outcome_e outcome,
     if (outcome != NGX_HTTP_HYPE_DB_DONE) {
         return;
     }
+
+    ngx_http_hype_db_skew(conn, res);
 
     conn->db->pooled = ngx_atoi((u_char *) PQgetvalue(res, 0, 0),
                                 PQgetlength(res, 0, 0))
