@@ -78,6 +78,9 @@ sub the_same
                 => $s->{database}{connections}{$_}) }
              keys %{ $s->{database}{connections} }),
         hype_database_errors_total => $s->{database}{errors},
+        hype_derive_calls_total => $s->{derive}{calls},
+        hype_derive_errors_total => $s->{derive}{errors},
+        hype_derive_age_seconds => $s->{derive}{age},
         hype_database_up => $s->{database}{state} eq 'down' ? 0 : 1,
         hype_start_time_seconds => $s->{started},
         qq(hype_info{version="$s->{version}",nginx="$s->{nginx}"}) => 1,
@@ -97,7 +100,8 @@ sub the_same
     # while it is down, connections are tried all the time
 
     if ($s->{database}{state} eq 'down') {
-        for my $name (grep { /^hype_database_(?:conn|err)/ } keys %expected) {
+        for my $name (grep { /^hype_(?:database_(?:conn|err)|derive_)/ }
+                      keys %expected) {
             ok(delete $m->{$name} >= 0, "$name is there");
             delete $expected{$name};
         }
@@ -161,8 +165,11 @@ for my $state (qw(idle busy closed)) {
        "connections that are $state");
 }
 
-is($s->{database}{connections}{idle} + $s->{database}{connections}{closed}, 8,
-   'two for each worker');
+is($s->{database}{connections}{idle} + $s->{database}{connections}{closed}, 9,
+   'two for each worker, and the one for the derivation');
+cmp_ok($s->{derive}{calls}, '>', 0, 'which was called');
+is_soon { my $s = status($nginx)->{derive}; "$s->{errors} $s->{age}" } '0 0',
+    'without errors, and nothing is left';
 
 the_same('the same for Prometheus');
 
@@ -210,6 +217,7 @@ get(8, '/ref/a');
 $s = status($nginx);
 
 is($s->{outcomes}{spooled}, 8, 'hits that are spooled');
+is_soon { status($nginx)->{derive}{age} > 0 } 1, 'what they lead to has to wait';
 is($s->{database}{state}, 'down', 'the database is down');
 cmp_ok($s->{database}{errors}, '>', 0, 'with errors');
 is($s->{cache}{stale}, 8, 'links are stale');
@@ -229,6 +237,7 @@ is_soon { my $s = status($nginx)->{spool}; "$s->{files} $s->{bytes}" } '0 0',
     'and no file is left';
 is_soon { status($nginx)->{database}{state} } 'up', 'the database is up again';
 is($pg->hits, 11 + 4 + 8, 'hits are there');
+is_soon { status($nginx)->{derive}{age} } 0, 'nothing is left to be derived', 20;
 the_same('the same for Prometheus');
 
 
