@@ -17,20 +17,86 @@
 --     the owner    everything; alone prunes hits by age, with hype.maintain()
 --
 -- Months and days are those of UTC.
---
--- Citus: hits are the only table that grows with the traffic, so they are the
--- one to distribute, by id; everything else stays on the coordinator:
---
---     SELECT citus_add_local_table_to_metadata('hype.referral_link');
---     SELECT create_distributed_table('hype.referral_hit', 'id');
---
--- Hence what would be refused there is not used with hits: foreign keys,
--- triggers, SELECT FOR UPDATE on more than one shard, modifying CTEs, joins in
--- an UPDATE, correlated subqueries.
 
 \set hype_quiet :QUIET
 \set QUIET on
 \set ON_ERROR_STOP on
+
+-- An upgrade from version 1 changes the table of hits in steps of a moment
+-- each, so that hits are not locked out: indexes are built concurrently.
+
+SELECT to_regclass('hype.unsettled') IS NOT NULL AS hype_upgrade \gset
+
+\if :hype_upgrade
+
+SELECT pg_get_userbyid(nspowner) AS hype_owner
+FROM pg_namespace WHERE nspname = 'hype' \gset
+
+SET ROLE :"hype_owner";
+SET search_path = pg_catalog;
+SET client_min_messages = warning;
+
+\set hype_in_a_moment 'DO $hype$ BEGIN FOR i IN 1..300 LOOP BEGIN SET LOCAL lock_timeout = ''200ms''; EXECUTE current_setting(''hype.ddl''); RETURN; EXCEPTION WHEN lock_not_available THEN PERFORM pg_sleep(0.3); END; END LOOP; RAISE EXCEPTION ''hype.referral_hit is in use by long transactions: run hype.sql again later'' USING ERRCODE = ''lock_not_available''; END $hype$;'
+
+SELECT set_config('hype.ddl', $$
+    ALTER TABLE hype.referral_hit
+        ADD COLUMN IF NOT EXISTS void boolean NOT NULL DEFAULT false,
+        ADD COLUMN IF NOT EXISTS xact xid8;
+    ALTER TABLE hype.referral_hit
+        ALTER COLUMN xact SET DEFAULT pg_current_xact_id();
+    ALTER TABLE hype.referral_link
+        ADD COLUMN IF NOT EXISTS disabled_xact xid8
+$$, false) AS ddl \gset hype_
+:hype_in_a_moment
+
+SELECT format('ALTER TABLE %s ALTER COLUMN xact SET DEFAULT '
+              'pg_current_xact_id()', inhrelid::regclass)
+FROM pg_inherits WHERE inhparent = 'hype.referral_hit'::regclass \gexec
+
+SELECT format('DROP INDEX CONCURRENTLY hype.%I', c.relname)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE NOT i.indisvalid AND c.relkind = 'i'
+  AND i.indrelid IN (SELECT inhrelid FROM pg_inherits
+                     WHERE inhparent = 'hype.referral_hit'::regclass) \gexec
+
+CREATE TEMPORARY TABLE hype_index AS
+SELECT c.oid AS part, c.relname || x.suffix AS name,
+       'referral_hit' || x.suffix AS parent, x.definition
+FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid
+CROSS JOIN (VALUES
+    ('_visitor_created_idx', '(visitor, created) WHERE visitor IS NOT NULL'),
+    ('_user_id_void_created_idx',
+     '(user_id, void, created) WHERE user_id IS NOT NULL'),
+    ('_xact_id_idx', '(xact, id)')) AS x (suffix, definition)
+WHERE i.inhparent = 'hype.referral_hit'::regclass;
+
+SELECT format('CREATE INDEX CONCURRENTLY IF NOT EXISTS %I ON %s %s', name,
+              part::regclass, definition)
+FROM hype_index ORDER BY name \gexec
+
+SELECT set_config('hype.ddl', string_agg(DISTINCT format(
+           'CREATE INDEX IF NOT EXISTS %I ON ONLY hype.referral_hit %s',
+           parent, definition), ';') || ';'
+       || string_agg(format('ALTER INDEX hype.%I ATTACH PARTITION hype.%I',
+                            parent, name), ';'), false) AS ddl
+FROM hype_index \gset hype_
+:hype_in_a_moment
+
+SELECT set_config('hype.ddl', $$
+    DROP INDEX IF EXISTS hype.referral_hit_visitor_idx,
+        hype.referral_hit_user_id_idx,
+        hype.referral_hit_referral_link_id_idx, hype.referral_hit_day_idx
+$$, false) AS ddl \gset hype_
+:hype_in_a_moment
+
+DROP TABLE hype_index;
+RESET client_min_messages;
+RESET search_path;
+RESET ROLE;
+
+\endif
+
 
 BEGIN;
 
@@ -84,7 +150,7 @@ BEGIN
     END LOOP;
 
     -- A hit never waits long for a lock, it goes to the spool instead; and
-    -- hype.settle() needs each statement to see what was committed before it.
+    -- hype.derive() needs each statement to see what was committed before it.
     -- What an administrator has set stays.
 
     FOR setting IN
@@ -125,9 +191,9 @@ BEGIN
     IF to_regprocedure('hype.version()') IS NOT NULL THEN
         EXECUTE 'SELECT hype.version()' INTO installed;
 
-        IF installed > 1 THEN
+        IF installed > 2 THEN
             RAISE EXCEPTION 'the installed schema "hype" has version %, '
-                'this file has 1', installed;
+                'this file has 2', installed;
         END IF;
     END IF;
 END
@@ -138,7 +204,7 @@ COMMENT ON SCHEMA hype IS
 
 CREATE OR REPLACE FUNCTION hype.version() RETURNS integer
 LANGUAGE sql IMMUTABLE
-RETURN 1;
+RETURN 2;
 
 COMMENT ON FUNCTION hype.version() IS 'The version of this schema';
 
@@ -168,6 +234,7 @@ CREATE TABLE hype.referral_link (
     label        text,
     disabled     boolean NOT NULL DEFAULT false,
     disabled_at  timestamptz,
+    disabled_xact xid8,
     expires      timestamptz,
     created      timestamptz NOT NULL DEFAULT now(),
     updated      timestamptz NOT NULL DEFAULT now()
@@ -193,6 +260,9 @@ COMMENT ON COLUMN hype.referral_link.disabled IS
 COMMENT ON COLUMN hype.referral_link.disabled_at IS
     'When the link was disabled: kept by a trigger, but may be set to an '
     'earlier or later time';
+COMMENT ON COLUMN hype.referral_link.disabled_xact IS
+    'The transaction that disabled it: hits that were there before it count, '
+    'whatever the clocks say. NULL if disabled_at was set by hand';
 COMMENT ON COLUMN hype.referral_link.expires IS
     'From then on it is as if the link were disabled';
 COMMENT ON COLUMN hype.referral_link.created IS
@@ -215,6 +285,18 @@ COMMENT ON CONSTRAINT referral_link_destination_check
     'No control characters and no spaces: the value becomes a header line';
 
 
+CREATE TABLE IF NOT EXISTS hype.former_identifier (
+    identifier       text NOT NULL,
+    until            timestamptz NOT NULL,
+    referral_link_id bigint NOT NULL,
+    PRIMARY KEY (identifier, until, referral_link_id)
+);
+
+COMMENT ON TABLE hype.former_identifier IS
+    'Identifiers that links have lost by being renamed or deleted: hits from '
+    'before that time, which arrive late, are those links''';
+
+
 CREATE OR REPLACE FUNCTION hype.stamp_link() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -234,10 +316,19 @@ BEGIN
         END IF;
     END IF;
 
-    IF NEW.disabled THEN
-        NEW.disabled_at := coalesce(NEW.disabled_at, OLD.disabled_at, since);
-    ELSE
+    IF NOT NEW.disabled THEN
         NEW.disabled_at := NULL;
+        NEW.disabled_xact := NULL;
+    ELSIF NEW.disabled_at IS NULL THEN
+        NEW.disabled_at := coalesce(OLD.disabled_at, since);
+        NEW.disabled_xact := coalesce(OLD.disabled_xact,
+                                      pg_current_xact_id());
+    ELSIF NEW.disabled_at IS DISTINCT FROM OLD.disabled_at THEN
+        NEW.disabled_xact := NULL;
+    END IF;
+
+    IF TG_OP = 'UPDATE' AND NEW.identifier <> OLD.identifier THEN
+        PERFORM hype.give_up_identifier(OLD.identifier, OLD.id);
     END IF;
 
     RETURN NEW;
@@ -245,7 +336,26 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.stamp_link() IS
-    'Trigger: keeps referral_link.disabled_at and updated';
+    'Trigger: keeps referral_link.disabled_at, disabled_xact and updated, and '
+    'notes identifiers that links give up';
+
+
+CREATE OR REPLACE FUNCTION hype.give_up_identifier(
+    identifier text, referral_link_id bigint
+)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO hype.former_identifier (identifier, until, referral_link_id)
+    VALUES (give_up_identifier.identifier, clock_timestamp(),
+            give_up_identifier.referral_link_id)
+    ON CONFLICT DO NOTHING
+$$;
+
+COMMENT ON FUNCTION hype.give_up_identifier(text, bigint) IS
+    'The link has no longer this identifier: hits from before, which arrive '
+    'late, are still its hits';
 
 
 CREATE OR REPLACE FUNCTION hype.notify_link() RETURNS trigger
@@ -259,6 +369,10 @@ BEGIN
         SELECT count(*) INTO changed FROM new_rows;
     ELSIF TG_OP <> 'TRUNCATE' THEN
         SELECT count(*) INTO changed FROM old_rows;
+    END IF;
+
+    IF TG_OP = 'DELETE' THEN
+        PERFORM hype.give_up_identifier(identifier, id) FROM old_rows;
     END IF;
 
     IF changed IS NULL OR changed > 1000 THEN
@@ -390,22 +504,24 @@ COMMENT ON FUNCTION hype.create_link(text, text, text, text, timestamptz) IS
 
 
 CREATE OR REPLACE FUNCTION hype.was_live(
-    link hype.referral_link, at timestamptz
+    link hype.referral_link, at timestamptz, xact xid8
 )
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN NOT ((link).disabled AND (link).disabled_at <= at)
+RETURN NOT ((link).disabled AND (link).disabled_at <= at
+            AND (xact < (link).disabled_xact) IS NOT TRUE)
        AND ((link).expires IS NULL OR (link).expires > at);
 
-COMMENT ON FUNCTION hype.was_live(hype.referral_link, timestamptz) IS
-    'Whether the link was neither disabled nor expired at that time';
+COMMENT ON FUNCTION hype.was_live(hype.referral_link, timestamptz, xid8) IS
+    'Whether the link was neither disabled nor expired at the time of a hit, '
+    'which that transaction wrote';
 
 
 -- Hits
 --
--- Written at up to 100,000 rows a second, so each index has to be worth what
--- it costs.  The one on random visitors costs most; those on users and days
--- are nearly free.
+-- A log: nginx appends to it at line rate, and nothing else is done in the
+-- transactions that write it.  Each index grows at its end, or is tiny: an
+-- index on random keys would touch, and after a checkpoint log, a page a hit.
 
 \if :hype_new
 
@@ -416,48 +532,40 @@ CREATE TABLE hype.referral_hit (
     confirmed        timestamptz,
     authenticated    boolean NOT NULL DEFAULT false,
     bot              boolean NOT NULL DEFAULT false,
+    void             boolean NOT NULL DEFAULT false,
     visitor          uuid,
     user_id          text,
     ip               inet,
     user_agent       text,
     http_referer     text,
     next             text,
+    xact             xid8 DEFAULT pg_current_xact_id(),
     PRIMARY KEY (id, created)
 ) PARTITION BY RANGE (created);
 
--- The hits of a visitor: for claims, and for whoever asks for a visitor's.
-
-CREATE INDEX referral_hit_visitor_idx ON hype.referral_hit (visitor)
+CREATE INDEX referral_hit_visitor_created_idx
+    ON hype.referral_hit (visitor, created)
     WHERE visitor IS NOT NULL;
 
--- The hits of a user, for confirming.
-
-CREATE INDEX referral_hit_user_id_idx ON hype.referral_hit (user_id, created)
+CREATE INDEX referral_hit_user_id_void_created_idx
+    ON hype.referral_hit (user_id, void, created)
     WHERE user_id IS NOT NULL;
 
--- The views, for one link.
-
-CREATE INDEX referral_hit_referral_link_id_idx
-    ON hype.referral_hit (referral_link_id, created);
-
--- hype.daily_hits, for some days: without it all months would be read.
-
-CREATE INDEX referral_hit_day_idx
-    ON hype.referral_hit USING brin (((created AT TIME ZONE 'UTC')::date))
-    WITH (autosummarize = on);
+CREATE INDEX referral_hit_xact_id_idx
+    ON hype.referral_hit (xact, id);
 
 \endif
 
 COMMENT ON TABLE hype.referral_hit IS
-    'One following of a link a row; a partition a month, made by '
-    'hype.maintain()';
+    'The log of hits: each following of a link is a row; a partition a month, '
+    'made by hype.maintain()';
 COMMENT ON COLUMN hype.referral_hit.id IS
     'UUIDv7 made by nginx, which makes a second insert harmless';
 COMMENT ON COLUMN hype.referral_hit.referral_link_id IS
     'referral_link.id, without a foreign key: it would cost a third of the '
     'speed, and Citus can''t have it';
 COMMENT ON COLUMN hype.referral_hit.created IS
-    'Time of the request';
+    'Time of the request, by the clock of nginx';
 COMMENT ON COLUMN hype.referral_hit.confirmed IS
     'Time of the first confirmed referral that this hit was credited with';
 COMMENT ON COLUMN hype.referral_hit.authenticated IS
@@ -465,11 +573,14 @@ COMMENT ON COLUMN hype.referral_hit.authenticated IS
 COMMENT ON COLUMN hype.referral_hit.bot IS
     'hype_bot in nginx matched; not counted as a hit by the views, and never '
     'credited';
+COMMENT ON COLUMN hype.referral_hit.void IS
+    'Derived: the hit of a known user that is never credited, as it is a '
+    'bot''s or as the user owns the link';
 COMMENT ON COLUMN hype.referral_hit.visitor IS
     'The anonymous cookie''s UUID; NULL if authenticated or without consent';
 COMMENT ON COLUMN hype.referral_hit.user_id IS
-    'Who followed the link: known at once if authenticated, else set when the '
-    'visitor is claimed';
+    'Who followed the link: known at once if authenticated, else derived when '
+    'the visitor is claimed';
 COMMENT ON COLUMN hype.referral_hit.ip IS
     'Address of the client, as hype_ip in nginx has it';
 COMMENT ON COLUMN hype.referral_hit.user_agent IS
@@ -478,16 +589,9 @@ COMMENT ON COLUMN hype.referral_hit.http_referer IS
     'Referer of the request';
 COMMENT ON COLUMN hype.referral_hit.next IS
     'The target that the request asked for, safe or not';
-COMMENT ON INDEX hype.referral_hit_pkey IS
-    'A hit is inserted once';
-COMMENT ON INDEX hype.referral_hit_visitor_idx IS
-    'The hits of a visitor';
-COMMENT ON INDEX hype.referral_hit_user_id_idx IS
-    'The hits of a user, for confirming';
-COMMENT ON INDEX hype.referral_hit_referral_link_id_idx IS
-    'The hits of a link, for the views';
-COMMENT ON INDEX hype.referral_hit_day_idx IS
-    'The hits of some days, for hype.daily_hits';
+COMMENT ON COLUMN hype.referral_hit.xact IS
+    'The transaction that wrote the hit: its place in the log, see '
+    'hype.read_log(); NULL for hits of schema version 1';
 
 -- LIKE brings the comments along.
 
@@ -505,97 +609,123 @@ COMMENT ON TABLE hype.referral_hit_default IS
     'Hits of months without a partition: none can fail for want of one';
 
 
--- Claims
+-- What is derived
+--
+-- Claims, confirmed referrals and roll-ups are derived from the logs in
+-- bounded steps, by hype.derive().  The outcome depends on the time of the
+-- requests, not on the order in which their records arrive.
 
-\if :hype_new
-
-CREATE TABLE hype.visitor_claim (
+CREATE TABLE IF NOT EXISTS hype.visitor_claim (
     visitor uuid PRIMARY KEY,
     user_id text NOT NULL CHECK (user_id <> ''),
     created timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE INDEX visitor_claim_user_id_idx
-    ON hype.visitor_claim (user_id);
-
-\endif
+CREATE INDEX IF NOT EXISTS visitor_claim_user_id_created_idx
+    ON hype.visitor_claim (user_id, created);
 
 COMMENT ON TABLE hype.visitor_claim IS
-    'Visitors who turned out to be users; the first claim wins';
-COMMENT ON COLUMN hype.visitor_claim.visitor IS
-    'The anonymous cookie''s UUID';
-COMMENT ON COLUMN hype.visitor_claim.user_id IS
-    'The user that the visitor is';
+    'Visitors who turned out to be users; of two claims the earlier wins';
 COMMENT ON COLUMN hype.visitor_claim.created IS
-    'When the claim was made';
-COMMENT ON CONSTRAINT visitor_claim_user_id_check ON hype.visitor_claim IS
-    'An empty user is none';
-COMMENT ON INDEX hype.visitor_claim_pkey IS
-    'The user of a visitor; one only';
-COMMENT ON INDEX hype.visitor_claim_user_id_idx IS
-    'The visitors of a user, for confirming';
+    'Time of the request, or of the call of hype.claim()';
 
 
-\if :hype_new
-
-CREATE TABLE hype.unsettled (
+CREATE TABLE IF NOT EXISTS hype.pending_claim (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    visitor uuid,
-    user_id text,
-    horizon xid8
+    visitor uuid NOT NULL,
+    user_id text NOT NULL,
+    created timestamptz NOT NULL,
+    merged  boolean NOT NULL DEFAULT false,
+    since   timestamptz NOT NULL DEFAULT '-infinity',
+    missed  timestamptz,
+    was     text[] NOT NULL DEFAULT '{}',
+    applied boolean NOT NULL DEFAULT false,
+    due     timestamptz NOT NULL DEFAULT now(),
+    tries   integer NOT NULL DEFAULT 0,
+    error   text
 );
 
-CREATE INDEX unsettled_horizon_idx
-    ON hype.unsettled (horizon);
+CREATE INDEX IF NOT EXISTS pending_claim_due_id_idx
+    ON hype.pending_claim (due, id) WHERE NOT applied;
+CREATE INDEX IF NOT EXISTS pending_claim_applied_idx
+    ON hype.pending_claim (id) WHERE applied;
+CREATE INDEX IF NOT EXISTS pending_claim_visitor_idx
+    ON hype.pending_claim (visitor);
 
-\endif
-
-COMMENT ON TABLE hype.unsettled IS
-    'Visitors and users about whom transactions that ran side by side may have '
-    'missed each other''s hits, claims or confirms; hype.settle() works it off';
-COMMENT ON COLUMN hype.unsettled.id IS
-    'Nothing but a key';
-COMMENT ON COLUMN hype.unsettled.visitor IS
-    'The visitor, if one is concerned';
-COMMENT ON COLUMN hype.unsettled.user_id IS
-    'The user, if one is concerned';
-COMMENT ON COLUMN hype.unsettled.horizon IS
-    'Only transactions older than this one can have missed it; NULL: not yet '
-    'seen by hype.settle()';
-COMMENT ON SEQUENCE hype.unsettled_id_seq IS
-    'Numbers for unsettled.id';
-COMMENT ON INDEX hype.unsettled_pkey IS
-    'Nothing but a key';
-COMMENT ON INDEX hype.unsettled_horizon_idx IS
-    'Those to be looked at now';
+COMMENT ON TABLE hype.pending_claim IS
+    'Claims to be applied to hits: appended by nginx and hype.claim(), worked '
+    'off by hype.derive()';
+COMMENT ON COLUMN hype.pending_claim.merged IS
+    'It is in visitor_claim';
+COMMENT ON COLUMN hype.pending_claim.since IS
+    'The visitor''s hits before this time have been looked at';
+COMMENT ON COLUMN hype.pending_claim.missed IS
+    'The first hit that was passed over as another transaction had it locked';
+COMMENT ON COLUMN hype.pending_claim.was IS
+    'The user of a later claim, which this one replaces';
+COMMENT ON COLUMN hype.pending_claim.applied IS
+    'Applied to the hits; the roll-ups are to follow';
+COMMENT ON COLUMN hype.pending_claim.error IS
+    'Why the last try failed';
 
 
--- Confirmed referrals
+-- Until version 2 a visitor's UUID stood in user_id as long as no user was
+-- known, as if the two could not be the same text.
 
-\if :hype_new
-
-CREATE TABLE hype.confirmed_referral (
+CREATE TABLE IF NOT EXISTS hype.confirmed_referral (
     event            text NOT NULL CHECK (event <> ''),
-    user_id          text NOT NULL,
+    user_id          text,
     referral_hit_id  uuid NOT NULL,
     referral_link_id bigint NOT NULL,
     referrer         text,
     value            numeric,
     created          timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (user_id, event)
+    visitor          uuid,
+    told             boolean NOT NULL DEFAULT false,
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    CONSTRAINT confirmed_referral_subject_check
+        CHECK (user_id IS NOT NULL OR visitor IS NOT NULL)
 );
 
-CREATE INDEX confirmed_referral_referral_link_id_idx
-    ON hype.confirmed_referral (referral_link_id);
+\if :hype_upgrade
+
+ALTER TABLE hype.confirmed_referral
+    DROP CONSTRAINT IF EXISTS confirmed_referral_pkey,
+    ADD COLUMN IF NOT EXISTS visitor uuid,
+    ADD COLUMN IF NOT EXISTS told boolean NOT NULL DEFAULT true,
+    ADD COLUMN IF NOT EXISTS id bigint GENERATED ALWAYS AS IDENTITY
+        PRIMARY KEY,
+    ALTER COLUMN told SET DEFAULT false,
+    ALTER COLUMN user_id DROP NOT NULL;
+
+UPDATE hype.confirmed_referral c
+SET visitor = h.visitor, user_id = NULL
+FROM hype.referral_hit h
+WHERE h.id = c.referral_hit_id
+  AND h.visitor::text = c.user_id
+  AND h.user_id IS NULL;
+
+ALTER TABLE hype.confirmed_referral
+    ADD CONSTRAINT confirmed_referral_subject_check
+    CHECK (user_id IS NOT NULL OR visitor IS NOT NULL);
 
 \endif
+
+CREATE UNIQUE INDEX IF NOT EXISTS confirmed_referral_user_id_event_key
+    ON hype.confirmed_referral (user_id, event);
+CREATE UNIQUE INDEX IF NOT EXISTS confirmed_referral_visitor_event_key
+    ON hype.confirmed_referral (visitor, event);
+CREATE INDEX IF NOT EXISTS confirmed_referral_referral_link_id_idx
+    ON hype.confirmed_referral (referral_link_id);
+CREATE INDEX IF NOT EXISTS confirmed_referral_referral_hit_id_idx
+    ON hype.confirmed_referral (referral_hit_id);
 
 COMMENT ON TABLE hype.confirmed_referral IS
     'Referred users who completed what the site wanted: once an event and user';
 COMMENT ON COLUMN hype.confirmed_referral.event IS
     'What was completed, such as "signup"';
 COMMENT ON COLUMN hype.confirmed_referral.user_id IS
-    'The referred user; as long as only the visitor is known, its UUID';
+    'The referred user; NULL as long as only the visitor is known';
 COMMENT ON COLUMN hype.confirmed_referral.referral_hit_id IS
     'The hit that is credited';
 COMMENT ON COLUMN hype.confirmed_referral.referral_link_id IS
@@ -606,145 +736,520 @@ COMMENT ON COLUMN hype.confirmed_referral.value IS
     'What it was worth, if told';
 COMMENT ON COLUMN hype.confirmed_referral.created IS
     'When it was confirmed';
-COMMENT ON CONSTRAINT confirmed_referral_event_check
-    ON hype.confirmed_referral IS
-    'An event has a name';
-COMMENT ON INDEX hype.confirmed_referral_pkey IS
-    'Once an event and user; the user first, for claims';
-COMMENT ON INDEX hype.confirmed_referral_referral_link_id_idx IS
-    'The confirmed referrals of a link, for the views';
+COMMENT ON COLUMN hype.confirmed_referral.visitor IS
+    'The visitor, if no user was known';
+COMMENT ON COLUMN hype.confirmed_referral.told IS
+    'An application was told the referrer: a hit that arrives late no longer '
+    'moves the credit';
 
 
-\if :hype_new
-
-CREATE TABLE hype.unmatched_confirm (
-    event   text NOT NULL,
-    user_id text,
-    visitor uuid,
-    value   numeric,
-    created timestamptz NOT NULL,
-    UNIQUE NULLS NOT DISTINCT (user_id, visitor, event, created)
+CREATE TABLE IF NOT EXISTS hype.pending_confirm (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event    text NOT NULL,
+    user_id  text,
+    visitor  uuid,
+    claimant text,
+    value    numeric,
+    created  timestamptz NOT NULL,
+    due      timestamptz DEFAULT now(),
+    tries    integer NOT NULL DEFAULT 0,
+    error    text
 );
 
-CREATE INDEX unmatched_confirm_visitor_idx
-    ON hype.unmatched_confirm (visitor);
+CREATE INDEX IF NOT EXISTS pending_confirm_due_id_idx
+    ON hype.pending_confirm (due, id) WHERE due IS NOT NULL;
+CREATE INDEX IF NOT EXISTS pending_confirm_user_id_idx
+    ON hype.pending_confirm (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS pending_confirm_visitor_idx
+    ON hype.pending_confirm (visitor) WHERE visitor IS NOT NULL;
+CREATE INDEX IF NOT EXISTS pending_confirm_claimant_idx
+    ON hype.pending_confirm (claimant) WHERE claimant IS NOT NULL;
 
-\endif
-
-COMMENT ON TABLE hype.unmatched_confirm IS
-    'Confirms of nginx that found no hit: the first and the latest of each '
-    'event, user and visitor, tried again when a hit or claim arrives late';
-COMMENT ON COLUMN hype.unmatched_confirm.event IS
-    'As in confirmed_referral';
-COMMENT ON COLUMN hype.unmatched_confirm.user_id IS
-    'The user, if known';
-COMMENT ON COLUMN hype.unmatched_confirm.visitor IS
-    'The visitor, if known';
-COMMENT ON COLUMN hype.unmatched_confirm.value IS
-    'As in confirmed_referral';
-COMMENT ON COLUMN hype.unmatched_confirm.created IS
+COMMENT ON TABLE hype.pending_confirm IS
+    'Confirms of nginx: appended here, worked off by hype.derive(). Those that '
+    'find no hit wait a week for one; of each event, user and visitor the '
+    'first and the latest';
+COMMENT ON COLUMN hype.pending_confirm.claimant IS
+    'The user who claimed the visitor, as far as known';
+COMMENT ON COLUMN hype.pending_confirm.created IS
     'Time of the request';
-COMMENT ON INDEX hype.unmatched_confirm_user_id_visitor_event_created_key IS
-    'Those of a user; a second call with the same values changes nothing';
-COMMENT ON INDEX hype.unmatched_confirm_visitor_idx IS
-    'Those of a visitor';
+COMMENT ON COLUMN hype.pending_confirm.due IS
+    'When to look at it; NULL: when a hit or a claim arrives';
+COMMENT ON COLUMN hype.pending_confirm.error IS
+    'Why the last try failed; after five tries it is set aside, and tried '
+    'again once a day';
 
 
--- Hits, claims and confirms that belong together may arrive in any order, or
--- at once in transactions that can't see each other; the outcome is the same.
+-- Roll-ups: what reports read.  The link hype.site() stands for all links,
+-- where a visitor of several links counts once.
+
+CREATE OR REPLACE FUNCTION hype.site() RETURNS bigint
+LANGUAGE sql IMMUTABLE
+RETURN (-9223372036854775808)::bigint;
+
+COMMENT ON FUNCTION hype.site() IS
+    'What stands for all links together in the roll-ups';
+
+CREATE TABLE IF NOT EXISTS hype.link_total (
+    referral_link_id bigint PRIMARY KEY,
+    hits             bigint NOT NULL DEFAULT 0,
+    bots             bigint NOT NULL DEFAULT 0,
+    unique_visitors  bigint NOT NULL DEFAULT 0,
+    linked_users     bigint NOT NULL DEFAULT 0,
+    confirmed        bigint NOT NULL DEFAULT 0,
+    confirmations    bigint NOT NULL DEFAULT 0,
+    value            numeric,
+    first_hit        timestamptz,
+    last_hit         timestamptz
+);
+
+COMMENT ON TABLE hype.link_total IS
+    'Roll-up: what became of each link. Outlives the hits';
+
+CREATE TABLE IF NOT EXISTS hype.hit_quarter (
+    day              date NOT NULL,
+    referral_link_id bigint NOT NULL,
+    quarter          bigint NOT NULL,
+    gap              integer NOT NULL,
+    hits             bigint NOT NULL DEFAULT 0,
+    bots             bigint NOT NULL DEFAULT 0,
+    unique_visitors  bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (referral_link_id, quarter, gap)
+);
+
+CREATE INDEX IF NOT EXISTS hit_quarter_day_idx
+    ON hype.hit_quarter (day, referral_link_id);
+
+COMMENT ON TABLE hype.hit_quarter IS
+    'Roll-up: hits of each link in each quarter of an hour, which every time '
+    'zone''s hours and days are made of';
+COMMENT ON COLUMN hype.hit_quarter.day IS
+    'The quarter''s day, in UTC';
+COMMENT ON COLUMN hype.hit_quarter.quarter IS
+    'Quarters of an hour since 1970, UTC';
+COMMENT ON COLUMN hype.hit_quarter.gap IS
+    'Of unique_visitors: so many quarters ago they came before; 0: not within '
+    '32 days, or never. A period''s visitors are those who had not come before '
+    'in that period, so that they can be added up';
+
+CREATE TABLE IF NOT EXISTS hype.visit (
+    subject          uuid NOT NULL,
+    known            boolean NOT NULL,
+    referral_link_id bigint NOT NULL,
+    quarter          bigint NOT NULL,
+    PRIMARY KEY (subject, known, referral_link_id, quarter)
+);
+
+COMMENT ON TABLE hype.visit IS
+    'Roll-up: in which quarters a visitor, or a user who was known, followed a '
+    'link: what tells the unique ones';
+COMMENT ON COLUMN hype.visit.subject IS
+    'The visitor, or hype.user_key() of the user';
+COMMENT ON COLUMN hype.visit.known IS
+    'It is a user, not a visitor: the two are never compared';
+
+CREATE TABLE IF NOT EXISTS hype.link_user (
+    user_id          text NOT NULL,
+    referral_link_id bigint NOT NULL,
+    quarter          bigint NOT NULL,
+    PRIMARY KEY (user_id, referral_link_id)
+);
+
+COMMENT ON TABLE hype.link_user IS
+    'Roll-up: the users whom hits of a link belong to';
+COMMENT ON COLUMN hype.link_user.quarter IS
+    'The quarter of the first of these hits';
+
+CREATE TABLE IF NOT EXISTS hype.hit_origin (
+    day              date NOT NULL,
+    referral_link_id bigint NOT NULL,
+    dimension        text NOT NULL,
+    value            text NOT NULL,
+    hits             bigint NOT NULL,
+    PRIMARY KEY (referral_link_id, dimension, day, value)
+);
+
+COMMENT ON TABLE hype.hit_origin IS
+    'Roll-up: hits by host of the Referer ("referer") and path of next '
+    '("next"), each day; of each link 100 values a day, 1,000 of all links '
+    'together, others are added up as ""';
+
+CREATE TABLE IF NOT EXISTS hype.confirmed_change (
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    referral_link_id bigint NOT NULL,
+    subject          uuid NOT NULL,
+    known            boolean NOT NULL,
+    n                integer NOT NULL,
+    value            numeric
+);
+
+COMMENT ON TABLE hype.confirmed_change IS
+    'Changes of confirmed_referral that the roll-ups have not got yet: one '
+    'more (n is 1) or one less (-1)';
+
+CREATE TABLE IF NOT EXISTS hype.link_confirmed (
+    referral_link_id bigint NOT NULL,
+    subject          uuid NOT NULL,
+    known            boolean NOT NULL,
+    n                bigint NOT NULL,
+    PRIMARY KEY (referral_link_id, subject, known)
+);
+
+COMMENT ON TABLE hype.link_confirmed IS
+    'Roll-up: how many confirmed referrals each user or visitor has by a link';
+
+CREATE TABLE IF NOT EXISTS hype.log_position (
+    name     text PRIMARY KEY,
+    done     pg_snapshot NOT NULL,
+    target   pg_snapshot,
+    xact     xid8,
+    id       uuid,
+    backfill uuid,
+    pruned   timestamptz NOT NULL DEFAULT '-infinity',
+    rolled   timestamptz NOT NULL DEFAULT '-infinity'
+);
+
+COMMENT ON TABLE hype.log_position IS
+    'How far hits have been read: for claims and confirms ("claims"), and for '
+    'the roll-ups ("roll_up"); see hype.read_log()';
+COMMENT ON COLUMN hype.log_position.done IS
+    'What this snapshot sees has been read';
+COMMENT ON COLUMN hype.log_position.target IS
+    'What this one sees is being read, in the order of xact and id, up to the '
+    'next columns';
+COMMENT ON COLUMN hype.log_position.backfill IS
+    'Hits of schema version 1 have been read up to this id; NULL: all';
+COMMENT ON COLUMN hype.log_position.pruned IS
+    'Hits before this time were pruned: their totals stay';
+COMMENT ON COLUMN hype.log_position.rolled IS
+    'When all was read the last time';
+
+
+-- Reading the log
 --
--- What sees the other, acts on it: hype.claim() gives the visitor's hits their
--- user; hype.settle(visitors, users), called in the transaction that writes
--- hits, applies claims to them.  What is left is a claim that was not
--- committed yet when settle() looked, made by a transaction that could not see
--- the hits yet either.  Locks would solve it, but hits must never wait for an
--- application's transaction.
---
--- So a claim leaves a row in hype.unsettled, and once that is committed,
--- hype.settle() stamps it with its own transaction id, the horizon.  Whoever
--- missed the claim had looked before that, and had its transaction id before
--- it looked.  When no transaction older than the horizon runs any more, all of
--- them have ended: what they wrote is visible, and the claim is applied to it.
--- The same goes for confirms that found no hit.
---
--- A transaction's id is needed, pg_snapshot_xmax() is no upper bound: it is
--- one past the newest transaction that has ended, and newer ones may run.
---
--- It relies on READ COMMITTED, in which each statement sees what was committed
--- before it began: applications may use other levels, writers of hits may not.
+-- A transaction's rows become visible when it commits, not in the order of
+-- time, id or xact.  So a position is a snapshot, not a number: what it sees
+-- has been read, and nothing else has.  To read on is to take a new snapshot
+-- and read what that sees and the old one does not: the transactions that
+-- were running then, and all since.  It waits for no transaction, and each
+-- row is read once, whenever its transaction commits.
 
-CREATE OR REPLACE FUNCTION hype.unsettle(visitors uuid[], users text[])
-RETURNS void
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-    INSERT INTO hype.unsettled (visitor, user_id)
-    SELECT u.visitor, u.user_id
-    FROM unnest(visitors, users) AS u (visitor, user_id);
-
-    SELECT pg_notify('hype_claim', '');
-END;
-
-COMMENT ON FUNCTION hype.unsettle(uuid[], text[]) IS
-    'Has hype.settle() look at these visitors and users; sends NOTIFY '
-    'hype_claim, whose listeners call it';
-
-
--- enable_seqscan here and below: these statements are for a few hits among
--- many, but their plans live as long as the connection, and one made while a
--- month's partition was small would read all of it.
-
-CREATE OR REPLACE FUNCTION hype.apply_claims(visitors uuid[], users text[])
-RETURNS bigint
+CREATE OR REPLACE FUNCTION hype.read_log(log_name text, max bigint)
+RETURNS SETOF hype.referral_hit
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
 DECLARE
-    hit     record;
-    applied bigint := 0;
+    p      hype.log_position;
+    hit    hype.referral_hit;
+    x      xid8;
+    origin xid8;
+    since  uuid;
+    n      bigint := 0;
 BEGIN
-    -- A hit that is locked belongs to another transaction, so that claim is
-    -- still unsettled: left to hype.settle(), as nothing here may wait.
+    SELECT l.* INTO STRICT p FROM hype.log_position l WHERE l.name = log_name;
 
-    FOR hit IN
-        SELECT h.id, h.created, h.visitor
-        FROM hype.referral_hit h
-        WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL
+    IF p.target IS NULL THEN
+        p.target := pg_current_snapshot();
+        p.xact := '0';
+        p.id := NULL;
+    END IF;
+
+    FOR x IN
+        SELECT i FROM pg_snapshot_xip(p.done) AS i
+        WHERE i >= p.xact AND pg_visible_in_snapshot(i, p.target)
+        ORDER BY i
     LOOP
-        PERFORM 1
-        FROM hype.referral_hit h
-        WHERE h.id = hit.id AND h.created = hit.created AND h.user_id IS NULL
-        FOR UPDATE SKIP LOCKED;
+        EXIT WHEN n >= max;
 
-        CONTINUE WHEN NOT FOUND;
+        since := CASE WHEN x = p.xact THEN p.id END;
 
-        UPDATE hype.referral_hit h
-        SET user_id = users[array_position(visitors, hit.visitor)]
-        WHERE h.id = hit.id AND h.created = hit.created;
-
-        applied := applied + 1;
+        FOR hit IN
+            SELECT h.* FROM hype.referral_hit h
+            WHERE h.xact = x
+              AND h.id >= coalesce(since, '00000000-0000-0000-0000-000000000000')
+              AND h.id IS DISTINCT FROM since
+            ORDER BY h.id
+            FETCH FIRST (max - n) ROWS WITH TIES
+        LOOP
+            RETURN NEXT hit;
+            n := n + 1;
+            p.xact := x;
+            p.id := hit.id;
+        END LOOP;
     END LOOP;
 
-    RETURN applied;
+    IF n < max THEN
+        origin := greatest(pg_snapshot_xmax(p.done), p.xact);
+        since := CASE WHEN origin = p.xact THEN p.id END;
+
+        FOR hit IN
+            SELECT h.* FROM hype.referral_hit h
+            WHERE (h.xact, h.id) >= (origin, coalesce(since, '00000000-0000-0000-0000-000000000000'))
+              AND (h.xact > origin OR h.id IS DISTINCT FROM since)
+              AND h.xact < pg_snapshot_xmax(p.target)
+              AND pg_visible_in_snapshot(h.xact, p.target)
+            ORDER BY h.xact, h.id
+            FETCH FIRST (max - n) ROWS WITH TIES
+        LOOP
+            RETURN NEXT hit;
+            n := n + 1;
+            p.xact := hit.xact;
+            p.id := hit.id;
+        END LOOP;
+    END IF;
+
+    IF n < max THEN
+        p.done := p.target;
+        p.target := NULL;
+        p.rolled := clock_timestamp();
+    END IF;
+
+    IF n < max AND p.backfill IS NOT NULL THEN
+        since := p.backfill;
+
+        FOR hit IN
+            SELECT h.* FROM hype.referral_hit h
+            WHERE h.id > since AND h.xact IS NULL
+            ORDER BY h.id
+            FETCH FIRST (max - n) ROWS WITH TIES
+        LOOP
+            RETURN NEXT hit;
+            n := n + 1;
+            p.backfill := hit.id;
+        END LOOP;
+
+        IF n < max THEN
+            p.backfill := NULL;
+        END IF;
+    END IF;
+
+    UPDATE hype.log_position l
+    SET done = p.done, target = p.target, xact = p.xact, id = p.id,
+        backfill = p.backfill, rolled = p.rolled
+    WHERE l.name = log_name;
 END
 $$;
 
-COMMENT ON FUNCTION hype.apply_claims(uuid[], text[]) IS
-    'Gives the hits of each claimed visitor, where they have none, the user at '
-    'the same place of the other array; returns their number. Never waits';
+COMMENT ON FUNCTION hype.read_log(text, bigint) IS
+    'The next hits of the log that were not read under this name, in their '
+    'order, and moves the position; fewer than max: that is all there is. For '
+    'one caller at a time';
+
+
+CREATE OR REPLACE FUNCTION hype.unrolled_hits()
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    p hype.log_position;
+BEGIN
+    -- Stable: sees what the statement that calls it sees, so that a hit is
+    -- either in its roll-ups or here.
+
+    SELECT l.* INTO p FROM hype.log_position l WHERE l.name = 'roll_up';
+
+    RETURN QUERY
+        SELECT h.* FROM hype.referral_hit h
+        WHERE h.xact >= pg_snapshot_xmax(p.done)
+          AND (p.target IS NULL OR (h.xact, h.id) > (p.xact, p.id)
+               OR p.id IS NULL
+               OR NOT pg_visible_in_snapshot(h.xact, p.target));
+
+    RETURN QUERY
+        SELECT h.* FROM hype.referral_hit h
+        WHERE h.xact = ANY (ARRAY(SELECT pg_snapshot_xip(p.done)))
+          AND (p.target IS NULL OR (h.xact, h.id) > (p.xact, p.id)
+               OR p.id IS NULL
+               OR NOT pg_visible_in_snapshot(h.xact, p.target));
+
+    IF p.backfill IS NOT NULL THEN
+        RETURN QUERY
+            SELECT h.* FROM hype.referral_hit h
+            WHERE h.xact IS NULL AND h.id > p.backfill;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_hits() IS
+    'The hits that the roll-ups do not have yet';
+
+
+-- Small helpers
+
+CREATE OR REPLACE FUNCTION hype.quarter(at timestamptz) RETURNS bigint
+LANGUAGE sql STABLE
+RETURN floor(date_part('epoch', at) / 900)::bigint;
+
+COMMENT ON FUNCTION hype.quarter(timestamptz) IS
+    'Quarters of an hour from 1970, UTC, to that time';
+
+CREATE OR REPLACE FUNCTION hype.quarter_start(quarter bigint)
+RETURNS timestamptz
+LANGUAGE sql STABLE
+RETURN to_timestamp(quarter * 900);
+
+COMMENT ON FUNCTION hype.quarter_start(bigint) IS
+    'When that quarter of an hour begins';
+
+CREATE OR REPLACE FUNCTION hype.day_quarter(day date) RETURNS bigint
+LANGUAGE sql IMMUTABLE
+RETURN (day - '1970-01-01'::date)::bigint * 96;
+
+COMMENT ON FUNCTION hype.day_quarter(date) IS
+    'The first quarter of a day of UTC';
+
+CREATE OR REPLACE FUNCTION hype.user_key(user_id text) RETURNS uuid
+LANGUAGE sql STABLE
+RETURN encode(substring(sha256(textsend(user_id)) FOR 16), 'hex')::uuid;
+
+COMMENT ON FUNCTION hype.user_key(text) IS
+    'A key of one size for users of any name, for the roll-ups';
+
+CREATE OR REPLACE FUNCTION hype.referer_host(http_referer text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN left(lower(substring(http_referer
+    FROM '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)')), 253);
+
+COMMENT ON FUNCTION hype.referer_host(text) IS
+    'The host of a URL, or NULL';
+
+CREATE OR REPLACE FUNCTION hype.next_path(next text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN left(substring(next FROM '^[^?#]*'), 250);
+
+COMMENT ON FUNCTION hype.next_path(text) IS
+    'A URL without its arguments';
+
+CREATE OR REPLACE FUNCTION hype.hit_subject(visitor uuid, user_id text)
+RETURNS uuid
+LANGUAGE sql STABLE
+RETURN coalesce(visitor, hype.user_key(user_id));
+
+COMMENT ON FUNCTION hype.hit_subject(uuid, text) IS
+    'Who counts once as unique: the visitor, or else the user who was known';
+
+
+-- Crediting
+
+CREATE OR REPLACE FUNCTION hype.creditable_hit(
+    user_id text,
+    visitor uuid,
+    model   text,
+    since   timestamptz,
+    until   timestamptz,
+    OUT id               uuid,
+    OUT created          timestamptz,
+    OUT referral_link_id bigint,
+    OUT referrer         text
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    visitors uuid[];
+    sign     integer := CASE model WHEN 'first' THEN 1 ELSE -1 END;
+BEGIN
+    -- Claims reach the hits a moment later: until then the hits of the user's
+    -- latest visitors are looked up by visitor.
+
+    visitors := ARRAY(
+        SELECT c.visitor FROM hype.visitor_claim c
+        WHERE c.user_id = creditable_hit.user_id
+        ORDER BY c.created DESC LIMIT 20
+    );
+
+    IF creditable_hit.visitor IS NOT NULL
+       AND NOT creditable_hit.visitor = ANY (visitors)
+    THEN
+        visitors := visitors || creditable_hit.visitor;
+    END IF;
+
+    -- Each way looks at 1,000 hits at most, from the end that is wanted.
+
+    SELECT h.id, h.created, l.id, l.user_id
+    INTO id, created, referral_link_id, referrer
+    FROM (
+        (SELECT u.id, u.created, u.referral_link_id, u.xact, u.bot
+         FROM hype.referral_hit u
+         WHERE sign < 0 AND u.user_id = creditable_hit.user_id AND NOT u.void
+           AND u.created > since AND u.created <= until
+         ORDER BY u.created DESC LIMIT 1000)
+        UNION ALL
+        (SELECT u.id, u.created, u.referral_link_id, u.xact, u.bot
+         FROM hype.referral_hit u
+         WHERE sign > 0 AND u.user_id = creditable_hit.user_id AND NOT u.void
+           AND u.created > since AND u.created <= until
+         ORDER BY u.created LIMIT 1000)
+        UNION ALL
+        SELECT v.id, v.created, v.referral_link_id, v.xact, v.bot
+        FROM unnest(visitors) AS s (visitor)
+        CROSS JOIN LATERAL (
+            (SELECT v.* FROM hype.referral_hit v
+             WHERE sign < 0 AND v.visitor = s.visitor
+               AND v.created > since AND v.created <= until
+             ORDER BY v.created DESC LIMIT 1000)
+            UNION ALL
+            (SELECT v.* FROM hype.referral_hit v
+             WHERE sign > 0 AND v.visitor = s.visitor
+               AND v.created > since AND v.created <= until
+             ORDER BY v.created LIMIT 1000)
+        ) AS v
+        WHERE v.user_id IS NULL
+    ) AS h
+    JOIN hype.referral_link l ON l.id = h.referral_link_id
+    WHERE NOT h.bot
+      AND l.user_id IS DISTINCT FROM creditable_hit.user_id
+      AND hype.was_live(l, h.created, h.xact)
+    ORDER BY sign * extract(epoch FROM h.created),
+             CASE WHEN sign > 0 THEN h.id END, h.id DESC
+    LIMIT 1;
+END
+$$;
+
+COMMENT ON FUNCTION hype.creditable_hit(
+    text, uuid, text, timestamptz, timestamptz
+) IS
+    'The last, or first, hit of the user or visitor in that time that can be '
+    'credited: not a bot''s, not by the user''s own link, not while its link '
+    'was disabled or expired';
+
+
+CREATE OR REPLACE FUNCTION hype.mark_hit(hit uuid) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+    UPDATE hype.referral_hit h
+    SET confirmed = c.first
+    FROM (SELECT min(r.created) AS first
+          FROM hype.confirmed_referral r
+          WHERE r.referral_hit_id = hit) AS c
+    WHERE h.id = hit AND h.confirmed IS DISTINCT FROM c.first
+$$;
+
+COMMENT ON FUNCTION hype.mark_hit(uuid) IS
+    'Sets the hit''s "confirmed" to the first confirmed referral that it is '
+    'credited with';
 
 
 CREATE OR REPLACE FUNCTION hype.attribute(
-    event    text,
-    user_id  text,
-    visitor  uuid,
-    value    numeric,
-    model    text,
-    since    timestamptz,
-    until    timestamptz,
-    at       timestamptz,
+    event   text,
+    user_id text,
+    visitor uuid,
+    value   numeric,
+    model   text,
+    since   timestamptz,
+    until   timestamptz,
+    at      timestamptz,
+    told    boolean,
     OUT known boolean,
-    OUT made hype.confirmed_referral
+    OUT made  hype.confirmed_referral
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -753,61 +1258,65 @@ AS $$
 #variable_conflict use_column
 DECLARE
     claimant text;
-    subject  text;
-    visitors uuid[];
+    who      text;
+    unknown  uuid;
+    old      hype.confirmed_referral;
     hit      record;
-    link     hype.referral_link;
 BEGIN
     SELECT c.user_id INTO claimant
-    FROM hype.visitor_claim c
-    WHERE c.visitor = attribute.visitor;
+    FROM hype.visitor_claim c WHERE c.visitor = attribute.visitor;
 
-    subject := coalesce(attribute.user_id, claimant, attribute.visitor::text);
+    who := coalesce(attribute.user_id, claimant);
+    unknown := CASE WHEN claimant IS NULL THEN attribute.visitor END;
 
-    visitors := ARRAY(SELECT c.visitor
-                      FROM hype.visitor_claim c
-                      WHERE c.user_id = subject);
+    SELECT c.* INTO old
+    FROM (SELECT u.* FROM hype.confirmed_referral u
+          WHERE u.user_id = who AND u.event = attribute.event
+          UNION ALL
+          SELECT v.* FROM hype.confirmed_referral v
+          WHERE v.user_id IS NULL AND v.event = attribute.event
+            AND v.visitor = ANY (unknown || ARRAY(
+                SELECT c.visitor FROM hype.visitor_claim c
+                WHERE c.user_id = who ORDER BY c.created DESC LIMIT 20))
+         ) AS c
+    ORDER BY c.user_id NULLS LAST
+    LIMIT 1;
 
-    IF claimant IS NULL AND attribute.visitor IS NOT NULL THEN
-        visitors := visitors || attribute.visitor;
-    END IF;
+    known := old.id IS NOT NULL;
 
-    known := EXISTS (
-        SELECT FROM hype.confirmed_referral c
-        WHERE c.event = attribute.event
-          AND c.user_id = ANY (visitors::text[] || subject)
-    );
+    -- What an application was told stays; of nginx's confirms the earliest
+    -- that has a hit counts, whichever arrives first.
 
-    IF known THEN
+    IF known AND (attribute.told OR old.told OR old.created < at) THEN
         RETURN;
     END IF;
 
-    FOR hit IN
-        SELECT h.id, h.created, h.referral_link_id
-        FROM (SELECT u.id, u.created, u.referral_link_id
-              FROM hype.referral_hit u
-              WHERE u.user_id = subject
-                AND u.created > since AND u.created <= until AND NOT u.bot
-              UNION ALL
-              SELECT v.id, v.created, v.referral_link_id
-              FROM hype.referral_hit v
-              WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL
-                AND v.created > since AND v.created <= until AND NOT v.bot
-             ) AS h
-        ORDER BY CASE WHEN model = 'first' THEN h.created END,
-                 CASE WHEN model = 'first' THEN h.id END,
-                 h.created DESC, h.id DESC
-    LOOP
-        SELECT l.* INTO link
-        FROM hype.referral_link l
-        WHERE l.id = hit.referral_link_id
-          AND l.user_id IS DISTINCT FROM subject
-          AND hype.was_live(l, hit.created);
+    hit := hype.creditable_hit(who, unknown, model, since, until);
 
-        EXIT WHEN FOUND;
-    END LOOP;
+    IF hit.id IS NULL THEN
+        IF old.created = at THEN
+            DELETE FROM hype.confirmed_referral c WHERE c.id = old.id;
+            PERFORM hype.mark_hit(old.referral_hit_id);
+        END IF;
 
-    IF link.id IS NULL THEN
+        known := false;
+        RETURN;
+    END IF;
+
+    IF known THEN
+        IF old.created <> at OR old.referral_hit_id <> hit.id THEN
+            UPDATE hype.confirmed_referral c
+            SET referral_hit_id = hit.id,
+                referral_link_id = hit.referral_link_id,
+                referrer = hit.referrer,
+                value = attribute.value,
+                created = at
+            WHERE c.id = old.id;
+
+            PERFORM hype.mark_hit(old.referral_hit_id);
+            PERFORM hype.mark_hit(hit.id);
+        END IF;
+
         RETURN;
     END IF;
 
@@ -815,10 +1324,11 @@ BEGIN
 
     INSERT INTO hype.confirmed_referral
         (event, user_id, referral_hit_id, referral_link_id, referrer, value,
-         created)
-    VALUES (attribute.event, subject, hit.id, link.id, link.user_id,
-            attribute.value, at)
-    ON CONFLICT (user_id, event) DO NOTHING
+         created, visitor, told)
+    VALUES (attribute.event, who, hit.id, hit.referral_link_id, hit.referrer,
+            attribute.value, at, CASE WHEN who IS NULL THEN unknown END,
+            attribute.told)
+    ON CONFLICT DO NOTHING
     RETURNING * INTO made;
 
     known := true;
@@ -829,22 +1339,249 @@ BEGIN
 
     UPDATE hype.referral_hit h
     SET confirmed = at
-    WHERE h.id = hit.id
-      AND h.created = hit.created
+    WHERE h.id = hit.id AND h.created = hit.created
       AND (h.confirmed IS NULL OR h.confirmed > at);
-
-    IF attribute.user_id IS NULL AND claimant IS NULL THEN
-        PERFORM hype.unsettle(ARRAY[attribute.visitor], NULL);
-    END IF;
 END
 $$;
 
 COMMENT ON FUNCTION hype.attribute(
-    text, text, uuid, numeric, text, timestamptz, timestamptz, timestamptz
+    text, text, uuid, numeric, text, timestamptz, timestamptz, timestamptz,
+    boolean
 ) IS
     'Confirms the event if a hit of the user or visitor deserves it. Returns '
     'whether it is confirmed, be it by this call or before, and the row if by '
-    'this call';
+    'this call. If no application was told, credit moves to the hit that '
+    'deserves it';
+
+
+-- Confirms of nginx
+
+CREATE OR REPLACE FUNCTION hype.let_wait(entries bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+BEGIN
+    UPDATE hype.pending_confirm p
+    SET due = NULL, tries = 0, error = NULL, claimant = c.user_id
+    FROM hype.pending_confirm q
+    LEFT JOIN hype.visitor_claim c ON c.visitor = q.visitor
+    WHERE q.id = ANY (entries) AND p.id = q.id;
+
+    -- A page that is visited again and again must not fill the table: of
+    -- those that wait, the first and the latest are kept.
+
+    DELETE FROM hype.pending_confirm p
+    USING (
+        SELECT w.id,
+               row_number() OVER earliest AS earlier,
+               row_number() OVER latest AS later,
+               lag(w.created) OVER earliest AS before
+        FROM (SELECT DISTINCT e.event, e.user_id, e.visitor
+              FROM hype.pending_confirm e WHERE e.id = ANY (entries)) AS k
+        CROSS JOIN LATERAL (
+            SELECT u.* FROM hype.pending_confirm u
+            WHERE k.user_id IS NOT NULL AND u.user_id = k.user_id
+              AND u.visitor IS NOT DISTINCT FROM k.visitor
+            UNION ALL
+            SELECT v.* FROM hype.pending_confirm v
+            WHERE k.user_id IS NULL AND v.visitor = k.visitor
+              AND v.user_id IS NULL
+        ) AS w
+        WHERE w.event = k.event AND w.due IS NULL
+        WINDOW earliest AS (PARTITION BY w.event, w.user_id, w.visitor
+                            ORDER BY w.created, w.id),
+               latest AS (PARTITION BY w.event, w.user_id, w.visitor
+                          ORDER BY w.created DESC, w.id DESC)
+    ) AS r
+    JOIN hype.pending_confirm o ON o.id = r.id
+    WHERE p.id = r.id
+      AND r.earlier > 1 AND (r.later > 1 OR r.before = o.created);
+END
+$$;
+
+COMMENT ON FUNCTION hype.let_wait(bigint[]) IS
+    'Has these pending confirms wait until a hit or a claim arrives';
+
+
+CREATE OR REPLACE FUNCTION hype.wake_confirms(users text[], visitors uuid[])
+RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+    UPDATE hype.pending_confirm p SET due = now(), tries = 0
+    WHERE p.due IS NULL AND p.user_id = ANY (users);
+
+    UPDATE hype.pending_confirm p SET due = now(), tries = 0
+    WHERE p.due IS NULL AND p.claimant = ANY (users);
+
+    UPDATE hype.pending_confirm p SET due = now(), tries = 0
+    WHERE p.due IS NULL AND p.visitor = ANY (visitors);
+$$;
+
+COMMENT ON FUNCTION hype.wake_confirms(text[], uuid[]) IS
+    'Has hype.derive() look again at what waits for hits of these users and '
+    'visitors';
+
+
+CREATE OR REPLACE FUNCTION hype.recheck(referrals bigint[]) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO hype.pending_confirm (event, user_id, visitor, value, created)
+    SELECT c.event, c.user_id,
+           CASE WHEN c.user_id IS NULL THEN c.visitor END, c.value, c.created
+    FROM hype.confirmed_referral c
+    WHERE c.id = ANY (referrals) AND NOT c.told
+$$;
+
+COMMENT ON FUNCTION hype.recheck(bigint[]) IS
+    'Has hype.derive() see whether another hit deserves these, if no '
+    'application was told';
+
+
+CREATE OR REPLACE FUNCTION hype.confirm_pending(entry bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p      hype.pending_confirm;
+    result record;
+BEGIN
+    SELECT c.* INTO p FROM hype.pending_confirm c WHERE c.id = entry;
+
+    result := hype.attribute(
+        p.event, p.user_id, p.visitor, p.value, 'last',
+        p.created - interval '90 days', p.created, p.created, false);
+
+    IF result.known THEN
+        DELETE FROM hype.pending_confirm c WHERE c.id = entry;
+    ELSE
+        PERFORM hype.let_wait(ARRAY[entry]);
+    END IF;
+
+    RETURN (result.made).id IS NOT NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.confirm_pending(bigint) IS
+    'Confirms what is pending, or has it wait; returns whether it is confirmed '
+    'now and was not before';
+
+
+CREATE OR REPLACE FUNCTION hype.confirm_step(
+    max integer, OUT done bigint, OUT set_aside text[]
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    entries bigint[];
+    alone   bigint[];
+    p       hype.pending_confirm;
+    locked  integer := 0;
+BEGIN
+    entries := ARRAY(
+        SELECT c.id FROM hype.pending_confirm c
+        WHERE c.due <= now() ORDER BY c.due, c.id LIMIT max * 10
+    );
+
+    done := 0;
+
+    IF entries = '{}' THEN
+        RETURN;
+    END IF;
+
+    -- Those of whom nothing is known, all at once.
+
+    alone := ARRAY(
+        SELECT c.id FROM hype.pending_confirm c
+        WHERE c.id = ANY (entries)
+          AND NOT EXISTS (SELECT FROM hype.referral_hit h
+                          WHERE h.visitor = c.visitor)
+          AND NOT EXISTS (SELECT FROM hype.referral_hit h
+                          WHERE h.user_id = c.user_id)
+          AND NOT EXISTS (SELECT FROM hype.visitor_claim v
+                          WHERE v.visitor = c.visitor)
+          AND NOT EXISTS (SELECT FROM hype.visitor_claim v
+                          WHERE v.user_id = c.user_id)
+    );
+
+    IF alone <> '{}' THEN
+        PERFORM hype.let_wait(alone);
+        done := cardinality(alone);
+    END IF;
+
+    -- The others one by one: a site's trigger may refuse one, or an open
+    -- transaction may be about to confirm the same.
+
+    FOR p IN
+        SELECT c.* FROM hype.pending_confirm c
+        WHERE c.id = ANY (entries) AND c.due <= now()
+        ORDER BY c.created, c.id LIMIT max
+    LOOP
+        done := done + 1;
+
+        BEGIN
+            PERFORM hype.confirm_pending(p.id);
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                UPDATE hype.pending_confirm c
+                SET due = clock_timestamp() + interval '500 ms'
+                WHERE c.id = p.id;
+
+                locked := locked + 1;
+                EXIT WHEN locked >= 2;
+            WHEN OTHERS THEN
+                UPDATE hype.pending_confirm c
+                SET tries = c.tries + 1,
+                    error = SQLERRM,
+                    due = CASE WHEN c.tries + 1 < 5
+                          THEN clock_timestamp()
+                               + interval '100 ms' * 2 ^ c.tries
+                          ELSE 'infinity' END
+                WHERE c.id = p.id;
+
+                IF p.tries + 1 = 5 THEN
+                    set_aside := set_aside || format(
+                        'SELECT hype.record_confirm(%L, %L, %L, %L, %L) -- %s',
+                        p.event, p.user_id, p.visitor, p.value, p.created,
+                        translate(SQLERRM, E'\n\r', '  '));
+                END IF;
+        END;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.confirm_step(integer) IS
+    'Works off some of the confirms that are due; returns their number, and of '
+    'those that failed for the fifth time a statement that repeats them';
+
+
+CREATE OR REPLACE FUNCTION hype.check_confirm(
+    caller text, event text, user_id text, visitor uuid
+)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    IF coalesce(event, '') = '' THEN
+        RAISE EXCEPTION '%: the event is empty', caller
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    IF coalesce(user_id, '') = '' AND visitor IS NULL THEN
+        RAISE EXCEPTION '%: neither user nor visitor', caller
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.check_confirm(text, text, text, uuid) IS
+    'Raises an error unless there is an event, and a user or visitor';
 
 
 CREATE OR REPLACE FUNCTION hype.record_confirm(
@@ -857,449 +1594,433 @@ CREATE OR REPLACE FUNCTION hype.record_confirm(
 RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    uid    text := nullif(record_confirm.user_id, '');
-    result record;
-    first  timestamptz;
-    latest timestamptz;
+    entry bigint;
 BEGIN
-    IF record_confirm.event IS NULL OR record_confirm.event = '' THEN
-        RAISE EXCEPTION 'hype.record_confirm: the event is empty'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF uid IS NULL AND record_confirm.visitor IS NULL THEN
-        RAISE EXCEPTION 'hype.record_confirm: neither user nor visitor'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_confirm('hype.record_confirm', event, user_id, visitor);
 
     IF record_confirm.created IS NULL THEN
         RAISE EXCEPTION 'hype.record_confirm: no time'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    result := hype.attribute(
-        record_confirm.event, uid, record_confirm.visitor,
-        record_confirm.value, 'last',
-        record_confirm.created - interval '90 days',
-        record_confirm.created, record_confirm.created);
+    INSERT INTO hype.pending_confirm (event, user_id, visitor, value, created)
+    VALUES (record_confirm.event, nullif(record_confirm.user_id, ''),
+            record_confirm.visitor, record_confirm.value,
+            record_confirm.created)
+    RETURNING id INTO entry;
 
-    IF result.known THEN
-        RETURN (result.made).event IS NOT NULL;
-    END IF;
-
-    INSERT INTO hype.unmatched_confirm (event, user_id, visitor, value, created)
-    VALUES (record_confirm.event, uid, record_confirm.visitor,
-            record_confirm.value, record_confirm.created)
-    ON CONFLICT DO NOTHING;
-
-    IF NOT FOUND THEN
-        RETURN false;
-    END IF;
-
-    PERFORM hype.unsettle(ARRAY[record_confirm.visitor], ARRAY[uid]);
-
-    -- A page that is visited again and again must not fill the table.
-
-    SELECT min(u.created), max(u.created) INTO first, latest
-    FROM hype.unmatched_confirm u
-    WHERE (u.user_id = uid OR u.visitor = record_confirm.visitor)
-      AND u.user_id IS NOT DISTINCT FROM uid
-      AND u.visitor IS NOT DISTINCT FROM record_confirm.visitor
-      AND u.event = record_confirm.event;
-
-    DELETE FROM hype.unmatched_confirm u
-    WHERE (u.user_id = uid OR u.visitor = record_confirm.visitor)
-      AND u.user_id IS NOT DISTINCT FROM uid
-      AND u.visitor IS NOT DISTINCT FROM record_confirm.visitor
-      AND u.event = record_confirm.event
-      AND u.created > first
-      AND u.created < latest;
-
-    RETURN false;
+    RETURN hype.confirm_pending(entry);
 END
 $$;
 
 COMMENT ON FUNCTION hype.record_confirm(
     text, text, uuid, numeric, timestamptz
 ) IS
-    'Confirms as of a time, for nginx: the last hit of the 90 days before it '
-    'is credited. Returns whether this call did it; where there is no hit, it '
-    'is tried again when one arrives late. A second call changes nothing';
+    'Confirms as of a time, as nginx does, at once: the last hit of the 90 '
+    'days before it is credited. Returns whether this call did it; where there '
+    'is no hit, it waits for one. A second call changes nothing';
 
 
-CREATE OR REPLACE FUNCTION hype.waiting_confirms(visitors uuid[], users text[])
-RETURNS SETOF hype.unmatched_confirm
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT u.*
-    FROM hype.unmatched_confirm u
-    WHERE u.user_id = ANY (users)
-       OR u.visitor = ANY (visitors
-                           || ARRAY(SELECT c.visitor
-                                    FROM hype.visitor_claim c
-                                    WHERE c.user_id = ANY (users)));
+CREATE OR REPLACE FUNCTION hype.to_numeric(val text) RETURNS numeric
+LANGUAGE sql IMMUTABLE
+RETURN CASE
+    WHEN length(val) <= 100
+         AND val ~ '^[ \t]*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?[ \t]*$'
+    THEN val::numeric
 END;
 
-COMMENT ON FUNCTION hype.waiting_confirms(uuid[], text[]) IS
-    'The unmatched confirms of these visitors and users, and of the visitors '
-    'that these users have claimed';
+COMMENT ON FUNCTION hype.to_numeric(text) IS
+    'The number, or NULL if the text is none';
 
 
-CREATE OR REPLACE FUNCTION hype.retry_confirms(visitors uuid[], users text[])
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-AS $$
-DECLARE
-    confirm   hype.unmatched_confirm;
-    result    record;
-    confirmed bigint := 0;
-BEGIN
-    FOR confirm IN
-        SELECT w.*
-        FROM hype.waiting_confirms(visitors, users) w
-        ORDER BY w.created
-    LOOP
-        result := hype.attribute(
-            confirm.event, confirm.user_id, confirm.visitor, confirm.value,
-            'last', confirm.created - interval '90 days', confirm.created,
-            confirm.created);
-
-        CONTINUE WHEN NOT result.known;
-
-        DELETE FROM hype.unmatched_confirm u
-        WHERE (u.user_id = confirm.user_id OR u.visitor = confirm.visitor)
-          AND u IS NOT DISTINCT FROM confirm;
-
-        confirmed := confirmed + ((result.made).event IS NOT NULL)::integer;
-    END LOOP;
-
-    RETURN confirmed;
-END
-$$;
-
-COMMENT ON FUNCTION hype.retry_confirms(uuid[], text[]) IS
-    'Tries the unmatched confirms of these visitors and users again; returns '
-    'the number of those that are confirmed now';
-
-
-CREATE OR REPLACE FUNCTION hype.retry_confirms_at_once(
-    visitors uuid[], users text[]
+CREATE OR REPLACE FUNCTION hype.confirm_batch(
+    events   text[],
+    user_ids text[],
+    visitors uuid[],
+    vals     text[],
+    created  timestamptz[]
 )
-RETURNS void
-LANGUAGE plpgsql
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '1ms'
 AS $$
+#variable_conflict use_column
+DECLARE
+    n bigint;
 BEGIN
-    PERFORM hype.retry_confirms(visitors, users);
-EXCEPTION WHEN lock_not_available THEN
-    NULL;     -- hype.settle() will do it
+    INSERT INTO hype.pending_confirm (event, user_id, visitor, value, created)
+    SELECT c.event, nullif(c.user_id, ''), c.visitor, hype.to_numeric(c.val),
+           c.created
+    FROM unnest(events, user_ids, visitors, vals, confirm_batch.created)
+         AS c (event, user_id, visitor, val, created)
+    WHERE c.event <> ''
+      AND (c.user_id <> '' OR c.visitor IS NOT NULL)
+      AND c.created IS NOT NULL;
+
+    GET DIAGNOSTICS n = ROW_COUNT;
+
+    IF n > 0 THEN
+        PERFORM pg_notify('hype_claim', '');
+    END IF;
+
+    RETURN n;
 END
 $$;
 
-COMMENT ON FUNCTION hype.retry_confirms_at_once(uuid[], text[]) IS
-    'The same, or nothing at all if it would have to wait';
+COMMENT ON FUNCTION hype.confirm_batch(
+    text[], text[], uuid[], text[], timestamptz[]
+) IS
+    'Takes confirms of nginx, to be worked off by hype.derive(); values that '
+    'are no number count as NULL. Returns the number taken. It waits for '
+    'nobody, and may be repeated';
 
 
-CREATE OR REPLACE FUNCTION hype.adopt_confirmed(visitors uuid[], users text[])
+-- Claims
+
+CREATE OR REPLACE FUNCTION hype.adopt_confirmed(visitor uuid, user_id text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
+#variable_conflict use_column
 DECLARE
-    referral hype.confirmed_referral;
-    claimant text;
-    others   timestamptz;
+    c     hype.confirmed_referral;
+    other hype.confirmed_referral;
 BEGIN
-    FOR referral IN
-        SELECT c.*
-        FROM hype.confirmed_referral c
-        WHERE c.user_id = ANY (visitors::text[])
+    FOR c IN
+        SELECT r.* FROM hype.confirmed_referral r
+        WHERE r.visitor = adopt_confirmed.visitor AND r.user_id IS NULL
     LOOP
-        claimant := users[array_position(visitors, referral.user_id::uuid)];
+        SELECT r.* INTO other FROM hype.confirmed_referral r
+        WHERE r.user_id = adopt_confirmed.user_id AND r.event = c.event;
 
-        IF referral.referrer = claimant THEN
+        IF c.referrer = adopt_confirmed.user_id THEN
+
             -- The visitor was the link's owner: that never was a referral,
             -- but another hit may be.
 
-            DELETE FROM hype.confirmed_referral c
-            WHERE c.user_id = referral.user_id AND c.event = referral.event;
+            DELETE FROM hype.confirmed_referral r WHERE r.id = c.id;
+            PERFORM hype.mark_hit(c.referral_hit_id);
 
-            SELECT min(c.created) INTO others
-            FROM hype.confirmed_referral c
-            WHERE c.referral_link_id = referral.referral_link_id
-              AND c.referral_hit_id = referral.referral_hit_id;
+            IF other.id IS NULL THEN
+                PERFORM hype.record_confirm(c.event, adopt_confirmed.user_id,
+                                            NULL, c.value, c.created);
+            END IF;
 
-            UPDATE hype.referral_hit h
-            SET confirmed = others
-            WHERE h.id = referral.referral_hit_id;
-
-            PERFORM hype.record_confirm(referral.event, claimant, NULL,
-                                        referral.value, referral.created);
             CONTINUE;
         END IF;
 
-        BEGIN
-            UPDATE hype.confirmed_referral c
-            SET user_id = claimant
-            WHERE c.user_id = referral.user_id AND c.event = referral.event;
-        EXCEPTION WHEN unique_violation THEN
-            NULL;     -- the user has that event already; both were credited
-        END;
+        IF other.id IS NOT NULL THEN
+
+            -- Both were confirmed: the earlier counts, but what an
+            -- application was told stays.
+
+            IF c.told AND other.told THEN
+                CONTINUE;
+            END IF;
+
+            IF other.told OR (NOT c.told AND other.created <= c.created) THEN
+                DELETE FROM hype.confirmed_referral r WHERE r.id = c.id;
+                PERFORM hype.mark_hit(c.referral_hit_id);
+                CONTINUE;
+            END IF;
+
+            DELETE FROM hype.confirmed_referral r WHERE r.id = other.id;
+            PERFORM hype.mark_hit(other.referral_hit_id);
+        END IF;
+
+        UPDATE hype.confirmed_referral r
+        SET user_id = adopt_confirmed.user_id
+        WHERE r.id = c.id;
     END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION hype.adopt_confirmed(uuid[], text[]) IS
-    'Replaces each visitor in confirmed_referral.user_id by the user at the '
-    'same place of the other array, unless that user has the event already';
+COMMENT ON FUNCTION hype.adopt_confirmed(uuid, text) IS
+    'The visitor''s confirmed referrals become the user''s';
 
 
-CREATE OR REPLACE FUNCTION hype.catch_up(visitors uuid[], users text[])
-RETURNS void
+CREATE OR REPLACE FUNCTION hype.merge_claim(entry bigint)
+RETURNS hype.pending_claim
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
 AS $$
 DECLARE
-    claimed   uuid[];
-    claimants text[];
+    p   hype.pending_claim;
+    old hype.visitor_claim;
 BEGIN
-    SELECT array_agg(c.visitor), array_agg(c.user_id)
-    INTO claimed, claimants
-    FROM hype.visitor_claim c
-    WHERE c.visitor = ANY (visitors);
+    SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
 
-    PERFORM hype.apply_claims(claimed, claimants);
-    PERFORM hype.adopt_confirmed(claimed, claimants);
-    PERFORM hype.retry_confirms(visitors, users || claimants);
+    INSERT INTO hype.visitor_claim (visitor, user_id, created)
+    VALUES (p.visitor, p.user_id, p.created)
+    ON CONFLICT (visitor) DO NOTHING;
+
+    IF NOT FOUND THEN
+        SELECT c.* INTO old FROM hype.visitor_claim c
+        WHERE c.visitor = p.visitor FOR UPDATE;
+
+        IF old.created <= p.created THEN
+            DELETE FROM hype.pending_claim c WHERE c.id = entry;
+            RETURN NULL;
+        END IF;
+
+        UPDATE hype.visitor_claim c
+        SET user_id = p.user_id, created = p.created
+        WHERE c.visitor = p.visitor;
+
+        IF old.user_id <> p.user_id THEN
+            p.was := p.was || old.user_id;
+        END IF;
+    END IF;
+
+    UPDATE hype.pending_claim c SET merged = true, was = p.was
+    WHERE c.id = entry
+    RETURNING c.* INTO p;
+
+    RETURN p;
 END
 $$;
 
-COMMENT ON FUNCTION hype.catch_up(uuid[], text[]) IS
-    'Applies claims of these visitors to all that is visible, then tries '
-    'unmatched confirms of these visitors and users again';
+COMMENT ON FUNCTION hype.merge_claim(bigint) IS
+    'Makes the claim unless there is an earlier one; returns NULL then';
 
 
-CREATE OR REPLACE FUNCTION hype.settle_entries(entries bigint[], past xid8)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-AS $$
-DECLARE
-    visitors uuid[];
-    users    text[];
-    claimed  uuid[];
-    waiting  uuid[];
-BEGIN
-    SELECT array_agg(DISTINCT u.visitor), array_agg(DISTINCT u.user_id)
-    INTO visitors, users
-    FROM hype.unsettled u
-    WHERE u.id = ANY (entries);
-
-    PERFORM hype.catch_up(visitors, users);
-
-    -- Hits that are locked have been left out.
-
-    SELECT array_agg(c.visitor) INTO claimed
-    FROM hype.visitor_claim c
-    WHERE c.visitor = ANY (visitors);
-
-    waiting := ARRAY(SELECT h.visitor
-                     FROM hype.referral_hit h
-                     WHERE h.visitor = ANY (claimed) AND h.user_id IS NULL);
-
-    DELETE FROM hype.unsettled u
-    WHERE u.id = ANY (entries)
-      AND u.horizon <= past
-      AND (u.visitor = ANY (waiting)) IS NOT TRUE;
-END
-$$;
-
-COMMENT ON FUNCTION hype.settle_entries(bigint[], xid8) IS
-    'Catches up for these rows of hype.unsettled, and deletes those whose '
-    'horizon has passed';
-
-
-CREATE OR REPLACE FUNCTION hype.settle() RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET lock_timeout = '100ms'
-AS $$
-DECLARE
-    can_stamp boolean := pg_current_xact_id_if_assigned() IS NULL;
-    fresh     bigint[];
-    entries   bigint[];
-    entry     bigint;
-    past      xid8;
-BEGIN
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('hype.settle', 0)) THEN
-        RETURN (SELECT count(*) FROM hype.unsettled);
-    END IF;
-
-    -- A horizon in the future comes from another cluster, by a dump.
-
-    fresh := ARRAY(
-        SELECT u.id
-        FROM hype.unsettled u
-        WHERE u.horizon IS NULL
-           OR u.horizon >= pg_snapshot_xmax(pg_current_snapshot())
-        ORDER BY u.id
-        LIMIT 1000
-    );
-
-    -- Our transaction id is a horizon only if we get it now, after we have
-    -- seen those rows, and it can't be if some are our own: a caller that has
-    -- written before leaves them to the next one.
-
-    IF can_stamp THEN
-        UPDATE hype.unsettled u
-        SET horizon = pg_current_xact_id()
-        WHERE u.id = ANY (fresh);
-    END IF;
-
-    past := pg_snapshot_xmin(pg_current_snapshot());
-
-    -- The statements that follow see all transactions before "past".
-
-    entries := fresh || ARRAY(
-        SELECT u.id
-        FROM hype.unsettled u
-        WHERE u.horizon <= past AND u.id <> ALL (fresh)
-        ORDER BY u.id
-        LIMIT 1000
-    );
-
-    BEGIN
-        PERFORM hype.settle_entries(entries, past);
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        -- A transaction that confirms the same is open: go round it.
-
-        FOREACH entry IN ARRAY entries[:50] LOOP
-            BEGIN
-                PERFORM hype.settle_entries(ARRAY[entry], past);
-            EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-                NULL;
-            END;
-        END LOOP;
-    END;
-
-    RETURN (SELECT count(*) FROM hype.unsettled);
-END
-$$;
-
-COMMENT ON FUNCTION hype.settle() IS
-    'Has hits, claims and confirms of transactions that ran side by side find '
-    'each other. Returns how many are left: call again a little later if not '
-    '0. Called on NOTIFY hype_claim, and by hype.maintain()';
-
-
-CREATE OR REPLACE FUNCTION hype.settle(
-    visitors uuid[], users text[] DEFAULT '{}'
-)
-RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-AS $$
-DECLARE
-    claimed   uuid[];
-    claimants text[];
-    applied   bigint := 0;
-    waiting   uuid[];
-    waiters   text[];
-BEGIN
-    -- From here on hype.settle() waits for our end.  COPY has seen to that,
-    -- but for Citus, where hits are written by others.
-
-    PERFORM pg_current_xact_id();
-
-    SELECT array_agg(c.visitor), array_agg(c.user_id)
-    INTO claimed, claimants
-    FROM hype.visitor_claim c
-    WHERE c.visitor = ANY (visitors);
-
-    IF claimed IS NOT NULL THEN
-        applied := hype.apply_claims(claimed, claimants);
-    END IF;
-
-    SELECT array_agg(u.visitor), array_agg(u.user_id)
-    INTO waiting, waiters
-    FROM (SELECT DISTINCT w.visitor, w.user_id
-          FROM hype.waiting_confirms(visitors, users || claimants) w) AS u;
-
-    IF waiting IS NOT NULL THEN
-        PERFORM hype.unsettle(waiting, waiters);
-        PERFORM hype.retry_confirms_at_once(visitors, users || claimants);
-    END IF;
-
-    RETURN applied;
-END
-$$;
-
-COMMENT ON FUNCTION hype.settle(uuid[], text[]) IS
-    'In the transaction that writes hits: applies claims of their visitors, '
-    'and tries unmatched confirms of their visitors and users again. Returns '
-    'the number of hits that got a user. Never waits for an application''s '
-    'transaction. To be given: each visitor whose cookie was sent out before, '
-    'and each user of an authenticated hit';
-
-
-CREATE OR REPLACE FUNCTION hype.add_claims(visitors uuid[], user_ids text[])
+CREATE OR REPLACE FUNCTION hype.apply_claim(entry bigint, max integer)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 DECLARE
-    claimed   uuid[];
-    claimants text[];
+    p       hype.pending_claim;
+    owner   text;
+    found   bigint;
+    changed bigint;
+    reached timestamptz;
+    missed  timestamptz;
 BEGIN
-    -- In the order of visitors, so that two calls can't wait for each other.
+    SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
 
-    WITH added AS (
-        INSERT INTO hype.visitor_claim (visitor, user_id)
-        SELECT DISTINCT ON (c.visitor) c.visitor, c.user_id
-        FROM unnest(visitors, user_ids)
-             WITH ORDINALITY AS c (visitor, user_id, place)
-        WHERE c.visitor IS NOT NULL AND c.user_id <> ''
-        ORDER BY c.visitor, c.place
-        ON CONFLICT DO NOTHING
-        RETURNING visitor, user_id
+    IF NOT p.merged THEN
+        p := hype.merge_claim(entry);
+
+        IF p.id IS NULL THEN
+            RETURN 0;
+        END IF;
+    END IF;
+
+    SELECT c.user_id INTO owner
+    FROM hype.visitor_claim c WHERE c.visitor = p.visitor;
+
+    -- The next hits of the visitor.  What another transaction has locked is
+    -- left for later.
+
+    WITH hits AS MATERIALIZED (
+        SELECT h.id, h.created
+        FROM hype.referral_hit h
+        WHERE h.visitor = p.visitor AND h.created >= p.since
+          AND (h.user_id IS NULL
+               OR (h.user_id = ANY (p.was) AND NOT h.authenticated))
+        ORDER BY h.created
+        LIMIT max
+    ), free AS MATERIALIZED (
+        SELECT h.id, h.created
+        FROM hype.referral_hit h
+        WHERE (h.id, h.created) IN (SELECT i.id, i.created FROM hits i)
+        FOR UPDATE SKIP LOCKED
+    ), applied AS (
+        UPDATE hype.referral_hit h
+        SET user_id = owner,
+            void = h.bot OR EXISTS (
+                SELECT FROM hype.referral_link l
+                WHERE l.id = h.referral_link_id AND l.user_id = owner)
+        FROM free f
+        WHERE h.id = f.id AND h.created = f.created
+        RETURNING 1
     )
-    SELECT array_agg(a.visitor), array_agg(a.user_id)
-    INTO claimed, claimants
-    FROM added a;
+    SELECT count(*), max(i.created),
+           min(i.created) FILTER (WHERE f.id IS NULL),
+           (SELECT count(*) FROM applied)
+    INTO found, reached, missed, changed
+    FROM hits i LEFT JOIN free f ON f.id = i.id AND f.created = i.created;
 
-    IF claimed IS NULL THEN
+    p.missed := least(p.missed, missed);
+
+    IF found >= max AND changed > 0 THEN
+        UPDATE hype.pending_claim c SET since = reached, missed = p.missed
+        WHERE c.id = entry;
+
+        RETURN changed;
+    END IF;
+
+    IF p.missed IS NOT NULL THEN
+        UPDATE hype.pending_claim c
+        SET since = p.missed, missed = NULL,
+            due = clock_timestamp() + interval '200 ms'
+        WHERE c.id = entry;
+
+        RETURN changed;
+    END IF;
+
+    PERFORM hype.adopt_confirmed(p.visitor, owner);
+    UPDATE hype.pending_confirm c SET claimant = owner
+    WHERE c.visitor = p.visitor;
+    PERFORM hype.wake_confirms(ARRAY[owner], ARRAY[p.visitor]);
+    PERFORM hype.recheck(ARRAY(
+        SELECT r.id FROM hype.confirmed_referral r
+        WHERE r.user_id = ANY (owner || p.was) AND NOT r.told
+        ORDER BY r.created DESC LIMIT 100));
+
+    UPDATE hype.pending_claim c SET applied = true WHERE c.id = entry;
+
+    RETURN changed;
+END
+$$;
+
+COMMENT ON FUNCTION hype.apply_claim(bigint, integer) IS
+    'Gives the next hits of a pending claim''s visitor their user; returns how '
+    'many. When all have it, confirmed referrals follow. Waits for no hit';
+
+
+CREATE OR REPLACE FUNCTION hype.claim_step(max integer) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    entry  bigint;
+    done   bigint := 0;
+    rows   bigint := 0;
+    locked integer := 0;
+BEGIN
+    FOR entry IN
+        SELECT c.id FROM hype.pending_claim c
+        WHERE NOT c.applied AND c.due <= now()
+        ORDER BY c.due, c.id LIMIT max / 10
+    LOOP
+        done := done + 1;
+
+        BEGIN
+            rows := rows + 10 + hype.apply_claim(entry, max / 2);
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                UPDATE hype.pending_claim c
+                SET due = clock_timestamp() + interval '500 ms'
+                WHERE c.id = entry;
+
+                locked := locked + 1;
+                EXIT WHEN locked >= 2;
+            WHEN OTHERS THEN
+                UPDATE hype.pending_claim c
+                SET tries = c.tries + 1, error = SQLERRM,
+                    due = clock_timestamp()
+                          + least(interval '100 ms' * 2 ^ c.tries,
+                                  interval '1 hour')
+                WHERE c.id = entry;
+        END;
+
+        EXIT WHEN rows >= max;
+    END LOOP;
+
+    RETURN done;
+END
+$$;
+
+COMMENT ON FUNCTION hype.claim_step(integer) IS
+    'Works off some of the pending claims, up to about that many hits; returns '
+    'their number. A hit that a site''s trigger refuses is tried again, up to '
+    'once an hour';
+
+
+CREATE OR REPLACE FUNCTION hype.follow_step(max integer) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    n        bigint;
+    users    text[];
+    visitors uuid[];
+    voids    uuid[];
+    moved    bigint[];
+BEGIN
+    -- What claims and confirms that were here first make of new hits.
+
+    WITH hits AS MATERIALIZED (
+        SELECT h.id, h.created, h.visitor, h.user_id, h.bot, h.void,
+               h.referral_link_id, c.user_id AS claimant
+        FROM hype.read_log('claims', max) h
+        LEFT JOIN hype.visitor_claim c ON c.visitor = h.visitor
+    ), claimed AS (
+        INSERT INTO hype.pending_claim
+            (visitor, user_id, created, merged, since)
+        SELECT h.visitor, min(h.claimant), now(), true, min(h.created)
+        FROM hits h
+        WHERE h.user_id IS NULL AND h.claimant IS NOT NULL
+        GROUP BY h.visitor
+    )
+    SELECT (SELECT count(*) FROM hits),
+           ARRAY(SELECT DISTINCT coalesce(h.user_id, h.claimant) FROM hits h
+                 WHERE h.user_id IS NOT NULL OR h.claimant IS NOT NULL),
+           ARRAY(SELECT DISTINCT h.visitor FROM hits h
+                 WHERE h.visitor IS NOT NULL),
+           ARRAY(SELECT h.id FROM hits h
+                 LEFT JOIN hype.referral_link l ON l.id = h.referral_link_id
+                 WHERE h.user_id IS NOT NULL AND NOT h.void
+                   AND (h.bot OR l.user_id = h.user_id)),
+           ARRAY(SELECT r.id FROM hits h
+                 JOIN hype.confirmed_referral r
+                   ON r.user_id = coalesce(h.user_id, h.claimant)
+                 WHERE NOT r.told AND NOT h.bot AND r.created >= h.created
+                 UNION
+                 SELECT r.id FROM hits h
+                 JOIN hype.confirmed_referral r ON r.visitor = h.visitor
+                 WHERE r.user_id IS NULL AND NOT r.told AND NOT h.bot
+                   AND r.created >= h.created)
+    INTO n, users, visitors, voids, moved;
+
+    IF n = 0 THEN
         RETURN 0;
     END IF;
 
-    PERFORM hype.unsettle(claimed, claimants);
-    PERFORM hype.catch_up(claimed, claimants);
+    PERFORM hype.wake_confirms(users, visitors);
 
-    RETURN cardinality(claimed);
+    IF moved <> '{}' THEN
+        PERFORM hype.recheck(moved);
+    END IF;
+
+    IF voids <> '{}' THEN
+        BEGIN
+            UPDATE hype.referral_hit h SET void = true
+            WHERE h.id = ANY (voids);
+        EXCEPTION WHEN OTHERS THEN
+            NULL;     -- it only spares hype.creditable_hit() some reading
+        END;
+    END IF;
+
+    RETURN n;
 END
 $$;
 
-COMMENT ON FUNCTION hype.add_claims(uuid[], text[]) IS
-    'Makes the claims of visitors that are not claimed, returns their number';
+COMMENT ON FUNCTION hype.follow_step(integer) IS
+    'Reads some of the new hits: those of claimed visitors are to get their '
+    'user, and confirms that waited for them are due. Returns their number';
 
 
 CREATE OR REPLACE FUNCTION hype.claim(visitor uuid, user_id text)
 RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
+DECLARE
+    p     hype.pending_claim;
+    owner text;
 BEGIN
     IF claim.visitor IS NULL THEN
         RAISE EXCEPTION 'hype.claim: no visitor'
@@ -1311,36 +2032,81 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    PERFORM hype.add_claims(ARRAY[claim.visitor], ARRAY[claim.user_id]);
+    SELECT c.user_id INTO owner FROM hype.visitor_claim c
+    WHERE c.visitor = claim.visitor;
 
-    RETURN (SELECT c.user_id
-            FROM hype.visitor_claim c
+    IF FOUND THEN
+        RETURN owner;
+    END IF;
+
+    -- nginx may have heard of it before us.
+
+    SELECT c.* INTO p FROM hype.pending_claim c
+    WHERE c.visitor = claim.visitor AND NOT c.merged
+    ORDER BY c.created LIMIT 1;
+
+    INSERT INTO hype.visitor_claim (visitor, user_id, created)
+    VALUES (claim.visitor, coalesce(p.user_id, claim.user_id),
+            coalesce(p.created, now()))
+    ON CONFLICT (visitor) DO NOTHING;
+
+    IF FOUND THEN
+        INSERT INTO hype.pending_claim
+            (visitor, user_id, created, merged)
+        VALUES (claim.visitor, claim.user_id, now(), true)
+        RETURNING * INTO p;
+
+        -- Some hits are ours at once, as long as that takes no time.
+
+        PERFORM hype.apply_claim(p.id, 500);
+        PERFORM pg_notify('hype_claim', '');
+    END IF;
+
+    RETURN (SELECT c.user_id FROM hype.visitor_claim c
             WHERE c.visitor = claim.visitor);
 END
 $$;
 
 COMMENT ON FUNCTION hype.claim(uuid, text) IS
     'The visitor is this user, unless claimed before: the first claim wins. '
-    'All hits of the visitor, past and future, get that user. Returns the '
-    'user that the visitor belongs to';
+    'All hits of the visitor, past and future, get that user: the first 500 '
+    'at once, others soon. Returns the user that the visitor belongs to';
 
 
-CREATE OR REPLACE FUNCTION hype.claim_batch(visitors uuid[], user_ids text[])
+CREATE OR REPLACE FUNCTION hype.claim_batch(
+    visitors uuid[], user_ids text[], created timestamptz[]
+)
 RETURNS bigint
-LANGUAGE sql SECURITY DEFINER
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '20ms'
 AS $$
-    SELECT hype.add_claims(visitors, user_ids)
+#variable_conflict use_column
+DECLARE
+    n bigint;
+BEGIN
+    INSERT INTO hype.pending_claim (visitor, user_id, created)
+    SELECT DISTINCT ON (c.visitor) c.visitor, c.user_id, c.created
+    FROM unnest(visitors, user_ids, claim_batch.created)
+         AS c (visitor, user_id, created)
+    WHERE c.visitor IS NOT NULL AND c.user_id <> '' AND c.created IS NOT NULL
+    ORDER BY c.visitor, c.created;
+
+    GET DIAGNOSTICS n = ROW_COUNT;
+
+    IF n > 0 THEN
+        PERFORM pg_notify('hype_claim', '');
+    END IF;
+
+    RETURN n;
+END
 $$;
 
-COMMENT ON FUNCTION hype.claim_batch(uuid[], text[]) IS
-    'hype.claim() for several, for nginx: earlier ones of the arrays win. '
-    'Returns the number of new claims; fails with lock_not_available if an '
-    'open transaction claims one of the visitors';
+COMMENT ON FUNCTION hype.claim_batch(uuid[], text[], timestamptz[]) IS
+    'Takes claims of nginx, to be worked off by hype.derive(). Returns the '
+    'number taken. It waits for nobody, and may be repeated';
 
 
--- Batches from the spool, or of unknown fate
+-- Hits from the spool, or of unknown fate
 
 CREATE OR REPLACE FUNCTION hype.replay(
     ids               uuid[],
@@ -1364,7 +2130,8 @@ AS $$
 DECLARE
     inserted bigint;
 BEGIN
-    -- A hit that has its link was judged when it was made.
+    -- A hit that has its link was judged when it was made.  An identifier is
+    -- that of the link that had it at the time.
 
     INSERT INTO hype.referral_hit
         (id, referral_link_id, created, authenticated, bot, visitor, user_id,
@@ -1377,14 +2144,22 @@ BEGIN
                 http_referers, nexts, identifiers)
          AS r (id, referral_link_id, created, authenticated, bot, visitor,
                user_id, ip, user_agent, http_referer, next, identifier)
+    LEFT JOIN LATERAL (
+        SELECT f.referral_link_id FROM hype.former_identifier f
+        WHERE r.referral_link_id IS NULL
+          AND f.identifier = r.identifier AND f.until > r.created
+        ORDER BY f.until LIMIT 1
+    ) AS f ON true
     LEFT JOIN hype.referral_link l
-           ON r.referral_link_id IS NULL AND l.identifier = r.identifier
-    WHERE r.referral_link_id IS NOT NULL OR hype.was_live(l, r.created)
+           ON r.referral_link_id IS NULL
+          AND CASE WHEN f.referral_link_id IS NULL
+              THEN l.identifier = r.identifier
+              ELSE l.id = f.referral_link_id END
+    WHERE r.referral_link_id IS NOT NULL
+       OR hype.was_live(l, r.created, NULL)
     ON CONFLICT (id, created) DO NOTHING;
 
     GET DIAGNOSTICS inserted = ROW_COUNT;
-
-    PERFORM hype.settle(visitors, user_ids);
 
     RETURN inserted;
 END
@@ -1394,10 +2169,53 @@ COMMENT ON FUNCTION hype.replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
     inet[], text[], text[], text[], text[]
 ) IS
-    'Inserts hits that are not there yet, then does what hype.settle(visitors, '
-    'users) does; returns the number inserted. A hit without link gets that of '
-    'its identifier, and is left out if there is none, or if it was disabled '
-    'or expired at the time';
+    'Inserts hits that are not there yet; returns their number. A hit without '
+    'link gets the link that had its identifier at the time, and is left out '
+    'if there was none, or if it was disabled or expired';
+
+
+CREATE OR REPLACE FUNCTION hype.probe(stream text, size integer)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    filler text := repeat('x', least(greatest(size, 1), 60000));
+BEGIN
+    BEGIN
+        IF stream = 'hit' THEN
+            INSERT INTO hype.referral_hit
+                (id, referral_link_id, created, authenticated, bot, visitor,
+                 user_id, ip, user_agent, http_referer, next)
+            VALUES (gen_random_uuid(),
+                    coalesce((SELECT l.id FROM hype.referral_link l LIMIT 1),
+                             1),
+                    now(), false, false, gen_random_uuid(), NULL, '127.0.0.1',
+                    filler, 'http://localhost/', '/');
+
+        ELSIF stream = 'claim' THEN
+            PERFORM hype.claim_batch(ARRAY[gen_random_uuid()],
+                                     ARRAY[left(filler, 60)], ARRAY[now()]);
+
+        ELSE
+            PERFORM hype.confirm_batch(ARRAY['probe'],
+                                       ARRAY[left(filler, 60)],
+                                       ARRAY[gen_random_uuid()], ARRAY['1'],
+                                       ARRAY[now()]);
+        END IF;
+
+        SET CONSTRAINTS ALL IMMEDIATE;
+
+        RAISE EXCEPTION USING ERRCODE = 'ZHYPE', MESSAGE = 'probed';
+    EXCEPTION WHEN SQLSTATE 'ZHYPE' THEN
+        NULL;     -- all of it is undone
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION hype.probe(text, integer) IS
+    'Writes a record of nobody''s ("hit", "claim" or "confirm") of about that '
+    'size and takes it back: an error is everybody''s, not a record''s';
 
 
 -- Confirming
@@ -1416,18 +2234,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    uid    text := nullif(confirm.user_id, '');
     result record;
 BEGIN
-    IF confirm.event IS NULL OR confirm.event = '' THEN
-        RAISE EXCEPTION 'hype.confirm: the event is empty'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF uid IS NULL AND confirm.visitor IS NULL THEN
-        RAISE EXCEPTION 'hype.confirm: neither user nor visitor'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_confirm('hype.confirm', event, user_id, visitor);
 
     IF confirm.model IS NULL OR confirm.model NOT IN ('first', 'last') THEN
         RAISE EXCEPTION 'hype.confirm: the model is "%", not "first" or "last"',
@@ -1444,9 +2253,9 @@ BEGIN
     -- Whatever hit is visible was made before this call, whether or not the
     -- clocks of nginx and the database agree.
 
-    result := hype.attribute(confirm.event, uid, confirm.visitor,
-                             confirm.value, confirm.model,
-                             now() - "window", 'infinity', now());
+    result := hype.attribute(confirm.event, nullif(confirm.user_id, ''),
+                             confirm.visitor, confirm.value, confirm.model,
+                             now() - "window", 'infinity', now(), true);
 
     IF (result.made).event IS NOT NULL THEN
         RETURN NEXT result.made;
@@ -1464,61 +2273,697 @@ COMMENT ON FUNCTION hype.confirm(
     'expired, a bot. A link without owner is credited with referrer NULL';
 
 
-CREATE OR REPLACE FUNCTION hype.to_numeric(val text) RETURNS numeric
-LANGUAGE sql IMMUTABLE
-RETURN CASE
-    WHEN length(val) <= 100
-         AND val ~ '^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?\s*$'
-    THEN val::numeric
-END;
+-- Roll-ups
 
-COMMENT ON FUNCTION hype.to_numeric(text) IS
-    'The number, or NULL if the text is none';
+CREATE OR REPLACE FUNCTION hype.log_confirmed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO hype.confirmed_change
+            (referral_link_id, subject, known, n, value)
+        VALUES (OLD.referral_link_id,
+                coalesce(hype.user_key(OLD.user_id), OLD.visitor),
+                OLD.user_id IS NOT NULL, -1, -OLD.value);
+    END IF;
+
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO hype.confirmed_change
+            (referral_link_id, subject, known, n, value)
+        VALUES (NEW.referral_link_id,
+                coalesce(hype.user_key(NEW.user_id), NEW.visitor),
+                NEW.user_id IS NOT NULL, 1, NEW.value);
+    END IF;
+
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.log_confirmed() IS
+    'Trigger: has the roll-ups follow confirmed_referral';
+
+CREATE OR REPLACE TRIGGER confirmed_referral_log
+    AFTER INSERT OR DELETE
+        OR UPDATE OF referral_link_id, user_id, visitor, value
+    ON hype.confirmed_referral
+    FOR EACH ROW EXECUTE FUNCTION hype.log_confirmed();
+
+COMMENT ON TRIGGER confirmed_referral_log ON hype.confirmed_referral IS
+    'Has the roll-ups follow';
 
 
-CREATE OR REPLACE FUNCTION hype.confirm_batch(
-    events   text[],
-    user_ids text[],
-    visitors uuid[],
-    vals     text[],
-    created  timestamptz[]
+CREATE OR REPLACE FUNCTION hype.hits_to_count(max bigint, since timestamptz)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p hype.log_position;
+BEGIN
+    IF since IS NULL THEN
+        RETURN QUERY SELECT h.* FROM hype.read_log('roll_up', max) h;
+        RETURN;
+    END IF;
+
+    SELECT l.* INTO p FROM hype.log_position l WHERE l.name = 'roll_up';
+
+    RETURN QUERY
+        SELECT h.* FROM hype.referral_hit h
+        WHERE h.created >= since
+          AND CASE WHEN h.xact IS NULL
+              THEN p.backfill IS NULL OR h.id <= p.backfill
+              ELSE pg_visible_in_snapshot(h.xact, p.done)
+                   OR (p.target IS NOT NULL AND p.id IS NOT NULL
+                       AND pg_visible_in_snapshot(h.xact, p.target)
+                       AND (h.xact, h.id) <= (p.xact, p.id)) END;
+END
+$$;
+
+COMMENT ON FUNCTION hype.hits_to_count(bigint, timestamptz) IS
+    'The next hits for the roll-ups; or, with since, those from then on that '
+    'have been read already';
+
+
+CREATE OR REPLACE FUNCTION hype.count_hits(
+    max bigint, since timestamptz DEFAULT NULL
 )
 RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    n bigint;
+BEGIN
+    WITH hits AS MATERIALIZED (
+        SELECT h.referral_link_id AS link, h.created, h.bot,
+               CASE WHEN isfinite(h.created)
+                    THEN hype.quarter(h.created) END AS quarter,
+               CASE WHEN NOT h.bot
+                    THEN hype.hit_subject(h.visitor, h.user_id) END AS subject,
+               h.visitor IS NULL AS known,
+               CASE WHEN NOT h.bot
+                    THEN coalesce(h.user_id, c.user_id) END AS user_id,
+               CASE WHEN NOT h.bot
+                    THEN hype.referer_host(h.http_referer) END AS referer,
+               CASE WHEN NOT h.bot
+                    THEN hype.next_path(h.next) END AS next
+        FROM hype.hits_to_count(max, since) h
+        LEFT JOIN hype.visitor_claim c ON c.visitor = h.visitor
+    ),
+
+    -- Each visitor once a quarter: of a link, and of the site.
+
+    seen AS (
+        SELECT DISTINCT s.link, h.subject, h.known, h.quarter
+        FROM hits h
+        CROSS JOIN LATERAL (VALUES (h.link), (hype.site())) AS s (link)
+        WHERE h.subject IS NOT NULL AND h.quarter IS NOT NULL
+    ),
+    fresh AS MATERIALIZED (
+        SELECT s.*, b.quarter AS before, a.quarter AS after,
+               lag(s.quarter) OVER w AS previous,
+               lead(s.quarter) OVER w AS following
+        FROM seen s
+        CROSS JOIN LATERAL (
+            SELECT max(v.quarter) AS quarter FROM hype.visit v
+            WHERE v.subject = s.subject AND v.known = s.known
+              AND v.referral_link_id = s.link AND v.quarter < s.quarter
+        ) AS b
+        CROSS JOIN LATERAL (
+            SELECT min(v.quarter) AS quarter FROM hype.visit v
+            WHERE v.subject = s.subject AND v.known = s.known
+              AND v.referral_link_id = s.link AND v.quarter > s.quarter
+        ) AS a
+        WHERE NOT EXISTS (
+            SELECT FROM hype.visit v
+            WHERE v.subject = s.subject AND v.known = s.known
+              AND v.referral_link_id = s.link AND v.quarter = s.quarter)
+        WINDOW w AS (PARTITION BY s.link, s.subject, s.known
+                     ORDER BY s.quarter)
+    ),
+    visits AS (
+        INSERT INTO hype.visit (subject, known, referral_link_id, quarter)
+        SELECT f.subject, f.known, f.link, f.quarter FROM fresh f
+    ),
+
+    -- Who comes between two visits that are there gives the later one another
+    -- gap.
+
+    gaps AS (
+        SELECT f.link, f.quarter,
+               f.quarter - greatest(f.before, f.previous) AS gap, 1 AS n
+        FROM fresh f
+        UNION ALL
+        SELECT f.link, f.after, f.after - f.before, -1
+        FROM fresh f
+        WHERE f.after IS NOT NULL
+          AND (f.following IS NULL OR f.following > f.after)
+        UNION ALL
+        SELECT f.link, f.after, f.after - f.quarter, 1
+        FROM fresh f
+        WHERE f.after IS NOT NULL
+          AND (f.following IS NULL OR f.following > f.after)
+    ),
+    counts AS (
+        SELECT s.link, h.quarter, 0 AS gap,
+               count(*) FILTER (WHERE NOT h.bot) AS hits,
+               count(*) FILTER (WHERE h.bot) AS bots, 0 AS visitors
+        FROM hits h
+        CROSS JOIN LATERAL (VALUES (h.link), (hype.site())) AS s (link)
+        WHERE h.quarter IS NOT NULL
+        GROUP BY s.link, h.quarter
+        UNION ALL
+        SELECT g.link, g.quarter,
+               CASE WHEN g.gap <= 3072 THEN g.gap ELSE 0 END, 0, 0, g.n
+        FROM gaps g
+    ),
+    quarters AS (
+        INSERT INTO hype.hit_quarter AS q
+            (day, referral_link_id, quarter, gap, hits, bots, unique_visitors)
+        SELECT (hype.quarter_start(c.quarter) AT TIME ZONE 'UTC')::date,
+               c.link, c.quarter, coalesce(c.gap, 0), sum(c.hits),
+               sum(c.bots), sum(c.visitors)
+        FROM counts c
+        GROUP BY c.link, c.quarter, coalesce(c.gap, 0)
+        ORDER BY c.link, c.quarter
+        ON CONFLICT (referral_link_id, quarter, gap) DO UPDATE
+        SET hits = q.hits + excluded.hits,
+            bots = q.bots + excluded.bots,
+            unique_visitors = q.unique_visitors + excluded.unique_visitors
+    ),
+
+    users AS (
+        SELECT s.link, h.user_id,
+               min(coalesce(h.quarter, 0)) AS quarter
+        FROM hits h
+        CROSS JOIN LATERAL (VALUES (h.link), (hype.site())) AS s (link)
+        WHERE h.user_id IS NOT NULL
+        GROUP BY s.link, h.user_id
+    ),
+    new_users AS (
+        INSERT INTO hype.link_user (user_id, referral_link_id, quarter)
+        SELECT u.user_id, u.link, u.quarter FROM users u
+        ON CONFLICT DO NOTHING
+        RETURNING referral_link_id AS link
+    ),
+    earlier_users AS (
+        UPDATE hype.link_user l SET quarter = u.quarter
+        FROM users u
+        WHERE l.user_id = u.user_id AND l.referral_link_id = u.link
+          AND l.quarter > u.quarter
+    ),
+
+    origins AS (
+        SELECT s.link, (h.created AT TIME ZONE 'UTC')::date AS day,
+               d.dimension, d.value, count(*) AS hits,
+               CASE WHEN s.link = hype.site() THEN 1000 ELSE 100 END AS room
+        FROM hits h
+        CROSS JOIN LATERAL (VALUES (h.link), (hype.site())) AS s (link)
+        CROSS JOIN LATERAL (VALUES ('referer', h.referer), ('next', h.next))
+            AS d (dimension, value)
+        WHERE d.value IS NOT NULL AND h.quarter IS NOT NULL
+        GROUP BY s.link, day, d.dimension, d.value
+    ),
+    known_origins AS (
+        SELECT o.*, k.value IS NOT NULL AS known,
+               row_number() OVER (PARTITION BY o.link, o.day, o.dimension,
+                                               k.value IS NULL
+                                  ORDER BY o.hits DESC, o.value) AS place
+        FROM origins o
+        LEFT JOIN hype.hit_origin k
+               ON k.referral_link_id = o.link AND k.day = o.day
+              AND k.dimension = o.dimension AND k.value = o.value
+    ),
+    bounded_origins AS (
+        SELECT o.link, o.day, o.dimension, o.hits,
+               CASE WHEN o.known
+                         OR o.place + (
+                             SELECT count(*) FROM hype.hit_origin k
+                             WHERE k.referral_link_id = o.link
+                               AND k.day = o.day
+                               AND k.dimension = o.dimension) <= o.room
+                    THEN o.value ELSE '' END AS value
+        FROM known_origins o
+    ),
+    new_origins AS (
+        INSERT INTO hype.hit_origin AS k
+            (day, referral_link_id, dimension, value, hits)
+        SELECT o.day, o.link, o.dimension, o.value, sum(o.hits)
+        FROM bounded_origins o
+        GROUP BY o.day, o.link, o.dimension, o.value
+        ON CONFLICT (referral_link_id, dimension, day, value) DO UPDATE
+        SET hits = k.hits + excluded.hits
+    ),
+
+    totals AS (
+        SELECT s.link,
+               count(*) FILTER (WHERE NOT h.bot) AS hits,
+               count(*) FILTER (WHERE h.bot) AS bots,
+               min(h.created) FILTER (WHERE NOT h.bot) AS first_hit,
+               max(h.created) FILTER (WHERE NOT h.bot) AS last_hit
+        FROM hits h
+        CROSS JOIN LATERAL (VALUES (h.link), (hype.site())) AS s (link)
+        GROUP BY s.link
+    ),
+    new_totals AS (
+        INSERT INTO hype.link_total AS l
+            (referral_link_id, hits, bots, unique_visitors, linked_users,
+             first_hit, last_hit)
+        SELECT t.link, t.hits, t.bots, coalesce(v.n, 0), coalesce(u.n, 0),
+               t.first_hit, t.last_hit
+        FROM totals t
+        LEFT JOIN (SELECT f.link, count(*) AS n FROM fresh f
+                   WHERE f.before IS NULL AND f.after IS NULL
+                     AND f.previous IS NULL
+                   GROUP BY f.link) AS v ON v.link = t.link
+        LEFT JOIN (SELECT w.link, count(*) AS n FROM new_users w
+                   GROUP BY w.link) AS u ON u.link = t.link
+        ORDER BY t.link
+        ON CONFLICT (referral_link_id) DO UPDATE
+        SET hits = l.hits + excluded.hits,
+            bots = l.bots + excluded.bots,
+            unique_visitors = l.unique_visitors + excluded.unique_visitors,
+            linked_users = l.linked_users + excluded.linked_users,
+            first_hit = least(l.first_hit, excluded.first_hit),
+            last_hit = greatest(l.last_hit, excluded.last_hit)
+    )
+    SELECT count(*) INTO n FROM hits;
+
+    RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION hype.count_hits(bigint, timestamptz) IS
+    'Adds the next hits to the roll-ups; returns their number';
+
+
+CREATE OR REPLACE FUNCTION hype.count_claims(max integer) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    n        bigint;
+    visitors uuid[];
+    were     text[];
+BEGIN
+    WITH done AS (
+        DELETE FROM hype.pending_claim p
+        WHERE p.id IN (SELECT q.id FROM hype.pending_claim q
+                       WHERE q.applied ORDER BY q.id LIMIT max)
+        RETURNING p.visitor, p.was
+    )
+    SELECT count(*), array_agg(DISTINCT d.visitor),
+           array_agg(DISTINCT w.user_id) FILTER (WHERE w.user_id IS NOT NULL)
+    INTO n, visitors, were
+    FROM done d LEFT JOIN LATERAL unnest(d.was) AS w (user_id) ON true;
+
+    IF n = 0 THEN
+        RETURN 0;
+    END IF;
+
+    WITH users AS (
+        SELECT c.user_id, v.referral_link_id AS link,
+               min(v.quarter) AS quarter
+        FROM hype.visit v
+        JOIN hype.visitor_claim c ON c.visitor = v.subject
+        WHERE v.subject = ANY (visitors) AND NOT v.known
+        GROUP BY c.user_id, v.referral_link_id
+    ), new_users AS (
+        INSERT INTO hype.link_user (user_id, referral_link_id, quarter)
+        SELECT u.user_id, u.link, u.quarter FROM users u
+        ON CONFLICT DO NOTHING
+        RETURNING referral_link_id AS link
+    )
+    UPDATE hype.link_total t SET linked_users = t.linked_users + u.n
+    FROM (SELECT w.link, count(*) AS n FROM new_users w GROUP BY w.link) AS u
+    WHERE t.referral_link_id = u.link;
+
+    -- Users whose later claim an earlier one has replaced may have no hit of
+    -- a link any more.
+
+    WITH gone AS (
+        DELETE FROM hype.link_user l
+        WHERE l.user_id = ANY (were)
+          AND NOT EXISTS (
+              SELECT FROM hype.visitor_claim c
+              JOIN hype.visit v ON v.subject = c.visitor AND NOT v.known
+              WHERE c.user_id = l.user_id
+                AND v.referral_link_id = l.referral_link_id)
+          AND NOT EXISTS (
+              SELECT FROM hype.visit v
+              WHERE v.subject = hype.user_key(l.user_id) AND v.known
+                AND v.referral_link_id = l.referral_link_id)
+        RETURNING l.referral_link_id AS link
+    )
+    UPDATE hype.link_total t SET linked_users = t.linked_users - g.n
+    FROM (SELECT w.link, count(*) AS n FROM gone w GROUP BY w.link) AS g
+    WHERE t.referral_link_id = g.link;
+
+    RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION hype.count_claims(integer) IS
+    'Has the roll-ups follow some of the claims that are applied; returns '
+    'their number';
+
+
+CREATE OR REPLACE FUNCTION hype.count_confirmed(max integer) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    n bigint;
+BEGIN
+    WITH changes AS (
+        DELETE FROM hype.confirmed_change c
+        WHERE c.id IN (SELECT d.id FROM hype.confirmed_change d
+                       ORDER BY d.id LIMIT max)
+        RETURNING c.*
+    ), both_levels AS (
+        SELECT s.link, c.subject, c.known, sum(c.n) AS n,
+               sum(c.value) AS value
+        FROM changes c
+        CROSS JOIN LATERAL (VALUES (c.referral_link_id), (hype.site()))
+            AS s (link)
+        GROUP BY s.link, c.subject, c.known
+    ), compared AS (
+        SELECT b.*, coalesce(o.n, 0) AS before
+        FROM both_levels b
+        LEFT JOIN hype.link_confirmed o
+               ON o.referral_link_id = b.link AND o.subject = b.subject
+              AND o.known = b.known
+    ), subjects AS (
+        INSERT INTO hype.link_confirmed AS l
+            (referral_link_id, subject, known, n)
+        SELECT c.link, c.subject, c.known, c.n FROM compared c
+        ON CONFLICT (referral_link_id, subject, known) DO UPDATE
+        SET n = l.n + excluded.n
+    ), totals AS (
+        INSERT INTO hype.link_total AS t
+            (referral_link_id, confirmed, confirmations, value)
+        SELECT c.link,
+               sum((c.before + c.n > 0)::integer - (c.before > 0)::integer),
+               sum(c.n), sum(c.value)
+        FROM compared c
+        GROUP BY c.link
+        ON CONFLICT (referral_link_id) DO UPDATE
+        SET confirmed = t.confirmed + excluded.confirmed,
+            confirmations = t.confirmations + excluded.confirmations,
+            value = CASE WHEN t.value IS NULL THEN excluded.value
+                    ELSE t.value + coalesce(excluded.value, 0) END
+    )
+    SELECT count(*) INTO n FROM changes;
+
+    RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION hype.count_confirmed(integer) IS
+    'Has the roll-ups follow some of the changes of confirmed_referral; '
+    'returns their number';
+
+
+CREATE OR REPLACE FUNCTION hype.uncount(since timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    from_time timestamptz;
+    from_day  date;
+    from_q    bigint;
+BEGIN
+    SELECT date_trunc('day', greatest(since, l.pruned)) INTO from_time
+    FROM hype.log_position l WHERE l.name = 'roll_up';
+
+    from_day := from_time::date;
+    from_q := CASE WHEN isfinite(from_time) THEN hype.day_quarter(from_day)
+              ELSE (-9223372036854775808)::bigint END;
+
+    WITH gone AS (
+        DELETE FROM hype.hit_quarter q WHERE q.day >= from_day
+        RETURNING q.*
+    )
+    UPDATE hype.link_total t
+    SET hits = t.hits - g.hits, bots = t.bots - g.bots,
+        first_hit = CASE WHEN t.first_hit < from_time THEN t.first_hit END,
+        last_hit = CASE WHEN t.first_hit < from_time
+                   THEN least(t.last_hit, from_time) END
+    FROM (SELECT d.referral_link_id, sum(d.hits) AS hits, sum(d.bots) AS bots
+          FROM gone d GROUP BY d.referral_link_id) AS g
+    WHERE t.referral_link_id = g.referral_link_id;
+
+    WITH gone AS (
+        DELETE FROM hype.visit v WHERE v.quarter >= from_q
+        RETURNING v.*
+    )
+    UPDATE hype.link_total t
+    SET unique_visitors = t.unique_visitors - g.n
+    FROM (SELECT d.referral_link_id, count(*) AS n
+          FROM (SELECT DISTINCT e.subject, e.known, e.referral_link_id
+                FROM gone e) AS d
+          WHERE NOT EXISTS (
+              SELECT FROM hype.visit v
+              WHERE v.subject = d.subject AND v.known = d.known
+                AND v.referral_link_id = d.referral_link_id
+                AND v.quarter < from_q)
+          GROUP BY d.referral_link_id) AS g
+    WHERE t.referral_link_id = g.referral_link_id;
+
+    WITH gone AS (
+        DELETE FROM hype.link_user l WHERE l.quarter >= from_q
+        RETURNING l.referral_link_id
+    )
+    UPDATE hype.link_total t SET linked_users = t.linked_users - g.n
+    FROM (SELECT d.referral_link_id, count(*) AS n
+          FROM gone d GROUP BY d.referral_link_id) AS g
+    WHERE t.referral_link_id = g.referral_link_id;
+
+    DELETE FROM hype.hit_origin o WHERE o.day >= from_day;
+
+    RETURN from_time;
+END
+$$;
+
+COMMENT ON FUNCTION hype.uncount(timestamptz) IS
+    'Takes the hits of that day of UTC and later out of the roll-ups, but not '
+    'those that were pruned; returns from when on';
+
+
+CREATE OR REPLACE FUNCTION hype.roll_up(since timestamptz DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n     bigint;
+    total bigint := 0;
+BEGIN
+    IF since IS NOT NULL
+       AND NOT pg_has_role(session_user, current_user, 'MEMBER')
+    THEN
+        RAISE EXCEPTION 'hype.roll_up: only "%" may count again', current_user
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+
+    PERFORM pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0));
+    PERFORM hype.follow_logs(interval '10 seconds');
+
+    IF since IS NOT NULL THEN
+        total := hype.count_hits(0, hype.uncount(since));
+    END IF;
+
+    LOOP
+        n := hype.count_hits(100000) + hype.count_claims(10000)
+             + hype.count_confirmed(10000);
+        total := total + n;
+        EXIT WHEN n = 0;
+    END LOOP;
+
+    RETURN total;
+END
+$$;
+
+COMMENT ON FUNCTION hype.roll_up(timestamptz) IS
+    'Brings the roll-ups up to date, all at once; returns the number of hits, '
+    'claims and confirmed referrals that were counted. With since, for members '
+    'of the owner''s role only, counts all again from that day of UTC on: for '
+    'who has changed or deleted hits by hand';
+
+
+-- Deriving
+
+CREATE OR REPLACE FUNCTION hype.follow_logs(
+    budget interval, OUT done bigint, OUT set_aside text[]
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '20ms'
+AS $$
+DECLARE
+    until  timestamptz := clock_timestamp() + budget;
+    step   record;
+    n      bigint;
+BEGIN
+    done := 0;
+
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('hype.derive', 0)) THEN
+        done := NULL;
+        RETURN;
+    END IF;
+
+    LOOP
+        n := hype.claim_step(1000) + hype.follow_step(1000);
+        step := hype.confirm_step(20);
+        n := n + step.done;
+        set_aside := set_aside || step.set_aside;
+        done := done + n;
+
+        EXIT WHEN n = 0 OR clock_timestamp() >= until;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.follow_logs(interval) IS
+    'Works off claims, confirms and new hits for that time at most; returns '
+    'how many, or NULL if another does it';
+
+
+CREATE OR REPLACE FUNCTION hype.derive(
+    OUT again integer, OUT set_aside text[]
+)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '20ms'
 AS $$
-#variable_conflict use_column
 DECLARE
-    confirm   record;
-    confirmed bigint := 0;
+    began  timestamptz := clock_timestamp();
+    step   record;
+    rolled bigint := 0;
+    due    timestamptz;
+    p      hype.log_position;
 BEGIN
-    FOR confirm IN
-        SELECT c.event, c.user_id, c.visitor, hype.to_numeric(c.val) AS value,
-               c.created
-        FROM unnest(events, user_ids, visitors, vals, confirm_batch.created)
-             AS c (event, user_id, visitor, val, created)
-        WHERE c.event <> ''
-          AND (c.user_id <> '' OR c.visitor IS NOT NULL)
-          AND c.created IS NOT NULL
-        ORDER BY c.created, c.event, c.user_id, c.visitor
-    LOOP
-        confirmed := confirmed
-            + hype.record_confirm(confirm.event, confirm.user_id,
-                                  confirm.visitor, confirm.value,
-                                  confirm.created)::integer;
-    END LOOP;
+    IF hype.rebase_step() THEN
+        again := 0;
+        RETURN;
+    END IF;
 
-    RETURN confirmed;
+    step := hype.follow_logs(interval '30 ms');
+    set_aside := step.set_aside;
+
+    IF step.done IS NULL THEN
+        again := 200;
+        RETURN;
+    END IF;
+
+    -- The roll-ups have what time is left, and come every ten seconds.
+
+    SELECT l.* INTO p FROM hype.log_position l WHERE l.name = 'roll_up';
+
+    IF clock_timestamp() < began + interval '30 ms'
+       AND (p.target IS NOT NULL OR p.backfill IS NOT NULL
+            OR p.rolled < began - interval '10 seconds')
+       AND pg_try_advisory_xact_lock(hashtextextended('hype.roll_up', 0))
+    THEN
+        LOOP
+            rolled := hype.count_hits(500) + hype.count_claims(100)
+                      + hype.count_confirmed(500);
+
+            EXIT WHEN rolled = 0
+                      OR clock_timestamp() >= began + interval '40 ms';
+        END LOOP;
+    END IF;
+
+    IF clock_timestamp() >= began + interval '30 ms' AND step.done > 0 THEN
+        again := 0;
+
+    ELSIF rolled > 0 THEN
+
+        -- There is more for the roll-ups: they leave others two thirds of the
+        -- time.
+
+        again := 80;
+
+    ELSE
+        SELECT least(
+            (SELECT min(c.due) FROM hype.pending_claim c WHERE NOT c.applied),
+            (SELECT min(c.due) FROM hype.pending_confirm c
+             WHERE c.due IS NOT NULL),
+            (SELECT began + interval '10 seconds'
+             FROM hype.log_position l
+             WHERE l.name = 'roll_up' AND l.rolled < began)
+        ) INTO due;
+
+        IF isfinite(due) THEN
+            again := greatest(0, least(60000,
+                extract(epoch FROM due - clock_timestamp()) * 1000 + 1));
+        END IF;
+    END IF;
 END
 $$;
 
-COMMENT ON FUNCTION hype.confirm_batch(
-    text[], text[], uuid[], text[], timestamptz[]
-) IS
-    'hype.record_confirm() for several, for nginx; values that are no number '
-    'count as NULL. Returns the number confirmed; fails with '
-    'lock_not_available if an open transaction confirms one of them';
+COMMENT ON FUNCTION hype.derive() IS
+    'Derives claims, confirmed referrals and roll-ups from what has been '
+    'written: a step of some 50 ms, one caller at a time. Returns after how '
+    'many milliseconds to call it again (NULL: when something is written), and '
+    'for each confirm that is set aside a statement that repeats it';
+
+
+CREATE OR REPLACE FUNCTION hype.rebase_step() RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    next xid8 := pg_snapshot_xmax(pg_current_snapshot());
+    n    bigint;
+BEGIN
+    -- A dump brings transaction ids of another cluster along.  If they are in
+    -- the future here, all hits are counted again, as if they were of schema
+    -- version 1.
+
+    IF NOT EXISTS (SELECT FROM hype.log_position l
+                   WHERE pg_snapshot_xmax(l.done) > next
+                      OR pg_snapshot_xmax(l.target) > next)
+    THEN
+        RETURN false;
+    END IF;
+
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('hype.roll_up', 0))
+       OR NOT pg_try_advisory_xact_lock(hashtextextended('hype.derive', 0))
+    THEN
+        RETURN false;
+    END IF;
+
+    UPDATE hype.referral_hit h SET xact = NULL
+    WHERE (h.id, h.created) IN (
+        SELECT r.id, r.created FROM hype.referral_hit r
+        WHERE r.xact >= next ORDER BY r.xact DESC LIMIT 2000);
+
+    GET DIAGNOSTICS n = ROW_COUNT;
+
+    IF n = 0 THEN
+        PERFORM hype.uncount('-infinity');
+
+        UPDATE hype.log_position l
+        SET done = '1:1:', target = NULL, xact = NULL, id = NULL,
+            backfill = CASE l.name WHEN 'roll_up'
+                       THEN '00000000-0000-0000-0000-000000000000'::uuid END;
+    END IF;
+
+    RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION hype.rebase_step() IS
+    'After a restore from a dump: puts right what refers to transactions of '
+    'another cluster, some hits at a time; false: there is nothing to do';
 
 
 -- Upkeep
@@ -1530,12 +2975,13 @@ SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
 DECLARE
-    until timestamptz := month + interval '1 month';
-    name  text := to_char(month, '"referral_hit_"YYYY_MM');
-    moved bigint;
+    until   timestamptz := month + interval '1 month';
+    name    text := to_char(month, '"referral_hit_"YYYY_MM');
+    columns text;
+    moved   bigint;
 BEGIN
-    EXECUTE format('CREATE TABLE hype.%I '
-                   '(LIKE hype.referral_hit INCLUDING ALL)', name);
+    EXECUTE format('CREATE TABLE hype.%I (LIKE hype.referral_hit '
+                   'INCLUDING ALL EXCLUDING IDENTITY)', name);
     EXECUTE format('COMMENT ON TABLE hype.%I IS %L', name,
                    to_char(month, '"Hits of "YYYY-MM'));
 
@@ -1544,9 +2990,17 @@ BEGIN
 
     LOCK TABLE hype.referral_hit_default IN ACCESS EXCLUSIVE MODE;
 
-    EXECUTE format('INSERT INTO hype.%I SELECT * '
+    -- All columns but those that PostgreSQL generates itself.
+
+    SELECT string_agg(quote_ident(a.attname), ', ') INTO columns
+    FROM pg_attribute a
+    WHERE a.attrelid = 'hype.referral_hit_default'::regclass
+      AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+
+    EXECUTE format('INSERT INTO hype.%I (%s) SELECT %2$s '
                    'FROM hype.referral_hit_default '
-                   'WHERE created >= %L AND created < %L', name, month, until);
+                   'WHERE created >= %3$L AND created < %4$L',
+                   name, columns, month, until);
     GET DIAGNOSTICS moved = ROW_COUNT;
 
     IF moved > 0 THEN
@@ -1604,15 +3058,23 @@ BEGIN
         RETURN;
     END IF;
 
-    -- First, as it wants a transaction that has not written yet.
+    -- Totals outlive the hits that are pruned now.
 
-    PERFORM hype.settle();
+    IF keep IS NOT NULL THEN
+        PERFORM hype.roll_up();
+
+        UPDATE hype.log_position l SET pruned = greatest(l.pruned, expired)
+        WHERE l.name = 'roll_up';
+    END IF;
 
     -- What can't be had within lock_timeout can be had tomorrow.
 
     BEGIN
-        DELETE FROM hype.unmatched_confirm u
-        WHERE u.created < now() - interval '7 days';
+        DELETE FROM hype.pending_confirm p
+        WHERE p.due IS NULL AND p.created < now() - interval '7 days';
+
+        UPDATE hype.pending_confirm p SET due = now()
+        WHERE p.due = 'infinity';
 
         IF keep IS NOT NULL THEN
             DELETE FROM hype.referral_hit_default h WHERE h.created < expired;
@@ -1690,106 +3152,242 @@ COMMENT ON FUNCTION hype.maintain(integer, interval, integer) IS
     'Daily upkeep, by nginx or pg_cron; one call at a time, others do nothing. '
     'Makes the partitions of this month and those ahead; moves hits out of the '
     'default partition, by month and up to that many, as moving locks it (for '
-    'about 0.1 s each 20,000 hits); settles; forgets unmatched confirms after '
-    '7 days. With keep, for members of the owner''s role only, drops months of '
+    'about 0.1 s each 20,000 hits); forgets confirms that wait for a hit after '
+    '7 days, and tries those again that were set aside. With keep, for members of the owner''s role only, drops months of '
     'hits that are wholly older. Waits for no lock longer than 200 ms: what '
     'was busy is done the next time';
 
 
 -- Views
+--
+-- They read roll-ups, and what these do not have yet from the log: both as of
+-- one snapshot, so that they are exact at every moment.
+
+CREATE OR REPLACE FUNCTION hype.unrolled_links()
+RETURNS TABLE (
+    referral_link_id bigint, hits bigint, bots bigint, unique_visitors bigint,
+    linked_users bigint, first_hit timestamptz, last_hit timestamptz
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+    WITH hits AS MATERIALIZED (
+        SELECT s.link, h.bot, h.created,
+               hype.hit_subject(h.visitor, h.user_id) AS subject,
+               h.visitor IS NULL AS known,
+               coalesce(h.user_id, c.user_id) AS user_id
+        FROM hype.unrolled_hits() h
+        LEFT JOIN hype.visitor_claim c ON c.visitor = h.visitor
+        CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
+            AS s (link)
+    ), users AS (
+        SELECT h.link, h.user_id FROM hits h
+        WHERE NOT h.bot AND h.user_id IS NOT NULL
+        UNION
+        SELECT v.referral_link_id, c.user_id
+        FROM hype.pending_claim p
+        JOIN hype.visitor_claim c ON c.visitor = p.visitor
+        JOIN hype.visit v ON v.subject = p.visitor AND NOT v.known
+    )
+    SELECT link, sum(hits)::bigint, sum(bots)::bigint, sum(visitors)::bigint,
+           sum(users)::bigint, min(first_hit), max(last_hit)
+    FROM (
+        SELECT h.link, count(*) FILTER (WHERE NOT h.bot) AS hits,
+               count(*) FILTER (WHERE h.bot) AS bots, 0 AS visitors,
+               0 AS users, min(h.created) FILTER (WHERE NOT h.bot) AS first_hit,
+               max(h.created) FILTER (WHERE NOT h.bot) AS last_hit
+        FROM hits h GROUP BY h.link
+        UNION ALL
+        SELECT d.link, 0, 0, count(*), 0, NULL, NULL
+        FROM (SELECT DISTINCT h.link, h.subject, h.known FROM hits h
+              WHERE NOT h.bot AND h.subject IS NOT NULL
+                AND isfinite(h.created)) AS d
+        WHERE NOT EXISTS (
+            SELECT FROM hype.visit v
+            WHERE v.subject = d.subject AND v.known = d.known
+              AND v.referral_link_id = d.link)
+        GROUP BY d.link
+        UNION ALL
+        SELECT u.link, 0, 0, 0, count(*), NULL, NULL
+        FROM users u
+        WHERE NOT EXISTS (
+            SELECT FROM hype.link_user l
+            WHERE l.user_id = u.user_id AND l.referral_link_id = u.link)
+        GROUP BY u.link
+    ) AS r
+    GROUP BY link
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_links() IS
+    'What is to be added to link_total for hits and claims that the roll-ups '
+    'do not have yet';
+
+
+CREATE OR REPLACE FUNCTION hype.unrolled_confirmed()
+RETURNS TABLE (
+    referral_link_id bigint, confirmed bigint, confirmations bigint,
+    value numeric
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.link,
+           sum((coalesce(o.n, 0) + c.n > 0)::integer
+               - (coalesce(o.n, 0) > 0)::integer)::bigint,
+           sum(c.n)::bigint, sum(c.value)
+    FROM (SELECT s.link, d.subject, d.known, sum(d.n) AS n,
+                 sum(d.value) AS value
+          FROM hype.confirmed_change d
+          CROSS JOIN LATERAL (VALUES (d.referral_link_id), (hype.site()))
+              AS s (link)
+          GROUP BY s.link, d.subject, d.known) AS c
+    LEFT JOIN hype.link_confirmed o
+           ON o.referral_link_id = c.link AND o.subject = c.subject
+          AND o.known = c.known
+    GROUP BY c.link
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_confirmed() IS
+    'The same for confirmed referrals';
+
+
+CREATE OR REPLACE FUNCTION hype.unrolled_days()
+RETURNS TABLE (
+    day date, referral_link_id bigint, hits bigint, unique_visitors bigint,
+    bots bigint
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+    WITH hits AS MATERIALIZED (
+        SELECT (h.created AT TIME ZONE 'UTC')::date AS day,
+               h.referral_link_id AS link, h.bot,
+               hype.hit_subject(h.visitor, h.user_id) AS subject,
+               h.visitor IS NULL AS known
+        FROM hype.unrolled_hits() h
+        WHERE isfinite(h.created)
+    )
+    SELECT h.day, h.link, count(*) FILTER (WHERE NOT h.bot), 0,
+           count(*) FILTER (WHERE h.bot)
+    FROM hits h GROUP BY h.day, h.link
+    UNION ALL
+    SELECT d.day, d.link, 0, count(*), 0
+    FROM (SELECT DISTINCT h.day, h.link, h.subject, h.known FROM hits h
+          WHERE NOT h.bot AND h.subject IS NOT NULL) AS d
+    WHERE NOT EXISTS (
+        SELECT FROM hype.visit v
+        WHERE v.subject = d.subject AND v.known = d.known
+          AND v.referral_link_id = d.link
+          AND v.quarter >= hype.day_quarter(d.day)
+          AND v.quarter < hype.day_quarter(d.day) + 96)
+    GROUP BY d.day, d.link
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_days() IS
+    'The same for hype.daily_hits';
+
 
 CREATE OR REPLACE VIEW hype.link_stats AS
 SELECT s.referral_link_id, s.identifier, s.label, s.user_id, s.disabled,
        s.expires, s.hits, s.unique_visitors, s.bots, s.linked_users,
-       c.confirmed, c.confirmations, c.value,
-       round(c.confirmed::numeric / nullif(s.unique_visitors, 0), 4)
+       s.confirmed, s.confirmations, s.value,
+       round(s.confirmed::numeric / nullif(s.unique_visitors, 0), 4)
            AS conversion_rate,
        s.first_hit, s.last_hit
 FROM (
     SELECT l.id AS referral_link_id, l.identifier, l.label, l.user_id,
            l.disabled, l.expires,
-           count(h.id) FILTER (WHERE NOT h.bot) AS hits,
-           count(DISTINCT h.visitor) FILTER (WHERE NOT h.bot)
-           + count(DISTINCT h.user_id)
-             FILTER (WHERE NOT h.bot AND h.visitor IS NULL)
+           coalesce(t.hits, 0) + coalesce(u.hits, 0) AS hits,
+           coalesce(t.unique_visitors, 0) + coalesce(u.unique_visitors, 0)
                AS unique_visitors,
-           count(h.id) FILTER (WHERE h.bot) AS bots,
-           count(DISTINCT h.user_id) FILTER (WHERE NOT h.bot) AS linked_users,
-           min(h.created) FILTER (WHERE NOT h.bot) AS first_hit,
-           max(h.created) FILTER (WHERE NOT h.bot) AS last_hit
+           coalesce(t.bots, 0) + coalesce(u.bots, 0) AS bots,
+           coalesce(t.linked_users, 0) + coalesce(u.linked_users, 0)
+               AS linked_users,
+           coalesce(t.confirmed, 0) + coalesce(c.confirmed, 0) AS confirmed,
+           coalesce(t.confirmations, 0) + coalesce(c.confirmations, 0)
+               AS confirmations,
+           CASE WHEN t.value IS NULL THEN c.value
+                ELSE t.value + coalesce(c.value, 0) END AS value,
+           least(t.first_hit, u.first_hit) AS first_hit,
+           greatest(t.last_hit, u.last_hit) AS last_hit
     FROM hype.referral_link l
-    LEFT JOIN hype.referral_hit h ON h.referral_link_id = l.id
-    GROUP BY l.id
-) AS s
-CROSS JOIN LATERAL (
-    SELECT count(DISTINCT r.user_id) AS confirmed, count(*) AS confirmations,
-           sum(r.value) AS value
-    FROM hype.confirmed_referral r
-    WHERE r.referral_link_id = s.referral_link_id
-) AS c;
+    LEFT JOIN hype.link_total t ON t.referral_link_id = l.id
+    LEFT JOIN hype.unrolled_links() u ON u.referral_link_id = l.id
+    LEFT JOIN hype.unrolled_confirmed() c ON c.referral_link_id = l.id
+) AS s;
 
 COMMENT ON VIEW hype.link_stats IS
-    'What became of each link';
-COMMENT ON COLUMN hype.link_stats.referral_link_id IS
-    'referral_link.id';
-COMMENT ON COLUMN hype.link_stats.identifier IS
-    'As in referral_link';
-COMMENT ON COLUMN hype.link_stats.label IS
-    'As in referral_link';
-COMMENT ON COLUMN hype.link_stats.user_id IS
-    'The link''s owner';
-COMMENT ON COLUMN hype.link_stats.disabled IS
-    'As in referral_link';
-COMMENT ON COLUMN hype.link_stats.expires IS
-    'As in referral_link';
-COMMENT ON COLUMN hype.link_stats.hits IS
-    'Hits, without those of bots';
+    'What became of each link, without the hits of bots. unique_visitors are '
+    'those of each link: one who followed two links counts for both, so they '
+    'do not add up to those of hype.site_stats';
 COMMENT ON COLUMN hype.link_stats.unique_visitors IS
-    'Different visitors, and users who were known from the start';
-COMMENT ON COLUMN hype.link_stats.bots IS
-    'Hits of bots';
+    'Different visitors, and users who were known from the start, of all time';
 COMMENT ON COLUMN hype.link_stats.linked_users IS
-    'Different users that these hits belong to';
+    'Different users that the hits belong to';
 COMMENT ON COLUMN hype.link_stats.confirmed IS
     'Different users, or visitors, with a confirmed referral';
 COMMENT ON COLUMN hype.link_stats.confirmations IS
     'Confirmed referrals: each event of each of them';
-COMMENT ON COLUMN hype.link_stats.value IS
-    'The sum of their values';
 COMMENT ON COLUMN hype.link_stats.conversion_rate IS
     'confirmed / unique_visitors';
-COMMENT ON COLUMN hype.link_stats.first_hit IS
-    'Time of the first hit';
-COMMENT ON COLUMN hype.link_stats.last_hit IS
-    'Time of the last hit';
+
+
+CREATE OR REPLACE VIEW hype.site_stats AS
+SELECT sum(hits)::bigint AS hits,
+       sum(unique_visitors)::bigint AS unique_visitors,
+       sum(bots)::bigint AS bots, sum(linked_users)::bigint AS linked_users,
+       sum(confirmed)::bigint AS confirmed,
+       sum(confirmations)::bigint AS confirmations, sum(value) AS value,
+       round(sum(confirmed)::numeric / nullif(sum(unique_visitors), 0), 4)
+           AS conversion_rate,
+       min(first_hit) AS first_hit, max(last_hit) AS last_hit
+FROM (
+    SELECT t.hits, t.unique_visitors, t.bots, t.linked_users, t.confirmed,
+           t.confirmations, t.value, t.first_hit, t.last_hit
+    FROM hype.link_total t WHERE t.referral_link_id = hype.site()
+    UNION ALL
+    SELECT u.hits, u.unique_visitors, u.bots, u.linked_users, 0, 0, NULL,
+           u.first_hit, u.last_hit
+    FROM hype.unrolled_links() u WHERE u.referral_link_id = hype.site()
+    UNION ALL
+    SELECT 0, 0, 0, 0, c.confirmed, c.confirmations, c.value, NULL, NULL
+    FROM hype.unrolled_confirmed() c WHERE c.referral_link_id = hype.site()
+    UNION ALL
+    SELECT 0, 0, 0, 0, 0, 0, NULL, NULL, NULL
+) AS s;
+
+COMMENT ON VIEW hype.site_stats IS
+    'The totals of all links, in one row: a visitor or user of several links '
+    'counts once';
 
 
 CREATE OR REPLACE VIEW hype.daily_hits AS
-SELECT (h.created AT TIME ZONE 'UTC')::date AS day, h.referral_link_id,
-       l.identifier,
-       count(*) FILTER (WHERE NOT h.bot) AS hits,
-       count(DISTINCT h.visitor) FILTER (WHERE NOT h.bot)
-       + count(DISTINCT h.user_id)
-         FILTER (WHERE NOT h.bot AND h.visitor IS NULL) AS unique_visitors,
-       count(*) FILTER (WHERE h.bot) AS bots
-FROM hype.referral_hit h
-LEFT JOIN hype.referral_link l ON l.id = h.referral_link_id
-GROUP BY 1, 2, 3;
+SELECT d.day, d.referral_link_id, l.identifier, sum(d.hits)::bigint AS hits,
+       sum(d.unique_visitors)::bigint AS unique_visitors,
+       sum(d.bots)::bigint AS bots
+FROM (
+    SELECT q.day, q.referral_link_id, q.hits,
+           CASE WHEN q.gap = 0
+                     OR q.quarter - q.gap < hype.day_quarter(q.day)
+                THEN q.unique_visitors ELSE 0 END AS unique_visitors, q.bots
+    FROM hype.hit_quarter q
+    WHERE q.referral_link_id <> hype.site()
+    UNION ALL
+    SELECT u.day, u.referral_link_id, u.hits, u.unique_visitors, u.bots
+    FROM hype.unrolled_days() u
+) AS d
+LEFT JOIN hype.referral_link l ON l.id = d.referral_link_id
+GROUP BY d.day, d.referral_link_id, l.identifier;
 
 COMMENT ON VIEW hype.daily_hits IS
-    'Hits of each link on each day that it has any';
-COMMENT ON COLUMN hype.daily_hits.day IS
-    'The day, in UTC';
-COMMENT ON COLUMN hype.daily_hits.referral_link_id IS
-    'referral_link.id';
+    'Hits of each link on each day, of UTC, that it has any; for other time '
+    'zones and periods see hype.hits_by()';
 COMMENT ON COLUMN hype.daily_hits.identifier IS
     'As in referral_link; NULL if the link was deleted';
-COMMENT ON COLUMN hype.daily_hits.hits IS
-    'Hits, without those of bots';
 COMMENT ON COLUMN hype.daily_hits.unique_visitors IS
-    'Different visitors, and users who were known from the start';
-COMMENT ON COLUMN hype.daily_hits.bots IS
-    'Hits of bots';
+    'Different visitors of that day, and users who were known from the start';
 
 
 CREATE OR REPLACE VIEW hype.funnel AS
@@ -1805,30 +3403,233 @@ FROM hype.link_stats;
 
 COMMENT ON VIEW hype.funnel IS
     'From hits to confirmed referrals, each link';
-COMMENT ON COLUMN hype.funnel.referral_link_id IS
-    'referral_link.id';
-COMMENT ON COLUMN hype.funnel.identifier IS
-    'As in referral_link';
-COMMENT ON COLUMN hype.funnel.label IS
-    'As in referral_link';
-COMMENT ON COLUMN hype.funnel.user_id IS
-    'The link''s owner';
-COMMENT ON COLUMN hype.funnel.hits IS
-    'As in link_stats';
-COMMENT ON COLUMN hype.funnel.unique_visitors IS
-    'As in link_stats';
-COMMENT ON COLUMN hype.funnel.linked_users IS
-    'As in link_stats';
-COMMENT ON COLUMN hype.funnel.confirmed IS
-    'As in link_stats';
-COMMENT ON COLUMN hype.funnel.visitor_rate IS
-    'unique_visitors / hits';
-COMMENT ON COLUMN hype.funnel.linked_rate IS
-    'linked_users / unique_visitors';
 COMMENT ON COLUMN hype.funnel.confirmed_rate IS
     'confirmed / linked_users; above 1 if visitors confirm without logging in';
-COMMENT ON COLUMN hype.funnel.conversion_rate IS
-    'confirmed / unique_visitors';
+
+
+CREATE OR REPLACE FUNCTION hype.links_of(identifier text, owner text)
+RETURNS bigint[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN links_of.identifier IS NULL AND links_of.owner IS NULL
+        THEN ARRAY[hype.site()]
+        ELSE ARRAY(
+            SELECT l.id FROM hype.referral_link l
+            WHERE (links_of.identifier IS NULL
+                   OR l.identifier = links_of.identifier)
+              AND (links_of.owner IS NULL OR l.user_id = links_of.owner))
+    END
+$$;
+
+COMMENT ON FUNCTION hype.links_of(text, text) IS
+    'The links of that identifier and that owner, as the roll-ups have them';
+
+
+CREATE OR REPLACE FUNCTION hype.hits_by(
+    grain      text,
+    zone       text DEFAULT 'UTC',
+    since      timestamptz DEFAULT NULL,
+    until      timestamptz DEFAULT NULL,
+    identifier text DEFAULT NULL,
+    owner      text DEFAULT NULL
+)
+RETURNS TABLE (
+    bucket timestamptz, hits bigint, unique_visitors bigint, bots bigint
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    links   bigint[] := hype.links_of(hits_by.identifier, hits_by.owner);
+    first_q bigint := -9223372036854775808;
+    last_q  bigint := 9223372036854775807;
+BEGIN
+    IF grain IS NULL OR grain NOT IN ('hour', 'day', 'week', 'month') THEN
+        RAISE EXCEPTION 'hype.hits_by: the grain is "%", not "hour", "day", '
+            '"week" or "month"', grain
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    IF zone IS NULL
+       OR NOT EXISTS (SELECT FROM pg_timezone_names() AS n
+                      WHERE lower(n.name) = lower(zone))
+    THEN
+        RAISE EXCEPTION 'hype.hits_by: there is no time zone "%"', zone
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'See pg_timezone_names.';
+    END IF;
+
+    IF isfinite(since) THEN
+        first_q := hype.quarter(since);
+    END IF;
+
+    IF isfinite(until) THEN
+        last_q := hype.quarter(until - interval '1 microsecond');
+    END IF;
+
+    RETURN QUERY
+    WITH fresh AS MATERIALIZED (
+        SELECT s.link, hype.quarter(h.created) AS quarter, h.bot,
+               hype.hit_subject(h.visitor, h.user_id) AS subject,
+               h.visitor IS NULL AS known
+        FROM hype.unrolled_hits() h
+        CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
+            AS s (link)
+        WHERE isfinite(h.created) AND s.link = ANY (links)
+          AND hype.quarter(h.created) BETWEEN first_q AND last_q
+    ), rolled AS MATERIALIZED (
+        SELECT q.quarter, q.gap, sum(q.hits) AS hits, sum(q.bots) AS bots,
+               sum(q.unique_visitors) AS visitors
+        FROM hype.hit_quarter q
+        WHERE q.referral_link_id = ANY (links)
+          AND q.quarter BETWEEN first_q AND last_q
+        GROUP BY q.quarter, q.gap
+    ), quarters AS MATERIALIZED (
+        SELECT d.quarter, b.bucket,
+               greatest(hype.quarter(b.bucket), first_q) AS bucket_q,
+               least(hype.quarter(b.bucket + ('1 ' || grain)::interval
+                                  - interval '1 microsecond'), last_q)
+                   AS bucket_end
+        FROM (SELECT r.quarter FROM rolled r
+              UNION SELECT f.quarter FROM fresh f) AS d
+        CROSS JOIN LATERAL date_trunc(grain, hype.quarter_start(d.quarter),
+                                      zone) AS b (bucket)
+    ), parts AS (
+        SELECT q.bucket, r.hits,
+               CASE WHEN r.gap = 0 OR r.quarter - r.gap < q.bucket_q
+                    THEN r.visitors ELSE 0 END AS visitors, r.bots
+        FROM rolled r JOIN quarters q ON q.quarter = r.quarter
+        UNION ALL
+        SELECT q.bucket, count(*) FILTER (WHERE NOT f.bot), 0,
+               count(*) FILTER (WHERE f.bot)
+        FROM fresh f JOIN quarters q ON q.quarter = f.quarter
+        GROUP BY q.bucket
+        UNION ALL
+        SELECT d.bucket, 0, count(*), 0
+        FROM (SELECT DISTINCT q.bucket, q.bucket_q, f.link, f.subject, f.known
+              FROM fresh f JOIN quarters q ON q.quarter = f.quarter
+              WHERE NOT f.bot AND f.subject IS NOT NULL) AS d
+        WHERE NOT EXISTS (
+            SELECT FROM hype.visit v
+            WHERE v.subject = d.subject AND v.known = d.known
+              AND v.referral_link_id = d.link
+              AND v.quarter >= d.bucket_q
+              AND v.quarter <= last_q
+              AND date_trunc(grain, hype.quarter_start(v.quarter), zone)
+                  = d.bucket)
+        GROUP BY d.bucket
+    )
+    SELECT p.bucket, sum(p.hits)::bigint, sum(p.visitors)::bigint,
+           sum(p.bots)::bigint
+    FROM parts p GROUP BY p.bucket ORDER BY p.bucket;
+END
+$$;
+
+COMMENT ON FUNCTION hype.hits_by(
+    text, text, timestamptz, timestamptz, text, text
+) IS
+    'Hits from since until before until, by hour, day, week or month of the '
+    'time zone: of all links, of one, or of those of an owner. "bucket" is '
+    'when each begins; those without hits are left out. Whole quarters of an '
+    'hour are counted. A visitor counts once in a bucket, but for each link '
+    'of an owner';
+
+
+CREATE OR REPLACE FUNCTION hype.hits_from(
+    dimension  text,
+    since      date DEFAULT NULL,
+    until      date DEFAULT NULL,
+    identifier text DEFAULT NULL,
+    owner      text DEFAULT NULL
+)
+RETURNS TABLE (value text, hits bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    links bigint[] := hype.links_of(hits_from.identifier, hits_from.owner);
+BEGIN
+    IF dimension IS NULL OR dimension NOT IN ('referer', 'next') THEN
+        RAISE EXCEPTION 'hype.hits_from: the dimension is "%", not "referer" '
+            'or "next"', dimension
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    RETURN QUERY
+    SELECT o.value, sum(o.hits)::bigint
+    FROM (
+        SELECT r.value, r.hits
+        FROM hype.hit_origin r
+        WHERE r.referral_link_id = ANY (links)
+          AND r.dimension = hits_from.dimension
+          AND r.day >= coalesce(since, '-infinity')
+          AND r.day < coalesce(until, 'infinity')
+        UNION ALL
+        SELECT CASE dimension WHEN 'referer'
+                    THEN hype.referer_host(h.http_referer)
+                    ELSE hype.next_path(h.next) END, 1
+        FROM hype.unrolled_hits() h
+        WHERE (links = ARRAY[hype.site()]
+               OR h.referral_link_id = ANY (links))
+          AND NOT h.bot AND isfinite(h.created)
+          AND (h.created AT TIME ZONE 'UTC')::date
+              >= coalesce(since, '-infinity')
+          AND (h.created AT TIME ZONE 'UTC')::date
+              < coalesce(until, 'infinity')
+    ) AS o
+    WHERE o.value IS NOT NULL
+    GROUP BY o.value
+    ORDER BY 2 DESC, 1;
+END
+$$;
+
+COMMENT ON FUNCTION hype.hits_from(text, date, date, text, text) IS
+    'Where hits came from or went to, most first: by host of the Referer '
+    '("referer") or path of next ("next"), from that day of UTC until before '
+    'that; of all links, of one, or of those of an owner. "" stands for what '
+    'is beyond 1,000 values a day (100 a link)';
+
+
+-- For nginx of version 1, which may be at work until it is upgraded, too
+
+CREATE OR REPLACE FUNCTION hype.settle() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN d.again IS NULL THEN 0 ELSE 1 END::bigint
+    FROM hype.derive() d
+$$;
+
+COMMENT ON FUNCTION hype.settle() IS
+    'Of schema version 1: hype.derive() does this now';
+
+CREATE OR REPLACE FUNCTION hype.settle(
+    visitors uuid[], users text[] DEFAULT '{}'
+)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE
+RETURN 0;
+
+COMMENT ON FUNCTION hype.settle(uuid[], text[]) IS
+    'Of schema version 1: hype.derive() does this now';
+
+CREATE OR REPLACE FUNCTION hype.claim_batch(visitors uuid[], user_ids text[])
+RETURNS bigint
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT hype.claim_batch(visitors, user_ids,
+                            array_fill(now(), ARRAY[cardinality(visitors)]))
+$$;
+
+COMMENT ON FUNCTION hype.claim_batch(uuid[], text[]) IS
+    'Of schema version 1: claims without their time';
 
 
 -- Privileges
@@ -1846,26 +3647,83 @@ GRANT INSERT (id, referral_link_id, created, authenticated, bot, visitor,
 GRANT EXECUTE ON FUNCTION
     hype.settle(),
     hype.settle(uuid[], text[]),
-    hype.claim(uuid, text),
     hype.claim_batch(uuid[], text[]),
+    hype.claim_batch(uuid[], text[], timestamptz[]),
     hype.replay(uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[],
                 text[], inet[], text[], text[], text[], text[]),
     hype.record_confirm(text, text, uuid, numeric, timestamptz),
     hype.confirm_batch(text[], text[], uuid[], text[], timestamptz[]),
+    hype.probe(text, integer),
+    hype.derive(),
+    hype.roll_up(timestamptz),
+    hype.claim(uuid, text),
     hype.maintain(integer, interval, integer)
 TO hype_nginx;
 
-GRANT SELECT ON hype.link_stats, hype.daily_hits, hype.funnel TO hype_report;
+GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel
+    TO hype_report;
+GRANT EXECUTE ON FUNCTION
+    hype.unrolled_links(), hype.unrolled_confirmed(), hype.unrolled_days(),
+    hype.site(), hype.day_quarter(date),
+    hype.hits_by(text, text, timestamptz, timestamptz, text, text),
+    hype.hits_from(text, date, date, text, text)
+TO hype_report, hype_app;
 
 GRANT SELECT, INSERT, UPDATE ON hype.referral_link TO hype_app;
 GRANT SELECT ON hype.referral_hit, hype.visitor_claim, hype.confirmed_referral,
-                hype.link_stats, hype.daily_hits, hype.funnel TO hype_app;
+                hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel
+    TO hype_app;
 GRANT EXECUTE ON FUNCTION
     hype.new_identifier(),
     hype.create_link(text, text, text, text, timestamptz),
     hype.claim(uuid, text),
     hype.confirm(text, text, uuid, numeric, text, interval)
 TO hype_app;
+
+
+-- Where reading begins, and what version 1 has left to do
+
+INSERT INTO hype.log_position (name, done, backfill)
+VALUES ('claims', '1:1:', NULL),
+       ('roll_up', '1:1:',
+        CASE WHEN :'hype_upgrade'::boolean
+             THEN '00000000-0000-0000-0000-000000000000'::uuid END)
+ON CONFLICT DO NOTHING;
+
+\if :hype_upgrade
+
+INSERT INTO hype.pending_claim (visitor, user_id, created, merged)
+SELECT c.visitor, c.user_id, c.created, true
+FROM hype.visitor_claim c
+WHERE c.visitor IN (SELECT u.visitor FROM hype.unsettled u);
+
+INSERT INTO hype.pending_confirm (event, user_id, visitor, value, created)
+SELECT u.event, u.user_id, u.visitor, u.value, u.created
+FROM hype.unmatched_confirm u;
+
+INSERT INTO hype.confirmed_change
+    (referral_link_id, subject, known, n, value)
+SELECT c.referral_link_id, coalesce(hype.user_key(c.user_id), c.visitor),
+       c.user_id IS NOT NULL, 1, c.value
+FROM hype.confirmed_referral c;
+
+DROP TABLE hype.unsettled, hype.unmatched_confirm;
+DROP FUNCTION IF EXISTS
+    hype.unsettle(uuid[], text[]),
+    hype.apply_claims(uuid[], text[]),
+    hype.attribute(text, text, uuid, numeric, text, timestamptz, timestamptz,
+                   timestamptz),
+    hype.waiting_confirms(uuid[], text[]),
+    hype.retry_confirms(uuid[], text[]),
+    hype.retry_confirms_at_once(uuid[], text[]),
+    hype.adopt_confirmed(uuid[], text[]),
+    hype.catch_up(uuid[], text[]),
+    hype.settle_entries(bigint[], xid8),
+    hype.add_claims(uuid[], text[]),
+    hype.was_live(hype.referral_link, timestamptz);
+DROP INDEX IF EXISTS hype.visitor_claim_user_id_idx;
+
+\endif
 
 
 -- The first partitions
@@ -1881,3 +3739,4 @@ COMMIT;
 \set QUIET :hype_quiet
 \unset hype_quiet
 \unset hype_new
+\unset hype_upgrade
