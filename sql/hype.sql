@@ -807,13 +807,13 @@ COMMENT ON TABLE hype.link_total IS
     'Roll-up: what became of each link. Outlives the hits';
 
 CREATE TABLE IF NOT EXISTS hype.hit_quarter (
-    day              date NOT NULL,
     referral_link_id bigint NOT NULL,
     quarter          bigint NOT NULL,
+    day              date NOT NULL,
     gap              integer NOT NULL,
-    hits             bigint NOT NULL DEFAULT 0,
-    bots             bigint NOT NULL DEFAULT 0,
-    unique_visitors  bigint NOT NULL DEFAULT 0,
+    hits             integer NOT NULL DEFAULT 0,
+    bots             integer NOT NULL DEFAULT 0,
+    unique_visitors  integer NOT NULL DEFAULT 0,
     PRIMARY KEY (referral_link_id, quarter, gap)
 );
 
@@ -861,18 +861,16 @@ COMMENT ON COLUMN hype.link_user.quarter IS
     'The quarter of the first of these hits';
 
 CREATE TABLE IF NOT EXISTS hype.hit_origin (
-    day              date NOT NULL,
-    referral_link_id bigint NOT NULL,
-    dimension        text NOT NULL,
-    value            text NOT NULL,
-    hits             bigint NOT NULL,
-    PRIMARY KEY (referral_link_id, dimension, day, value)
+    day       date NOT NULL,
+    dimension text COLLATE "C" NOT NULL,
+    value     text COLLATE "C" NOT NULL,
+    hits      bigint NOT NULL,
+    PRIMARY KEY (dimension, day, value)
 );
 
 COMMENT ON TABLE hype.hit_origin IS
     'Roll-up: hits by host of the Referer ("referer") and path of next '
-    '("next"), each day; of each link 100 values a day, 1,000 of all links '
-    'together, others are added up as ""';
+    '("next"), each day; 1,000 values a day, others are added up as ""';
 
 CREATE TABLE IF NOT EXISTS hype.confirmed_change (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -939,6 +937,7 @@ RETURNS SETOF hype.referral_hit
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     p      hype.log_position;
@@ -1043,6 +1042,7 @@ RETURNS SETOF hype.referral_hit
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     p hype.log_position;
@@ -1149,6 +1149,7 @@ CREATE OR REPLACE FUNCTION hype.creditable_hit(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -1224,6 +1225,7 @@ CREATE OR REPLACE FUNCTION hype.mark_hit(hit uuid) RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
     UPDATE hype.referral_hit h
     SET confirmed = c.first
@@ -1254,6 +1256,7 @@ CREATE OR REPLACE FUNCTION hype.attribute(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -1360,6 +1363,7 @@ CREATE OR REPLACE FUNCTION hype.let_wait(entries bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 BEGIN
     UPDATE hype.pending_confirm p
@@ -1409,6 +1413,7 @@ RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
     UPDATE hype.pending_confirm p SET due = now(), tries = 0
     WHERE p.due IS NULL AND p.user_id = ANY (users);
@@ -1477,6 +1482,7 @@ CREATE OR REPLACE FUNCTION hype.confirm_step(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     entries bigint[];
@@ -1685,6 +1691,7 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -1794,6 +1801,7 @@ RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     p       hype.pending_claim;
@@ -1890,6 +1898,7 @@ CREATE OR REPLACE FUNCTION hype.claim_step(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     entry  bigint;
@@ -1940,6 +1949,7 @@ CREATE OR REPLACE FUNCTION hype.follow_step(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     n        bigint;
@@ -2016,6 +2026,7 @@ RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -2352,6 +2363,7 @@ RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     n bigint;
@@ -2366,9 +2378,10 @@ BEGIN
                CASE WHEN NOT h.bot
                     THEN coalesce(h.user_id, c.user_id) END AS user_id,
                CASE WHEN NOT h.bot
-                    THEN hype.referer_host(h.http_referer) END AS referer,
+                    THEN hype.referer_host(h.http_referer) END
+                   COLLATE "C" AS referer,
                CASE WHEN NOT h.bot
-                    THEN hype.next_path(h.next) END AS next
+                    THEN hype.next_path(h.next) END COLLATE "C" AS next
         FROM hype.hits_to_count(max, since) h
         LEFT JOIN hype.visitor_claim c ON c.visitor = h.visitor
     ),
@@ -2476,44 +2489,41 @@ BEGIN
     ),
 
     origins AS (
-        SELECT s.link, (h.created AT TIME ZONE 'UTC')::date AS day,
-               d.dimension, d.value, count(*) AS hits,
-               CASE WHEN s.link = hype.site() THEN 1000 ELSE 100 END AS room
+        SELECT (h.created AT TIME ZONE 'UTC')::date AS day, d.dimension,
+               d.value, count(*) AS hits
         FROM hits h
-        CROSS JOIN LATERAL (VALUES (h.link), (hype.site())) AS s (link)
-        CROSS JOIN LATERAL (VALUES ('referer', h.referer), ('next', h.next))
+        CROSS JOIN LATERAL (VALUES ('referer' COLLATE "C", h.referer),
+                                   ('next', h.next))
             AS d (dimension, value)
         WHERE d.value IS NOT NULL AND h.quarter IS NOT NULL
-        GROUP BY s.link, day, d.dimension, d.value
+        GROUP BY 1, 2, 3
     ),
-    known_origins AS (
-        SELECT o.*, k.value IS NOT NULL AS known,
-               row_number() OVER (PARTITION BY o.link, o.day, o.dimension,
-                                               k.value IS NULL
-                                  ORDER BY o.hits DESC, o.value) AS place
-        FROM origins o
-        LEFT JOIN hype.hit_origin k
-               ON k.referral_link_id = o.link AND k.day = o.day
-              AND k.dimension = o.dimension AND k.value = o.value
+    rooms AS (
+        SELECT g.day, g.dimension,
+               1000 - (SELECT count(*) FROM hype.hit_origin k
+                       WHERE k.day = g.day AND k.dimension = g.dimension)
+                   AS room
+        FROM (SELECT DISTINCT o.day, o.dimension FROM origins o) AS g
     ),
     bounded_origins AS (
-        SELECT o.link, o.day, o.dimension, o.hits,
-               CASE WHEN o.known
-                         OR o.place + (
-                             SELECT count(*) FROM hype.hit_origin k
-                             WHERE k.referral_link_id = o.link
-                               AND k.day = o.day
-                               AND k.dimension = o.dimension) <= o.room
+        SELECT o.day, o.dimension, o.hits,
+               CASE WHEN k.value IS NOT NULL
+                         OR row_number() OVER (
+                             PARTITION BY o.day, o.dimension, k.value IS NULL
+                             ORDER BY o.hits DESC, o.value) <= r.room
                     THEN o.value ELSE '' END AS value
-        FROM known_origins o
+        FROM origins o
+        JOIN rooms r ON r.day = o.day AND r.dimension = o.dimension
+        LEFT JOIN hype.hit_origin k
+               ON k.day = o.day AND k.dimension = o.dimension
+              AND k.value = o.value
     ),
     new_origins AS (
-        INSERT INTO hype.hit_origin AS k
-            (day, referral_link_id, dimension, value, hits)
-        SELECT o.day, o.link, o.dimension, o.value, sum(o.hits)
+        INSERT INTO hype.hit_origin AS k (day, dimension, value, hits)
+        SELECT o.day, o.dimension, o.value, sum(o.hits)
         FROM bounded_origins o
-        GROUP BY o.day, o.link, o.dimension, o.value
-        ON CONFLICT (referral_link_id, dimension, day, value) DO UPDATE
+        GROUP BY o.day, o.dimension, o.value
+        ON CONFLICT (dimension, day, value) DO UPDATE
         SET hits = k.hits + excluded.hits
     ),
 
@@ -2563,6 +2573,7 @@ CREATE OR REPLACE FUNCTION hype.count_claims(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     n        bigint;
@@ -2635,6 +2646,7 @@ CREATE OR REPLACE FUNCTION hype.count_confirmed(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     n bigint;
@@ -2919,6 +2931,7 @@ CREATE OR REPLACE FUNCTION hype.rebase_step() RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     next xid8 := pg_snapshot_xmax(pg_current_snapshot());
@@ -3171,6 +3184,7 @@ RETURNS TABLE (
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
     WITH hits AS MATERIALIZED (
         SELECT s.link, h.bot, h.created,
@@ -3260,6 +3274,7 @@ RETURNS TABLE (
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
     WITH hits AS MATERIALIZED (
         SELECT (h.created AT TIME ZONE 'UTC')::date AS day,
@@ -3441,6 +3456,7 @@ RETURNS TABLE (
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -3454,13 +3470,9 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    IF zone IS NULL
-       OR NOT EXISTS (SELECT FROM pg_timezone_names() AS n
-                      WHERE lower(n.name) = lower(zone))
-    THEN
-        RAISE EXCEPTION 'hype.hits_by: there is no time zone "%"', zone
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'See pg_timezone_names.';
+    IF zone IS NULL THEN
+        RAISE EXCEPTION 'hype.hits_by: no time zone'
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
     IF isfinite(since) THEN
@@ -3540,20 +3552,17 @@ COMMENT ON FUNCTION hype.hits_by(
 
 
 CREATE OR REPLACE FUNCTION hype.hits_from(
-    dimension  text,
-    since      date DEFAULT NULL,
-    until      date DEFAULT NULL,
-    identifier text DEFAULT NULL,
-    owner      text DEFAULT NULL
+    dimension text,
+    since     date DEFAULT NULL,
+    until     date DEFAULT NULL
 )
 RETURNS TABLE (value text, hits bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
-DECLARE
-    links bigint[] := hype.links_of(hits_from.identifier, hits_from.owner);
 BEGIN
     IF dimension IS NULL OR dimension NOT IN ('referer', 'next') THEN
         RAISE EXCEPTION 'hype.hits_from: the dimension is "%", not "referer" '
@@ -3564,36 +3573,30 @@ BEGIN
     RETURN QUERY
     SELECT o.value, sum(o.hits)::bigint
     FROM (
-        SELECT r.value, r.hits
+        SELECT r.day, r.value, r.hits
         FROM hype.hit_origin r
-        WHERE r.referral_link_id = ANY (links)
-          AND r.dimension = hits_from.dimension
-          AND r.day >= coalesce(since, '-infinity')
-          AND r.day < coalesce(until, 'infinity')
+        WHERE r.dimension = hits_from.dimension
         UNION ALL
-        SELECT CASE dimension WHEN 'referer'
-                    THEN hype.referer_host(h.http_referer)
-                    ELSE hype.next_path(h.next) END, 1
+        SELECT (h.created AT TIME ZONE 'UTC')::date,
+               CASE hits_from.dimension
+               WHEN 'referer' THEN hype.referer_host(h.http_referer)
+               ELSE hype.next_path(h.next) END,
+               1
         FROM hype.unrolled_hits() h
-        WHERE (links = ARRAY[hype.site()]
-               OR h.referral_link_id = ANY (links))
-          AND NOT h.bot AND isfinite(h.created)
-          AND (h.created AT TIME ZONE 'UTC')::date
-              >= coalesce(since, '-infinity')
-          AND (h.created AT TIME ZONE 'UTC')::date
-              < coalesce(until, 'infinity')
+        WHERE NOT h.bot AND isfinite(h.created)
     ) AS o
     WHERE o.value IS NOT NULL
+      AND o.day >= coalesce(since, '-infinity')
+      AND o.day < coalesce(until, 'infinity')
     GROUP BY o.value
     ORDER BY 2 DESC, 1;
 END
 $$;
 
-COMMENT ON FUNCTION hype.hits_from(text, date, date, text, text) IS
+COMMENT ON FUNCTION hype.hits_from(text, date, date) IS
     'Where hits came from or went to, most first: by host of the Referer '
     '("referer") or path of next ("next"), from that day of UTC until before '
-    'that; of all links, of one, or of those of an owner. "" stands for what '
-    'is beyond 1,000 values a day (100 a link)';
+    'that. "" stands for what is beyond 1,000 values a day';
 
 
 -- For nginx of version 1, which may be at work until it is upgraded, too
@@ -3666,7 +3669,7 @@ GRANT EXECUTE ON FUNCTION
     hype.unrolled_links(), hype.unrolled_confirmed(), hype.unrolled_days(),
     hype.site(), hype.day_quarter(date),
     hype.hits_by(text, text, timestamptz, timestamptz, text, text),
-    hype.hits_from(text, date, date, text, text)
+    hype.hits_from(text, date, date)
 TO hype_report, hype_app;
 
 GRANT SELECT, INSERT, UPDATE ON hype.referral_link TO hype_app;
