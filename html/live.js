@@ -382,7 +382,7 @@ function renderTotals(last) {
         ['batches', batches.count],
         ['refused records', batches.rejected, batches.rejected && 'warn'],
         ['database errors', database.errors, database.errors && 'warn'],
-        ['derivation', derive.age ? `${duration(derive.age)} late`
+        ['derivation', derive.age > LATE ? `${duration(derive.age)} late`
             : 'up to date', derive.age > LATE && 'warn'],
         ['cache hits', looked ? percent(cache.hits / looked) : '\u2013'],
         ['links in cache', cache.links],

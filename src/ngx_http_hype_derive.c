@@ -20,9 +20,6 @@
 #define NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN  1000
 #define NGX_HTTP_HYPE_DERIVE_BACKOFF_MAX  10000
 
-/* between two log lines of the same error */
-#define NGX_HTTP_HYPE_DERIVE_LOG          10000
-
 /* maximum length of the statement's part in a log line */
 #define NGX_HTTP_HYPE_DERIVE_LOG_LINE     1600
 
@@ -35,11 +32,11 @@ static ngx_uint_t ngx_http_hype_derive_due(ngx_http_hype_derive_t *derive);
 static void ngx_http_hype_derive_handler(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
 static void ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive,
-    ngx_http_hype_db_outcome_e outcome, PGresult *res);
-static void ngx_http_hype_derive_rejects(ngx_http_hype_derive_t *derive,
-    ngx_str_t *text);
+    PGresult *res);
 static void ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive,
-    ngx_str_t *sql, ngx_str_t *reason);
+    char *text);
+static void ngx_http_hype_derive_part(char *text, ngx_str_t *sql,
+    ngx_str_t *reason);
 static void ngx_http_hype_derive_drop(ngx_http_hype_derive_t *derive,
     ngx_str_t *sql);
 
@@ -48,7 +45,8 @@ static void ngx_http_hype_derive_drop(ngx_http_hype_derive_t *derive,
 
 static const char  ngx_http_hype_derive_sql[] =
     "SET LOCAL statement_timeout = '10s'; "
-    "SELECT again, array_to_string(set_aside, E'\\n') FROM hype.derive()";
+    "SELECT again, line FROM hype.derive() "
+    "LEFT JOIN unnest(set_aside) AS line ON true";
 
 
 void
@@ -227,8 +225,8 @@ ngx_http_hype_derive_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 {
     ngx_http_hype_derive_t *derive = data;
 
+    int         row;
     ngx_int_t   again;
-    ngx_str_t   text;
     ngx_uint_t  notified;
 
     derive->flight = 0;
@@ -236,17 +234,17 @@ ngx_http_hype_derive_handler(void *data, ngx_http_hype_db_outcome_e outcome,
     derive->notified = 0;
 
     if (outcome != NGX_HTTP_HYPE_DB_DONE) {
-        ngx_http_hype_derive_fail(derive, outcome, res);
+        ngx_http_hype_derive_fail(derive, res);
         return;
     }
 
     derive->backoff = 0;
-    derive->logged = 0;
 
-    text.data = (u_char *) PQgetvalue(res, 0, 1);
-    text.len = PQgetlength(res, 0, 1);
-
-    ngx_http_hype_derive_rejects(derive, &text);
+    for (row = 0; row < PQntuples(res); row++) {
+        if (!PQgetisnull(res, row, 1)) {
+            ngx_http_hype_derive_reject(derive, PQgetvalue(res, row, 1));
+        }
+    }
 
     if (!PQgetisnull(res, 0, 0)) {
         again = ngx_atoi((u_char *) PQgetvalue(res, 0, 0),
@@ -272,101 +270,58 @@ ngx_http_hype_derive_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 }
 
 
+/* the database has logged why */
+
 static void
-ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive,
-    ngx_http_hype_db_outcome_e outcome, PGresult *res)
+ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive, PGresult *res)
 {
-    size_t   len;
-    u_char   text[512];
-    char    *reason;
+    const char  *code;
 
     ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_DERIVE_ERRORS, 1);
 
-    derive->backoff = ngx_min(ngx_max(derive->backoff * 2,
-                                      NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN),
-                              NGX_HTTP_HYPE_DERIVE_BACKOFF_MAX);
+    code = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+
+    if (code && ngx_strcmp(code, "55P03") == 0) {
+
+        /* somebody holds a lock: it may end at any moment */
+
+        derive->backoff = NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN;
+
+    } else {
+        derive->backoff = ngx_min(ngx_max(derive->backoff * 2,
+                                          NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN),
+                                  NGX_HTTP_HYPE_DERIVE_BACKOFF_MAX);
+    }
 
     ngx_add_timer(&derive->timer, derive->backoff);
-
-    /* the database has logged all others */
-
-    if ((outcome != NGX_HTTP_HYPE_DB_DATA
-         && outcome != NGX_HTTP_HYPE_DB_DUPLICATE)
-        || (derive->logged && ngx_current_msec - derive->logged
-                              < NGX_HTTP_HYPE_DERIVE_LOG))
-    {
-        return;
-    }
-
-    derive->logged = ngx_current_msec;
-
-    reason = PQresultErrorMessage(res);
-    len = ngx_min(strcspn(reason, "\n"), sizeof(text));
-
-    ngx_memcpy(text, reason, len);
-    ngx_http_hype_db_clean(text, len);
-
-    ngx_log_error(NGX_LOG_ERR, derive->log, 0,
-                  "hype: PostgreSQL can't derive: %*s", len, text);
-}
-
-
-/* one on a line: a statement, " -- ", and why it was given up */
-
-static void
-ngx_http_hype_derive_rejects(ngx_http_hype_derive_t *derive, ngx_str_t *text)
-{
-    u_char     *p, *s, *end, *last;
-    ngx_str_t   sql, reason;
-
-    last = text->data + text->len;
-
-    for (p = text->data; p < last; p = end + 1) {
-
-        end = ngx_strlchr(p, last, LF);
-        if (end == NULL) {
-            end = last;
-        }
-
-        sql.data = p;
-        sql.len = end - p;
-        ngx_str_null(&reason);
-
-        for (s = end - 4; s > p; s--) {
-            if (ngx_strncmp(s, " -- ", 4) == 0) {
-                sql.len = s - p;
-                reason.data = s + 4;
-                reason.len = end - reason.data;
-                break;
-            }
-        }
-
-        ngx_http_hype_derive_reject(derive, &sql, &reason);
-    }
 }
 
 
 static void
-ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive, ngx_str_t *sql,
-    ngx_str_t *reason)
+ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive, char *text)
 {
     u_char     *p, *line;
     ngx_int_t   rc;
+    ngx_str_t   sql, reason;
 
     ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_REJECTED, 1);
 
-    ngx_http_hype_db_clean(reason->data, reason->len);
+    ngx_http_hype_derive_part(text, &sql, &reason);
+
+    /* it may quote a visitor; what ends the comment would be run */
+
+    ngx_http_hype_db_clean(reason.data, reason.len);
 
     line = ngx_alloc(sizeof("-- : \n;\n") + ngx_cached_http_log_iso8601.len
-                     + reason->len + sql->len, derive->log);
+                     + reason.len + sql.len, derive->log);
 
     if (line == NULL) {
-        ngx_http_hype_derive_drop(derive, sql);
+        ngx_http_hype_derive_drop(derive, &sql);
         return;
     }
 
     p = ngx_sprintf(line, "-- %V: %V\n%V;\n", &ngx_cached_http_log_iso8601,
-                    reason, sql);
+                    &reason, &sql);
 
     rc = ngx_http_hype_spool_set_aside(derive->spool, line, p - line);
 
@@ -374,11 +329,43 @@ ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive, ngx_str_t *sql,
 
     ngx_log_error(NGX_LOG_ERR, derive->log, 0,
                   "hype: a confirm is set aside%s: %V",
-                  (rc == NGX_OK) ? " in rejected.sql" : "", reason);
+                  (rc == NGX_OK) ? " in rejected.sql" : "", &reason);
 
     if (rc != NGX_OK) {
-        ngx_http_hype_derive_drop(derive, sql);
+        ngx_http_hype_derive_drop(derive, &sql);
     }
+}
+
+
+/*
+ * A statement, " -- ", and why it was given up.  Both may quote whatever a
+ * visitor has sent: the first " -- " that is not within quotes counts.  In
+ * what PostgreSQL's format() quotes, a quote is doubled, a backslash too.
+ */
+
+static void
+ngx_http_hype_derive_part(char *text, ngx_str_t *sql, ngx_str_t *reason)
+{
+    char        *p;
+    ngx_uint_t   quoted;
+
+    quoted = 0;
+
+    for (p = text; *p; p++) {
+
+        if (*p == '\'') {
+            quoted = !quoted;
+
+        } else if (!quoted && ngx_strncmp(p, " -- ", 4) == 0) {
+            break;
+        }
+    }
+
+    sql->data = (u_char *) text;
+    sql->len = p - text;
+
+    reason->data = (u_char *) (*p ? p + 4 : p);
+    reason->len = ngx_strlen(reason->data);
 }
 
 
@@ -392,6 +379,8 @@ ngx_http_hype_derive_drop(ngx_http_hype_derive_t *derive, ngx_str_t *sql)
     ngx_uint_t   n;
 
     ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_DROPPED, 1);
+
+    ngx_http_hype_db_clean(sql->data, sql->len);
 
     last = sql->data + sql->len;
 

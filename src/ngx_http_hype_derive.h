@@ -34,7 +34,6 @@ typedef struct {
     ngx_msec_t                listening;  /* that of the database */
 
     ngx_msec_t                backoff;    /* 0: the last call went well */
-    ngx_msec_t                logged;     /* when an error was, or 0 */
 
     unsigned                  pending:1;  /* call when there is a connection */
     unsigned                  flight:1;   /* a call is under way, */

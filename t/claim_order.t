@@ -35,7 +35,7 @@ my $n = 0;
     is_soon {
         $pg->value("select count(*) from pg_stat_activity where datname
                     = current_database() and state = 'idle'
-                    and query like '%FROM hype.derive()'")
+                    and query like '%FROM hype.derive() %'")
     } 2, 'nginx has derived, and nothing is left';
 
     $session->begin_work;

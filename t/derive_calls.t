@@ -41,7 +41,7 @@ begin
 end $$;
 
 create view waits as select * from pg_stat_activity
-    where query like '%FROM hype.derive()' and usename = 'hype_nginx';
+    where query like '%FROM hype.derive() %' and usename = 'hype_nginx';
 END
 
 my $nginx = nginx(%config);
@@ -161,22 +161,24 @@ is($pg->value(q(select count(*) from waits where state = 'active')), 1,
 # What nginx has to keep
 
 plans(set_aside => [
-    q(SELECT hype.confirm_batch('{one -- two}') -- ERROR:  no),
-    qq(SELECT 2 -- ERROR:  \e[31m"red"\r), 'SELECT 3', 'SELECT 4 -- ' ]);
+    q(SELECT hype.record_confirm('one -- ''two', E'a\\\\') -- ERROR:  no -- never),
+    qq(SELECT 'two\nlines' -- ERROR:  \e[31m"red"\r\n;), 'SELECT 3',
+    'SELECT 4 -- ' ]);
 $pg->exec('notify hype_claim');
 
 my $file = $nginx->dir . '/hype_spool/rejected.sql';
 my $time = qr/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+\d\d:\d\d/;
 
 wait_until { -e $file } 10, 'rejected.sql';
-like(read_file($file), qr/^-- $time: ERROR:  no\n\QSELECT hype.confirm_batch('{one -- two}');\E
--- $time: ERROR:   \[31m"red" \nSELECT 2;
+like(read_file($file), qr/^-- $time: ERROR:  no -- never
+\QSELECT hype.record_confirm('one -- ''two', E'a\E\\\\\Q');\E
+-- $time: ERROR:   \[31m"red"  ;\nSELECT 'two\nlines';
 -- $time: \nSELECT 3;\n-- $time: \nSELECT 4;\n$/, 'what is set aside is in rejected.sql');
 is(status($nginx)->{batches}{rejected}, 4, 'and counted');
 like($nginx->error_log,
-     qr/\[error\].* hype: a confirm is set aside in rejected\.sql: ERROR:  no$/m,
+     qr/\[error\].* hype: a confirm is set aside in rejected\.sql: ERROR:  no -- never$/m,
      'and logged');
-like($nginx->error_log, qr/set aside in rejected\.sql: ERROR:   \[31m"red" $/m,
+like($nginx->error_log, qr/set aside in rejected\.sql: ERROR:   \[31m"red"  ;$/m,
      'without control characters');
 
 
@@ -185,13 +187,13 @@ like($nginx->error_log, qr/set aside in rejected\.sql: ERROR:   \[31m"red" $/m,
 my $mark = $nginx->mark;
 my $errors = derive()->{errors};
 
-plans(error => 'a bug', code => 'P0001', always => 1);
+plans(error => 'a bug', code => 'XX000', always => 1);
 quiet();
 $calls = status($nginx)->{derive}{calls};
 $pg->exec('notify hype_claim');
 is_soon { derive()->{errors} >= $errors + 2 } 1, 'it is tried again after an error';
 cmp_ok(derive()->{calls} - $calls, '<', 6, 'not all the time');
-is(() = $nginx->error_log($mark) =~ /PostgreSQL can't derive: ERROR:  a bug/g, 1,
+is(() = $nginx->error_log($mark) =~ /refused by PostgreSQL: ERROR:  a bug/g, 1,
    'one line tells of it');
 is(status($nginx)->{database}{state}, 'up', 'the database is up');
 is($nginx->get('/ref/abc')->header('Outcome'), 'hit', 'hits are hits');
@@ -199,6 +201,7 @@ cmp_ok(derive()->{age}, '>', 0, 'what they lead to waits');
 
 $pg->exec('truncate plan');
 is_soon { derive()->{age} } 0, 'until it works again', 20;
+$mark = $nginx->mark;
 
 plans(error => 'nothing to wait for', code => '55P03', always => 1);
 $pg->exec('notify hype_claim');
