@@ -932,6 +932,26 @@ COMMENT ON COLUMN hype.log_position.rolled IS
 -- were running then, and all since.  It waits for no transaction, and each
 -- row is read once, whenever its transaction commits.
 
+CREATE OR REPLACE FUNCTION hype.log_snapshot() RETURNS pg_snapshot
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN pg_visible_in_snapshot(own, s)
+           THEN format('%s:%s:%s', least(own, pg_snapshot_xmin(s)),
+                       pg_snapshot_xmax(s),
+                       (SELECT string_agg(x.i::text, ',' ORDER BY x.i)
+                        FROM (SELECT pg_snapshot_xip(s) UNION SELECT own)
+                             AS x (i)))::pg_snapshot
+           ELSE s END
+    FROM pg_current_snapshot() AS s,
+         pg_current_xact_id_if_assigned() AS own
+$$;
+
+COMMENT ON FUNCTION hype.log_snapshot() IS
+    'The current snapshot, in which this transaction is running: it may write '
+    'more hits. PostgreSQL leaves a transaction out of its own snapshots';
+
+
 CREATE OR REPLACE FUNCTION hype.read_log(log_name text, max bigint)
 RETURNS SETOF hype.referral_hit
 LANGUAGE plpgsql
@@ -950,7 +970,7 @@ BEGIN
     SELECT l.* INTO STRICT p FROM hype.log_position l WHERE l.name = log_name;
 
     IF p.target IS NULL THEN
-        p.target := pg_current_snapshot();
+        p.target := hype.log_snapshot();
         p.xact := '0';
         p.id := NULL;
     END IF;
@@ -1272,18 +1292,26 @@ BEGIN
     who := coalesce(attribute.user_id, claimant);
     unknown := CASE WHEN claimant IS NULL THEN attribute.visitor END;
 
-    SELECT c.* INTO old
-    FROM (SELECT u.* FROM hype.confirmed_referral u
-          WHERE u.user_id = who AND u.event = attribute.event
-          UNION ALL
-          SELECT v.* FROM hype.confirmed_referral v
-          WHERE v.user_id IS NULL AND v.event = attribute.event
-            AND v.visitor = ANY (unknown || ARRAY(
-                SELECT c.visitor FROM hype.visitor_claim c
-                WHERE c.user_id = who ORDER BY c.created DESC LIMIT 20))
-         ) AS c
-    ORDER BY c.user_id NULLS LAST
-    LIMIT 1;
+    LOOP
+        SELECT c.* INTO old
+        FROM (SELECT u.* FROM hype.confirmed_referral u
+              WHERE u.user_id = who AND u.event = attribute.event
+              UNION ALL
+              SELECT v.* FROM hype.confirmed_referral v
+              WHERE v.user_id IS NULL AND v.event = attribute.event
+                AND v.visitor = ANY (unknown || ARRAY(
+                    SELECT c.visitor FROM hype.visitor_claim c
+                    WHERE c.user_id = who ORDER BY c.created DESC LIMIT 20))
+             ) AS c
+        ORDER BY c.user_id NULLS LAST
+        LIMIT 1;
+
+        EXIT WHEN old.id IS NULL OR old.user_id IS NOT NULL OR who IS NULL;
+
+        -- The visitor was claimed while the confirm was made.
+
+        PERFORM hype.adopt_confirmed(old.visitor, who);
+    END LOOP;
 
     known := old.id IS NOT NULL;
 
@@ -1367,40 +1395,41 @@ SET jit = off
 AS $$
 BEGIN
     UPDATE hype.pending_confirm p
-    SET due = NULL, tries = 0, error = NULL, claimant = c.user_id
-    FROM hype.pending_confirm q
-    LEFT JOIN hype.visitor_claim c ON c.visitor = q.visitor
-    WHERE q.id = ANY (entries) AND p.id = q.id;
+    SET due = NULL, tries = 0, error = NULL,
+        claimant = (SELECT c.user_id FROM hype.visitor_claim c
+                    WHERE c.visitor = p.visitor)
+    WHERE p.id = ANY (entries);
 
     -- A page that is visited again and again must not fill the table: of
     -- those that wait, the first and the latest are kept.
 
     DELETE FROM hype.pending_confirm p
-    USING (
-        SELECT w.id,
-               row_number() OVER earliest AS earlier,
-               row_number() OVER latest AS later,
-               lag(w.created) OVER earliest AS before
-        FROM (SELECT DISTINCT e.event, e.user_id, e.visitor
-              FROM hype.pending_confirm e WHERE e.id = ANY (entries)) AS k
-        CROSS JOIN LATERAL (
-            SELECT u.* FROM hype.pending_confirm u
-            WHERE k.user_id IS NOT NULL AND u.user_id = k.user_id
-              AND u.visitor IS NOT DISTINCT FROM k.visitor
-            UNION ALL
-            SELECT v.* FROM hype.pending_confirm v
-            WHERE k.user_id IS NULL AND v.visitor = k.visitor
-              AND v.user_id IS NULL
-        ) AS w
-        WHERE w.event = k.event AND w.due IS NULL
-        WINDOW earliest AS (PARTITION BY w.event, w.user_id, w.visitor
-                            ORDER BY w.created, w.id),
-               latest AS (PARTITION BY w.event, w.user_id, w.visitor
-                          ORDER BY w.created DESC, w.id DESC)
-    ) AS r
-    JOIN hype.pending_confirm o ON o.id = r.id
-    WHERE p.id = r.id
-      AND r.earlier > 1 AND (r.later > 1 OR r.before = o.created);
+    WHERE p.id = ANY (ARRAY(
+        SELECT r.id
+        FROM (
+            SELECT w.id, w.created,
+                   row_number() OVER earliest AS earlier,
+                   row_number() OVER latest AS later,
+                   lag(w.created) OVER earliest AS before
+            FROM (SELECT DISTINCT e.event, e.user_id, e.visitor
+                  FROM hype.pending_confirm e WHERE e.id = ANY (entries)) AS k
+            CROSS JOIN LATERAL (
+                SELECT u.* FROM hype.pending_confirm u
+                WHERE k.user_id IS NOT NULL AND u.user_id = k.user_id
+                  AND u.visitor IS NOT DISTINCT FROM k.visitor
+                UNION ALL
+                SELECT v.* FROM hype.pending_confirm v
+                WHERE k.user_id IS NULL AND v.visitor = k.visitor
+                  AND v.user_id IS NULL
+            ) AS w
+            WHERE w.event = k.event AND w.due IS NULL
+            WINDOW earliest AS (PARTITION BY w.event, w.user_id, w.visitor
+                                ORDER BY w.created, w.id),
+                   latest AS (PARTITION BY w.event, w.user_id, w.visitor
+                              ORDER BY w.created DESC, w.id DESC)
+        ) AS r
+        WHERE r.earlier > 1 AND (r.later > 1 OR r.before = r.created)
+    ));
 END
 $$;
 
@@ -1447,7 +1476,7 @@ COMMENT ON FUNCTION hype.recheck(bigint[]) IS
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_pending(entry bigint)
-RETURNS boolean
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1466,18 +1495,15 @@ BEGIN
     ELSE
         PERFORM hype.let_wait(ARRAY[entry]);
     END IF;
-
-    RETURN (result.made).id IS NOT NULL;
 END
 $$;
 
 COMMENT ON FUNCTION hype.confirm_pending(bigint) IS
-    'Confirms what is pending, or has it wait; returns whether it is confirmed '
-    'now and was not before';
+    'Confirms what is pending, or has it wait';
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_step(
-    max integer, OUT done bigint, OUT set_aside text[]
+    max integer, until timestamptz, OUT done bigint, OUT set_aside text[]
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -1506,14 +1532,14 @@ BEGIN
     alone := ARRAY(
         SELECT c.id FROM hype.pending_confirm c
         WHERE c.id = ANY (entries)
-          AND NOT EXISTS (SELECT FROM hype.referral_hit h
-                          WHERE h.visitor = c.visitor)
-          AND NOT EXISTS (SELECT FROM hype.referral_hit h
-                          WHERE h.user_id = c.user_id)
-          AND NOT EXISTS (SELECT FROM hype.visitor_claim v
-                          WHERE v.visitor = c.visitor)
-          AND NOT EXISTS (SELECT FROM hype.visitor_claim v
-                          WHERE v.user_id = c.user_id)
+          AND (SELECT h.id FROM hype.referral_hit h
+               WHERE h.visitor = c.visitor LIMIT 1) IS NULL
+          AND (SELECT h.id FROM hype.referral_hit h
+               WHERE h.user_id = c.user_id LIMIT 1) IS NULL
+          AND (SELECT v.user_id FROM hype.visitor_claim v
+               WHERE v.visitor = c.visitor) IS NULL
+          AND (SELECT v.visitor FROM hype.visitor_claim v
+               WHERE v.user_id = c.user_id LIMIT 1) IS NULL
     );
 
     IF alone <> '{}' THEN
@@ -1529,6 +1555,8 @@ BEGIN
         WHERE c.id = ANY (entries) AND c.due <= now()
         ORDER BY c.created, c.id LIMIT max
     LOOP
+        EXIT WHEN clock_timestamp() >= until;
+
         done := done + 1;
 
         BEGIN
@@ -1562,7 +1590,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.confirm_step(integer) IS
+COMMENT ON FUNCTION hype.confirm_step(integer, timestamptz) IS
     'Works off some of the confirms that are due; returns their number, and of '
     'those that failed for the fifth time a statement that repeats them';
 
@@ -1603,7 +1631,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    entry bigint;
+    result record;
 BEGIN
     PERFORM hype.check_confirm('hype.record_confirm', event, user_id, visitor);
 
@@ -1612,13 +1640,23 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    -- hype.derive() looks at it again when this transaction has ended: hits
+    -- or a claim may have been committed meanwhile.
+
     INSERT INTO hype.pending_confirm (event, user_id, visitor, value, created)
     VALUES (record_confirm.event, nullif(record_confirm.user_id, ''),
             record_confirm.visitor, record_confirm.value,
-            record_confirm.created)
-    RETURNING id INTO entry;
+            record_confirm.created);
 
-    RETURN hype.confirm_pending(entry);
+    PERFORM pg_notify('hype_claim', '');
+
+    result := hype.attribute(
+        record_confirm.event, nullif(record_confirm.user_id, ''),
+        record_confirm.visitor, record_confirm.value, 'last',
+        record_confirm.created - interval '90 days', record_confirm.created,
+        record_confirm.created, false);
+
+    RETURN (result.made).id IS NOT NULL;
 END
 $$;
 
@@ -1796,6 +1834,92 @@ COMMENT ON FUNCTION hype.merge_claim(bigint) IS
     'Makes the claim unless there is an earlier one; returns NULL then';
 
 
+CREATE OR REPLACE FUNCTION hype.give_user(
+    ids uuid[], created timestamptz[], OUT given bigint,
+    OUT missed timestamptz
+)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+    WITH hits AS MATERIALIZED (
+        SELECT i.id, i.created
+        FROM unnest(ids, give_user.created) AS i (id, created)
+    ), free AS MATERIALIZED (
+        SELECT h.id, h.created, c.user_id
+        FROM hits i
+        JOIN hype.referral_hit h ON h.id = i.id AND h.created = i.created
+        JOIN hype.visitor_claim c ON c.visitor = h.visitor
+        FOR UPDATE OF h SKIP LOCKED
+    ), updated AS (
+        UPDATE hype.referral_hit h
+        SET user_id = f.user_id,
+            void = h.bot OR EXISTS (
+                SELECT FROM hype.referral_link l
+                WHERE l.id = h.referral_link_id AND l.user_id = f.user_id)
+        FROM free f
+        WHERE h.id = f.id AND h.created = f.created
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM updated), min(i.created)
+    FROM hits i
+    WHERE NOT EXISTS (SELECT FROM free f
+                      WHERE f.id = i.id AND f.created = i.created)
+$$;
+
+COMMENT ON FUNCTION hype.give_user(uuid[], timestamptz[]) IS
+    'Gives these hits the user who claimed their visitor; returns how many, '
+    'and the first of those that another transaction had locked';
+
+
+CREATE OR REPLACE FUNCTION hype.give_hits(
+    visitor uuid,
+    was     text[],
+    since   timestamptz,
+    max     integer,
+    OUT found   bigint,
+    OUT reached timestamptz,
+    OUT missed  timestamptz,
+    OUT changed bigint
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    ids   uuid[];
+    times timestamptz[];
+    given record;
+BEGIN
+    SELECT count(*), max(h.created), array_agg(h.id), array_agg(h.created)
+    INTO found, reached, ids, times
+    FROM (SELECT h.id, h.created
+          FROM hype.referral_hit h
+          WHERE h.visitor = give_hits.visitor
+            AND h.created >= give_hits.since
+            AND (h.user_id IS NULL
+                 OR (h.user_id = ANY (give_hits.was) AND NOT h.authenticated))
+          ORDER BY h.created
+          LIMIT give_hits.max) AS h;
+
+    changed := 0;
+
+    IF found > 0 THEN
+        given := hype.give_user(ids, times);
+        changed := given.given;
+        missed := given.missed;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.give_hits(uuid, text[], timestamptz, integer) IS
+    'Gives the next hits of a visitor their user, or another one than those '
+    'in "was"; leaves those that another transaction has locked. Returns how '
+    'many it found and changed, the last of them, and the first one it left';
+
+
 CREATE OR REPLACE FUNCTION hype.apply_claim(entry bigint, max integer)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -1804,12 +1928,9 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
-    p       hype.pending_claim;
-    owner   text;
-    found   bigint;
-    changed bigint;
-    reached timestamptz;
-    missed  timestamptz;
+    p     hype.pending_claim;
+    owner text;
+    hits  record;
 BEGIN
     SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
 
@@ -1824,45 +1945,15 @@ BEGIN
     SELECT c.user_id INTO owner
     FROM hype.visitor_claim c WHERE c.visitor = p.visitor;
 
-    -- The next hits of the visitor.  What another transaction has locked is
-    -- left for later.
+    hits := hype.give_hits(p.visitor, p.was, p.since, max);
+    p.missed := least(p.missed, hits.missed);
 
-    WITH hits AS MATERIALIZED (
-        SELECT h.id, h.created
-        FROM hype.referral_hit h
-        WHERE h.visitor = p.visitor AND h.created >= p.since
-          AND (h.user_id IS NULL
-               OR (h.user_id = ANY (p.was) AND NOT h.authenticated))
-        ORDER BY h.created
-        LIMIT max
-    ), free AS MATERIALIZED (
-        SELECT h.id, h.created
-        FROM hype.referral_hit h
-        WHERE (h.id, h.created) IN (SELECT i.id, i.created FROM hits i)
-        FOR UPDATE SKIP LOCKED
-    ), applied AS (
-        UPDATE hype.referral_hit h
-        SET user_id = owner,
-            void = h.bot OR EXISTS (
-                SELECT FROM hype.referral_link l
-                WHERE l.id = h.referral_link_id AND l.user_id = owner)
-        FROM free f
-        WHERE h.id = f.id AND h.created = f.created
-        RETURNING 1
-    )
-    SELECT count(*), max(i.created),
-           min(i.created) FILTER (WHERE f.id IS NULL),
-           (SELECT count(*) FROM applied)
-    INTO found, reached, missed, changed
-    FROM hits i LEFT JOIN free f ON f.id = i.id AND f.created = i.created;
-
-    p.missed := least(p.missed, missed);
-
-    IF found >= max AND changed > 0 THEN
-        UPDATE hype.pending_claim c SET since = reached, missed = p.missed
+    IF hits.found >= max AND hits.changed > 0 THEN
+        UPDATE hype.pending_claim c
+        SET since = hits.reached, missed = p.missed
         WHERE c.id = entry;
 
-        RETURN changed;
+        RETURN hits.changed;
     END IF;
 
     IF p.missed IS NOT NULL THEN
@@ -1871,7 +1962,7 @@ BEGIN
             due = clock_timestamp() + interval '200 ms'
         WHERE c.id = entry;
 
-        RETURN changed;
+        RETURN hits.changed;
     END IF;
 
     PERFORM hype.adopt_confirmed(p.visitor, owner);
@@ -1885,7 +1976,7 @@ BEGIN
 
     UPDATE hype.pending_claim c SET applied = true WHERE c.id = entry;
 
-    RETURN changed;
+    RETURN hits.changed;
 END
 $$;
 
@@ -1894,7 +1985,8 @@ COMMENT ON FUNCTION hype.apply_claim(bigint, integer) IS
     'many. When all have it, confirmed referrals follow. Waits for no hit';
 
 
-CREATE OR REPLACE FUNCTION hype.claim_step(max integer) RETURNS bigint
+CREATE OR REPLACE FUNCTION hype.claim_step(max integer, until timestamptz)
+RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -1927,19 +2019,19 @@ BEGIN
                 UPDATE hype.pending_claim c
                 SET tries = c.tries + 1, error = SQLERRM,
                     due = clock_timestamp()
-                          + least(interval '100 ms' * 2 ^ c.tries,
+                          + least(interval '100 ms' * 2 ^ least(c.tries, 20),
                                   interval '1 hour')
                 WHERE c.id = entry;
         END;
 
-        EXIT WHEN rows >= max;
+        EXIT WHEN rows >= max OR clock_timestamp() >= until;
     END LOOP;
 
     RETURN done;
 END
 $$;
 
-COMMENT ON FUNCTION hype.claim_step(integer) IS
+COMMENT ON FUNCTION hype.claim_step(integer, timestamptz) IS
     'Works off some of the pending claims, up to about that many hits; returns '
     'their number. A hit that a site''s trigger refuses is tried again, up to '
     'once an hour';
@@ -1953,27 +2045,30 @@ SET jit = off
 AS $$
 DECLARE
     n        bigint;
+    late     uuid[];
+    times    timestamptz[];
     users    text[];
     visitors uuid[];
     voids    uuid[];
     moved    bigint[];
+    missed   timestamptz;
 BEGIN
     -- What claims and confirms that were here first make of new hits.
 
     WITH hits AS MATERIALIZED (
         SELECT h.id, h.created, h.visitor, h.user_id, h.bot, h.void,
-               h.referral_link_id, c.user_id AS claimant
+               h.referral_link_id,
+               (SELECT c.user_id FROM hype.visitor_claim c
+                WHERE c.visitor = h.visitor) AS claimant
         FROM hype.read_log('claims', max) h
-        LEFT JOIN hype.visitor_claim c ON c.visitor = h.visitor
-    ), claimed AS (
-        INSERT INTO hype.pending_claim
-            (visitor, user_id, created, merged, since)
-        SELECT h.visitor, min(h.claimant), now(), true, min(h.created)
-        FROM hits h
-        WHERE h.user_id IS NULL AND h.claimant IS NOT NULL
-        GROUP BY h.visitor
     )
     SELECT (SELECT count(*) FROM hits),
+           ARRAY(SELECT h.id FROM hits h
+                 WHERE h.user_id IS NULL AND h.claimant IS NOT NULL
+                 ORDER BY h.id),
+           ARRAY(SELECT h.created FROM hits h
+                 WHERE h.user_id IS NULL AND h.claimant IS NOT NULL
+                 ORDER BY h.id),
            ARRAY(SELECT DISTINCT coalesce(h.user_id, h.claimant) FROM hits h
                  WHERE h.user_id IS NOT NULL OR h.claimant IS NOT NULL),
            ARRAY(SELECT DISTINCT h.visitor FROM hits h
@@ -1983,18 +2078,37 @@ BEGIN
                  WHERE h.user_id IS NOT NULL AND NOT h.void
                    AND (h.bot OR l.user_id = h.user_id)),
            ARRAY(SELECT r.id FROM hits h
-                 JOIN hype.confirmed_referral r
-                   ON r.user_id = coalesce(h.user_id, h.claimant)
+                 CROSS JOIN LATERAL (
+                     SELECT u.* FROM hype.confirmed_referral u
+                     WHERE u.user_id = coalesce(h.user_id, h.claimant)
+                     UNION ALL
+                     SELECT v.* FROM hype.confirmed_referral v
+                     WHERE v.visitor = h.visitor AND v.user_id IS NULL
+                     OFFSET 0
+                 ) AS r
                  WHERE NOT r.told AND NOT h.bot AND r.created >= h.created
-                 UNION
-                 SELECT r.id FROM hits h
-                 JOIN hype.confirmed_referral r ON r.visitor = h.visitor
-                 WHERE r.user_id IS NULL AND NOT r.told AND NOT h.bot
-                   AND r.created >= h.created)
-    INTO n, users, visitors, voids, moved;
+                 GROUP BY r.id)
+    INTO n, late, times, users, visitors, voids, moved;
 
     IF n = 0 THEN
         RETURN 0;
+    END IF;
+
+    IF late <> '{}' THEN
+        BEGIN
+            missed := (hype.give_user(late, times)).missed;
+        EXCEPTION WHEN OTHERS THEN
+            missed := (SELECT min(t) FROM unnest(times) AS t);
+        END;
+
+        IF missed IS NOT NULL THEN
+            INSERT INTO hype.pending_claim
+                (visitor, user_id, created, merged, since)
+            SELECT DISTINCT c.visitor, c.user_id, c.created, true, missed
+            FROM hype.referral_hit h
+            JOIN hype.visitor_claim c ON c.visitor = h.visitor
+            WHERE h.id = ANY (late) AND h.user_id IS NULL;
+        END IF;
     END IF;
 
     PERFORM hype.wake_confirms(users, visitors);
@@ -2062,14 +2176,19 @@ BEGIN
     ON CONFLICT (visitor) DO NOTHING;
 
     IF FOUND THEN
-        INSERT INTO hype.pending_claim
-            (visitor, user_id, created, merged)
-        VALUES (claim.visitor, claim.user_id, now(), true)
-        RETURNING * INTO p;
+        SELECT c.user_id INTO owner
+        FROM hype.visitor_claim c WHERE c.visitor = claim.visitor;
 
-        -- Some hits are ours at once, as long as that takes no time.
+        -- Some hits are the user's at once, as long as that takes no time.
+        -- hype.derive() looks at all of them again when this transaction has
+        -- ended: hits may have been committed, and read, since it looked.
 
-        PERFORM hype.apply_claim(p.id, 500);
+        PERFORM hype.give_hits(claim.visitor, '{}', '-infinity', 500);
+        PERFORM hype.adopt_confirmed(claim.visitor, owner);
+
+        INSERT INTO hype.pending_claim (visitor, user_id, created, merged)
+        VALUES (claim.visitor, owner, now(), true);
+
         PERFORM pg_notify('hype_claim', '');
     END IF;
 
@@ -2376,14 +2495,15 @@ BEGIN
                     THEN hype.hit_subject(h.visitor, h.user_id) END AS subject,
                h.visitor IS NULL AS known,
                CASE WHEN NOT h.bot
-                    THEN coalesce(h.user_id, c.user_id) END AS user_id,
+                    THEN coalesce(h.user_id, (
+                        SELECT c.user_id FROM hype.visitor_claim c
+                        WHERE c.visitor = h.visitor)) END AS user_id,
                CASE WHEN NOT h.bot
                     THEN hype.referer_host(h.http_referer) END
                    COLLATE "C" AS referer,
                CASE WHEN NOT h.bot
                     THEN hype.next_path(h.next) END COLLATE "C" AS next
         FROM hype.hits_to_count(max, since) h
-        LEFT JOIN hype.visitor_claim c ON c.visitor = h.visitor
     ),
 
     -- Each visitor once a quarter: of a link, and of the site.
@@ -2831,8 +2951,8 @@ BEGIN
     END IF;
 
     LOOP
-        n := hype.claim_step(1000) + hype.follow_step(1000);
-        step := hype.confirm_step(20);
+        n := hype.claim_step(1000, until) + hype.follow_step(1000);
+        step := hype.confirm_step(20, until);
         n := n + step.done;
         set_aside := set_aside || step.set_aside;
         done := done + n;
@@ -3190,9 +3310,10 @@ AS $$
         SELECT s.link, h.bot, h.created,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known,
-               coalesce(h.user_id, c.user_id) AS user_id
+               coalesce(h.user_id, (
+                   SELECT c.user_id FROM hype.visitor_claim c
+                   WHERE c.visitor = h.visitor)) AS user_id
         FROM hype.unrolled_hits() h
-        LEFT JOIN hype.visitor_claim c ON c.visitor = h.visitor
         CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
             AS s (link)
     ), users AS (
