@@ -179,5 +179,5 @@ sub claims
 sub forget
 {
     $pg->exec('truncate hype.referral_hit, hype.visitor_claim,
-               hype.confirmed_referral, hype.unmatched_confirm, hype.unsettled');
+               hype.confirmed_referral, hype.pending_confirm, hype.pending_claim');
 }
