@@ -139,7 +139,7 @@ is_soon { $pg->value('select user_id from hype.referral_hit') } 42,
 forget();
 $nginx->get('/ref/abc', Cookie => "old=$a");
 $nginx->get('/paid', Cookie => "old=$a");
-is_soon { $pg->value('select user_id from hype.confirmed_referral') } $a,
+is_soon { $pg->value('select visitor from hype.confirmed_referral') } $a,
     'the visitor of the old cookie confirms';
 
 
