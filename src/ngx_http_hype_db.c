@@ -35,7 +35,7 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         return NULL;
     }
 
-    db->nconns = conf->connections + 1;
+    db->nconns = conf->connections + (ngx_worker == 0 ? 2 : 1);
 
     db->conns = ngx_pcalloc(cycle->pool,
                             db->nconns * sizeof(ngx_http_hype_db_conn_t));
@@ -57,7 +57,8 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         conn->ident = -1;
         conn->roles = (i == 0) ? NGX_HTTP_HYPE_DB_LINKS
                       : (i < conf->connections) ? NGX_HTTP_HYPE_DB_HITS
-                      : NGX_HTTP_HYPE_DB_CARE;
+                      : (i == conf->connections) ? NGX_HTTP_HYPE_DB_CARE
+                      : NGX_HTTP_HYPE_DB_DERIVE;
         conn->timer.handler = ngx_http_hype_db_timer_handler;
         conn->timer.data = conn;
         conn->timer.log = db->log;

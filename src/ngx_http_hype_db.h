@@ -35,6 +35,9 @@
  */
 #define NGX_HTTP_HYPE_DB_CARE   0x04
 
+/* one more of worker 0, for the derivation, which stays open */
+#define NGX_HTTP_HYPE_DB_DERIVE  0x08
+
 
 /* what became of a statement (and so of its transaction) */
 
@@ -128,7 +131,8 @@ struct ngx_http_hype_db_s {
     ngx_uint_t                  closed;  /* unsigned closed:1 */
 
     ngx_http_hype_db_trouble_t  trouble;
-    ngx_http_hype_db_trouble_t  care;    /* that of the one for care */
+    ngx_http_hype_db_trouble_t  care;    /* that of the one for care, */
+    ngx_http_hype_db_trouble_t  derive;  /* and for the derivation */
 
     void                      (*work)(void *data,
                                     ngx_http_hype_db_conn_t *conn);

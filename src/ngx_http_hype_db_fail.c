@@ -250,13 +250,20 @@ ngx_http_hype_db_one_line(u_char *text, const char *message)
 }
 
 
-/* a report that fails says nothing of hits, nor do hits of it */
+/* a report or a derivation that fails says nothing about hits */
 
 static ngx_http_hype_db_trouble_t *
 ngx_http_hype_db_trouble(ngx_http_hype_db_conn_t *conn)
 {
-    return (conn->roles & NGX_HTTP_HYPE_DB_CARE) ? &conn->db->care
-                                                 : &conn->db->trouble;
+    if (conn->roles & NGX_HTTP_HYPE_DB_CARE) {
+        return &conn->db->care;
+    }
+
+    if (conn->roles & NGX_HTTP_HYPE_DB_DERIVE) {
+        return &conn->db->derive;
+    }
+
+    return &conn->db->trouble;
 }
 
 

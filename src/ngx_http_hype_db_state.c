@@ -23,26 +23,24 @@ void
 ngx_http_hype_db_state(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_state_e state)
 {
+    ngx_uint_t                    extra;
     ngx_atomic_t                 *connections;
     ngx_http_hype_connections_e   before, after;
 
     connections = conn->db->worker->connections;
+    extra = conn->roles & (NGX_HTTP_HYPE_DB_CARE|NGX_HTTP_HYPE_DB_DERIVE);
     before = ngx_http_hype_db_states[conn->state];
     after = ngx_http_hype_db_states[state];
 
     conn->state = state;
 
-    /* the one for care is closed most of the time, and not missed */
+    /* what visitors do not need is not missed while it is closed */
 
-    if (before != NGX_HTTP_HYPE_CONNECTIONS_CLOSED
-        || !(conn->roles & NGX_HTTP_HYPE_DB_CARE))
-    {
+    if (before != NGX_HTTP_HYPE_CONNECTIONS_CLOSED || !extra) {
         connections[before]--;
     }
 
-    if (after != NGX_HTTP_HYPE_CONNECTIONS_CLOSED
-        || !(conn->roles & NGX_HTTP_HYPE_DB_CARE))
-    {
+    if (after != NGX_HTTP_HYPE_CONNECTIONS_CLOSED || !extra) {
         connections[after]++;
     }
 }

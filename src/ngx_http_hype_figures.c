@@ -151,6 +151,16 @@ static const ngx_http_hype_metric_t  ngx_http_hype_metrics[] = {
       "Whether all workers can write hits to PostgreSQL.",
       NULL, NGX_HTTP_HYPE_GAUGE_UP },
 
+    { "hype_derive_calls_total", "counter",
+      "Calls of hype.derive().",
+      NULL, NGX_HTTP_HYPE_DERIVE_CALLS },
+    { "hype_derive_errors_total", "counter",
+      "Calls of hype.derive() that failed.",
+      NULL, NGX_HTTP_HYPE_DERIVE_ERRORS },
+    { "hype_derive_age_seconds", "gauge",
+      "Time since nothing was left to be derived, 0 if nothing is.",
+      NULL, NGX_HTTP_HYPE_GAUGE_DERIVE_AGE },
+
     { NULL, NULL, NULL, NULL, 0 }
 };
 
@@ -199,6 +209,9 @@ ngx_http_hype_figures_get(ngx_http_hype_main_conf_t *hmcf, ngx_pool_t *pool)
     if (figures->spool) {
         figures->values[NGX_HTTP_HYPE_GAUGE_SPOOL_MAX] = hmcf->spool.max_size;
     }
+
+    figures->values[NGX_HTTP_HYPE_GAUGE_DERIVE_AGE]
+        = ngx_http_hype_derive_age(metrics);
 
     figures->nlinks = ngx_http_hype_metrics_recent(metrics, figures->links,
                                                 NGX_HTTP_HYPE_FIGURES_LINKS);
@@ -449,7 +462,12 @@ ngx_http_hype_json_stores(u_char *p, u_char *last,
     p = ngx_http_hype_figures_fraction(p, last, v[NGX_HTTP_HYPE_GAUGE_SKEW],
                                        1000);
 
-    return ngx_slprintf(p, last, "}");
+    return ngx_slprintf(p, last,
+                        "},\n\"derive\":{\"calls\":%L,\"errors\":%L,"
+                        "\"age\":%L}",
+                        v[NGX_HTTP_HYPE_DERIVE_CALLS],
+                        v[NGX_HTTP_HYPE_DERIVE_ERRORS],
+                        v[NGX_HTTP_HYPE_GAUGE_DERIVE_AGE]);
 }
 
 

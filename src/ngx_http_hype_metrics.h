@@ -45,6 +45,9 @@ typedef enum {
     NGX_HTTP_HYPE_REJECTED,         /* records set aside */
     NGX_HTTP_HYPE_DB_ERRORS,
 
+    NGX_HTTP_HYPE_DERIVE_CALLS,     /* of hype.derive(), */
+    NGX_HTTP_HYPE_DERIVE_ERRORS,    /* and those that failed */
+
     NGX_HTTP_HYPE_SPOOL_RECORDS,    /* appended to spool files, */
     NGX_HTTP_HYPE_SPOOL_REPLAYED,   /* read back, and out of it */
     NGX_HTTP_HYPE_SPOOL_BYTES,      /* gauges: in spool files now, */
@@ -101,6 +104,9 @@ typedef struct {
     ngx_atomic_t                 commits[NGX_HTTP_HYPE_COMMITS + 1];
 
     uint64_t                     started;     /* ms since 1970 */
+
+    /* in ngx_current_msec: when nothing was left to derive; 0: not yet */
+    ngx_atomic_t                 derived;
 
     ngx_uint_t                   nworkers;
     ngx_http_hype_worker_slot_t *workers;

@@ -14,14 +14,10 @@
 /* bytes of one log line that are the record's */
 #define NGX_HTTP_HYPE_STORE_LOG_LINE   1600
 
-/* milliseconds: after a claim was heard of, and while some are not settled */
-#define NGX_HTTP_HYPE_STORE_SETTLE     20
-#define NGX_HTTP_HYPE_STORE_UNSETTLED  500
-
-/* and behind a pooler, where claims are not heard of */
-#define NGX_HTTP_HYPE_STORE_POOLED     10000
-
-/* until a claim or confirm that waits for an open transaction is tried again */
+/*
+ * milliseconds until a claim or confirm that waits for an open transaction is
+ * tried again
+ */
 #define NGX_HTTP_HYPE_STORE_POSTPONE   500
 
 #define NGX_HTTP_HYPE_STORE_MAINTAIN   (24 * 60 * 60 * 1000)
@@ -49,8 +45,6 @@ static void ngx_http_hype_store_progress(void *data);
 static void ngx_http_hype_store_wake(void *data);
 static void ngx_http_hype_store_work(void *data,
     ngx_http_hype_db_conn_t *conn);
-static ngx_uint_t ngx_http_hype_store_unsettled(
-    ngx_http_hype_store_t *store);
 static ngx_uint_t ngx_http_hype_store_write(ngx_http_hype_store_t *store,
     ngx_http_hype_db_conn_t *conn);
 static ngx_uint_t ngx_http_hype_store_drain(ngx_http_hype_store_t *store,
@@ -60,9 +54,6 @@ static ngx_int_t ngx_http_hype_store_spooled(void *data, u_char *record,
 static void ngx_http_hype_store_away(void *data);
 static void ngx_http_hype_store_notify(void *data, ngx_str_t *channel,
     ngx_str_t *payload);
-static void ngx_http_hype_store_settle_handler(ngx_event_t *ev);
-static void ngx_http_hype_store_settled(void *data,
-    ngx_http_hype_db_outcome_e outcome, PGresult *res);
 static void ngx_http_hype_store_maintain_handler(ngx_event_t *ev);
 static void ngx_http_hype_store_maintained(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
@@ -128,8 +119,6 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
 
     ngx_http_hype_store_timer(store, &store->postpone,
                               ngx_http_hype_store_postpone_handler);
-    ngx_http_hype_store_timer(store, &store->settle,
-                              ngx_http_hype_store_settle_handler);
     ngx_http_hype_store_timer(store, &store->maintain,
                               ngx_http_hype_store_maintain_handler);
 
@@ -145,6 +134,13 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
     if (ngx_http_hype_spool_init(&store->spool, cycle) != NGX_OK) {
         return NULL;
     }
+
+    store->derive.db = store->db;
+    store->derive.metrics = cache->metrics;
+    store->derive.spool = &store->spool;
+    store->derive.log = cycle->log;
+
+    ngx_http_hype_derive_init(&store->derive);
 
     if (ngx_worker == 0) {
         ngx_add_timer(&store->maintain, 1);
@@ -582,6 +578,11 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
 
     st.data = store;
 
+    if (conn->roles & NGX_HTTP_HYPE_DB_DERIVE) {
+        ngx_http_hype_derive_work(&store->derive, conn);
+        return;
+    }
+
     if (conn->roles & NGX_HTTP_HYPE_DB_CARE) {
 
         if (ngx_http_hype_report_work(&store->report, conn)) {
@@ -616,34 +617,10 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
             return;
         }
 
-        if (ngx_http_hype_store_unsettled(store)) {
-            st.sql = "SELECT hype.settle()";
-            st.aside = 1;
-            st.handler = ngx_http_hype_store_settled;
-
-            store->settling = 0;
-            ngx_http_hype_db_send(conn, &st);
-            return;
-        }
-
         store->looked = 0;
     }
 
     (void) ngx_http_hype_store_write(store, conn);
-}
-
-
-/* nobody was told of claims while it could not be heard */
-
-static ngx_uint_t
-ngx_http_hype_store_unsettled(ngx_http_hype_store_t *store)
-{
-    if (ngx_worker == 0 && store->heard != store->db->listening) {
-        store->heard = store->db->listening;
-        store->settling = 1;
-    }
-
-    return store->settling;
 }
 
 
@@ -776,52 +753,7 @@ ngx_http_hype_store_notify(void *data, ngx_str_t *channel,
         return;
     }
 
-    /* a claim: one worker of them all sees to it */
-
-    if (ngx_worker == 0 && !store->settle.timer_set) {
-        ngx_add_timer(&store->settle, NGX_HTTP_HYPE_STORE_SETTLE);
-    }
-}
-
-
-static void
-ngx_http_hype_store_settle_handler(ngx_event_t *ev)
-{
-    ngx_connection_t       *dummy;
-    ngx_http_hype_store_t  *store;
-
-    dummy = ev->data;
-    store = dummy->data;
-
-    store->settling = 1;
-
-    ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_LINKS);
-}
-
-
-static void
-ngx_http_hype_store_settled(void *data, ngx_http_hype_db_outcome_e outcome,
-    PGresult *res)
-{
-    ngx_http_hype_store_t *store = data;
-
-    ngx_msec_t  timer;
-
-    timer = NGX_HTTP_HYPE_STORE_UNSETTLED;
-
-    if (outcome == NGX_HTTP_HYPE_DB_DONE
-        && ngx_strcmp(PQgetvalue(res, 0, 0), "0") == 0)
-    {
-        if (!store->db->pooled) {
-            return;
-        }
-
-        timer = NGX_HTTP_HYPE_STORE_POOLED;
-    }
-
-    if (!store->settle.timer_set) {
-        ngx_add_timer(&store->settle, timer);
-    }
+    ngx_http_hype_derive_notify(&store->derive);
 }
 
 
@@ -837,7 +769,6 @@ ngx_http_hype_store_maintain_handler(ngx_event_t *ev)
     /* this worker also hears of claims, so it is connected all the time */
 
     store->maintaining = 1;
-    store->settling = 1;
 
     ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_LINKS);
     ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_CARE);
@@ -854,6 +785,10 @@ ngx_http_hype_store_maintained(void *data,
 
     if (outcome == NGX_HTTP_HYPE_DB_DONE) {
         ngx_add_timer(&store->maintain, NGX_HTTP_HYPE_STORE_MAINTAIN);
+
+        /* what a machine left that is gone since then */
+
+        ngx_http_hype_derive_notify(&store->derive);
 
         ngx_log_error(NGX_LOG_INFO, store->log, 0,
                       "hype: the database is maintained for today");

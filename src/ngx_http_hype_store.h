@@ -13,6 +13,7 @@
 #include <ngx_core.h>
 #include "ngx_http_hype_cache.h"
 #include "ngx_http_hype_db.h"
+#include "ngx_http_hype_derive.h"
 #include "ngx_http_hype_links.h"
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_queue.h"
@@ -34,6 +35,7 @@ typedef struct {
     ngx_http_hype_queue_t    drain;      /* what is read from the spool */
     ngx_http_hype_spool_t    spool;
     ngx_http_hype_report_t   report;
+    ngx_http_hype_derive_t   derive;
 
     ngx_http_hype_uuid_pool_t  uuids;
 
@@ -43,15 +45,12 @@ typedef struct {
     ngx_uint_t               postponed;  /* and those of them put off */
     ngx_event_t              postpone;
 
-    ngx_event_t              settle;
-    ngx_msec_t               heard;      /* "listening" when it was asked */
     ngx_event_t              maintain;
     ngx_connection_t         dummy;
 
     unsigned                 drained:1;  /* the last batch was the spool's */
     unsigned                 looked:1;   /* the last turn was for links */
     unsigned                 away:1;     /* nobody is kept waiting just now */
-    unsigned                 settling:1;
     unsigned                 maintaining:1;
 } ngx_http_hype_store_t;
 

@@ -246,7 +246,8 @@ ngx_http_hype_visit_who(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         *late = 1;
 
     } else {
-        ngx_http_hype_uuid_random(&ctx->store->uuids, ctx->visitor);
+        ngx_http_hype_uuid_time(&ctx->store->uuids, ctx->visitor,
+                                ngx_http_hype_visit_time(r));
     }
 
     ctx->has_visitor = 1;

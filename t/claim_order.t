@@ -35,8 +35,8 @@ my $n = 0;
     is_soon {
         $pg->value("select count(*) from pg_stat_activity where datname
                     = current_database() and state = 'idle'
-                    and query = 'SELECT hype.settle()'")
-    } 2, 'nginx has looked for claims, and there are none';
+                    and query like '%FROM hype.derive() %'")
+    } 2, 'nginx has derived, and nothing is left';
 
     $session->begin_work;
     $session->do('insert into hype.referral_hit (referral_link_id, visitor)
