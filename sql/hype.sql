@@ -1340,6 +1340,50 @@ COMMENT ON FUNCTION hype.claim_batch(uuid[], text[]) IS
     'open transaction claims one of the visitors';
 
 
+CREATE OR REPLACE FUNCTION hype.claim_batch(
+    visitors uuid[], user_ids text[], created timestamptz[]
+)
+RETURNS bigint
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '20ms'
+AS $$
+    SELECT hype.add_claims(visitors, user_ids)
+$$;
+
+
+CREATE OR REPLACE FUNCTION hype.probe(kind text, size integer)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    filler text := repeat('x', least(size, 60000));
+BEGIN
+    IF kind = 'hit' THEN
+        INSERT INTO hype.referral_hit
+            (id, referral_link_id, created, authenticated, bot, visitor,
+             user_agent)
+        VALUES (gen_random_uuid(),
+                (SELECT l.id FROM hype.referral_link l LIMIT 1), now(), false,
+                false, gen_random_uuid(), filler);
+    ELSIF kind = 'claim' THEN
+        PERFORM hype.claim_batch(ARRAY[gen_random_uuid()],
+                                 ARRAY['hype.probe'], ARRAY[now()]);
+    ELSE
+        PERFORM hype.confirm_batch(ARRAY['hype.probe'], ARRAY['hype.probe'],
+                                   ARRAY[NULL]::uuid[], ARRAY[NULL]::text[],
+                                   ARRAY[now()]);
+    END IF;
+
+    RAISE EXCEPTION USING ERRCODE = 'HYPE0';
+EXCEPTION
+    WHEN SQLSTATE 'HYPE0' THEN
+        NULL;
+END
+$$;
+
+
 -- Batches from the spool, or of unknown fate
 
 CREATE OR REPLACE FUNCTION hype.replay(
@@ -1848,6 +1892,8 @@ GRANT EXECUTE ON FUNCTION
     hype.settle(uuid[], text[]),
     hype.claim(uuid, text),
     hype.claim_batch(uuid[], text[]),
+    hype.claim_batch(uuid[], text[], timestamptz[]),
+    hype.probe(text, integer),
     hype.replay(uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[],
                 text[], inet[], text[], text[], text[], text[]),
     hype.record_confirm(text, text, uuid, numeric, timestamptz),
