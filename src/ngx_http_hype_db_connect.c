@@ -332,6 +332,8 @@ ngx_http_hype_db_setup_done(void *data, ngx_http_hype_db_outcome_e outcome,
         return;
     }
 
+    conn->made = ngx_current_msec;
+
     ngx_http_hype_db_failing(conn, 0);
 
     if ((conn->roles & NGX_HTTP_HYPE_DB_LINKS) && !db->pooled) {
