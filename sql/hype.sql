@@ -1875,6 +1875,24 @@ COMMENT ON COLUMN hype.funnel.conversion_rate IS
     'confirmed / unique_visitors';
 
 
+CREATE OR REPLACE FUNCTION hype.temp_settle() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM hype.settle(array_agg(n.visitor), array_agg(n.user_id))
+    FROM new_hits n
+    HAVING count(*) > 0;
+    RETURN NULL;
+END
+$$;
+
+DROP TRIGGER IF EXISTS temp_settle ON hype.referral_hit;
+CREATE TRIGGER temp_settle AFTER INSERT ON hype.referral_hit
+    REFERENCING NEW TABLE AS new_hits
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.temp_settle();
+
+
 -- Privileges
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hype FROM PUBLIC;
