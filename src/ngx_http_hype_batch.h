@@ -33,7 +33,10 @@ typedef struct {
     size_t                     size;     /* of the record in bytes */
     ngx_msec_t                 due;      /* when it is tried again */
 
-    unsigned                   tries:4;  /* refused so many times */
+    uint32_t                   written;  /* batches when it was refused */
+
+    unsigned                   tries:8;  /* see ngx_http_hype_queue_fault.c */
+    unsigned                   refused:1; /* alone */
     unsigned                   trial:1;  /* to be sent alone */
     unsigned                   again:1;  /* it may be in the table already */
     unsigned                   spooled:1; /* it is in the spool, too */

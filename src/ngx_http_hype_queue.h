@@ -53,6 +53,7 @@ struct ngx_http_hype_ticket_s {
 typedef struct {
     ngx_http_hype_db_trouble_t      trouble;
     ngx_uint_t                      refused;  /* times in a row, to all */
+    uint32_t                        written;  /* batches */
     ngx_msec_t                      backoff;
     ngx_event_t                     pause;    /* set: nothing is sent */
     ngx_uint_t                      brief;    /* unsigned brief:1 */

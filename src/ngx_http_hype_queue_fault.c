@@ -5,8 +5,13 @@
 #include "ngx_http_hype_queue_fault.h"
 
 
-/* a record that is refused alone so many times is set aside */
-#define NGX_HTTP_HYPE_QUEUE_TRIES        5
+/*
+ * A record that is refused alone is set aside after so many tries, each of which
+ * counts as several where the probe says that others would be written, and as
+ * one where others were written, but the probe is refused, too.
+ */
+#define NGX_HTTP_HYPE_QUEUE_TRIES        20
+#define NGX_HTTP_HYPE_QUEUE_PROBED       4
 
 /* milliseconds until it is tried again, which double each time */
 #define NGX_HTTP_HYPE_QUEUE_TRIAL        100
@@ -28,7 +33,10 @@
 
 static void ngx_http_hype_queue_probed(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
-static void ngx_http_hype_queue_divide(ngx_http_hype_queue_batch_t *qb);
+static ngx_int_t ngx_http_hype_queue_divide(
+    ngx_http_hype_queue_batch_t *qb, ngx_uint_t probed);
+static void ngx_http_hype_queue_blame(ngx_http_hype_queue_batch_t *qb,
+    ngx_http_hype_item_t *item, ngx_uint_t tries);
 static void ngx_http_hype_queue_pause(ngx_http_hype_queue_batch_t *qb,
     PGresult *res);
 
@@ -66,13 +74,16 @@ ngx_http_hype_queue_probed(void *data, ngx_http_hype_db_outcome_e outcome,
     switch (outcome) {
 
     case NGX_HTTP_HYPE_DB_DONE:
-        ngx_http_hype_queue_divide(qb);
+        (void) ngx_http_hype_queue_divide(qb, 1);
         break;
 
     case NGX_HTTP_HYPE_DB_DUPLICATE:
     case NGX_HTTP_HYPE_DB_REFUSED:
-        ngx_http_hype_queue_put_back(qb->queue, &qb->batch, 0);
-        ngx_http_hype_queue_pause(qb, res);
+
+        if (ngx_http_hype_queue_divide(qb, 0) != NGX_OK) {
+            ngx_http_hype_queue_pause(qb, res);
+        }
+
         break;
 
     default:
@@ -87,10 +98,14 @@ ngx_http_hype_queue_probed(void *data, ngx_http_hype_db_outcome_e outcome,
 }
 
 
-/* others would have been written: the fault is that of a record */
+/*
+ * Puts the batch back in halves, and a record that is alone aside: others go on
+ * without it.  NGX_DECLINED if the fault seems to be everybody's: neither would
+ * the probe be written, nor was anything else since the record was refused.
+ */
 
-static void
-ngx_http_hype_queue_divide(ngx_http_hype_queue_batch_t *qb)
+static ngx_int_t
+ngx_http_hype_queue_divide(ngx_http_hype_queue_batch_t *qb, ngx_uint_t probed)
 {
     ngx_queue_t            *q;
     ngx_http_hype_item_t   *item;
@@ -98,28 +113,51 @@ ngx_http_hype_queue_divide(ngx_http_hype_queue_batch_t *qb)
 
     queue = qb->queue;
 
-    if (qb->batch.n > 1) {
-        queue->cap = qb->batch.n / 2;
-        ngx_http_hype_queue_put_back(queue, &qb->batch, 0);
-        return;
-    }
-
     q = ngx_queue_head(&qb->batch.items);
     item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-    ngx_queue_remove(q);
+    if (qb->batch.n > 1 || item->spooled) {
+        queue->cap = ngx_max(qb->batch.n / 2, 1);
+        ngx_http_hype_queue_put_back(queue, &qb->batch, 0);
 
-    if (item->spooled) {
-
-        /* the spool sees to it */
-
-        ngx_http_hype_queue_free(queue, item, NGX_HTTP_HYPE_TICKET_SPOOLED);
-        return;
+        return probed ? NGX_OK : NGX_DECLINED;
     }
 
+    ngx_queue_remove(q);
     item->flight = 0;
 
-    if (++item->tries < NGX_HTTP_HYPE_QUEUE_TRIES) {
+    if (probed) {
+        ngx_http_hype_queue_blame(qb, item, NGX_HTTP_HYPE_QUEUE_PROBED);
+        return NGX_OK;
+    }
+
+    if (item->refused && item->written != queue->faults->written) {
+        ngx_http_hype_queue_blame(qb, item, 1);
+        return NGX_OK;
+    }
+
+    item->refused = 1;
+    item->written = queue->faults->written;
+
+    ngx_http_hype_queue_try(queue, item);
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_hype_queue_blame(ngx_http_hype_queue_batch_t *qb,
+    ngx_http_hype_item_t *item, ngx_uint_t tries)
+{
+    ngx_http_hype_queue_t  *queue;
+
+    queue = qb->queue;
+
+    item->refused = 1;
+    item->written = queue->faults->written;
+    item->tries += tries;
+
+    if (item->tries < NGX_HTTP_HYPE_QUEUE_TRIES) {
         ngx_http_hype_queue_try(queue, item);
         return;
     }
@@ -140,7 +178,8 @@ ngx_http_hype_queue_try(ngx_http_hype_queue_t *queue,
 
     item->trial = 1;
     item->due = ngx_current_msec
-                + (NGX_HTTP_HYPE_QUEUE_TRIAL << item->tries) / 2;
+                + (NGX_HTTP_HYPE_QUEUE_TRIAL
+                   << item->tries / NGX_HTTP_HYPE_QUEUE_PROBED) / 2;
 
     for (q = ngx_queue_last(&queue->trials);
          q != ngx_queue_sentinel(&queue->trials);
@@ -262,6 +301,8 @@ ngx_http_hype_queue_accepted(ngx_http_hype_queue_batch_t *qb)
 
     queue = qb->queue;
     faults = queue->faults;
+
+    faults->written++;
 
     if (faults->refused == 0) {
         return;
