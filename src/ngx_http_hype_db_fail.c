@@ -279,21 +279,19 @@ ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
 static size_t
 ngx_http_hype_db_one_line(u_char *text, const char *message)
 {
-    u_char      *p, *last;
-    const char  *s;
+    size_t  len;
 
-    last = text + NGX_HTTP_HYPE_DB_MESSAGE;
+    len = ngx_min(ngx_strlen(message), NGX_HTTP_HYPE_DB_MESSAGE);
 
-    for (p = text, s = message; *s && p < last; s++) {
+    ngx_memcpy(text, message, len);
 
-        if (*s != LF || *(s + 1)) {
-            *p++ = *s;
-        }
+    if (len && text[len - 1] == LF) {
+        len--;
     }
 
-    ngx_http_hype_db_clean(text, p - text);
+    ngx_http_hype_db_clean(text, len);
 
-    return p - text;
+    return len;
 }
 
 
