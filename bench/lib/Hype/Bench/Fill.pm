@@ -103,8 +103,8 @@ END
 
 
 # Of ten hits seven are a visitor's first, two are of one who comes again, most
-# of them soon, and one is of a user.  Each twentieth is one link's, the others
-# have some links that are followed often and many that are not.
+# of them soon, and one is of a user.  Each twentieth is one link's, of the other
+# links some are followed often and many are not.  A link is seen on three sites.
 
 sub hits
 {
@@ -127,8 +127,9 @@ sub hits
                '127.0.0.1',
                'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, '
                || 'like Gecko) Chrome/126.0.0.0 Safari/537.36',
-               'https://news' || n % 500 || '.example.com/articles/42',
-               '/page' || n % 300
+               'https://news' || (link + n % 3) % 500
+               || '.example.com/articles/42',
+               '/page' || link % 300
         from (
             select n, begin, begin + (n * $step)::bigint as ms,
                    case when n % 20 = 0 then 1
