@@ -1718,6 +1718,7 @@ CREATE OR REPLACE FUNCTION hype.confirm_batch(
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '20ms'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -2237,6 +2238,7 @@ CREATE OR REPLACE FUNCTION hype.claim_batch(
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '20ms'
 AS $$
 #variable_conflict use_column
 DECLARE
