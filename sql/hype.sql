@@ -25,7 +25,10 @@
 -- An upgrade from version 1 changes the table of hits in steps of a moment
 -- each, so that hits are not locked out: indexes are built concurrently.
 
-SELECT to_regclass('hype.unsettled') IS NOT NULL AS hype_upgrade \gset
+SELECT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
+) AS hype_upgrade \gset
 
 \if :hype_upgrade
 
@@ -210,9 +213,11 @@ COMMENT ON FUNCTION hype.version() IS 'The version of this schema';
 
 
 -- Tables are made once.  What a later version changes in them needs an ALTER
--- TABLE of its own, after these.
+-- TABLE of its own, after these.  What is there already is not even named in
+-- CREATE INDEX IF NOT EXISTS and the like: they lock out those who write.
 
-SELECT to_regclass('hype.referral_link') IS NULL AS hype_new \gset
+SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
+       to_regclass('hype.log_position') IS NULL AS hype_new_2 \gset
 
 
 -- Links
@@ -298,7 +303,7 @@ COMMENT ON TABLE hype.former_identifier IS
 
 
 CREATE OR REPLACE FUNCTION hype.stamp_link() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -344,7 +349,7 @@ CREATE OR REPLACE FUNCTION hype.give_up_identifier(
     identifier text, referral_link_id bigint
 )
 RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO hype.former_identifier (identifier, until, referral_link_id)
@@ -359,7 +364,7 @@ COMMENT ON FUNCTION hype.give_up_identifier(text, bigint) IS
 
 
 CREATE OR REPLACE FUNCTION hype.notify_link() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -621,8 +626,12 @@ CREATE TABLE IF NOT EXISTS hype.visitor_claim (
     created timestamptz NOT NULL DEFAULT now()
 );
 
+\if :hype_new_2
+
 CREATE INDEX IF NOT EXISTS visitor_claim_user_id_created_idx
     ON hype.visitor_claim (user_id, created);
+
+\endif
 
 COMMENT ON TABLE hype.visitor_claim IS
     'Visitors who turned out to be users; of two claims the earlier wins';
@@ -645,12 +654,16 @@ CREATE TABLE IF NOT EXISTS hype.pending_claim (
     error   text
 );
 
+\if :hype_new_2
+
 CREATE INDEX IF NOT EXISTS pending_claim_due_id_idx
     ON hype.pending_claim (due, id) WHERE NOT applied;
 CREATE INDEX IF NOT EXISTS pending_claim_applied_idx
     ON hype.pending_claim (id) WHERE applied;
 CREATE INDEX IF NOT EXISTS pending_claim_visitor_idx
     ON hype.pending_claim (visitor);
+
+\endif
 
 COMMENT ON TABLE hype.pending_claim IS
     'Claims to be applied to hits: appended by nginx and hype.claim(), worked '
@@ -711,6 +724,8 @@ ALTER TABLE hype.confirmed_referral
 
 \endif
 
+\if :hype_new_2
+
 CREATE UNIQUE INDEX IF NOT EXISTS confirmed_referral_user_id_event_key
     ON hype.confirmed_referral (user_id, event);
 CREATE UNIQUE INDEX IF NOT EXISTS confirmed_referral_visitor_event_key
@@ -719,6 +734,8 @@ CREATE INDEX IF NOT EXISTS confirmed_referral_referral_link_id_idx
     ON hype.confirmed_referral (referral_link_id);
 CREATE INDEX IF NOT EXISTS confirmed_referral_referral_hit_id_idx
     ON hype.confirmed_referral (referral_hit_id);
+
+\endif
 
 COMMENT ON TABLE hype.confirmed_referral IS
     'Referred users who completed what the site wanted: once an event and user';
@@ -741,6 +758,8 @@ COMMENT ON COLUMN hype.confirmed_referral.visitor IS
 COMMENT ON COLUMN hype.confirmed_referral.told IS
     'An application was told the referrer: a hit that arrives late no longer '
     'moves the credit';
+COMMENT ON COLUMN hype.confirmed_referral.id IS
+    'Names the row as long as user or visitor may change';
 
 
 CREATE TABLE IF NOT EXISTS hype.pending_confirm (
@@ -756,6 +775,8 @@ CREATE TABLE IF NOT EXISTS hype.pending_confirm (
     error    text
 );
 
+\if :hype_new_2
+
 CREATE INDEX IF NOT EXISTS pending_confirm_due_id_idx
     ON hype.pending_confirm (due, id) WHERE due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS pending_confirm_user_id_idx
@@ -764,6 +785,8 @@ CREATE INDEX IF NOT EXISTS pending_confirm_visitor_idx
     ON hype.pending_confirm (visitor) WHERE visitor IS NOT NULL;
 CREATE INDEX IF NOT EXISTS pending_confirm_claimant_idx
     ON hype.pending_confirm (claimant) WHERE claimant IS NOT NULL;
+
+\endif
 
 COMMENT ON TABLE hype.pending_confirm IS
     'Confirms of nginx: appended here, worked off by hype.derive(). Those that '
@@ -817,8 +840,12 @@ CREATE TABLE IF NOT EXISTS hype.hit_quarter (
     PRIMARY KEY (referral_link_id, quarter, gap)
 );
 
+\if :hype_new_2
+
 CREATE INDEX IF NOT EXISTS hit_quarter_day_idx
     ON hype.hit_quarter (day, referral_link_id);
+
+\endif
 
 COMMENT ON TABLE hype.hit_quarter IS
     'Roll-up: hits of each link in each quarter of an hour, which every time '
@@ -1306,7 +1333,8 @@ BEGIN
         ORDER BY c.user_id NULLS LAST
         LIMIT 1;
 
-        EXIT WHEN old.id IS NULL OR old.user_id IS NOT NULL OR who IS NULL;
+        EXIT WHEN old.id IS NULL OR old.user_id IS NOT NULL OR who IS NULL
+                  OR old.visitor = unknown;
 
         -- The visitor was claimed while the confirm was made.
 
@@ -1407,10 +1435,9 @@ BEGIN
     WHERE p.id = ANY (ARRAY(
         SELECT r.id
         FROM (
-            SELECT w.id, w.created,
+            SELECT w.id,
                    row_number() OVER earliest AS earlier,
-                   row_number() OVER latest AS later,
-                   lag(w.created) OVER earliest AS before
+                   row_number() OVER latest AS later
             FROM (SELECT DISTINCT e.event, e.user_id, e.visitor
                   FROM hype.pending_confirm e WHERE e.id = ANY (entries)) AS k
             CROSS JOIN LATERAL (
@@ -1426,9 +1453,9 @@ BEGIN
             WINDOW earliest AS (PARTITION BY w.event, w.user_id, w.visitor
                                 ORDER BY w.created, w.id),
                    latest AS (PARTITION BY w.event, w.user_id, w.visitor
-                              ORDER BY w.created DESC, w.id DESC)
+                              ORDER BY w.created DESC, w.id)
         ) AS r
-        WHERE r.earlier > 1 AND (r.later > 1 OR r.before = r.created)
+        WHERE r.earlier > 1 AND r.later > 1
     ));
 END
 $$;
@@ -1600,6 +1627,7 @@ CREATE OR REPLACE FUNCTION hype.check_confirm(
 )
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF coalesce(event, '') = '' THEN
@@ -1878,7 +1906,7 @@ CREATE OR REPLACE FUNCTION hype.give_hits(
     was     text[],
     since   timestamptz,
     max     integer,
-    OUT found   bigint,
+    OUT n       bigint,
     OUT reached timestamptz,
     OUT missed  timestamptz,
     OUT changed bigint
@@ -1894,7 +1922,7 @@ DECLARE
     given record;
 BEGIN
     SELECT count(*), max(h.created), array_agg(h.id), array_agg(h.created)
-    INTO found, reached, ids, times
+    INTO n, reached, ids, times
     FROM (SELECT h.id, h.created
           FROM hype.referral_hit h
           WHERE h.visitor = give_hits.visitor
@@ -1906,7 +1934,7 @@ BEGIN
 
     changed := 0;
 
-    IF found > 0 THEN
+    IF n > 0 THEN
         given := hype.give_user(ids, times);
         changed := given.given;
         missed := given.missed;
@@ -1948,7 +1976,7 @@ BEGIN
     hits := hype.give_hits(p.visitor, p.was, p.since, max);
     p.missed := least(p.missed, hits.missed);
 
-    IF hits.found >= max AND hits.changed > 0 THEN
+    IF hits.n >= max AND hits.changed > 0 THEN
         UPDATE hype.pending_claim c
         SET since = hits.reached, missed = p.missed
         WHERE c.id = entry;
@@ -2433,11 +2461,15 @@ $$;
 COMMENT ON FUNCTION hype.log_confirmed() IS
     'Trigger: has the roll-ups follow confirmed_referral';
 
-CREATE OR REPLACE TRIGGER confirmed_referral_log
+\if :hype_new_2
+
+CREATE TRIGGER confirmed_referral_log
     AFTER INSERT OR DELETE
         OR UPDATE OF referral_link_id, user_id, visitor, value
     ON hype.confirmed_referral
     FOR EACH ROW EXECUTE FUNCTION hype.log_confirmed();
+
+\endif
 
 COMMENT ON TRIGGER confirmed_referral_log ON hype.confirmed_referral IS
     'Has the roll-ups follow';
@@ -3863,4 +3895,5 @@ COMMIT;
 \set QUIET :hype_quiet
 \unset hype_quiet
 \unset hype_new
+\unset hype_new_2
 \unset hype_upgrade

@@ -53,6 +53,7 @@ typedef enum {
 
 typedef struct ngx_http_hype_db_s       ngx_http_hype_db_t;
 typedef struct ngx_http_hype_db_conn_s  ngx_http_hype_db_conn_t;
+typedef struct ngx_http_hype_db_cancel_s  ngx_http_hype_db_cancel_t;
 
 
 typedef struct {
@@ -70,7 +71,7 @@ typedef struct {
     /* or the name of a statement that was prepared on this connection */
     const char                 *prepared;
 
-    /* when its connection is given up; 0: soon after a visitor's wait */
+    /* when it is cancelled; 0: some seconds after a visitor's wait */
     ngx_msec_t                  timeout;
 
     /* it waits for locks but shortly, and to get none says nothing of others */
@@ -156,8 +157,14 @@ struct ngx_http_hype_db_conn_s {
     ngx_event_t                 timer;
     ngx_event_t                 next;    /* posted until it asks for work */
     ngx_msec_t                  backoff;
+    ngx_msec_t                  made;    /* since when it is set up */
+    int64_t                     question;  /* when it was sent, ms */
     ngx_uint_t                  first;   /* of several hosts */
     ngx_thread_task_t          *task;
+
+    ngx_http_hype_db_cancel_t    *cancel;
+    ngx_event_t                   cancel_poll;
+    ngx_msec_t                    cancel_idle;  /* since when it waits for it */
 
     ngx_http_hype_db_statement_t  statement;
     ngx_http_hype_db_outcome_e    outcome;
@@ -166,6 +173,8 @@ struct ngx_http_hype_db_conn_s {
     unsigned                    failing:1;   /* not worth a visitor's wait */
     unsigned                    overdue:1;   /* "timeout" is over */
     unsigned                    copied:1;    /* all data of a COPY are sent */
+    unsigned                    cancelled:1;   /* so the server was asked to, */
+    unsigned                    cancelling:1;  /* and is being asked */
 
     /* kept for "work": reset when the connection is made */
     unsigned                    asked:1;     /* to prepare its statement */

@@ -9,10 +9,20 @@
 #define NGX_HTTP_HYPE_DB_BACKOFF_MIN    100
 #define NGX_HTTP_HYPE_DB_BACKOFF_MAX    2000
 
+/* a session that ends sooner, with nothing to do, was not wanted */
+#define NGX_HTTP_HYPE_DB_SESSION_MIN    500
+
 /* milliseconds between two log lines of one trouble */
 #define NGX_HTTP_HYPE_DB_LOG_INTERVAL   10000
 
+/* characters of a message in the log */
+#define NGX_HTTP_HYPE_DB_MESSAGE        512
 
+
+static void ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn,
+    const char *reason);
+static ngx_uint_t ngx_http_hype_db_lasted(ngx_http_hype_db_conn_t *conn);
+static size_t ngx_http_hype_db_one_line(u_char *text, const char *message);
 static void ngx_http_hype_db_back_off(ngx_http_hype_db_conn_t *conn);
 static ngx_msec_t ngx_http_hype_db_jitter(ngx_msec_t delay);
 static ngx_http_hype_db_trouble_t *ngx_http_hype_db_trouble(
@@ -78,6 +88,13 @@ ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason)
 {
     ngx_uint_t  failing;
 
+    if (conn->state == NGX_HTTP_HYPE_DB_IDLE
+        && (conn->backoff == 0 || ngx_http_hype_db_lasted(conn)))
+    {
+        ngx_http_hype_db_ended(conn, reason);
+        return;
+    }
+
     ngx_http_hype_db_log(conn, (conn->state < NGX_HTTP_HYPE_DB_PAUSED)
                                ? "no connection to" : "lost", reason);
 
@@ -100,6 +117,46 @@ ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason)
     if (failing) {
         ngx_http_hype_db_failing(conn, 1);
     }
+}
+
+
+/*
+ * An idle connection is ended by idle_session_timeout, an administrator, a
+ * pooler or a firewall.  Nothing is lost by that: it is an error only if
+ * another connection can't be made.
+ */
+
+static void
+ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn, const char *reason)
+{
+    size_t  len;
+    u_char  text[NGX_HTTP_HYPE_DB_MESSAGE];
+
+    len = ngx_http_hype_db_one_line(text, reason);
+
+    ngx_log_error(NGX_LOG_INFO, conn->db->log, 0,
+                  "hype: idle connection to PostgreSQL ended: %*s",
+                  len, text);
+
+    if (!ngx_http_hype_db_lasted(conn)) {
+
+        /* if the next one ends as soon, there is something wrong */
+
+        conn->backoff = 1;
+    }
+
+    ngx_http_hype_db_disconnect(conn);
+
+    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_CARE)) {
+        ngx_http_hype_db_timer(conn, 1, 1);
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_hype_db_lasted(ngx_http_hype_db_conn_t *conn)
+{
+    return ngx_current_msec - conn->made >= NGX_HTTP_HYPE_DB_SESSION_MIN;
 }
 
 
@@ -141,8 +198,8 @@ void
 ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
     const char *message)
 {
-    u_char                      *p, *last, *start, text[512];
-    const char                  *s;
+    size_t                       len;
+    u_char                       text[NGX_HTTP_HYPE_DB_MESSAGE];
     ngx_http_hype_db_t          *db;
     ngx_http_hype_db_trouble_t  *trouble;
 
@@ -161,24 +218,35 @@ ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
 
     trouble->logged = ngx_current_msec;
 
-    /* libpq's messages have line ends, and those of its own end with one */
+    len = ngx_http_hype_db_one_line(text, message);
 
-    start = text;
-    last = text + sizeof(text);
+    ngx_log_error(NGX_LOG_ERR, db->log, 0,
+                  "hype: %s PostgreSQL: %*s%s (%ui errors)",
+                  doing, len, text, ngx_http_hype_db_hint(conn->result),
+                  trouble->errors);
+}
 
-    for (p = start, s = message; *s && p < last; s++) {
+
+/* libpq's messages have line ends, and those of its own end with one */
+
+static size_t
+ngx_http_hype_db_one_line(u_char *text, const char *message)
+{
+    u_char      *p, *last;
+    const char  *s;
+
+    last = text + NGX_HTTP_HYPE_DB_MESSAGE;
+
+    for (p = text, s = message; *s && p < last; s++) {
 
         if (*s != LF || *(s + 1)) {
             *p++ = *s;
         }
     }
 
-    ngx_http_hype_db_clean(start, p - start);
+    ngx_http_hype_db_clean(text, p - text);
 
-    ngx_log_error(NGX_LOG_ERR, db->log, 0,
-                  "hype: %s PostgreSQL: %*s%s (%ui errors)",
-                  doing, (size_t) (p - start), start,
-                  ngx_http_hype_db_hint(conn->result), trouble->errors);
+    return p - text;
 }
 
 

@@ -2,6 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include "ngx_http_hype_db_cancel.h"
 #include "ngx_http_hype_db_state.h"
 
 
@@ -117,6 +118,8 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
         PQfinish(conn->pg);
         conn->pg = NULL;
     }
+
+    ngx_http_hype_db_cancel_forget(conn);
 
     if (conn->roles & NGX_HTTP_HYPE_DB_LINKS) {
         conn->db->listening = 0;

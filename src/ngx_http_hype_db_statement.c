@@ -2,6 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include "ngx_http_hype_db_cancel.h"
 #include "ngx_http_hype_db_fail.h"
 #include "ngx_http_hype_db_state.h"
 #include "ngx_http_hype_db_statement.h"
@@ -34,6 +35,7 @@ ngx_http_hype_db_send(ngx_http_hype_db_conn_t *conn,
     /* an exiting worker waits for a statement under way, but not for long */
 
     conn->overdue = (statement->timeout != 0);
+    conn->cancelled = 0;
 
     if (statement->timeout) {
         ngx_http_hype_db_timer(conn, statement->timeout, 1);
@@ -400,6 +402,13 @@ ngx_http_hype_db_next_handler(ngx_event_t *ev)
 void
 ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn)
 {
+    if (ngx_http_hype_db_cancelling(conn)) {
+
+        /* it would be cancelled in place of the one before */
+
+        return;
+    }
+
     conn->db->work(conn->db->data, conn);
 
     if (conn->state != NGX_HTTP_HYPE_DB_IDLE) {

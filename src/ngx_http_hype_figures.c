@@ -259,6 +259,14 @@ ngx_http_hype_figures_workers(ngx_http_hype_figures_t *figures,
         figures->values[NGX_HTTP_HYPE_GAUGE_WAITING] += w->waiting;
         figures->values[NGX_HTTP_HYPE_GAUGE_UP] &= !w->away;
 
+        /* workers may be connected to different hosts */
+
+        if (ngx_abs(w->skew)
+            > ngx_abs(figures->values[NGX_HTTP_HYPE_GAUGE_SKEW]))
+        {
+            figures->values[NGX_HTTP_HYPE_GAUGE_SKEW] = w->skew;
+        }
+
         for (i = 0; i < NGX_HTTP_HYPE_CONNECTIONS; i++) {
             figures->values[NGX_HTTP_HYPE_GAUGE_CONNECTIONS + i]
                 += w->connections[i];
@@ -443,16 +451,19 @@ ngx_http_hype_json_stores(u_char *p, u_char *last,
     p = ngx_slprintf(p, last,
                      ",\n\"database\":{\"connections\":{\"idle\":%L,"
                      "\"busy\":%L,\"connecting\":%L,\"paused\":%L,"
-                     "\"closed\":%L},\"errors\":%L,\"state\":\"%s\"}",
+                     "\"closed\":%L},\"errors\":%L,\"state\":\"%s\","
+                     "\"clock_skew\":",
                      c[NGX_HTTP_HYPE_CONNECTIONS_IDLE],
                      c[NGX_HTTP_HYPE_CONNECTIONS_BUSY],
                      c[NGX_HTTP_HYPE_CONNECTIONS_CONNECTING],
                      c[NGX_HTTP_HYPE_CONNECTIONS_PAUSED],
                      c[NGX_HTTP_HYPE_CONNECTIONS_CLOSED],
                      v[NGX_HTTP_HYPE_DB_ERRORS], state);
+    p = ngx_http_hype_figures_fraction(p, last, v[NGX_HTTP_HYPE_GAUGE_SKEW],
+                                       1000);
 
     return ngx_slprintf(p, last,
-                        ",\n\"derive\":{\"calls\":%L,\"errors\":%L,"
+                        "},\n\"derive\":{\"calls\":%L,\"errors\":%L,"
                         "\"age\":%L}",
                         v[NGX_HTTP_HYPE_DERIVE_CALLS],
                         v[NGX_HTTP_HYPE_DERIVE_ERRORS],
@@ -582,7 +593,16 @@ ngx_http_hype_figures_prometheus(ngx_http_hype_figures_t *figures,
     p = ngx_http_hype_prometheus_histogram(p, last, &h[1]);
 
     p = ngx_slprintf(p, last,
-                     "# HELP hype_start_time_seconds When the counters "
+                     "# HELP hype_clock_skew_seconds How much PostgreSQL's "
+                     "clock is ahead of nginx's.\n"
+                     "# TYPE hype_clock_skew_seconds gauge\n"
+                     "hype_clock_skew_seconds ");
+    p = ngx_http_hype_figures_fraction(p, last,
+                                  figures->values[NGX_HTTP_HYPE_GAUGE_SKEW],
+                                  1000);
+
+    p = ngx_slprintf(p, last,
+                     "\n# HELP hype_start_time_seconds When the counters "
                      "began, in seconds since 1970.\n"
                      "# TYPE hype_start_time_seconds gauge\n"
                      "hype_start_time_seconds ");
@@ -631,6 +651,11 @@ ngx_http_hype_figures_fraction(u_char *p, u_char *last, int64_t value,
     ngx_uint_t unit)
 {
     int64_t  rest;
+
+    if (value < 0) {
+        p = ngx_slprintf(p, last, "-");
+        value = -value;
+    }
 
     p = ngx_slprintf(p, last, "%L", value / (int64_t) unit);
 

@@ -75,6 +75,7 @@ typedef struct {
     ngx_atomic_t                 waiting;     /* requests */
     ngx_atomic_t                 spool;       /* bytes to be read back */
     ngx_atomic_t                 away;        /* hits can't be written now */
+    ngx_atomic_int_t             skew;        /* of PostgreSQL's clock, ms */
     ngx_atomic_t                 connections[NGX_HTTP_HYPE_CONNECTIONS];
 } ngx_http_hype_worker_t;
 

@@ -54,7 +54,7 @@ for my $outage (
     $begin->();
     cmp_ok(load(4000), '>=', 3900, "$name: visitors are answered");
 
-    # a statement is given up ten seconds after its visitors were
+    # a statement is given up some seconds after its visitors were
 
     wait_until { lines($at) > 0 } 30, 'a line that tells of it';
 

@@ -80,6 +80,7 @@ sub the_same
         hype_database_errors_total => $s->{database}{errors},
         hype_derive_errors_total => $s->{derive}{errors},
         hype_database_up => $s->{database}{state} eq 'down' ? 0 : 1,
+        hype_clock_skew_seconds => $s->{database}{clock_skew},
         hype_start_time_seconds => $s->{started},
         qq(hype_info{version="$s->{version}",nginx="$s->{nginx}"}) => 1,
     );
