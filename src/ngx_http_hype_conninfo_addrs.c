@@ -150,7 +150,9 @@ ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
     ngx_uint_t    i, n;
     const char  **keywords, **values;
 
-    for (n = 0; info->keywords[n]; n++) { /* void */ }
+    /* the first three are always there */
+
+    for (n = 3; info->keywords[n]; n++) { /* void */ }
 
     /* a copy with one more, as threads share what they are made of */
 

@@ -25,6 +25,11 @@ static ngx_uint_t ngx_http_hype_db_lasted(ngx_http_hype_db_conn_t *conn);
 static size_t ngx_http_hype_db_one_line(u_char *text, const char *message);
 static void ngx_http_hype_db_back_off(ngx_http_hype_db_conn_t *conn);
 static ngx_msec_t ngx_http_hype_db_jitter(ngx_msec_t delay);
+static void ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
+    ngx_http_hype_db_trouble_t *trouble, const char *doing,
+    const char *message, PGresult *res);
+static void ngx_http_hype_db_relieve(ngx_http_hype_db_t *db,
+    ngx_http_hype_db_trouble_t *trouble);
 static ngx_http_hype_db_trouble_t *ngx_http_hype_db_trouble(
     ngx_http_hype_db_conn_t *conn);
 static const char *ngx_http_hype_db_hint(PGresult *res);
@@ -34,6 +39,10 @@ ngx_uint_t
 ngx_http_hype_db_available(ngx_http_hype_db_t *db, ngx_uint_t role)
 {
     ngx_uint_t  i;
+
+    if (db->refused && role == NGX_HTTP_HYPE_DB_HITS) {
+        return 0;
+    }
 
     for (i = 0; i < db->nconns; i++) {
         if ((db->conns[i].roles & role) && !db->conns[i].failing) {
@@ -62,13 +71,47 @@ ngx_http_hype_db_success(ngx_http_hype_db_conn_t *conn)
 
     trouble = ngx_http_hype_db_trouble(conn);
 
-    if (trouble->errors && ngx_http_hype_db_available(db, conn->roles)) {
-        ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
-                      "hype: PostgreSQL works again, after %ui errors",
-                      trouble->errors);
-        trouble->errors = 0;
-        trouble->logged = 0;
+    if (ngx_http_hype_db_available(db, conn->roles)) {
+        ngx_http_hype_db_relieve(db, trouble);
     }
+}
+
+
+void
+ngx_http_hype_db_refused(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_trouble_t *trouble, PGresult *res)
+{
+    ngx_http_hype_db_complain(conn->db, trouble, "refused by",
+                              PQresultErrorMessage(res), res);
+}
+
+
+void
+ngx_http_hype_db_accepted(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_trouble_t *trouble)
+{
+    ngx_http_hype_db_relieve(conn->db, trouble);
+}
+
+
+void
+ngx_http_hype_db_refuse_hits(ngx_http_hype_db_t *db, ngx_uint_t refused)
+{
+    db->refused = refused;
+    db->worker->away = !ngx_http_hype_db_available(db,
+                                                   NGX_HTTP_HYPE_DB_HITS);
+
+    if (refused) {
+        db->away(db->data);
+    }
+}
+
+
+void
+ngx_http_hype_db_renew(ngx_http_hype_db_conn_t *conn)
+{
+    ngx_http_hype_db_disconnect(conn);
+    ngx_http_hype_db_timer(conn, 1, 1);
 }
 
 
@@ -198,16 +241,20 @@ void
 ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
     const char *message)
 {
-    size_t                       len;
-    u_char                       text[NGX_HTTP_HYPE_DB_MESSAGE];
-    ngx_http_hype_db_t          *db;
-    ngx_http_hype_db_trouble_t  *trouble;
+    ngx_http_hype_db_complain(conn->db, ngx_http_hype_db_trouble(conn), doing,
+                              message, conn->result);
+}
 
-    db = conn->db;
+
+static void
+ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
+    ngx_http_hype_db_trouble_t *trouble, const char *doing,
+    const char *message, PGresult *res)
+{
+    size_t  len;
+    u_char  text[NGX_HTTP_HYPE_DB_MESSAGE];
 
     ngx_http_hype_count(db, NGX_HTTP_HYPE_DB_ERRORS, 1);
-
-    trouble = ngx_http_hype_db_trouble(conn);
 
     if (trouble->errors++
         && ngx_current_msec - trouble->logged
@@ -222,7 +269,7 @@ ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
 
     ngx_log_error(NGX_LOG_ERR, db->log, 0,
                   "hype: %s PostgreSQL: %*s%s (%ui errors)",
-                  doing, len, text, ngx_http_hype_db_hint(conn->result),
+                  doing, len, text, ngx_http_hype_db_hint(res),
                   trouble->errors);
 }
 
@@ -232,21 +279,36 @@ ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
 static size_t
 ngx_http_hype_db_one_line(u_char *text, const char *message)
 {
-    u_char      *p, *last;
-    const char  *s;
+    size_t  len;
 
-    last = text + NGX_HTTP_HYPE_DB_MESSAGE;
+    len = ngx_min(ngx_strlen(message), NGX_HTTP_HYPE_DB_MESSAGE);
 
-    for (p = text, s = message; *s && p < last; s++) {
+    ngx_memcpy(text, message, len);
 
-        if (*s != LF || *(s + 1)) {
-            *p++ = *s;
-        }
+    if (len && text[len - 1] == LF) {
+        len--;
     }
 
-    ngx_http_hype_db_clean(text, p - text);
+    ngx_http_hype_db_clean(text, len);
 
-    return p - text;
+    return len;
+}
+
+
+static void
+ngx_http_hype_db_relieve(ngx_http_hype_db_t *db,
+    ngx_http_hype_db_trouble_t *trouble)
+{
+    if (trouble->errors == 0) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
+                  "hype: PostgreSQL works again, after %ui errors",
+                  trouble->errors);
+
+    trouble->errors = 0;
+    trouble->logged = 0;
 }
 
 

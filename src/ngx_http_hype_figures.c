@@ -194,6 +194,14 @@ ngx_http_hype_figures_get(ngx_http_hype_main_conf_t *hmcf, ngx_pool_t *pool)
         }
     }
 
+    figures->values[NGX_HTTP_HYPE_SPOOL_BYTES]
+        += figures->values[NGX_HTTP_HYPE_SPOOL_BYTES_CLAIMS]
+           + figures->values[NGX_HTTP_HYPE_SPOOL_BYTES_CONFIRMS];
+
+    figures->values[NGX_HTTP_HYPE_SPOOL_FILES]
+        += figures->values[NGX_HTTP_HYPE_SPOOL_FILES_CLAIMS]
+           + figures->values[NGX_HTTP_HYPE_SPOOL_FILES_CONFIRMS];
+
     ngx_http_hype_figures_add_up(figures->sizes, metrics->sizes,
                                  NGX_HTTP_HYPE_SIZES + 1);
     ngx_http_hype_figures_add_up(figures->commits, metrics->commits,

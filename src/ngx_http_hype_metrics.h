@@ -50,8 +50,13 @@ typedef enum {
 
     NGX_HTTP_HYPE_SPOOL_RECORDS,    /* appended to spool files, */
     NGX_HTTP_HYPE_SPOOL_REPLAYED,   /* read back, and out of it */
-    NGX_HTTP_HYPE_SPOOL_BYTES,      /* gauges: in spool files now, */
-    NGX_HTTP_HYPE_SPOOL_FILES,      /* and their number */
+    /* gauges, one for each stream: bytes in spool files, and their number */
+    NGX_HTTP_HYPE_SPOOL_BYTES,
+    NGX_HTTP_HYPE_SPOOL_BYTES_CLAIMS,
+    NGX_HTTP_HYPE_SPOOL_BYTES_CONFIRMS,
+    NGX_HTTP_HYPE_SPOOL_FILES,
+    NGX_HTTP_HYPE_SPOOL_FILES_CLAIMS,
+    NGX_HTTP_HYPE_SPOOL_FILES_CONFIRMS,
 
     NGX_HTTP_HYPE_COUNTERS
 } ngx_http_hype_counter_e;

@@ -121,6 +121,7 @@ ngx_http_hype_report_work(ngx_http_hype_report_t *report,
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
     st.sql = ngx_http_hype_report_sql;
+    st.judged = 1;
     st.timeout = NGX_HTTP_HYPE_REPORT_TIMEOUT;
     st.handler = ngx_http_hype_report_handler;
     st.data = report;
@@ -188,9 +189,9 @@ ngx_http_hype_report_fail(ngx_http_hype_report_t *report,
 
     report->tried = ngx_current_msec;
 
-    /* of all others there is a line already */
+    /* of a connection that is lost there is a line already */
 
-    if (outcome != NGX_HTTP_HYPE_DB_DATA
+    if (outcome != NGX_HTTP_HYPE_DB_REFUSED
         || (report->logged && ngx_current_msec - report->logged
                               < NGX_HTTP_HYPE_REPORT_LOG))
     {
