@@ -11,7 +11,12 @@
 /* between two looks at what was written */
 #define NGX_HTTP_HYPE_DERIVE_WATCH        250
 
-/* behind a pooler notifications are not heard: call at least this often */
+/*
+ * between two calls, at most: a machine or a worker that was killed may have
+ * committed records that nobody else knows of; behind a pooler notifications
+ * are not heard
+ */
+#define NGX_HTTP_HYPE_DERIVE_IDLE         60000
 #define NGX_HTTP_HYPE_DERIVE_POOLED       1000
 
 /* of the statement, which has it as text, and of the rest */
@@ -170,6 +175,7 @@ ngx_http_hype_derive_watch_handler(ngx_event_t *ev)
 static ngx_uint_t
 ngx_http_hype_derive_due(ngx_http_hype_derive_t *derive)
 {
+    ngx_msec_t           idle;
     ngx_http_hype_db_t  *db;
 
     db = derive->db;
@@ -184,8 +190,10 @@ ngx_http_hype_derive_due(ngx_http_hype_derive_t *derive)
         return 1;
     }
 
-    return db->pooled
-           && ngx_current_msec - derive->called >= NGX_HTTP_HYPE_DERIVE_POOLED;
+    idle = db->pooled ? NGX_HTTP_HYPE_DERIVE_POOLED
+                      : NGX_HTTP_HYPE_DERIVE_IDLE;
+
+    return ngx_current_msec - derive->called >= idle;
 }
 
 
