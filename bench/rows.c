@@ -105,10 +105,24 @@ rows_options(int argc, char **argv)
 }
 
 
+/* version 7: random bits behind the time */
+
+static void
+rows_uuid(unsigned char *uuid, uint64_t ms)
+{
+    uint64_t  n;
+
+    n = htobe64(ms << 16 | 0x7000 | (visit_random() & 0xfff));
+    memcpy(uuid, &n, 8);
+    n = htobe64((visit_random() >> 2) | 1ULL << 63);
+    memcpy(uuid + 8, &n, 8);
+}
+
+
 static void
 rows_make(rows_row_t *row)
 {
-    uint64_t         ms, n;
+    uint64_t         ms;
     struct timespec  ts;
 
     static const unsigned char  no[1] = { 0 };
@@ -117,17 +131,8 @@ rows_make(rows_row_t *row)
     clock_gettime(CLOCK_REALTIME, &ts);
     ms = (uint64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 
-    n = htobe64(ms << 16 | 0x7000 | (visit_random() & 0xfff));
-    memcpy(row->id, &n, 8);
-    n = htobe64((visit_random() >> 2) | 1ULL << 63);
-    memcpy(row->id + 8, &n, 8);
-
-    n = visit_random();
-    memcpy(row->visitor, &n, 8);
-    n = visit_random();
-    memcpy(row->visitor + 8, &n, 8);
-    row->visitor[6] = 0x40 | (row->visitor[6] & 0x0f);
-    row->visitor[8] = 0x80 | (row->visitor[8] & 0x3f);
+    rows_uuid(row->id, ms);
+    rows_uuid(row->visitor, ms);
 
     row->link = htobe64(rows.link);
     row->created = htobe64(ms * 1000 - ROWS_EPOCH);

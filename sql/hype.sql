@@ -48,7 +48,12 @@ SELECT set_config('hype.ddl', $$
     ALTER TABLE hype.referral_hit
         ALTER COLUMN xact SET DEFAULT pg_current_xact_id();
     ALTER TABLE hype.referral_link
-        ADD COLUMN IF NOT EXISTS disabled_xact xid8
+        ADD COLUMN IF NOT EXISTS disabled_xact xid8;
+    CREATE OR REPLACE FUNCTION hype.forget_hits() RETURNS trigger
+        LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+    CREATE OR REPLACE TRIGGER referral_hit_truncated
+        AFTER TRUNCATE ON hype.referral_hit
+        FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_hits()
 $$, false) AS ddl \gset hype_
 :hype_in_a_moment
 
@@ -2477,6 +2482,37 @@ COMMENT ON TRIGGER confirmed_referral_log ON hype.confirmed_referral IS
     'Has the roll-ups follow';
 
 
+CREATE OR REPLACE FUNCTION hype.forget_hits() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0));
+
+    UPDATE hype.log_position l SET pruned = '-infinity'
+    WHERE l.name = 'roll_up';
+
+    PERFORM hype.uncount('-infinity');
+
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.forget_hits() IS
+    'Trigger: who truncates the hits begins anew, also in the roll-ups';
+
+\if :hype_new
+
+CREATE TRIGGER referral_hit_truncated
+    AFTER TRUNCATE ON hype.referral_hit
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_hits();
+
+\endif
+
+COMMENT ON TRIGGER referral_hit_truncated ON hype.referral_hit IS
+    'Empties the roll-ups, too';
+
+
 CREATE OR REPLACE FUNCTION hype.hits_to_count(max bigint, since timestamptz)
 RETURNS SETOF hype.referral_hit
 LANGUAGE plpgsql
@@ -3865,7 +3901,6 @@ SELECT c.referral_link_id, coalesce(hype.user_key(c.user_id), c.visitor),
        c.user_id IS NOT NULL, 1, c.value
 FROM hype.confirmed_referral c;
 
-DROP TABLE hype.unsettled, hype.unmatched_confirm;
 DROP FUNCTION IF EXISTS
     hype.unsettle(uuid[], text[]),
     hype.apply_claims(uuid[], text[]),
@@ -3879,6 +3914,7 @@ DROP FUNCTION IF EXISTS
     hype.settle_entries(bigint[], xid8),
     hype.add_claims(uuid[], text[]),
     hype.was_live(hype.referral_link, timestamptz);
+DROP TABLE hype.unsettled, hype.unmatched_confirm;
 DROP INDEX IF EXISTS hype.visitor_claim_user_id_idx;
 
 \endif

@@ -33,6 +33,7 @@ typedef struct {
     ngx_atomic_uint_t         rows;       /* NGX_HTTP_HYPE_ROWS, */
     ngx_msec_t                listening;  /* that of the database */
 
+    ngx_msec_t                timeout;    /* of the statement */
     ngx_msec_t                backoff;    /* 0: the last call went well */
 
     unsigned                  pending:1;  /* call when there is a connection */

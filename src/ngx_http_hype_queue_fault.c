@@ -47,6 +47,16 @@ ngx_http_hype_queue_refused(ngx_http_hype_queue_batch_t *qb, PGresult *res)
     size_t       len;
     const char  *message;
 
+    if (qb->conn->cancelling) {
+
+        /* the cancel may still arrive, and must not hit the probe */
+
+        qb->queue->cap = ngx_max(qb->batch.n / 2, 1);
+        ngx_http_hype_queue_put_back(qb->queue, &qb->batch, 0);
+        ngx_free(qb);
+        return;
+    }
+
     message = PQresultErrorMessage(res);
     len = strcspn(message, "\n");
 

@@ -233,8 +233,10 @@ SELECT 'hype.' || proname,
                          pg_get_function_result(oid)), ' ' ORDER BY pronargs)
 FROM pg_proc
 WHERE pronamespace = 'hype'::regnamespace
-  AND (proacl::text ~ 'hype_app' OR proname IN ('maintain', 'settle'))
-  AND proname NOT IN ('version', 'new_identifier')
+  AND (proacl::text ~ 'hype_app'
+       OR proname IN ('maintain', 'roll_up', 'derive'))
+  AND proname NOT IN ('version', 'new_identifier', 'site', 'day_quarter')
+  AND proname !~ '^unrolled_'
 GROUP BY proname
 END
 

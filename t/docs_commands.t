@@ -220,7 +220,6 @@ is_deeply([left_out(
     ['docs/reference.md', qr/^Syntax: /],            # t/docs.t
     ['docs/reference.md', qr/http hype look-up/],    # t/log_debug.t
     ['docs/sql.md', qr/^hype\.\w+\(/],               # t/docs.t
-    ['docs/sql.md', qr/create_distributed_table/],   # wants Citus
 )], [], 'no example is left out');
 
 done_testing();

@@ -256,7 +256,12 @@ is($pooled->get("/ref/$link/")->header('X-Outcome'), 'hit', 'no spool');
     my $r = $pooled->get("/ref/$link/?next=/early");
     is($r->header('X-Outcome'), 'spooled', 'a visitor does not wait');
 
-    $pg->value('select hype.claim(?, ?)', $r->cookie('hype_visitor'), 'early');
+    my $visitor = $r->cookie('hype_visitor');
+    $pg->value('select hype.claim(?, ?)', $visitor, 'early');
+    wait_until {
+        !$pg->value('select count(*) from hype.pending_claim where not applied')
+    } 10, 'the claim to be applied';
+
     $dbh->rollback;
     is_soon { $pg->hits("next = '/early' and user_id = 'early'") } 1,
         'a claim made while the hit is in flight';

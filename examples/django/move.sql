@@ -77,17 +77,11 @@ ON CONFLICT DO NOTHING;
 
 -- What became of them later
 
-INSERT INTO hype.visitor_claim (visitor, user_id, created)
-SELECT visitor, user_id, created
-FROM moved
-WHERE visitor IS NOT NULL AND user_id IS NOT NULL
-ON CONFLICT DO NOTHING;
-
-SELECT hype.settle(array_agg(DISTINCT m.visitor), array_agg(DISTINCT m.user_id))
+SELECT hype.claim_batch(array_agg(m.visitor), array_agg(m.user_id),
+                        array_agg(m.created))
 FROM moved m
-JOIN hype.referral_hit h ON h.visitor = m.visitor AND h.user_id IS NULL
-WHERE m.user_id IS NOT NULL
-HAVING count(*) > 0
+WHERE m.visitor IS NOT NULL AND m.user_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM hype.visitor_claim c WHERE c.visitor = m.visitor)
 \g /dev/null
 
 UPDATE hype.referral_hit h
@@ -99,9 +93,9 @@ WHERE h.id = m.id AND h.created = m.created AND h.confirmed IS NULL
 \if :{?event}
 
 INSERT INTO hype.confirmed_referral
-    (event, user_id, referral_hit_id, referral_link_id, referrer, created)
+    (event, user_id, referral_hit_id, referral_link_id, referrer, created, told)
 SELECT DISTINCT ON (user_id)
-       :'event', user_id, id, referral_link_id, referrer, confirmed
+       :'event', user_id, id, referral_link_id, referrer, confirmed, true
 FROM moved
 WHERE confirmed IS NOT NULL AND user_id IS NOT NULL
 ORDER BY user_id, confirmed
@@ -111,9 +105,10 @@ ON CONFLICT DO NOTHING;
 
 COMMIT;
 
--- Partitions of the months
+-- Partitions of the months, claims and roll-ups
 
 SELECT FROM hype.maintain(move_up_to => 2000000000) \g /dev/null
+SELECT hype.roll_up() \g /dev/null
 
 SELECT count(*) AS "django-hype's links",
        (SELECT count(*) FROM hype_referralhit) AS "its hits",

@@ -20,12 +20,16 @@ our @EXPORT_OK = qw(alternate cpu_since cpu_times load median nginx pairs
                     postgres program rows_client size);
 
 # What is to be measured with: as the table has it, or for the impatient.
+# HYPE_BENCH_TABLE=100000 and so on set one of them.
 
 my %sizes = (
     whole => {
         pairs => 5,
         seconds => 3,
         table => 20_000_000,
+        few => 1_000_000,
+        batches => 50_000,
+        subject => 1_000_000,
         links => 1_000_000,
         backlog => 1_000_000,
         hits => 10_000_000,
@@ -34,6 +38,9 @@ my %sizes = (
         pairs => 5,
         seconds => 1,
         table => 1_000_000,
+        few => 50_000,
+        batches => 50_000,
+        subject => 100_000,
         links => 100_000,
         backlog => 100_000,
         hits => 1_000_000,
@@ -45,7 +52,15 @@ my $postgres;
 
 
 sub choose { $sizes = $sizes{ $_[0] } // croak "no size \"$_[0]\"" }
-sub size { $sizes->{ $_[0] } // croak "no size of \"$_[0]\"" }
+
+sub size
+{
+    my ($name) = @_;
+
+    return $ENV{'HYPE_BENCH_' . uc $name} // $sizes->{$name}
+           // croak "no size of \"$name\"";
+}
+
 
 sub program { ($ENV{BUILD} // source_dir() . '/build') . "/bench/$_[0]" }
 

@@ -1,7 +1,7 @@
 package Hype::Bench::Bounds;
 
 # What PostgreSQL costs whoever writes: the bounds of what the rows can reach,
-# and what each index costs.  Tables for docs/benchmarks.md.
+# and what each index costs.  Tables of docs/benchmarks.md.
 
 use strict;
 use warnings;
@@ -9,25 +9,48 @@ use warnings;
 use Carp qw(croak);
 
 use Hype::Bench qw(load median nginx postgres program rows_client size);
+use Hype::Bench::Growth ();
 use Hype::Bench::Instructions ();
 use Hype::Bench::Report ();
 use Hype::Bench::Rows ();
 
-# In their order: heading, function that returns rows of cells
+# In their order: name, heading, function that returns rows of cells
 
 our @tables = (
-    ['a visit, 64 connections | instructions of a worker', \&instructions],
-    ['rows in a batch | CPU time of PostgreSQL a row, µs', \&batches],
-    ['without the index on | CPU time a row in batches of 32, µs'
-     . ' | in batches of 1,000', \&indexes],
-    ['while a C client copies | its rows a second | p99 of visits, ms'
-     . ' | p99 when all is quiet', \&neighbour],
+    ['instructions', 'a visit, 64 connections | instructions of a worker',
+     \&instructions],
+    ['batches', 'rows in a batch | CPU time of PostgreSQL a row, µs',
+     \&batches],
+    ['indexes', 'without the index on | CPU time a row in batches of 32, µs'
+     . ' | in batches of 1,000 | WAL a row, bytes | what it is for',
+     \&indexes],
+    ['neighbour', 'while a C client copies | its rows a second'
+     . ' | p99 of visits, ms | p99 when all is quiet', \&neighbour],
+);
+
+# What each index is for, and what takes it away.
+
+my @indexes = (
+    ['`id, created` (the primary key)',
+     'alter table hype.referral_hit drop constraint referral_hit_pkey',
+     'that no hit is there twice, whatever is sent again'],
+    ['`visitor, created`',
+     'drop index hype.referral_hit_visitor_created_idx',
+     'which hits a claim is for, and which one a confirm of a visitor credits'],
+    ['`user_id, void, created`',
+     'drop index hype.referral_hit_user_id_void_created_idx',
+     'which hit a confirm credits; hits of anonymous visitors are not in it'
+     . ' before a claim'],
+    ['`xact, id`',
+     'drop index hype.referral_hit_xact_id_idx',
+     'the order of the log: what derivation, roll-ups and reports have not'
+     . ' read yet'],
 );
 
 
 sub table
 {
-    my ($head, $function) = @_;
+    my ($name, $head, $function) = @_;
 
     my $columns = () = $head =~ /\|/g;
 
@@ -89,28 +112,31 @@ sub batches
 
 sub indexes
 {
-    my @names = qw(visitor user_id referral_link_id day);
-    my %dropped = (map({ $_ => [$_] } @names), 'none dropped' => [],
-                   'any of these' => [@names]);
+    my @cases = (['none dropped', undef, ''], @indexes,
+                 ['any of these', join('; ', map { $_->[1] } @indexes), '']);
     my %cells;
 
     for (1 .. size('pairs')) {
-        for my $case (keys %dropped) {
+        for my $case (@cases) {
+            my ($name, $drop) = @$case;
             my $pg = postgres()->fresh('hype_bench');
 
-            $pg->exec("drop index hype.referral_hit_${_}_idx")
-                for @{ $dropped{$case} };
+            $pg->exec($drop) if defined $drop;
 
             for my $rows (32, 1000) {
-                my $run = rows_client($pg->empty, '-t', size('seconds') / 2,
-                                      '-b', $rows, 'copy');
-                push @{ $cells{$case}{$rows} }, $run->{postgres};
+                my $run = Hype::Bench::Growth::append(
+                    $pg->empty, $rows, '-t', size('seconds') / 2);
+                push @{ $cells{$name}{$rows} }, $run->{postgres};
+                push @{ $cells{$name}{wal} }, $run->{wal} if $rows == 32;
             }
         }
     }
 
-    return map { [$_, map { figure(@$_) } @{ $cells{$_} }{32, 1000}] }
-           'none dropped', @names, 'any of these';
+    return map {
+        my ($name, undef, $for) = @$_;
+        [$name, map({ figure(@$_) } @{ $cells{$name} }{32, 1000}),
+         Hype::Bench::Report::number(median(@{ $cells{$name}{wal} })), $for]
+    } @cases;
 }
 
 
@@ -129,7 +155,7 @@ sub neighbour
         my (@rate, @live, @quiet);
 
         for (1 .. size('pairs')) {
-            Hype::Bench::Rows::settled($pg->empty);
+            Hype::Bench::Rows::flushed($pg->empty);
             push @quiet, load($nginx, @visits)->{p99} / 1000;
 
             my $pid = open my $copy, '-|', program('rows'), '-b', $rows, '-t',

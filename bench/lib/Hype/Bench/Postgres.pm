@@ -84,13 +84,20 @@ sub fresh
 
     $self->_create_database('template0');
 
-    my ($status, $output) = $self->psql('-q', '-f', 'sql/hype.sql');
-    croak "sql/hype.sql:\n$output" if $status;
-
+    $self->install;
     $self->links($links // 1);
     delete $self->{dbh};
 
     return bless { %$self, dbname => $name, private => 0 }, ref $self;
+}
+
+
+sub install
+{
+    my ($self) = @_;
+
+    my ($status, $output) = $self->psql('-q', '-f', 'sql/hype.sql');
+    croak "sql/hype.sql:\n$output" if $status;
 }
 
 

@@ -39,7 +39,7 @@ sub line
 {
     my ($r) = @_;
 
-    return sprintf "%-9s %5s  (%s to %s; goal %s %s)  %s against %s %s\n",
+    return sprintf "%-11s %5s  (%s to %s; goal %s %s)  %s against %s %s\n",
         $r->{name}, ratio($r->{ratio}), ratio($r->{low}), ratio($r->{high}),
         $r->{relation} eq '<' ? 'at most' : 'at least', $r->{goal},
         number($r->{ours}), number($r->{theirs}),
@@ -100,13 +100,36 @@ sub publish
         my $text = read_file($file);
         my $new = "$table\n![The figures, as parts of their goals]($plot{$file})\n";
 
-        $text =~ s/(<!-- bench -->\n).*(<!-- end -->\n)/$1$new$2/s
-            or die "$file has no place for the table\n";
-        write_file($file, $text);
+        write_file($file, replace($text, 'bench', $new)
+                          // die "$file has no place for the table\n");
     }
 
     write_file('docs/benchmarks.svg', read_file("$base.svg"));
     print "changed: README.md, docs/benchmarks.md, docs/benchmarks.svg\n";
+}
+
+
+# A table of "bounds", in its place.
+
+sub publish_bounds
+{
+    my ($name, $table) = @_;
+
+    my $file = 'docs/benchmarks.md';
+
+    write_file($file, replace(read_file($file), $name, $table)
+                      // die "$file has no place for \"$name\"\n");
+}
+
+
+# The text, with something else between a mark and the end of it, or undef.
+
+sub replace
+{
+    my ($text, $mark, $new) = @_;
+
+    return $text =~ s/(<!-- $mark -->\n).*?(<!-- end -->\n)/$1$new$2/s
+           ? $text : undef;
 }
 
 

@@ -12,6 +12,8 @@ use Time::HiRes qw(sleep time);
 
 use Hype::Bench qw(alternate cpu_since cpu_times load median nginx pairs
                    postgres rows_client size);
+use Hype::Bench::Fill qw(filled);
+use Hype::Bench::Growth ();
 use Hype::Bench::Instructions ();
 use Hype::Util qw(read_file temp_dir wait_until);
 
@@ -20,7 +22,13 @@ use Hype::Util qw(read_file temp_dir wait_until);
 our @rows = (
     ['commit', 'committed hits a second, 64 connections',
      'nginx "return 302" with "add_header Set-Cookie"', '>', 0.5,
-     'hits/s', \&commit],
+     'hits/s', sub { commit(64) }],
+    ['commit256', 'the same, 256 connections',
+     'nginx "return 302" with "add_header Set-Cookie"', '>', 0.5,
+     'hits/s', sub { commit(256) }],
+    ['commit1000', 'the same, 1,000 connections',
+     'nginx "return 302" with "add_header Set-Cookie"', '>', 0.5,
+     'hits/s', sub { commit(1000) }],
     ['worker', 'worker CPU a hit, "commit"',
      'nginx "return 302" with "add_header Set-Cookie"', '<', 1.5,
      'µs', \&worker],
@@ -51,8 +59,35 @@ our @rows = (
     ['table', 'hits a second into a large table',
      'into an empty one', '>', 0.8,
      'hits/s', \&table],
+    ['wal', 'WAL a hit, into a large table right after a checkpoint',
+     'into an empty one', '<', 1.1,
+     'bytes', \&Hype::Bench::Growth::wal_ratio],
+    ['wal_bytes', 'WAL a hit, into a large table right after a checkpoint',
+     '450', '<', 1,
+     'bytes', \&Hype::Bench::Growth::wal_bytes],
+    ['append', 'PostgreSQL CPU a hit, into a large table right after a'
+     . ' checkpoint', 'into an empty one', '<', 1.1,
+     'µs', \&Hype::Bench::Growth::append_cpu],
+    ['report_link', 'report of the busiest link, over many hits',
+     'over few', '<', 1.5,
+     'ms', Hype::Bench::Growth::report('link')],
+    ['report_week', 'report of a week by day, over many hits',
+     'over few', '<', 1.5,
+     'ms', Hype::Bench::Growth::report('week')],
+    ['report_top', 'report of the ten busiest links, over many hits',
+     'over few', '<', 1.5,
+     'ms', Hype::Bench::Growth::report('top')],
+    ['report', 'the slowest of these reports, over many hits',
+     'reading all of these hits', '<', 0.02,
+     'ms', \&Hype::Bench::Growth::slowest_report],
+    ['claim', '"hype.claim()" of a visitor with many hits',
+     'with ten', '<', 3,
+     'ms', \&Hype::Bench::Growth::claim],
+    ['confirm', '"hype.confirm()" of a user with many hits',
+     'with ten', '<', 3,
+     'ms', \&Hype::Bench::Growth::confirm],
     ['backlog', 'backlog of spooled hits, drained a second',
-     'COPY of the same rows in batches of 1,000 from C', '>', 0.8,
+     'COPY of the same rows in batches of 1,000 from C', '>', 0.7,
      'hits/s', \&backlog],
     ['live', 'p99 of live visits while the backlog drains',
      'p99 when all is quiet', '<', 2,
@@ -86,21 +121,26 @@ my %shared;
 
 sub full
 {
-    return @{ $shared{full} //= [_full()] };
+    my ($connections) = @_;
+
+    return @{ $shared{"full $connections"} //= [_full($connections)] };
 }
 
 
 sub _full
 {
+    my ($connections) = @_;
+
+    my @visits = ('-c', $connections, '/ref/b0000000/');
     my $pg = postgres()->fresh('hype_bench');
     my $ours = nginx(database => $pg->conninfo, server => $ref);
     my $theirs = nginx(server => $return);
 
-    warm($ours, '/ref/b0000000/');
+    warm($ours, @visits);
 
     my @runs = alternate(
-        sub { $pg->empty; hits($pg, $ours, '/ref/b0000000/') },
-        sub { load($theirs, '-t', size('seconds'), '/ref/b0000000/') });
+        sub { $pg->empty; hits($pg, $ours, @visits) },
+        sub { load($theirs, '-t', size('seconds'), @visits) });
 
     $_->stop for $ours, $theirs;
     return @runs;
@@ -136,13 +176,15 @@ sub warm
 
 sub commit
 {
-    return pairs(sub { $_->{rate} }, sub { $_->{rate} }, full());
+    my ($connections) = @_;
+
+    return pairs(sub { $_->{rate} }, sub { $_->{rate} }, full($connections));
 }
 
 
 sub worker
 {
-    return pairs(sub { $_->{worker} }, sub { $_->{worker} }, full());
+    return pairs(sub { $_->{worker} }, sub { $_->{worker} }, full(64));
 }
 
 
@@ -236,7 +278,7 @@ sub p99
 {
     my $pg = postgres()->fresh('hype_bench');
     my $ours = nginx(database => $pg->conninfo, server => $ref);
-    my $rate = median(map { $_->[0]{rate} } full()) / 2;
+    my $rate = median(map { $_->[0]{rate} } full(64)) / 2;
 
     warm($ours, '/ref/b0000000/');
 
@@ -361,8 +403,7 @@ sub zone
 
 sub table
 {
-    my $rows = size('table');
-    my $large = large_table($rows);
+    my $large = filled(size('table'));
     my $empty = postgres()->fresh('hype_bench');
 
     my %nginx = map {
@@ -384,69 +425,6 @@ sub table
 }
 
 
-# Made once, and kept.  The month of the hits has its indexes made when it is
-# attached, which is faster than row by row.
-
-sub large_table
-{
-    my ($rows) = @_;
-
-    my $name = "hype_$rows";
-    my $pg = postgres();
-
-    return $pg->other($name)
-        if $pg->value('select true from pg_database where datname = ?', $name);
-
-    print STDERR "filling a table with $rows hits\n";
-
-    $pg = $pg->fresh("${name}_new");
-
-    my ($part, $from, $to) = @{ ($pg->query(<<'END'))[0] };
-        select to_char(month, '"hype.referral_hit_"YYYY_MM'), month,
-               month + interval '1 month'
-        from date_trunc('month', now()) as month
-END
-
-    $pg->exec("alter table hype.referral_hit detach partition $part");
-
-    for my $index ($pg->query('select indexrelid::regclass from pg_index'
-                              . ' where indrelid = ?::regclass'
-                              . ' and not indisprimary', $part))
-    {
-        $pg->exec("drop index $index->[0]");
-    }
-
-    $pg->exec("alter table $part drop constraint "
-              . ($part =~ s/hype\.//r) . '_pkey');
-
-    $pg->exec(<<"END");
-        insert into $part (id, referral_link_id, created, authenticated, bot,
-                           visitor, ip, user_agent, http_referer)
-        select encode(substr(int8send((extract(epoch from t) * 1000)::bigint),
-                             3) || '\\x7000'
-                      || substr(uuid_send(gen_random_uuid()), 9), 'hex')::uuid,
-               1, t, false, false, gen_random_uuid(), '127.0.0.1',
-               'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, '
-               || 'like Gecko) Chrome/126.0.0.0 Safari/537.36',
-               'https://news.example.com/articles/42'
-        from (select timestamptz '$from'
-                     + n * ((now() - timestamptz '$from') / $rows) as t
-              from generate_series(1, $rows) as n) as times
-END
-
-    $pg->exec('set maintenance_work_mem = \'1GB\'');
-    $pg->exec("alter table hype.referral_hit attach partition $part"
-              . " for values from ('$from') to ('$to')");
-    $pg->exec("vacuum analyze $part");
-    $pg->exec('checkpoint');
-
-    delete $pg->{dbh};
-    postgres()->exec("alter database ${name}_new rename to $name");
-
-    return $pg->other($name);
-}
-
-
 # The spool of an nginx whose database is away, made once, and then drained
 # again and again, while a visitor comes now and then.
 
@@ -463,9 +441,9 @@ sub _drain
     my $kept = spooled($pg, $hits);
 
     my @runs = alternate(
-        sub { settled($pg->empty); drain_once($pg, $kept, $hits) },
+        sub { flushed($pg->empty); drain_once($pg, $kept, $hits) },
         sub {
-            settled($pg->empty);
+            flushed($pg->empty);
             rows_client($pg, '-n', $hits, 'copy');
         });
 
@@ -476,7 +454,7 @@ sub _drain
 
 # What was written before is not written to the disk meanwhile.
 
-sub settled
+sub flushed
 {
     my ($pg) = @_;
 
