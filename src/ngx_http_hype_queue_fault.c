@@ -45,11 +45,16 @@ void
 ngx_http_hype_queue_refused(ngx_http_hype_queue_batch_t *qb, PGresult *res)
 {
     size_t       len;
-    const char  *message;
+    const char  *code, *message;
 
-    if (qb->conn->cancelling) {
+    code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
-        /* the cancel may still arrive, and must not hit the probe */
+    if (qb->conn->cancelling && code && ngx_strcmp(code, "57014") != 0) {
+
+        /*
+         * it was not cancelled: the request may still arrive, and must not
+         * hit the probe
+         */
 
         qb->queue->cap = ngx_max(qb->batch.n / 2, 1);
         ngx_http_hype_queue_put_back(qb->queue, &qb->batch, 0);
@@ -64,11 +69,15 @@ ngx_http_hype_queue_refused(ngx_http_hype_queue_batch_t *qb, PGresult *res)
 
     if (qb->reason) {
         (void) ngx_cpystrn(qb->reason, (u_char *) message, len + 1);
-    }
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, qb->queue->log, 0,
-                   "http hype refused %ui records: %s",
-                   qb->batch.n, message);
+        /* a trigger may quote a visitor; what ends a comment would be run */
+
+        ngx_http_hype_db_clean(qb->reason, len);
+
+        ngx_log_error(NGX_LOG_INFO, qb->queue->log, 0,
+                      "hype: %ui records in a batch, refused by PostgreSQL: "
+                      "%s", qb->batch.n, qb->reason);
+    }
 
     ngx_http_hype_batch_probe(&qb->batch, qb->conn,
                               ngx_http_hype_queue_probed);

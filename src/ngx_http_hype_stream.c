@@ -272,11 +272,6 @@ ngx_http_hype_stream_reject(void *data, ngx_http_hype_item_t *item,
 
     text = ngx_sprintf(line, "-- %V: ", &ngx_cached_http_log_iso8601);
     p = ngx_cpymem(text, reason, len);
-
-    /* a trigger may quote a visitor; what ends the comment would be run */
-
-    ngx_http_hype_db_clean(text, len);
-
     *p++ = LF;
     p = ngx_http_hype_record_sql(p, item->record);
     p = ngx_cpymem(p, ";\n", 2);

@@ -193,6 +193,35 @@ is($pg->hits("next like '/killed-%'"), 5, 'no row is there twice');
 trigger();
 restore();
 
+# One that takes too long
+
+$pg->exec(q(alter role hype_nginx set statement_timeout = '300ms'));
+trigger('slow', "when (new.user_agent = 'evil')");
+$pg->stop;
+visit("slow-$_", $_ == 7 ? 'evil' : 'good') for 1 .. 20;
+$pg->start;
+is_soon { $pg->hits("next like '/slow-%'") } 19, 'one takes too long: others are written';
+is_soon { rejected() } 1, 'that one is set aside', 20;
+like(read_file($rejected), qr/^-- \S+: ERROR: +canceling statement/m, 'and why');
+$pg->exec('alter role hype_nginx reset statement_timeout');
+$pg->terminate;
+trigger();
+restore();
+
+# Confirms
+
+$pg->exec(q(alter table hype.pending_confirm
+            add constraint no_evil check (user_id <> 'evil')));
+$nginx->get("/buy?user=$_") for qw(one two evil three four);
+is_soon { $pg->value('select count(*) from hype.pending_confirm') } 4,
+    'a confirm of five is refused';
+is_soon { -e $rejected ? scalar(() = read_file($rejected) =~ /^SELECT hype\.confirm_batch/mg) : 0 }
+    1, 'and set aside';
+$pg->exec('alter table hype.pending_confirm drop constraint no_evil');
+restore();
+is($pg->value("select count(*) from hype.pending_confirm where user_id = 'evil'"),
+   1, 'and restored');
+
 # A session that has a setting of its own is made anew
 
 my $mark = $nginx->mark;
