@@ -2687,6 +2687,11 @@ BEGIN
         SELECT u.user_id, u.link, u.quarter FROM users u
         ON CONFLICT DO NOTHING
         RETURNING referral_link_id AS link
+    ), earlier_users AS (
+        UPDATE hype.link_user l SET quarter = u.quarter
+        FROM users u
+        WHERE l.user_id = u.user_id AND l.referral_link_id = u.link
+          AND l.quarter > u.quarter
     )
     UPDATE hype.link_total t SET linked_users = t.linked_users + u.n
     FROM (SELECT w.link, count(*) AS n FROM new_users w GROUP BY w.link) AS u
@@ -3584,10 +3589,7 @@ BEGIN
         GROUP BY q.quarter, q.gap
     ), quarters AS MATERIALIZED (
         SELECT d.quarter, b.bucket,
-               greatest(hype.quarter(b.bucket), first_q) AS bucket_q,
-               least(hype.quarter(b.bucket + ('1 ' || grain)::interval
-                                  - interval '1 microsecond'), last_q)
-                   AS bucket_end
+               greatest(hype.quarter(b.bucket), first_q) AS bucket_q
         FROM (SELECT r.quarter FROM rolled r
               UNION SELECT f.quarter FROM fresh f) AS d
         CROSS JOIN LATERAL date_trunc(grain, hype.quarter_start(d.quarter),
