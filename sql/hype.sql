@@ -1508,7 +1508,7 @@ COMMENT ON FUNCTION hype.recheck(bigint[]) IS
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_pending(entry bigint)
-RETURNS void
+RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1527,11 +1527,13 @@ BEGIN
     ELSE
         PERFORM hype.let_wait(ARRAY[entry]);
     END IF;
+
+    RETURN result.known;
 END
 $$;
 
 COMMENT ON FUNCTION hype.confirm_pending(bigint) IS
-    'Confirms what is pending, or has it wait';
+    'Confirms what is pending, or has it wait; returns whether it is confirmed';
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_step(
@@ -2797,6 +2799,11 @@ BEGIN
         SELECT u.user_id, u.link, u.quarter FROM users u
         ON CONFLICT DO NOTHING
         RETURNING referral_link_id AS link
+    ), earlier_users AS (
+        UPDATE hype.link_user l SET quarter = u.quarter
+        FROM users u
+        WHERE l.user_id = u.user_id AND l.referral_link_id = u.link
+          AND l.quarter > u.quarter
     )
     UPDATE hype.link_total t SET linked_users = t.linked_users + u.n
     FROM (SELECT w.link, count(*) AS n FROM new_users w GROUP BY w.link) AS u
@@ -3661,10 +3668,17 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    IF zone IS NULL THEN
-        RAISE EXCEPTION 'hype.hits_by: no time zone'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    -- pg_timezone_names() reads a thousand files.
+
+    BEGIN
+        IF zone IS NULL OR now() AT TIME ZONE zone IS NULL THEN
+            RAISE invalid_parameter_value;
+        END IF;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        RAISE EXCEPTION 'hype.hits_by: there is no time zone "%"', zone
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'See pg_timezone_names.';
+    END;
 
     IF isfinite(since) THEN
         first_q := hype.quarter(since);
@@ -3693,17 +3707,17 @@ BEGIN
         GROUP BY q.quarter, q.gap
     ), quarters AS MATERIALIZED (
         SELECT d.quarter, b.bucket,
-               greatest(hype.quarter(b.bucket), first_q) AS bucket_q,
-               least(hype.quarter(b.bucket + ('1 ' || grain)::interval
-                                  - interval '1 microsecond'), last_q)
-                   AS bucket_end
+               greatest(hype.quarter(b.bucket), first_q) AS bucket_q
         FROM (SELECT r.quarter FROM rolled r
               UNION SELECT f.quarter FROM fresh f) AS d
         CROSS JOIN LATERAL date_trunc(grain, hype.quarter_start(d.quarter),
                                       zone) AS b (bucket)
     ), parts AS (
         SELECT q.bucket, r.hits,
-               CASE WHEN r.gap = 0 OR r.quarter - r.gap < q.bucket_q
+               CASE WHEN r.gap = 0 OR r.quarter - r.gap < first_q
+                         OR date_trunc(grain,
+                                hype.quarter_start(r.quarter - r.gap), zone)
+                            <> q.bucket
                     THEN r.visitors ELSE 0 END AS visitors, r.bots
         FROM rolled r JOIN quarters q ON q.quarter = r.quarter
         UNION ALL
