@@ -8,6 +8,10 @@ const OUTCOMES = [
     ['expired', 'pink'],
 ];
 
+// seconds after which the derivation is late
+
+const LATE = 300;
+
 const commit = (sample) => sample.batches.commit;
 const size = (sample) => sample.batches.size;
 const connections = (state) => level((sample) =>
@@ -261,6 +265,12 @@ function verdictOf(last, dropped, rejected) {
                 'records refused'];
     }
 
+    if (last.derive.age > LATE) {
+        return ['warn', 'Claims, confirms and reports lag behind.',
+                ` PostgreSQL has had something to derive for ${duration(
+                    last.derive.age)}.`, 'derivation late'];
+    }
+
     if (last.database.state !== 'up') {
         return ['none', 'Nothing to do so far.',
                 ' The database has not been used yet.', ''];
@@ -360,7 +370,7 @@ function renderWorkers(workers) {
 }
 
 function renderTotals(last) {
-    const { outcomes, batches, cache, database } = last;
+    const { outcomes, batches, cache, database, derive } = last;
     const looked = cache.hits + cache.misses + cache.stale;
 
     put('totals-since', `since ${moment(last.started)}`);
@@ -372,6 +382,8 @@ function renderTotals(last) {
         ['batches', batches.count],
         ['refused records', batches.rejected, batches.rejected && 'warn'],
         ['database errors', database.errors, database.errors && 'warn'],
+        ['derivation', derive.age > LATE ? `${duration(derive.age)} late`
+            : 'up to date', derive.age > LATE && 'warn'],
         ['cache hits', looked ? percent(cache.hits / looked) : '\u2013'],
         ['links in cache', cache.links],
         ['cache used', percent(1 - cache.free / cache.size)],

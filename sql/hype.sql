@@ -25,7 +25,10 @@
 -- An upgrade from version 1 changes the table of hits in steps of a moment
 -- each, so that hits are not locked out: indexes are built concurrently.
 
-SELECT to_regclass('hype.unsettled') IS NOT NULL AS hype_upgrade \gset
+SELECT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
+) AS hype_upgrade \gset
 
 \if :hype_upgrade
 
@@ -210,9 +213,11 @@ COMMENT ON FUNCTION hype.version() IS 'The version of this schema';
 
 
 -- Tables are made once.  What a later version changes in them needs an ALTER
--- TABLE of its own, after these.
+-- TABLE of its own, after these.  What is there already is not even named in
+-- CREATE INDEX IF NOT EXISTS and the like: they lock out those who write.
 
-SELECT to_regclass('hype.referral_link') IS NULL AS hype_new \gset
+SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
+       to_regclass('hype.log_position') IS NULL AS hype_new_2 \gset
 
 
 -- Links
@@ -298,7 +303,7 @@ COMMENT ON TABLE hype.former_identifier IS
 
 
 CREATE OR REPLACE FUNCTION hype.stamp_link() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -344,7 +349,7 @@ CREATE OR REPLACE FUNCTION hype.give_up_identifier(
     identifier text, referral_link_id bigint
 )
 RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO hype.former_identifier (identifier, until, referral_link_id)
@@ -359,7 +364,7 @@ COMMENT ON FUNCTION hype.give_up_identifier(text, bigint) IS
 
 
 CREATE OR REPLACE FUNCTION hype.notify_link() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -621,8 +626,12 @@ CREATE TABLE IF NOT EXISTS hype.visitor_claim (
     created timestamptz NOT NULL DEFAULT now()
 );
 
+\if :hype_new_2
+
 CREATE INDEX IF NOT EXISTS visitor_claim_user_id_created_idx
     ON hype.visitor_claim (user_id, created);
+
+\endif
 
 COMMENT ON TABLE hype.visitor_claim IS
     'Visitors who turned out to be users; of two claims the earlier wins';
@@ -645,12 +654,16 @@ CREATE TABLE IF NOT EXISTS hype.pending_claim (
     error   text
 );
 
+\if :hype_new_2
+
 CREATE INDEX IF NOT EXISTS pending_claim_due_id_idx
     ON hype.pending_claim (due, id) WHERE NOT applied;
 CREATE INDEX IF NOT EXISTS pending_claim_applied_idx
     ON hype.pending_claim (id) WHERE applied;
 CREATE INDEX IF NOT EXISTS pending_claim_visitor_idx
     ON hype.pending_claim (visitor);
+
+\endif
 
 COMMENT ON TABLE hype.pending_claim IS
     'Claims to be applied to hits: appended by nginx and hype.claim(), worked '
@@ -711,6 +724,8 @@ ALTER TABLE hype.confirmed_referral
 
 \endif
 
+\if :hype_new_2
+
 CREATE UNIQUE INDEX IF NOT EXISTS confirmed_referral_user_id_event_key
     ON hype.confirmed_referral (user_id, event);
 CREATE UNIQUE INDEX IF NOT EXISTS confirmed_referral_visitor_event_key
@@ -719,6 +734,8 @@ CREATE INDEX IF NOT EXISTS confirmed_referral_referral_link_id_idx
     ON hype.confirmed_referral (referral_link_id);
 CREATE INDEX IF NOT EXISTS confirmed_referral_referral_hit_id_idx
     ON hype.confirmed_referral (referral_hit_id);
+
+\endif
 
 COMMENT ON TABLE hype.confirmed_referral IS
     'Referred users who completed what the site wanted: once an event and user';
@@ -741,6 +758,8 @@ COMMENT ON COLUMN hype.confirmed_referral.visitor IS
 COMMENT ON COLUMN hype.confirmed_referral.told IS
     'An application was told the referrer: a hit that arrives late no longer '
     'moves the credit';
+COMMENT ON COLUMN hype.confirmed_referral.id IS
+    'Names the row as long as user or visitor may change';
 
 
 CREATE TABLE IF NOT EXISTS hype.pending_confirm (
@@ -756,6 +775,8 @@ CREATE TABLE IF NOT EXISTS hype.pending_confirm (
     error    text
 );
 
+\if :hype_new_2
+
 CREATE INDEX IF NOT EXISTS pending_confirm_due_id_idx
     ON hype.pending_confirm (due, id) WHERE due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS pending_confirm_user_id_idx
@@ -764,6 +785,8 @@ CREATE INDEX IF NOT EXISTS pending_confirm_visitor_idx
     ON hype.pending_confirm (visitor) WHERE visitor IS NOT NULL;
 CREATE INDEX IF NOT EXISTS pending_confirm_claimant_idx
     ON hype.pending_confirm (claimant) WHERE claimant IS NOT NULL;
+
+\endif
 
 COMMENT ON TABLE hype.pending_confirm IS
     'Confirms of nginx: appended here, worked off by hype.derive(). Those that '
@@ -807,18 +830,22 @@ COMMENT ON TABLE hype.link_total IS
     'Roll-up: what became of each link. Outlives the hits';
 
 CREATE TABLE IF NOT EXISTS hype.hit_quarter (
-    day              date NOT NULL,
     referral_link_id bigint NOT NULL,
     quarter          bigint NOT NULL,
+    day              date NOT NULL,
     gap              integer NOT NULL,
-    hits             bigint NOT NULL DEFAULT 0,
-    bots             bigint NOT NULL DEFAULT 0,
-    unique_visitors  bigint NOT NULL DEFAULT 0,
+    hits             integer NOT NULL DEFAULT 0,
+    bots             integer NOT NULL DEFAULT 0,
+    unique_visitors  integer NOT NULL DEFAULT 0,
     PRIMARY KEY (referral_link_id, quarter, gap)
 );
 
+\if :hype_new_2
+
 CREATE INDEX IF NOT EXISTS hit_quarter_day_idx
     ON hype.hit_quarter (day, referral_link_id);
+
+\endif
 
 COMMENT ON TABLE hype.hit_quarter IS
     'Roll-up: hits of each link in each quarter of an hour, which every time '
@@ -861,18 +888,16 @@ COMMENT ON COLUMN hype.link_user.quarter IS
     'The quarter of the first of these hits';
 
 CREATE TABLE IF NOT EXISTS hype.hit_origin (
-    day              date NOT NULL,
-    referral_link_id bigint NOT NULL,
-    dimension        text NOT NULL,
-    value            text NOT NULL,
-    hits             bigint NOT NULL,
-    PRIMARY KEY (referral_link_id, dimension, day, value)
+    day       date NOT NULL,
+    dimension text COLLATE "C" NOT NULL,
+    value     text COLLATE "C" NOT NULL,
+    hits      bigint NOT NULL,
+    PRIMARY KEY (dimension, day, value)
 );
 
 COMMENT ON TABLE hype.hit_origin IS
     'Roll-up: hits by host of the Referer ("referer") and path of next '
-    '("next"), each day; of each link 100 values a day, 1,000 of all links '
-    'together, others are added up as ""';
+    '("next"), each day; 1,000 values a day, others are added up as ""';
 
 CREATE TABLE IF NOT EXISTS hype.confirmed_change (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -934,11 +959,32 @@ COMMENT ON COLUMN hype.log_position.rolled IS
 -- were running then, and all since.  It waits for no transaction, and each
 -- row is read once, whenever its transaction commits.
 
+CREATE OR REPLACE FUNCTION hype.log_snapshot() RETURNS pg_snapshot
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN pg_visible_in_snapshot(own, s)
+           THEN format('%s:%s:%s', least(own, pg_snapshot_xmin(s)),
+                       pg_snapshot_xmax(s),
+                       (SELECT string_agg(x.i::text, ',' ORDER BY x.i)
+                        FROM (SELECT pg_snapshot_xip(s) UNION SELECT own)
+                             AS x (i)))::pg_snapshot
+           ELSE s END
+    FROM pg_current_snapshot() AS s,
+         pg_current_xact_id_if_assigned() AS own
+$$;
+
+COMMENT ON FUNCTION hype.log_snapshot() IS
+    'The current snapshot, in which this transaction is running: it may write '
+    'more hits. PostgreSQL leaves a transaction out of its own snapshots';
+
+
 CREATE OR REPLACE FUNCTION hype.read_log(log_name text, max bigint)
 RETURNS SETOF hype.referral_hit
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     p      hype.log_position;
@@ -951,7 +997,7 @@ BEGIN
     SELECT l.* INTO STRICT p FROM hype.log_position l WHERE l.name = log_name;
 
     IF p.target IS NULL THEN
-        p.target := pg_current_snapshot();
+        p.target := hype.log_snapshot();
         p.xact := '0';
         p.id := NULL;
     END IF;
@@ -1043,6 +1089,7 @@ RETURNS SETOF hype.referral_hit
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     p hype.log_position;
@@ -1149,6 +1196,7 @@ CREATE OR REPLACE FUNCTION hype.creditable_hit(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -1224,6 +1272,7 @@ CREATE OR REPLACE FUNCTION hype.mark_hit(hit uuid) RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
     UPDATE hype.referral_hit h
     SET confirmed = c.first
@@ -1254,6 +1303,7 @@ CREATE OR REPLACE FUNCTION hype.attribute(
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -1269,18 +1319,27 @@ BEGIN
     who := coalesce(attribute.user_id, claimant);
     unknown := CASE WHEN claimant IS NULL THEN attribute.visitor END;
 
-    SELECT c.* INTO old
-    FROM (SELECT u.* FROM hype.confirmed_referral u
-          WHERE u.user_id = who AND u.event = attribute.event
-          UNION ALL
-          SELECT v.* FROM hype.confirmed_referral v
-          WHERE v.user_id IS NULL AND v.event = attribute.event
-            AND v.visitor = ANY (unknown || ARRAY(
-                SELECT c.visitor FROM hype.visitor_claim c
-                WHERE c.user_id = who ORDER BY c.created DESC LIMIT 20))
-         ) AS c
-    ORDER BY c.user_id NULLS LAST
-    LIMIT 1;
+    LOOP
+        SELECT c.* INTO old
+        FROM (SELECT u.* FROM hype.confirmed_referral u
+              WHERE u.user_id = who AND u.event = attribute.event
+              UNION ALL
+              SELECT v.* FROM hype.confirmed_referral v
+              WHERE v.user_id IS NULL AND v.event = attribute.event
+                AND v.visitor = ANY (unknown || ARRAY(
+                    SELECT c.visitor FROM hype.visitor_claim c
+                    WHERE c.user_id = who ORDER BY c.created DESC LIMIT 20))
+             ) AS c
+        ORDER BY c.user_id NULLS LAST
+        LIMIT 1;
+
+        EXIT WHEN old.id IS NULL OR old.user_id IS NOT NULL OR who IS NULL
+                  OR old.visitor = unknown;
+
+        -- The visitor was claimed while the confirm was made.
+
+        PERFORM hype.adopt_confirmed(old.visitor, who);
+    END LOOP;
 
     known := old.id IS NOT NULL;
 
@@ -1360,43 +1419,44 @@ CREATE OR REPLACE FUNCTION hype.let_wait(entries bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 BEGIN
     UPDATE hype.pending_confirm p
-    SET due = NULL, tries = 0, error = NULL, claimant = c.user_id
-    FROM hype.pending_confirm q
-    LEFT JOIN hype.visitor_claim c ON c.visitor = q.visitor
-    WHERE q.id = ANY (entries) AND p.id = q.id;
+    SET due = NULL, tries = 0, error = NULL,
+        claimant = (SELECT c.user_id FROM hype.visitor_claim c
+                    WHERE c.visitor = p.visitor)
+    WHERE p.id = ANY (entries);
 
     -- A page that is visited again and again must not fill the table: of
     -- those that wait, the first and the latest are kept.
 
     DELETE FROM hype.pending_confirm p
-    USING (
-        SELECT w.id,
-               row_number() OVER earliest AS earlier,
-               row_number() OVER latest AS later,
-               lag(w.created) OVER earliest AS before
-        FROM (SELECT DISTINCT e.event, e.user_id, e.visitor
-              FROM hype.pending_confirm e WHERE e.id = ANY (entries)) AS k
-        CROSS JOIN LATERAL (
-            SELECT u.* FROM hype.pending_confirm u
-            WHERE k.user_id IS NOT NULL AND u.user_id = k.user_id
-              AND u.visitor IS NOT DISTINCT FROM k.visitor
-            UNION ALL
-            SELECT v.* FROM hype.pending_confirm v
-            WHERE k.user_id IS NULL AND v.visitor = k.visitor
-              AND v.user_id IS NULL
-        ) AS w
-        WHERE w.event = k.event AND w.due IS NULL
-        WINDOW earliest AS (PARTITION BY w.event, w.user_id, w.visitor
-                            ORDER BY w.created, w.id),
-               latest AS (PARTITION BY w.event, w.user_id, w.visitor
-                          ORDER BY w.created DESC, w.id DESC)
-    ) AS r
-    JOIN hype.pending_confirm o ON o.id = r.id
-    WHERE p.id = r.id
-      AND r.earlier > 1 AND (r.later > 1 OR r.before = o.created);
+    WHERE p.id = ANY (ARRAY(
+        SELECT r.id
+        FROM (
+            SELECT w.id,
+                   row_number() OVER earliest AS earlier,
+                   row_number() OVER latest AS later
+            FROM (SELECT DISTINCT e.event, e.user_id, e.visitor
+                  FROM hype.pending_confirm e WHERE e.id = ANY (entries)) AS k
+            CROSS JOIN LATERAL (
+                SELECT u.* FROM hype.pending_confirm u
+                WHERE k.user_id IS NOT NULL AND u.user_id = k.user_id
+                  AND u.visitor IS NOT DISTINCT FROM k.visitor
+                UNION ALL
+                SELECT v.* FROM hype.pending_confirm v
+                WHERE k.user_id IS NULL AND v.visitor = k.visitor
+                  AND v.user_id IS NULL
+            ) AS w
+            WHERE w.event = k.event AND w.due IS NULL
+            WINDOW earliest AS (PARTITION BY w.event, w.user_id, w.visitor
+                                ORDER BY w.created, w.id),
+                   latest AS (PARTITION BY w.event, w.user_id, w.visitor
+                              ORDER BY w.created DESC, w.id)
+        ) AS r
+        WHERE r.earlier > 1 AND r.later > 1
+    ));
 END
 $$;
 
@@ -1409,6 +1469,7 @@ RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
     UPDATE hype.pending_confirm p SET due = now(), tries = 0
     WHERE p.due IS NULL AND p.user_id = ANY (users);
@@ -1442,7 +1503,7 @@ COMMENT ON FUNCTION hype.recheck(bigint[]) IS
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_pending(entry bigint)
-RETURNS boolean
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1461,22 +1522,20 @@ BEGIN
     ELSE
         PERFORM hype.let_wait(ARRAY[entry]);
     END IF;
-
-    RETURN (result.made).id IS NOT NULL;
 END
 $$;
 
 COMMENT ON FUNCTION hype.confirm_pending(bigint) IS
-    'Confirms what is pending, or has it wait; returns whether it is confirmed '
-    'now and was not before';
+    'Confirms what is pending, or has it wait';
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_step(
-    max integer, OUT done bigint, OUT set_aside text[]
+    max integer, until timestamptz, OUT done bigint, OUT set_aside text[]
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     entries bigint[];
@@ -1500,14 +1559,14 @@ BEGIN
     alone := ARRAY(
         SELECT c.id FROM hype.pending_confirm c
         WHERE c.id = ANY (entries)
-          AND NOT EXISTS (SELECT FROM hype.referral_hit h
-                          WHERE h.visitor = c.visitor)
-          AND NOT EXISTS (SELECT FROM hype.referral_hit h
-                          WHERE h.user_id = c.user_id)
-          AND NOT EXISTS (SELECT FROM hype.visitor_claim v
-                          WHERE v.visitor = c.visitor)
-          AND NOT EXISTS (SELECT FROM hype.visitor_claim v
-                          WHERE v.user_id = c.user_id)
+          AND (SELECT h.id FROM hype.referral_hit h
+               WHERE h.visitor = c.visitor LIMIT 1) IS NULL
+          AND (SELECT h.id FROM hype.referral_hit h
+               WHERE h.user_id = c.user_id LIMIT 1) IS NULL
+          AND (SELECT v.user_id FROM hype.visitor_claim v
+               WHERE v.visitor = c.visitor) IS NULL
+          AND (SELECT v.visitor FROM hype.visitor_claim v
+               WHERE v.user_id = c.user_id LIMIT 1) IS NULL
     );
 
     IF alone <> '{}' THEN
@@ -1523,6 +1582,8 @@ BEGIN
         WHERE c.id = ANY (entries) AND c.due <= now()
         ORDER BY c.created, c.id LIMIT max
     LOOP
+        EXIT WHEN clock_timestamp() >= until;
+
         done := done + 1;
 
         BEGIN
@@ -1556,7 +1617,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.confirm_step(integer) IS
+COMMENT ON FUNCTION hype.confirm_step(integer, timestamptz) IS
     'Works off some of the confirms that are due; returns their number, and of '
     'those that failed for the fifth time a statement that repeats them';
 
@@ -1566,6 +1627,7 @@ CREATE OR REPLACE FUNCTION hype.check_confirm(
 )
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF coalesce(event, '') = '' THEN
@@ -1597,7 +1659,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    entry bigint;
+    result record;
 BEGIN
     PERFORM hype.check_confirm('hype.record_confirm', event, user_id, visitor);
 
@@ -1606,13 +1668,23 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    -- hype.derive() looks at it again when this transaction has ended: hits
+    -- or a claim may have been committed meanwhile.
+
     INSERT INTO hype.pending_confirm (event, user_id, visitor, value, created)
     VALUES (record_confirm.event, nullif(record_confirm.user_id, ''),
             record_confirm.visitor, record_confirm.value,
-            record_confirm.created)
-    RETURNING id INTO entry;
+            record_confirm.created);
 
-    RETURN hype.confirm_pending(entry);
+    PERFORM pg_notify('hype_claim', '');
+
+    result := hype.attribute(
+        record_confirm.event, nullif(record_confirm.user_id, ''),
+        record_confirm.visitor, record_confirm.value, 'last',
+        record_confirm.created - interval '90 days', record_confirm.created,
+        record_confirm.created, false);
+
+    RETURN (result.made).id IS NOT NULL;
 END
 $$;
 
@@ -1646,6 +1718,7 @@ CREATE OR REPLACE FUNCTION hype.confirm_batch(
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '20ms'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -1685,6 +1758,7 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -1789,19 +1863,103 @@ COMMENT ON FUNCTION hype.merge_claim(bigint) IS
     'Makes the claim unless there is an earlier one; returns NULL then';
 
 
+CREATE OR REPLACE FUNCTION hype.give_user(
+    ids uuid[], created timestamptz[], OUT given bigint,
+    OUT missed timestamptz
+)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+    WITH hits AS MATERIALIZED (
+        SELECT i.id, i.created
+        FROM unnest(ids, give_user.created) AS i (id, created)
+    ), free AS MATERIALIZED (
+        SELECT h.id, h.created, c.user_id
+        FROM hits i
+        JOIN hype.referral_hit h ON h.id = i.id AND h.created = i.created
+        JOIN hype.visitor_claim c ON c.visitor = h.visitor
+        FOR UPDATE OF h SKIP LOCKED
+    ), updated AS (
+        UPDATE hype.referral_hit h
+        SET user_id = f.user_id,
+            void = h.bot OR EXISTS (
+                SELECT FROM hype.referral_link l
+                WHERE l.id = h.referral_link_id AND l.user_id = f.user_id)
+        FROM free f
+        WHERE h.id = f.id AND h.created = f.created
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM updated), min(i.created)
+    FROM hits i
+    WHERE NOT EXISTS (SELECT FROM free f
+                      WHERE f.id = i.id AND f.created = i.created)
+$$;
+
+COMMENT ON FUNCTION hype.give_user(uuid[], timestamptz[]) IS
+    'Gives these hits the user who claimed their visitor; returns how many, '
+    'and the first of those that another transaction had locked';
+
+
+CREATE OR REPLACE FUNCTION hype.give_hits(
+    visitor uuid,
+    was     text[],
+    since   timestamptz,
+    max     integer,
+    OUT n       bigint,
+    OUT reached timestamptz,
+    OUT missed  timestamptz,
+    OUT changed bigint
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    ids   uuid[];
+    times timestamptz[];
+    given record;
+BEGIN
+    SELECT count(*), max(h.created), array_agg(h.id), array_agg(h.created)
+    INTO n, reached, ids, times
+    FROM (SELECT h.id, h.created
+          FROM hype.referral_hit h
+          WHERE h.visitor = give_hits.visitor
+            AND h.created >= give_hits.since
+            AND (h.user_id IS NULL
+                 OR (h.user_id = ANY (give_hits.was) AND NOT h.authenticated))
+          ORDER BY h.created
+          LIMIT give_hits.max) AS h;
+
+    changed := 0;
+
+    IF n > 0 THEN
+        given := hype.give_user(ids, times);
+        changed := given.given;
+        missed := given.missed;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.give_hits(uuid, text[], timestamptz, integer) IS
+    'Gives the next hits of a visitor their user, or another one than those '
+    'in "was"; leaves those that another transaction has locked. Returns how '
+    'many it found and changed, the last of them, and the first one it left';
+
+
 CREATE OR REPLACE FUNCTION hype.apply_claim(entry bigint, max integer)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
-    p       hype.pending_claim;
-    owner   text;
-    found   bigint;
-    changed bigint;
-    reached timestamptz;
-    missed  timestamptz;
+    p     hype.pending_claim;
+    owner text;
+    hits  record;
 BEGIN
     SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
 
@@ -1816,45 +1974,15 @@ BEGIN
     SELECT c.user_id INTO owner
     FROM hype.visitor_claim c WHERE c.visitor = p.visitor;
 
-    -- The next hits of the visitor.  What another transaction has locked is
-    -- left for later.
+    hits := hype.give_hits(p.visitor, p.was, p.since, max);
+    p.missed := least(p.missed, hits.missed);
 
-    WITH hits AS MATERIALIZED (
-        SELECT h.id, h.created
-        FROM hype.referral_hit h
-        WHERE h.visitor = p.visitor AND h.created >= p.since
-          AND (h.user_id IS NULL
-               OR (h.user_id = ANY (p.was) AND NOT h.authenticated))
-        ORDER BY h.created
-        LIMIT max
-    ), free AS MATERIALIZED (
-        SELECT h.id, h.created
-        FROM hype.referral_hit h
-        WHERE (h.id, h.created) IN (SELECT i.id, i.created FROM hits i)
-        FOR UPDATE SKIP LOCKED
-    ), applied AS (
-        UPDATE hype.referral_hit h
-        SET user_id = owner,
-            void = h.bot OR EXISTS (
-                SELECT FROM hype.referral_link l
-                WHERE l.id = h.referral_link_id AND l.user_id = owner)
-        FROM free f
-        WHERE h.id = f.id AND h.created = f.created
-        RETURNING 1
-    )
-    SELECT count(*), max(i.created),
-           min(i.created) FILTER (WHERE f.id IS NULL),
-           (SELECT count(*) FROM applied)
-    INTO found, reached, missed, changed
-    FROM hits i LEFT JOIN free f ON f.id = i.id AND f.created = i.created;
-
-    p.missed := least(p.missed, missed);
-
-    IF found >= max AND changed > 0 THEN
-        UPDATE hype.pending_claim c SET since = reached, missed = p.missed
+    IF hits.n >= max AND hits.changed > 0 THEN
+        UPDATE hype.pending_claim c
+        SET since = hits.reached, missed = p.missed
         WHERE c.id = entry;
 
-        RETURN changed;
+        RETURN hits.changed;
     END IF;
 
     IF p.missed IS NOT NULL THEN
@@ -1863,7 +1991,7 @@ BEGIN
             due = clock_timestamp() + interval '200 ms'
         WHERE c.id = entry;
 
-        RETURN changed;
+        RETURN hits.changed;
     END IF;
 
     PERFORM hype.adopt_confirmed(p.visitor, owner);
@@ -1877,7 +2005,7 @@ BEGIN
 
     UPDATE hype.pending_claim c SET applied = true WHERE c.id = entry;
 
-    RETURN changed;
+    RETURN hits.changed;
 END
 $$;
 
@@ -1886,10 +2014,12 @@ COMMENT ON FUNCTION hype.apply_claim(bigint, integer) IS
     'many. When all have it, confirmed referrals follow. Waits for no hit';
 
 
-CREATE OR REPLACE FUNCTION hype.claim_step(max integer) RETURNS bigint
+CREATE OR REPLACE FUNCTION hype.claim_step(max integer, until timestamptz)
+RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     entry  bigint;
@@ -1918,19 +2048,19 @@ BEGIN
                 UPDATE hype.pending_claim c
                 SET tries = c.tries + 1, error = SQLERRM,
                     due = clock_timestamp()
-                          + least(interval '100 ms' * 2 ^ c.tries,
+                          + least(interval '100 ms' * 2 ^ least(c.tries, 20),
                                   interval '1 hour')
                 WHERE c.id = entry;
         END;
 
-        EXIT WHEN rows >= max;
+        EXIT WHEN rows >= max OR clock_timestamp() >= until;
     END LOOP;
 
     RETURN done;
 END
 $$;
 
-COMMENT ON FUNCTION hype.claim_step(integer) IS
+COMMENT ON FUNCTION hype.claim_step(integer, timestamptz) IS
     'Works off some of the pending claims, up to about that many hits; returns '
     'their number. A hit that a site''s trigger refuses is tried again, up to '
     'once an hour';
@@ -1940,30 +2070,34 @@ CREATE OR REPLACE FUNCTION hype.follow_step(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     n        bigint;
+    late     uuid[];
+    times    timestamptz[];
     users    text[];
     visitors uuid[];
     voids    uuid[];
     moved    bigint[];
+    missed   timestamptz;
 BEGIN
     -- What claims and confirms that were here first make of new hits.
 
     WITH hits AS MATERIALIZED (
         SELECT h.id, h.created, h.visitor, h.user_id, h.bot, h.void,
-               h.referral_link_id, c.user_id AS claimant
+               h.referral_link_id,
+               (SELECT c.user_id FROM hype.visitor_claim c
+                WHERE c.visitor = h.visitor) AS claimant
         FROM hype.read_log('claims', max) h
-        LEFT JOIN hype.visitor_claim c ON c.visitor = h.visitor
-    ), claimed AS (
-        INSERT INTO hype.pending_claim
-            (visitor, user_id, created, merged, since)
-        SELECT h.visitor, min(h.claimant), now(), true, min(h.created)
-        FROM hits h
-        WHERE h.user_id IS NULL AND h.claimant IS NOT NULL
-        GROUP BY h.visitor
     )
     SELECT (SELECT count(*) FROM hits),
+           ARRAY(SELECT h.id FROM hits h
+                 WHERE h.user_id IS NULL AND h.claimant IS NOT NULL
+                 ORDER BY h.id),
+           ARRAY(SELECT h.created FROM hits h
+                 WHERE h.user_id IS NULL AND h.claimant IS NOT NULL
+                 ORDER BY h.id),
            ARRAY(SELECT DISTINCT coalesce(h.user_id, h.claimant) FROM hits h
                  WHERE h.user_id IS NOT NULL OR h.claimant IS NOT NULL),
            ARRAY(SELECT DISTINCT h.visitor FROM hits h
@@ -1973,18 +2107,37 @@ BEGIN
                  WHERE h.user_id IS NOT NULL AND NOT h.void
                    AND (h.bot OR l.user_id = h.user_id)),
            ARRAY(SELECT r.id FROM hits h
-                 JOIN hype.confirmed_referral r
-                   ON r.user_id = coalesce(h.user_id, h.claimant)
+                 CROSS JOIN LATERAL (
+                     SELECT u.* FROM hype.confirmed_referral u
+                     WHERE u.user_id = coalesce(h.user_id, h.claimant)
+                     UNION ALL
+                     SELECT v.* FROM hype.confirmed_referral v
+                     WHERE v.visitor = h.visitor AND v.user_id IS NULL
+                     OFFSET 0
+                 ) AS r
                  WHERE NOT r.told AND NOT h.bot AND r.created >= h.created
-                 UNION
-                 SELECT r.id FROM hits h
-                 JOIN hype.confirmed_referral r ON r.visitor = h.visitor
-                 WHERE r.user_id IS NULL AND NOT r.told AND NOT h.bot
-                   AND r.created >= h.created)
-    INTO n, users, visitors, voids, moved;
+                 GROUP BY r.id)
+    INTO n, late, times, users, visitors, voids, moved;
 
     IF n = 0 THEN
         RETURN 0;
+    END IF;
+
+    IF late <> '{}' THEN
+        BEGIN
+            missed := (hype.give_user(late, times)).missed;
+        EXCEPTION WHEN OTHERS THEN
+            missed := (SELECT min(t) FROM unnest(times) AS t);
+        END;
+
+        IF missed IS NOT NULL THEN
+            INSERT INTO hype.pending_claim
+                (visitor, user_id, created, merged, since)
+            SELECT DISTINCT c.visitor, c.user_id, c.created, true, missed
+            FROM hype.referral_hit h
+            JOIN hype.visitor_claim c ON c.visitor = h.visitor
+            WHERE h.id = ANY (late) AND h.user_id IS NULL;
+        END IF;
     END IF;
 
     PERFORM hype.wake_confirms(users, visitors);
@@ -2016,6 +2169,7 @@ RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -2051,14 +2205,19 @@ BEGIN
     ON CONFLICT (visitor) DO NOTHING;
 
     IF FOUND THEN
-        INSERT INTO hype.pending_claim
-            (visitor, user_id, created, merged)
-        VALUES (claim.visitor, claim.user_id, now(), true)
-        RETURNING * INTO p;
+        SELECT c.user_id INTO owner
+        FROM hype.visitor_claim c WHERE c.visitor = claim.visitor;
 
-        -- Some hits are ours at once, as long as that takes no time.
+        -- Some hits are the user's at once, as long as that takes no time.
+        -- hype.derive() looks at all of them again when this transaction has
+        -- ended: hits may have been committed, and read, since it looked.
 
-        PERFORM hype.apply_claim(p.id, 500);
+        PERFORM hype.give_hits(claim.visitor, '{}', '-infinity', 500);
+        PERFORM hype.adopt_confirmed(claim.visitor, owner);
+
+        INSERT INTO hype.pending_claim (visitor, user_id, created, merged)
+        VALUES (claim.visitor, owner, now(), true);
+
         PERFORM pg_notify('hype_claim', '');
     END IF;
 
@@ -2079,6 +2238,7 @@ CREATE OR REPLACE FUNCTION hype.claim_batch(
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '20ms'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -2303,11 +2463,15 @@ $$;
 COMMENT ON FUNCTION hype.log_confirmed() IS
     'Trigger: has the roll-ups follow confirmed_referral';
 
-CREATE OR REPLACE TRIGGER confirmed_referral_log
+\if :hype_new_2
+
+CREATE TRIGGER confirmed_referral_log
     AFTER INSERT OR DELETE
         OR UPDATE OF referral_link_id, user_id, visitor, value
     ON hype.confirmed_referral
     FOR EACH ROW EXECUTE FUNCTION hype.log_confirmed();
+
+\endif
 
 COMMENT ON TRIGGER confirmed_referral_log ON hype.confirmed_referral IS
     'Has the roll-ups follow';
@@ -2352,6 +2516,7 @@ RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     n bigint;
@@ -2364,13 +2529,15 @@ BEGIN
                     THEN hype.hit_subject(h.visitor, h.user_id) END AS subject,
                h.visitor IS NULL AS known,
                CASE WHEN NOT h.bot
-                    THEN coalesce(h.user_id, c.user_id) END AS user_id,
+                    THEN coalesce(h.user_id, (
+                        SELECT c.user_id FROM hype.visitor_claim c
+                        WHERE c.visitor = h.visitor)) END AS user_id,
                CASE WHEN NOT h.bot
-                    THEN hype.referer_host(h.http_referer) END AS referer,
+                    THEN hype.referer_host(h.http_referer) END
+                   COLLATE "C" AS referer,
                CASE WHEN NOT h.bot
-                    THEN hype.next_path(h.next) END AS next
+                    THEN hype.next_path(h.next) END COLLATE "C" AS next
         FROM hype.hits_to_count(max, since) h
-        LEFT JOIN hype.visitor_claim c ON c.visitor = h.visitor
     ),
 
     -- Each visitor once a quarter: of a link, and of the site.
@@ -2476,44 +2643,41 @@ BEGIN
     ),
 
     origins AS (
-        SELECT s.link, (h.created AT TIME ZONE 'UTC')::date AS day,
-               d.dimension, d.value, count(*) AS hits,
-               CASE WHEN s.link = hype.site() THEN 1000 ELSE 100 END AS room
+        SELECT (h.created AT TIME ZONE 'UTC')::date AS day, d.dimension,
+               d.value, count(*) AS hits
         FROM hits h
-        CROSS JOIN LATERAL (VALUES (h.link), (hype.site())) AS s (link)
-        CROSS JOIN LATERAL (VALUES ('referer', h.referer), ('next', h.next))
+        CROSS JOIN LATERAL (VALUES ('referer' COLLATE "C", h.referer),
+                                   ('next', h.next))
             AS d (dimension, value)
         WHERE d.value IS NOT NULL AND h.quarter IS NOT NULL
-        GROUP BY s.link, day, d.dimension, d.value
+        GROUP BY 1, 2, 3
     ),
-    known_origins AS (
-        SELECT o.*, k.value IS NOT NULL AS known,
-               row_number() OVER (PARTITION BY o.link, o.day, o.dimension,
-                                               k.value IS NULL
-                                  ORDER BY o.hits DESC, o.value) AS place
-        FROM origins o
-        LEFT JOIN hype.hit_origin k
-               ON k.referral_link_id = o.link AND k.day = o.day
-              AND k.dimension = o.dimension AND k.value = o.value
+    rooms AS (
+        SELECT g.day, g.dimension,
+               1000 - (SELECT count(*) FROM hype.hit_origin k
+                       WHERE k.day = g.day AND k.dimension = g.dimension)
+                   AS room
+        FROM (SELECT DISTINCT o.day, o.dimension FROM origins o) AS g
     ),
     bounded_origins AS (
-        SELECT o.link, o.day, o.dimension, o.hits,
-               CASE WHEN o.known
-                         OR o.place + (
-                             SELECT count(*) FROM hype.hit_origin k
-                             WHERE k.referral_link_id = o.link
-                               AND k.day = o.day
-                               AND k.dimension = o.dimension) <= o.room
+        SELECT o.day, o.dimension, o.hits,
+               CASE WHEN k.value IS NOT NULL
+                         OR row_number() OVER (
+                             PARTITION BY o.day, o.dimension, k.value IS NULL
+                             ORDER BY o.hits DESC, o.value) <= r.room
                     THEN o.value ELSE '' END AS value
-        FROM known_origins o
+        FROM origins o
+        JOIN rooms r ON r.day = o.day AND r.dimension = o.dimension
+        LEFT JOIN hype.hit_origin k
+               ON k.day = o.day AND k.dimension = o.dimension
+              AND k.value = o.value
     ),
     new_origins AS (
-        INSERT INTO hype.hit_origin AS k
-            (day, referral_link_id, dimension, value, hits)
-        SELECT o.day, o.link, o.dimension, o.value, sum(o.hits)
+        INSERT INTO hype.hit_origin AS k (day, dimension, value, hits)
+        SELECT o.day, o.dimension, o.value, sum(o.hits)
         FROM bounded_origins o
-        GROUP BY o.day, o.link, o.dimension, o.value
-        ON CONFLICT (referral_link_id, dimension, day, value) DO UPDATE
+        GROUP BY o.day, o.dimension, o.value
+        ON CONFLICT (dimension, day, value) DO UPDATE
         SET hits = k.hits + excluded.hits
     ),
 
@@ -2563,6 +2727,7 @@ CREATE OR REPLACE FUNCTION hype.count_claims(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     n        bigint;
@@ -2635,6 +2800,7 @@ CREATE OR REPLACE FUNCTION hype.count_confirmed(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     n bigint;
@@ -2819,8 +2985,8 @@ BEGIN
     END IF;
 
     LOOP
-        n := hype.claim_step(1000) + hype.follow_step(1000);
-        step := hype.confirm_step(20);
+        n := hype.claim_step(1000, until) + hype.follow_step(1000);
+        step := hype.confirm_step(20, until);
         n := n + step.done;
         set_aside := set_aside || step.set_aside;
         done := done + n;
@@ -2920,6 +3086,7 @@ CREATE OR REPLACE FUNCTION hype.rebase_step() RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     newest xid8 := pg_snapshot_xmax(pg_current_snapshot());
@@ -3175,14 +3342,16 @@ RETURNS TABLE (
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
     WITH hits AS MATERIALIZED (
         SELECT s.link, h.bot, h.created,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known,
-               coalesce(h.user_id, c.user_id) AS user_id
+               coalesce(h.user_id, (
+                   SELECT c.user_id FROM hype.visitor_claim c
+                   WHERE c.visitor = h.visitor)) AS user_id
         FROM hype.unrolled_hits() h
-        LEFT JOIN hype.visitor_claim c ON c.visitor = h.visitor
         CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
             AS s (link)
     ), users AS (
@@ -3264,6 +3433,7 @@ RETURNS TABLE (
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
     WITH hits AS MATERIALIZED (
         SELECT (h.created AT TIME ZONE 'UTC')::date AS day,
@@ -3445,6 +3615,7 @@ RETURNS TABLE (
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -3458,13 +3629,9 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    IF zone IS NULL
-       OR NOT EXISTS (SELECT FROM pg_timezone_names() AS n
-                      WHERE lower(n.name) = lower(zone))
-    THEN
-        RAISE EXCEPTION 'hype.hits_by: there is no time zone "%"', zone
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'See pg_timezone_names.';
+    IF zone IS NULL THEN
+        RAISE EXCEPTION 'hype.hits_by: no time zone'
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
     IF isfinite(since) THEN
@@ -3544,20 +3711,17 @@ COMMENT ON FUNCTION hype.hits_by(
 
 
 CREATE OR REPLACE FUNCTION hype.hits_from(
-    dimension  text,
-    since      date DEFAULT NULL,
-    until      date DEFAULT NULL,
-    identifier text DEFAULT NULL,
-    owner      text DEFAULT NULL
+    dimension text,
+    since     date DEFAULT NULL,
+    until     date DEFAULT NULL
 )
 RETURNS TABLE (value text, hits bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
-DECLARE
-    links bigint[] := hype.links_of(hits_from.identifier, hits_from.owner);
 BEGIN
     IF dimension IS NULL OR dimension NOT IN ('referer', 'next') THEN
         RAISE EXCEPTION 'hype.hits_from: the dimension is "%", not "referer" '
@@ -3568,36 +3732,30 @@ BEGIN
     RETURN QUERY
     SELECT o.value, sum(o.hits)::bigint
     FROM (
-        SELECT r.value, r.hits
+        SELECT r.day, r.value, r.hits
         FROM hype.hit_origin r
-        WHERE r.referral_link_id = ANY (links)
-          AND r.dimension = hits_from.dimension
-          AND r.day >= coalesce(since, '-infinity')
-          AND r.day < coalesce(until, 'infinity')
+        WHERE r.dimension = hits_from.dimension
         UNION ALL
-        SELECT CASE dimension WHEN 'referer'
-                    THEN hype.referer_host(h.http_referer)
-                    ELSE hype.next_path(h.next) END, 1
+        SELECT (h.created AT TIME ZONE 'UTC')::date,
+               CASE hits_from.dimension
+               WHEN 'referer' THEN hype.referer_host(h.http_referer)
+               ELSE hype.next_path(h.next) END,
+               1
         FROM hype.unrolled_hits() h
-        WHERE (links = ARRAY[hype.site()]
-               OR h.referral_link_id = ANY (links))
-          AND NOT h.bot AND isfinite(h.created)
-          AND (h.created AT TIME ZONE 'UTC')::date
-              >= coalesce(since, '-infinity')
-          AND (h.created AT TIME ZONE 'UTC')::date
-              < coalesce(until, 'infinity')
+        WHERE NOT h.bot AND isfinite(h.created)
     ) AS o
     WHERE o.value IS NOT NULL
+      AND o.day >= coalesce(since, '-infinity')
+      AND o.day < coalesce(until, 'infinity')
     GROUP BY o.value
     ORDER BY 2 DESC, 1;
 END
 $$;
 
-COMMENT ON FUNCTION hype.hits_from(text, date, date, text, text) IS
+COMMENT ON FUNCTION hype.hits_from(text, date, date) IS
     'Where hits came from or went to, most first: by host of the Referer '
     '("referer") or path of next ("next"), from that day of UTC until before '
-    'that; of all links, of one, or of those of an owner. "" stands for what '
-    'is beyond 1,000 values a day (100 a link)';
+    'that. "" stands for what is beyond 1,000 values a day';
 
 
 -- For nginx of version 1, which may be at work until it is upgraded, too
@@ -3670,7 +3828,7 @@ GRANT EXECUTE ON FUNCTION
     hype.unrolled_links(), hype.unrolled_confirmed(), hype.unrolled_days(),
     hype.site(), hype.day_quarter(date),
     hype.hits_by(text, text, timestamptz, timestamptz, text, text),
-    hype.hits_from(text, date, date, text, text)
+    hype.hits_from(text, date, date)
 TO hype_report, hype_app;
 
 GRANT SELECT, INSERT, UPDATE ON hype.referral_link TO hype_app;
@@ -3743,4 +3901,5 @@ COMMIT;
 \set QUIET :hype_quiet
 \unset hype_quiet
 \unset hype_new
+\unset hype_new_2
 \unset hype_upgrade

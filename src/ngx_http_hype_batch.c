@@ -3,16 +3,21 @@
 #include <ngx_core.h>
 #include "ngx_http_hype_array.h"
 #include "ngx_http_hype_batch.h"
-#include "ngx_http_hype_uuid.h"
 
 
 #define NGX_HTTP_HYPE_BATCH_IDENTIFIER  (NGX_HTTP_HYPE_ROW_NCOLUMNS)
 #define NGX_HTTP_HYPE_BATCH_PARAMS      (NGX_HTTP_HYPE_ROW_NCOLUMNS + 1)
 
+/* types from PostgreSQL's src/include/catalog/pg_type.dat */
+
+#define NGX_HTTP_HYPE_BATCH_INTEGER     23
+#define NGX_HTTP_HYPE_BATCH_TEXT        25
+
 
 /* a function of arrays, one for each column of a row or field of a record */
 
 typedef struct {
+    const char                *name;    /* as hype.probe() calls it */
     const char                *sql;
     ngx_uint_t                 n;
     Oid                        types[NGX_HTTP_HYPE_BATCH_PARAMS];
@@ -27,11 +32,6 @@ static void ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
 static void ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch,
     ngx_http_hype_db_conn_t *conn);
 static ngx_int_t ngx_http_hype_batch_copy_data(void *data, PGconn *pg);
-static u_char *ngx_http_hype_batch_settle(ngx_http_hype_batch_t *batch);
-static u_char *ngx_http_hype_batch_settle_column(u_char *p,
-    ngx_http_hype_batch_t *batch, ngx_http_hype_row_column_e n);
-static u_char *ngx_http_hype_batch_quote(u_char *p, u_char *text,
-    size_t len);
 static void ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch,
     ngx_http_hype_db_conn_t *conn);
 static size_t ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
@@ -50,32 +50,51 @@ static const char  ngx_http_hype_batch_copy_sql[] =
     "FROM STDIN (FORMAT binary)";
 
 
+#define NGX_HTTP_HYPE_BATCH_TYPES                                             \
+    { NGX_HTTP_HYPE_ARRAY_UUID, NGX_HTTP_HYPE_ARRAY_BIGINT,                   \
+      NGX_HTTP_HYPE_ARRAY_TIMESTAMPTZ, NGX_HTTP_HYPE_ARRAY_BOOL,              \
+      NGX_HTTP_HYPE_ARRAY_BOOL, NGX_HTTP_HYPE_ARRAY_UUID,                     \
+      NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_INET,                     \
+      NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,                     \
+      NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT }
+
+#define NGX_HTTP_HYPE_BATCH_COLUMNS                                           \
+    { NGX_HTTP_HYPE_ROW_ID, NGX_HTTP_HYPE_ROW_LINK,                           \
+      NGX_HTTP_HYPE_ROW_CREATED, NGX_HTTP_HYPE_ROW_AUTHENTICATED,             \
+      NGX_HTTP_HYPE_ROW_BOT, NGX_HTTP_HYPE_ROW_VISITOR,                       \
+      NGX_HTTP_HYPE_ROW_USER, NGX_HTTP_HYPE_ROW_IP,                           \
+      NGX_HTTP_HYPE_ROW_USER_AGENT, NGX_HTTP_HYPE_ROW_REFERER,                \
+      NGX_HTTP_HYPE_ROW_NEXT, NGX_HTTP_HYPE_BATCH_IDENTIFIER }
+
+
 static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
 
-    { NULL, 0, { 0 }, { 0 } },
+    /* where COPY is refused */
 
-    { "SELECT hype.replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+    { "hit",
+      "INSERT INTO hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
+      "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+      NGX_HTTP_HYPE_ROW_NCOLUMNS,
+      NGX_HTTP_HYPE_BATCH_TYPES,
+      NGX_HTTP_HYPE_BATCH_COLUMNS },
+
+    { "hit",
+      "SELECT hype.replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
       "$12)",
       NGX_HTTP_HYPE_BATCH_PARAMS,
-      { NGX_HTTP_HYPE_ARRAY_UUID, NGX_HTTP_HYPE_ARRAY_BIGINT,
-        NGX_HTTP_HYPE_ARRAY_TIMESTAMPTZ, NGX_HTTP_HYPE_ARRAY_BOOL,
-        NGX_HTTP_HYPE_ARRAY_BOOL, NGX_HTTP_HYPE_ARRAY_UUID,
-        NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_INET,
-        NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,
-        NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT },
-      { NGX_HTTP_HYPE_ROW_ID, NGX_HTTP_HYPE_ROW_LINK,
-        NGX_HTTP_HYPE_ROW_CREATED, NGX_HTTP_HYPE_ROW_AUTHENTICATED,
-        NGX_HTTP_HYPE_ROW_BOT, NGX_HTTP_HYPE_ROW_VISITOR,
-        NGX_HTTP_HYPE_ROW_USER, NGX_HTTP_HYPE_ROW_IP,
-        NGX_HTTP_HYPE_ROW_USER_AGENT, NGX_HTTP_HYPE_ROW_REFERER,
-        NGX_HTTP_HYPE_ROW_NEXT, NGX_HTTP_HYPE_BATCH_IDENTIFIER } },
+      NGX_HTTP_HYPE_BATCH_TYPES,
+      NGX_HTTP_HYPE_BATCH_COLUMNS },
 
-    { "SELECT hype.claim_batch($1, $2)",
-      2,
-      { NGX_HTTP_HYPE_ARRAY_UUID, NGX_HTTP_HYPE_ARRAY_TEXT },
-      { NGX_HTTP_HYPE_RECORD_VISITOR, NGX_HTTP_HYPE_RECORD_USER } },
+    { "claim",
+      "SELECT hype.claim_batch($1, $2, $3)",
+      3,
+      { NGX_HTTP_HYPE_ARRAY_UUID, NGX_HTTP_HYPE_ARRAY_TEXT,
+        NGX_HTTP_HYPE_ARRAY_TIMESTAMPTZ },
+      { NGX_HTTP_HYPE_RECORD_VISITOR, NGX_HTTP_HYPE_RECORD_USER,
+        NGX_HTTP_HYPE_RECORD_CREATED } },
 
-    { "SELECT hype.confirm_batch($1, $2, $3, $4, $5)",
+    { "confirm",
+      "SELECT hype.confirm_batch($1, $2, $3, $4, $5)",
       5,
       { NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,
         NGX_HTTP_HYPE_ARRAY_UUID, NGX_HTTP_HYPE_ARRAY_TEXT,
@@ -162,15 +181,92 @@ ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch,
         return;
     }
 
-    q = ngx_queue_head(&batch->items);
-    item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+    if (batch->n == 1 && conn->prepared) {
+        q = ngx_queue_head(&batch->items);
+        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-    if (batch->n == 1 && !item->late && conn->prepared) {
         ngx_http_hype_batch_insert(batch, item, conn);
         return;
     }
 
+    if (conn->no_copy) {
+        ngx_http_hype_batch_call(batch, conn);
+        return;
+    }
+
     ngx_http_hype_batch_copy(batch, conn);
+}
+
+
+/* PostgreSQL's manual, "COPY": not for tables with row-level security */
+
+ngx_uint_t
+ngx_http_hype_batch_other_way(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_conn_t *conn, PGresult *res)
+{
+    const char  *code;
+
+    code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY && !conn->no_copy
+        && code && ngx_strcmp(code, "0A000") == 0)
+    {
+        conn->no_copy = 1;
+        return 1;
+    }
+
+    return 0;
+}
+
+
+void
+ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_conn_t *conn,
+    void (*handler)(void *data, ngx_http_hype_db_outcome_e outcome,
+    PGresult *res))
+{
+    int                            lengths[2];
+    u_char                         size[4];
+    size_t                         max;
+    ngx_queue_t                   *q;
+    const char                    *name, *values[2];
+    ngx_http_hype_item_t          *item;
+    ngx_http_hype_db_statement_t   st;
+
+    static const Oid  types[] = { NGX_HTTP_HYPE_BATCH_TEXT,
+                                  NGX_HTTP_HYPE_BATCH_INTEGER };
+
+    max = 0;
+
+    for (q = ngx_queue_head(&batch->items);
+         q != ngx_queue_sentinel(&batch->items);
+         q = ngx_queue_next(q))
+    {
+        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+        max = ngx_max(max, item->size);
+    }
+
+    (void) ngx_http_hype_put32(size, (uint32_t) max);
+
+    name = ngx_http_hype_batch_calls[batch->kind].name;
+
+    values[0] = name;
+    lengths[0] = ngx_strlen(name);
+    values[1] = (char *) size;
+    lengths[1] = 4;
+
+    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+
+    st.sql = "SELECT hype.probe($1, $2)";
+    st.judged = 1;
+    st.nparams = 2;
+    st.types = types;
+    st.values = values;
+    st.lengths = lengths;
+    st.handler = handler;
+    st.data = batch->data;
+
+    ngx_http_hype_db_send(conn, &st);
 }
 
 
@@ -203,6 +299,7 @@ ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
     st.prepared = "hype_hit";
+    st.judged = 1;
     st.nparams = NGX_HTTP_HYPE_ROW_NCOLUMNS;
     st.values = values;
     st.lengths = lengths;
@@ -217,44 +314,17 @@ static void
 ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch,
     ngx_http_hype_db_conn_t *conn)
 {
-    u_char                        *sql;
-    ngx_queue_t                   *q;
-    ngx_http_hype_item_t          *item;
-    ngx_http_hype_db_statement_t   st;
+    ngx_http_hype_db_statement_t  st;
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
     st.sql = ngx_http_hype_batch_copy_sql;
+    st.judged = 1;
     st.copy = ngx_http_hype_batch_copy_data;
     st.handler = batch->handler;
     st.data = batch->data;
 
-    sql = NULL;
-
-    for (q = ngx_queue_head(&batch->items);
-         q != ngx_queue_sentinel(&batch->items);
-         q = ngx_queue_next(q))
-    {
-        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
-
-        if (item->late) {
-            sql = ngx_http_hype_batch_settle(batch);
-
-            if (sql == NULL) {
-                batch->handler(batch->data, NGX_HTTP_HYPE_DB_RETRY, NULL);
-                return;
-            }
-
-            st.sql = (char *) sql;
-            break;
-        }
-    }
-
     ngx_http_hype_db_send(conn, &st);
-
-    if (sql) {
-        ngx_free(sql);
-    }
 }
 
 
@@ -297,135 +367,6 @@ ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
     }
 
     return NGX_OK;
-}
-
-
-/*
- * Hits of a visitor who may be claimed already take the user over in the
- * same transaction: commands sent together are one (PostgreSQL's manual,
- * "Multiple Statements in a Simple Query").
- */
-
-static u_char *
-ngx_http_hype_batch_settle(ngx_http_hype_batch_t *batch)
-{
-    u_char                *p, *sql;
-    size_t                 len;
-    ngx_queue_t           *q;
-    ngx_http_hype_item_t  *item;
-
-    len = sizeof(ngx_http_hype_batch_copy_sql)
-          + sizeof("; SELECT hype.settle(E'{}'::uuid[], E'{}'::text[])");
-
-    for (q = ngx_queue_head(&batch->items);
-         q != ngx_queue_sentinel(&batch->items);
-         q = ngx_queue_next(q))
-    {
-        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
-
-        if (item->late) {
-
-            /* a user's bytes may be escaped by three more each */
-
-            len += NGX_HTTP_HYPE_UUID_TEXT_LEN + sizeof(",\"\",") - 1
-                   + 4 * item->size;
-        }
-    }
-
-    sql = ngx_alloc(len, batch->log);
-    if (sql == NULL) {
-        return NULL;
-    }
-
-    p = ngx_sprintf(sql, "%s; SELECT hype.settle(E'{",
-                    ngx_http_hype_batch_copy_sql);
-
-    p = ngx_http_hype_batch_settle_column(p, batch,
-                                          NGX_HTTP_HYPE_ROW_VISITOR);
-    p = ngx_cpymem(p, "}'::uuid[], E'{", sizeof("}'::uuid[], E'{") - 1);
-    p = ngx_http_hype_batch_settle_column(p, batch, NGX_HTTP_HYPE_ROW_USER);
-
-    ngx_memcpy(p, "}'::text[])", sizeof("}'::text[])"));
-
-    return sql;
-}
-
-
-static u_char *
-ngx_http_hype_batch_settle_column(u_char *p, ngx_http_hype_batch_t *batch,
-    ngx_http_hype_row_column_e n)
-{
-    u_char                *tuple, *column;
-    size_t                 size;
-    ngx_str_t              identifier;
-    ngx_uint_t             first;
-    ngx_queue_t           *q;
-    ngx_http_hype_item_t  *item;
-
-    first = 1;
-
-    for (q = ngx_queue_head(&batch->items);
-         q != ngx_queue_sentinel(&batch->items);
-         q = ngx_queue_next(q))
-    {
-        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
-
-        if (!item->late) {
-            continue;
-        }
-
-        tuple = ngx_http_hype_record_tuple(item->record, &identifier);
-        size = ngx_http_hype_row_column(tuple, n, &column) - 4;
-
-        if (size == 0) {
-            continue;
-        }
-
-        if (!first) {
-            *p++ = ',';
-        }
-
-        first = 0;
-
-        p = (n == NGX_HTTP_HYPE_ROW_VISITOR)
-            ? ngx_http_hype_uuid_format(p, column + 4)
-            : ngx_http_hype_batch_quote(p, column + 4, size);
-    }
-
-    return p;
-}
-
-
-/* an element of an array in an E'' literal */
-
-static u_char *
-ngx_http_hype_batch_quote(u_char *p, u_char *text, size_t len)
-{
-    *p++ = '"';
-
-    while (len--) {
-
-        switch (*text) {
-
-        case '\\':
-            p = ngx_cpymem(p, "\\\\\\", 3);
-            break;
-
-        case '"':
-            p = ngx_cpymem(p, "\\\\", 2);
-            break;
-
-        case '\'':
-            *p++ = '\'';
-            break;
-        }
-
-        *p++ = *text++;
-    }
-
-    *p++ = '"';
-
-    return p;
 }
 
 
@@ -488,7 +429,7 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch,
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
     st.sql = call->sql;
-    st.brief = (batch->kind != NGX_HTTP_HYPE_BATCH_REPLAY);
+    st.judged = 1;
     st.nparams = call->n;
     st.types = call->types;
     st.values = values;
@@ -516,7 +457,7 @@ ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
     size_t      size;
     ngx_str_t   identifier;
 
-    if (batch->kind != NGX_HTTP_HYPE_BATCH_REPLAY) {
+    if (batch->kind >= NGX_HTTP_HYPE_BATCH_CLAIM) {
         size = ngx_http_hype_record_field(item->record, n, &column);
 
     } else {

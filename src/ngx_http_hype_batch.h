@@ -2,10 +2,10 @@
 /*
  * A batch: records of one kind that go to PostgreSQL in one transaction.
  *
- * Hits go by COPY, one by INSERT.  Those that may be in the table already, or
- * that have no link yet, go by hype.replay(), which leaves out what is there
- * and finds the links; claims and confirms go by functions that may be
- * repeated.
+ * Hits go by COPY, one by INSERT, and so do several where row-level security
+ * forbids COPY.  Those that may be in the table already, or that have no link
+ * yet, go by hype.replay(), which leaves out what is there and finds the links;
+ * claims and confirms go by functions that may be repeated.
  */
 
 
@@ -20,6 +20,7 @@
 
 
 typedef struct ngx_http_hype_ticket_s  ngx_http_hype_ticket_t;
+typedef struct ngx_http_hype_spool_s   ngx_http_hype_spool_t;
 
 
 /* a record in memory, in one allocation */
@@ -27,18 +28,23 @@ typedef struct ngx_http_hype_ticket_s  ngx_http_hype_ticket_t;
 typedef struct {
     ngx_queue_t                queue;
     ngx_http_hype_ticket_t    *ticket;   /* of the request that waits */
+    ngx_http_hype_spool_t     *spool;    /* that it was read from, or NULL, */
+    ngx_uint_t                 file;     /* and the file's number in it */
     size_t                     size;     /* of the record in bytes */
+    ngx_msec_t                 due;      /* when it is tried again */
 
+    uint32_t                   written;  /* batches when it was refused */
+
+    unsigned                   tries:8;  /* see ngx_http_hype_queue_fault.c */
+    unsigned                   refused:1; /* alone */
+    unsigned                   trial:1;  /* to be sent alone */
     unsigned                   again:1;  /* it may be in the table already */
-    unsigned                   late:1;   /* its visitor may be claimed */
     unsigned                   spooled:1; /* it is in the spool, too */
     unsigned                   flight:1; /* it is in a batch */
 
     u_char                     record[1];
 } ngx_http_hype_item_t;
 
-
-/* in the order in which they are best written */
 
 typedef enum {
     NGX_HTTP_HYPE_BATCH_COPY = 0,
@@ -73,6 +79,24 @@ ngx_http_hype_batch_kind_e ngx_http_hype_batch_kind(
  */
 
 ngx_uint_t ngx_http_hype_batch_prepare(ngx_http_hype_db_conn_t *conn);
+
+/*
+ * Whether a batch that was refused can be sent in another way, which the
+ * connection takes from now on.
+ */
+
+ngx_uint_t ngx_http_hype_batch_other_way(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_conn_t *conn, PGresult *res);
+
+/*
+ * Has PostgreSQL write, and roll back, a neutral record of the same stream,
+ * as large as the largest of a batch: tells what others get.
+ */
+
+void ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_conn_t *conn,
+    void (*handler)(void *data, ngx_http_hype_db_outcome_e outcome,
+    PGresult *res));
 
 /*
  * Sends a batch of at least one item, all of its kind.  The handler is called

@@ -14,6 +14,9 @@ typedef struct {
 static ngx_int_t ngx_http_hype_conninfo_copy(ngx_conf_t *cf,
     PQconninfoOption *options, ngx_http_hype_conninfo_t *info,
     ngx_uint_t uri);
+static PQconninfoOption *ngx_http_hype_conninfo_option(
+    PQconninfoOption *options, const char *keyword);
+static void ngx_http_hype_conninfo_environment(PQconninfoOption *options);
 static ngx_int_t ngx_http_hype_conninfo_check(ngx_conf_t *cf,
     const char *keyword, const char *value, ngx_uint_t uri);
 static ngx_uint_t ngx_http_hype_conninfo_each(ngx_pool_t *pool,
@@ -37,7 +40,9 @@ static void ngx_http_hype_conninfo_log(ngx_conf_t *cf, ngx_str_t *text,
 
 /*
  * What the module says itself, before and after what the user says: the last
- * counts.  A host that is gone without a word is noticed in 20 seconds.
+ * counts.  A host that is gone without a word is noticed in 20 seconds.  With
+ * a Kerberos ticket, libpq would ask the KDC for one more and block meanwhile,
+ * though the connection is asynchronous.
  */
 
 static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_defaults[] = {
@@ -45,6 +50,7 @@ static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_defaults[] = {
     { "keepalives_idle", "10" },
     { "keepalives_interval", "5" },
     { "keepalives_count", "2" },
+    { "gssencmode", "disable" },
     { NULL, NULL }
 };
 
@@ -150,8 +156,17 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
     info->keywords[2] = "port";
     n = 3;
 
+    ngx_http_hype_conninfo_environment(options);
+
     for (preset = ngx_http_hype_conninfo_defaults; preset->keyword; preset++)
     {
+        if (ngx_http_hype_conninfo_option(options, preset->keyword) == NULL) {
+
+            /* an older libpq */
+
+            continue;
+        }
+
         info->keywords[n] = preset->keyword;
         info->values[n++] = preset->value;
     }
@@ -184,6 +199,10 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
             return NGX_ERROR;
         }
 
+        if (ngx_strcmp(o->keyword, "gssencmode") == 0) {
+            info->blocking = (ngx_strcmp(o->val, "disable") != 0);
+        }
+
         if (ngx_strcmp(o->keyword, "host") == 0) {
             info->values[info->host] = info->values[n];
 
@@ -207,6 +226,46 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
     info->values[n] = NULL;
 
     return ngx_http_hype_conninfo_hosts(cf, info);
+}
+
+
+static PQconninfoOption *
+ngx_http_hype_conninfo_option(PQconninfoOption *options, const char *keyword)
+{
+    PQconninfoOption  *o;
+
+    for (o = options; o->keyword; o++) {
+        if (ngx_strcmp(o->keyword, keyword) == 0) {
+            return o;
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Of the environment libpq takes what the conninfo does not say; but here it
+ * has to be known before, and a default of the module's must not hide it.
+ */
+
+static void
+ngx_http_hype_conninfo_environment(PQconninfoOption *options)
+{
+    char              *value;
+    PQconninfoOption  *o;
+
+    o = ngx_http_hype_conninfo_option(options, "gssencmode");
+
+    if (o == NULL || o->val || o->envvar == NULL) {
+        return;
+    }
+
+    value = getenv(o->envvar);
+
+    if (value && *value) {
+        o->val = strdup(value);    /* PQconninfoFree() frees it */
+    }
 }
 
 

@@ -22,6 +22,7 @@ typedef struct {
     char                           **hosts;
     char                           **ports;        /* NULL: the default */
     unsigned                         resolve:1;    /* a host is a name */
+    unsigned                         blocking:1;   /* to connect may block */
 
     /* where values[] has the lists, if there are names to resolve */
     ngx_uint_t                       host;

@@ -141,19 +141,45 @@ ngx_http_hype_conninfo_free(ngx_http_hype_conninfo_addrs_t *addrs)
 
 PGconn *
 ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
-    ngx_http_hype_conninfo_addrs_t *addrs, ngx_uint_t first)
+    ngx_http_hype_conninfo_addrs_t *addrs, ngx_uint_t first,
+    ngx_uint_t timeout)
 {
-    char        *lists[3];
-    PGconn      *pg;
-    ngx_uint_t   i;
-    const char  *saved[3];
+    char         *lists[3];
+    u_char        seconds[NGX_INT_T_LEN + 1];
+    PGconn       *pg;
+    ngx_uint_t    i, n;
+    const char  **keywords, **values;
 
-    ngx_memcpy(saved, info->values, sizeof(saved));
+    /* the first three are always there */
+
+    for (n = 3; info->keywords[n]; n++) { /* void */ }
+
+    /* a copy with one more, as threads share what they are made of */
+
+    keywords = malloc(2 * (n + 2) * sizeof(char *));
+    if (keywords == NULL) {
+        return NULL;
+    }
+
+    values = keywords + n + 2;
+
+    ngx_memcpy(keywords, info->keywords, n * sizeof(char *));
+    ngx_memcpy(values, info->values, n * sizeof(char *));
+
+    if (timeout) {
+        ngx_sprintf(seconds, "%ui%Z", timeout);
+
+        keywords[n] = "connect_timeout";
+        values[n++] = (char *) seconds;
+    }
+
+    keywords[n] = NULL;
+    values[n] = NULL;
 
     if (addrs) {
-        info->values[info->host] = addrs->host;
-        info->values[info->hostaddr] = addrs->hostaddr;
-        info->values[info->port] = addrs->port;
+        values[info->host] = addrs->host;
+        values[info->hostaddr] = addrs->hostaddr;
+        values[info->port] = addrs->port;
     }
 
     pg = NULL;
@@ -161,20 +187,21 @@ ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
     for (i = 0; i < 3; i++) {
         lists[i] = NULL;
 
-        if (info->values[i] == NULL) {
+        if (values[i] == NULL) {
             continue;
         }
 
-        lists[i] = ngx_http_hype_conninfo_rotate(info->values[i], first);
+        lists[i] = ngx_http_hype_conninfo_rotate(values[i], first);
 
         if (lists[i] == NULL) {
             goto done;
         }
 
-        info->values[i] = lists[i];
+        values[i] = lists[i];
     }
 
-    pg = PQconnectStartParams(info->keywords, info->values, 0);
+    pg = timeout ? PQconnectdbParams(keywords, values, 0)
+                 : PQconnectStartParams(keywords, values, 0);
 
 done:
 
@@ -182,7 +209,7 @@ done:
         free(lists[i]);
     }
 
-    ngx_memcpy(info->values, saved, sizeof(saved));
+    free(keywords);
 
     return pg;
 }

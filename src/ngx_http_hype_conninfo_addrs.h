@@ -39,10 +39,13 @@ void ngx_http_hype_conninfo_free(ngx_http_hype_conninfo_addrs_t *addrs);
 /*
  * PQconnectStartParams() with those addresses, or with none if "addrs" is
  * NULL.  Of several, libpq begins with number "first", counted in a ring.
+ * With a "timeout" in seconds for each address it is PQconnectdbParams(), which
+ * blocks: for a thread.  NULL if memory ran out.
  */
 
 PGconn *ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
-    ngx_http_hype_conninfo_addrs_t *addrs, ngx_uint_t first);
+    ngx_http_hype_conninfo_addrs_t *addrs, ngx_uint_t first,
+    ngx_uint_t timeout);
 
 
 #endif /* _NGX_HTTP_HYPE_CONNINFO_ADDRS_H_INCLUDED_ */

@@ -4,14 +4,19 @@
 #include <ngx_event.h>
 #include <ngx_thread_pool.h>
 #include "ngx_http_hype_db.h"
+#include "ngx_http_hype_db_cancel.h"
 #include "ngx_http_hype_db_connect.h"
 #include "ngx_http_hype_db_fail.h"
 #include "ngx_http_hype_db_state.h"
 #include "ngx_http_hype_db_statement.h"
 
 
-/* how long a statement may be overdue before its connection is given up */
-#define NGX_HTTP_HYPE_DB_PATIENCE       10000
+/* how long a statement may be overdue before it is cancelled */
+#define NGX_HTTP_HYPE_DB_PATIENCE       5000
+
+/* how long its result may take then before its connection is given up */
+#define NGX_HTTP_HYPE_DB_GRACE          3000
+#define NGX_HTTP_HYPE_DB_GRACE_EXITING  1000
 
 
 static void ngx_http_hype_db_timer_handler(ngx_event_t *ev);
@@ -30,7 +35,7 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         return NULL;
     }
 
-    db->nconns = conf->connections + 1;
+    db->nconns = conf->connections + (ngx_worker == 0 ? 2 : 1);
 
     db->conns = ngx_pcalloc(cycle->pool,
                             db->nconns * sizeof(ngx_http_hype_db_conn_t));
@@ -52,7 +57,8 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         conn->ident = -1;
         conn->roles = (i == 0) ? NGX_HTTP_HYPE_DB_LINKS
                       : (i < conf->connections) ? NGX_HTTP_HYPE_DB_HITS
-                      : NGX_HTTP_HYPE_DB_CARE;
+                      : (i == conf->connections) ? NGX_HTTP_HYPE_DB_CARE
+                      : NGX_HTTP_HYPE_DB_DERIVE;
         conn->timer.handler = ngx_http_hype_db_timer_handler;
         conn->timer.data = conn;
         conn->timer.log = db->log;
@@ -60,9 +66,11 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         conn->next.data = conn;
         conn->next.log = db->log;
 
-        if (conf->info.resolve) {
+        ngx_http_hype_db_cancel_init(conn);
+
+        if (conf->info.resolve || conf->info.blocking) {
             conn->task = ngx_thread_task_alloc(cycle->pool,
-                                          sizeof(ngx_http_hype_db_resolve_t));
+                                           sizeof(ngx_http_hype_db_thread_t));
             if (conn->task == NULL) {
                 return NULL;
             }
@@ -165,6 +173,13 @@ ngx_http_hype_db_timer_handler(ngx_event_t *ev)
             conn->overdue = 1;
             ngx_http_hype_db_timer(conn, NGX_HTTP_HYPE_DB_PATIENCE, 0);
             ngx_http_hype_db_failing(conn, 1);
+            break;
+        }
+
+        if (ngx_http_hype_db_cancel(conn) == NGX_OK) {
+            ngx_http_hype_db_timer(conn, ngx_exiting
+                                         ? NGX_HTTP_HYPE_DB_GRACE_EXITING
+                                         : NGX_HTTP_HYPE_DB_GRACE, 0);
             break;
         }
 

@@ -35,21 +35,24 @@
  */
 #define NGX_HTTP_HYPE_DB_CARE   0x04
 
+/* one more of worker 0, for the derivation, which stays open */
+#define NGX_HTTP_HYPE_DB_DERIVE  0x08
+
 
 /* what became of a statement (and so of its transaction) */
 
 typedef enum {
     NGX_HTTP_HYPE_DB_DONE = 0,     /* committed */
     NGX_HTTP_HYPE_DB_DUPLICATE,    /* refused: a row is there already */
-    NGX_HTTP_HYPE_DB_DATA,         /* refused for what its data are */
-    NGX_HTTP_HYPE_DB_LOCKED,       /* given up waiting for a lock */
-    NGX_HTTP_HYPE_DB_RETRY,        /* not done, for no fault of its data */
+    NGX_HTTP_HYPE_DB_REFUSED,      /* refused, for whatever reason */
+    NGX_HTTP_HYPE_DB_RETRY,        /* not done, and the server refused nothing */
     NGX_HTTP_HYPE_DB_UNKNOWN       /* connection lost: done or not */
 } ngx_http_hype_db_outcome_e;
 
 
 typedef struct ngx_http_hype_db_s       ngx_http_hype_db_t;
 typedef struct ngx_http_hype_db_conn_s  ngx_http_hype_db_conn_t;
+typedef struct ngx_http_hype_db_cancel_s  ngx_http_hype_db_cancel_t;
 
 
 typedef struct {
@@ -67,11 +70,14 @@ typedef struct {
     /* or the name of a statement that was prepared on this connection */
     const char                 *prepared;
 
-    /* when its connection is given up; 0: soon after a visitor's wait */
+    /* when it is cancelled; 0: some seconds after a visitor's wait */
     ngx_msec_t                  timeout;
 
-    /* it waits for locks but shortly, and to get none says nothing of others */
-    ngx_uint_t                  brief;  /* unsigned brief:1 */
+    /*
+     * If it is refused, its handler finds out what that says of others: the
+     * connection goes on, and the handler may send the next statement.
+     */
+    ngx_uint_t                  judged;  /* unsigned judged:1 */
 
     /* neither its end nor its refusal says anything of hits */
     ngx_uint_t                  aside;  /* unsigned aside:1 */
@@ -123,11 +129,15 @@ struct ngx_http_hype_db_s {
     /* a pooler is between, and its sessions can't listen */
     ngx_uint_t                  pooled;  /* unsigned pooled:1 */
 
+    /* hits are refused, whatever they are: they are not available */
+    ngx_uint_t                  refused;  /* unsigned refused:1 */
+
     /* the worker ends: no connection is opened any more */
     ngx_uint_t                  closed;  /* unsigned closed:1 */
 
     ngx_http_hype_db_trouble_t  trouble;
-    ngx_http_hype_db_trouble_t  care;    /* that of the one for care */
+    ngx_http_hype_db_trouble_t  care;    /* that of the one for care, */
+    ngx_http_hype_db_trouble_t  derive;  /* and for the derivation */
 
     void                      (*work)(void *data,
                                     ngx_http_hype_db_conn_t *conn);
@@ -152,8 +162,14 @@ struct ngx_http_hype_db_conn_s {
     ngx_event_t                 timer;
     ngx_event_t                 next;    /* posted until it asks for work */
     ngx_msec_t                  backoff;
+    ngx_msec_t                  made;    /* since when it is set up */
+    int64_t                     question;  /* when it was sent, ms */
     ngx_uint_t                  first;   /* of several hosts */
     ngx_thread_task_t          *task;
+
+    ngx_http_hype_db_cancel_t    *cancel;
+    ngx_event_t                   cancel_poll;
+    ngx_msec_t                    cancel_idle;  /* since when it waits for it */
 
     ngx_http_hype_db_statement_t  statement;
     ngx_http_hype_db_outcome_e    outcome;
@@ -162,10 +178,13 @@ struct ngx_http_hype_db_conn_s {
     unsigned                    failing:1;   /* not worth a visitor's wait */
     unsigned                    overdue:1;   /* "timeout" is over */
     unsigned                    copied:1;    /* all data of a COPY are sent */
+    unsigned                    cancelled:1;   /* so the server was asked to, */
+    unsigned                    cancelling:1;  /* and is being asked */
 
     /* kept for "work": reset when the connection is made */
     unsigned                    asked:1;     /* to prepare its statement */
     unsigned                    prepared:1;
+    unsigned                    no_copy:1;   /* COPY is not allowed */
 };
 
 
@@ -197,6 +216,25 @@ void ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role);
 
 ngx_uint_t ngx_http_hype_db_available(ngx_http_hype_db_t *db,
     ngx_uint_t role);
+
+/*
+ * Says that a judged statement is refused for a fault that is not its own, or
+ * that such statements are not refused any more.  The trouble is that of the
+ * stream, or the like, that they are of.
+ */
+
+void ngx_http_hype_db_refused(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_trouble_t *trouble, PGresult *res);
+void ngx_http_hype_db_accepted(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_trouble_t *trouble);
+
+/* Sets or clears "refused". */
+
+void ngx_http_hype_db_refuse_hits(ngx_http_hype_db_t *db, ngx_uint_t refused);
+
+/* Closes an idle connection, and has it opened again soon. */
+
+void ngx_http_hype_db_renew(ngx_http_hype_db_conn_t *conn);
 
 /* Makes a message of PostgreSQL's one line, of what a log may have. */
 

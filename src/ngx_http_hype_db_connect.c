@@ -10,17 +10,28 @@
 #include "ngx_http_hype_db_statement.h"
 
 
-static ngx_int_t ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn);
-static void ngx_http_hype_db_resolve_thread(void *data, ngx_log_t *log);
-static void ngx_http_hype_db_resolve_done(ngx_event_t *ev);
+/* milliseconds between two clocks that are worth a warning */
+#define NGX_HTTP_HYPE_DB_SKEW  1000
+
+
+static ngx_int_t ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn);
+static void ngx_http_hype_db_thread(void *data, ngx_log_t *log);
+static void ngx_http_hype_db_thread_done(ngx_event_t *ev);
+static ngx_uint_t ngx_http_hype_db_wanted(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_thread_t *ctx);
 static void ngx_http_hype_db_unresolved(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_conninfo_addrs_t *addrs);
 static void ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_conninfo_addrs_t *addrs);
+static void ngx_http_hype_db_connected(ngx_http_hype_db_conn_t *conn,
+    PGconn *pg);
 static ngx_int_t ngx_http_hype_db_attach(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_poll(ngx_http_hype_db_conn_t *conn,
     PostgresPollingStatusType status);
 static void ngx_http_hype_db_setup(ngx_http_hype_db_conn_t *conn);
+static int64_t ngx_http_hype_db_clock(void);
+static void ngx_http_hype_db_skew(ngx_http_hype_db_conn_t *conn,
+    PGresult *res);
 static void ngx_http_hype_db_setup_pid(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
 static void ngx_http_hype_db_setup_done(void *data,
@@ -35,22 +46,22 @@ static ngx_str_t  ngx_http_hype_db_thread_pool = ngx_string("default");
 void
 ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn)
 {
-    if (!conn->db->conf->info.resolve) {
+    if (conn->task == NULL) {
         ngx_http_hype_db_connect(conn, NULL);
         return;
     }
 
-    if (ngx_http_hype_db_resolve(conn) != NGX_OK) {
-        ngx_http_hype_db_fail(conn, "no thread to resolve host names");
+    if (ngx_http_hype_db_post(conn) != NGX_OK) {
+        ngx_http_hype_db_fail(conn, "no thread to connect");
     }
 }
 
 
 static ngx_int_t
-ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn)
+ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn)
 {
-    ngx_thread_pool_t           *tp;
-    ngx_http_hype_db_resolve_t  *ctx;
+    ngx_thread_pool_t          *tp;
+    ngx_http_hype_db_thread_t  *ctx;
 
     tp = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle,
                              &ngx_http_hype_db_thread_pool);
@@ -60,7 +71,7 @@ ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn)
 
     if (conn->task->event.active) {
 
-        /* an earlier look-up is still under way, after a time-out */
+        /* an earlier attempt is still under way, after a time-out */
 
         ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
         ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_RESOLVING);
@@ -70,9 +81,10 @@ ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn)
 
     ctx = conn->task->ctx;
     ctx->conn = conn;
+    ctx->first = conn->first;
 
-    conn->task->handler = ngx_http_hype_db_resolve_thread;
-    conn->task->event.handler = ngx_http_hype_db_resolve_done;
+    conn->task->handler = ngx_http_hype_db_thread;
+    conn->task->event.handler = ngx_http_hype_db_thread_done;
     conn->task->event.data = ctx;
     conn->task->event.log = conn->db->log;
 
@@ -89,36 +101,78 @@ ngx_http_hype_db_resolve(ngx_http_hype_db_conn_t *conn)
 
 
 static void
-ngx_http_hype_db_resolve_thread(void *data, ngx_log_t *log)
+ngx_http_hype_db_thread(void *data, ngx_log_t *log)
 {
-    ngx_http_hype_db_resolve_t *ctx = data;
+    ngx_http_hype_db_thread_t *ctx = data;
 
-    ctx->rc = ngx_http_hype_conninfo_resolve(&ctx->conn->db->conf->info,
-                                             &ctx->addrs);
+    ngx_uint_t                       timeout;
+    ngx_http_hype_db_conf_t         *conf;
+    ngx_http_hype_conninfo_addrs_t  *addrs;
+
+    conf = ctx->conn->db->conf;
+
+    ngx_memzero(&ctx->addrs, sizeof(ngx_http_hype_conninfo_addrs_t));
+    ctx->pg = NULL;
+    ctx->rc = NGX_OK;
+    addrs = NULL;
+
+    if (conf->info.resolve) {
+        addrs = &ctx->addrs;
+        ctx->rc = ngx_http_hype_conninfo_resolve(&conf->info, addrs);
+    }
+
+    if (ctx->rc == NGX_OK && conf->info.blocking) {
+        timeout = (conf->connect_timeout + 999) / 1000;
+        ctx->pg = ngx_http_hype_conninfo_connect(&conf->info, addrs,
+                                                 ctx->first, timeout);
+    }
 }
 
 
 static void
-ngx_http_hype_db_resolve_done(ngx_event_t *ev)
+ngx_http_hype_db_thread_done(ngx_event_t *ev)
 {
-    ngx_http_hype_db_resolve_t *ctx = ev->data;
+    ngx_http_hype_db_thread_t *ctx = ev->data;
 
     ngx_http_hype_db_conn_t  *conn;
 
     conn = ctx->conn;
 
-    if (conn->state != NGX_HTTP_HYPE_DB_RESOLVING) {
-
-        /* too late, it has been given up */
+    if (!ngx_http_hype_db_wanted(conn, ctx)) {
+        PQfinish(ctx->pg);
 
     } else if (ctx->rc != NGX_OK) {
         ngx_http_hype_db_unresolved(conn, &ctx->addrs);
+
+    } else if (conn->db->conf->info.blocking) {
+        ngx_http_hype_db_connected(conn, ctx->pg);
 
     } else {
         ngx_http_hype_db_connect(conn, &ctx->addrs);
     }
 
+    ctx->pg = NULL;
+
     ngx_http_hype_conninfo_free(&ctx->addrs);
+}
+
+
+/* what comes after a time-out is as good, if the next attempt has yet to begin */
+
+static ngx_uint_t
+ngx_http_hype_db_wanted(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_thread_t *ctx)
+{
+    if (conn->state == NGX_HTTP_HYPE_DB_RESOLVING) {
+        return 1;
+    }
+
+    if (conn->state != NGX_HTTP_HYPE_DB_CLOSED || !conn->timer.timer_set) {
+        return 0;
+    }
+
+    return conn->db->conf->info.blocking
+           ? PQstatus(ctx->pg) == CONNECTION_OK : ctx->rc == NGX_OK;
 }
 
 
@@ -151,7 +205,7 @@ ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
 
     conn->pg = ngx_http_hype_conninfo_connect(&conn->db->conf->info, addrs,
-                                              conn->first);
+                                              conn->first, 0);
 
     if (conn->pg == NULL) {
         ngx_http_hype_db_fail(conn, "no memory");
@@ -166,6 +220,33 @@ ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
     PQsetNoticeProcessor(conn->pg, ngx_http_hype_db_notice, conn);
 
     ngx_http_hype_db_poll(conn, PGRES_POLLING_WRITING);
+}
+
+
+/* a thread has made it, or has failed to */
+
+static void
+ngx_http_hype_db_connected(ngx_http_hype_db_conn_t *conn, PGconn *pg)
+{
+    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_CONNECTING);
+
+    ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
+
+    conn->pg = pg;
+
+    if (pg == NULL) {
+        ngx_http_hype_db_fail(conn, "no memory");
+        return;
+    }
+
+    if (PQstatus(pg) == CONNECTION_BAD) {
+        ngx_http_hype_db_fail(conn, PQerrorMessage(pg));
+        return;
+    }
+
+    PQsetNoticeProcessor(pg, ngx_http_hype_db_notice, conn);
+
+    ngx_http_hype_db_setup(conn);
 }
 
 
@@ -265,11 +346,59 @@ ngx_http_hype_db_setup(ngx_http_hype_db_conn_t *conn)
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
-    st.sql = "SELECT pg_backend_pid()";
+    st.sql = "SELECT pg_backend_pid(), "
+             "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
     st.handler = ngx_http_hype_db_setup_pid;
     st.data = conn;
 
+    conn->question = ngx_http_hype_db_clock();
+
     ngx_http_hype_db_start(conn, &st);
+}
+
+
+static int64_t
+ngx_http_hype_db_clock(void)
+{
+    struct timeval  tv;
+
+    ngx_gettimeofday(&tv);
+
+    return (int64_t) tv.tv_sec * 1000 + tv.tv_usec / 1000;
+}
+
+
+/*
+ * Times of hits are of nginx's clock, those of links and partitions of
+ * PostgreSQL's.  It told its time somewhere between question and answer.
+ */
+
+static void
+ngx_http_hype_db_skew(ngx_http_hype_db_conn_t *conn, PGresult *res)
+{
+    int64_t     now, trip, skew;
+    ngx_msec_t  size;
+
+    now = ngx_http_hype_db_clock();
+    trip = now - conn->question;
+
+    skew = ngx_atoof((u_char *) PQgetvalue(res, 0, 1), PQgetlength(res, 0, 1))
+           - (conn->question + trip / 2);
+
+    conn->db->worker->skew = skew;
+
+    size = ngx_abs(skew);
+
+    if (!(conn->roles & NGX_HTTP_HYPE_DB_LINKS)
+        || size <= NGX_HTTP_HYPE_DB_SKEW + (ngx_msec_t) ngx_abs(trip))
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, conn->db->log, 0,
+                  "hype: the clock of PostgreSQL is %M ms %s nginx's, "
+                  "see NTP in the documentation",
+                  size, (skew > 0) ? "ahead of" : "behind");
 }
 
 
@@ -292,6 +421,8 @@ ngx_http_hype_db_setup_pid(void *data, ngx_http_hype_db_outcome_e outcome,
         return;
     }
 
+    ngx_http_hype_db_skew(conn, res);
+
     conn->db->pooled = ngx_atoi((u_char *) PQgetvalue(res, 0, 0),
                                 PQgetlength(res, 0, 0))
                        != PQbackendPID(conn->pg);
@@ -306,7 +437,10 @@ ngx_http_hype_db_setup_pid(void *data, ngx_http_hype_db_outcome_e outcome,
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
-    ngx_sprintf(sql, "SET lock_timeout = %M%s%Z", conn->db->conf->timeout,
+    /* a connection may have nothing to do for days */
+
+    ngx_sprintf(sql, "SET lock_timeout = %M; SET idle_session_timeout = 0%s%Z",
+                conn->db->conf->timeout,
                 (conn->roles & NGX_HTTP_HYPE_DB_LINKS)
                 ? "; LISTEN hype_link; LISTEN hype_claim" : "");
 
@@ -331,6 +465,8 @@ ngx_http_hype_db_setup_done(void *data, ngx_http_hype_db_outcome_e outcome,
     if (outcome != NGX_HTTP_HYPE_DB_DONE) {
         return;
     }
+
+    conn->made = ngx_current_msec;
 
     ngx_http_hype_db_failing(conn, 0);
 

@@ -13,13 +13,18 @@
 #include "ngx_http_hype_db.h"
 
 
-/* what the thread has to resolve, in conn->task */
+/*
+ * What a thread does, in conn->task: it looks names up, and makes a connection
+ * that can't be made without blocking.
+ */
 
 typedef struct {
     ngx_http_hype_db_conn_t         *conn;
+    ngx_uint_t                       first;        /* of several hosts */
     ngx_http_hype_conninfo_addrs_t   addrs;
-    ngx_int_t                        rc;
-} ngx_http_hype_db_resolve_t;
+    ngx_int_t                        rc;           /* of the look-up */
+    PGconn                          *pg;
+} ngx_http_hype_db_thread_t;
 
 
 /* Opens a connection that is closed. */

@@ -9,12 +9,27 @@
 #define NGX_HTTP_HYPE_DB_BACKOFF_MIN    100
 #define NGX_HTTP_HYPE_DB_BACKOFF_MAX    2000
 
+/* a session that ends sooner, with nothing to do, was not wanted */
+#define NGX_HTTP_HYPE_DB_SESSION_MIN    500
+
 /* milliseconds between two log lines of one trouble */
 #define NGX_HTTP_HYPE_DB_LOG_INTERVAL   10000
 
+/* characters of a message in the log */
+#define NGX_HTTP_HYPE_DB_MESSAGE        512
 
+
+static void ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn,
+    const char *reason);
+static ngx_uint_t ngx_http_hype_db_lasted(ngx_http_hype_db_conn_t *conn);
+static size_t ngx_http_hype_db_one_line(u_char *text, const char *message);
 static void ngx_http_hype_db_back_off(ngx_http_hype_db_conn_t *conn);
 static ngx_msec_t ngx_http_hype_db_jitter(ngx_msec_t delay);
+static void ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
+    ngx_http_hype_db_trouble_t *trouble, const char *doing,
+    const char *message, PGresult *res);
+static void ngx_http_hype_db_relieve(ngx_http_hype_db_t *db,
+    ngx_http_hype_db_trouble_t *trouble);
 static ngx_http_hype_db_trouble_t *ngx_http_hype_db_trouble(
     ngx_http_hype_db_conn_t *conn);
 static const char *ngx_http_hype_db_hint(PGresult *res);
@@ -24,6 +39,10 @@ ngx_uint_t
 ngx_http_hype_db_available(ngx_http_hype_db_t *db, ngx_uint_t role)
 {
     ngx_uint_t  i;
+
+    if (db->refused && role == NGX_HTTP_HYPE_DB_HITS) {
+        return 0;
+    }
 
     for (i = 0; i < db->nconns; i++) {
         if ((db->conns[i].roles & role) && !db->conns[i].failing) {
@@ -52,13 +71,47 @@ ngx_http_hype_db_success(ngx_http_hype_db_conn_t *conn)
 
     trouble = ngx_http_hype_db_trouble(conn);
 
-    if (trouble->errors && ngx_http_hype_db_available(db, conn->roles)) {
-        ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
-                      "hype: PostgreSQL works again, after %ui errors",
-                      trouble->errors);
-        trouble->errors = 0;
-        trouble->logged = 0;
+    if (ngx_http_hype_db_available(db, conn->roles)) {
+        ngx_http_hype_db_relieve(db, trouble);
     }
+}
+
+
+void
+ngx_http_hype_db_refused(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_trouble_t *trouble, PGresult *res)
+{
+    ngx_http_hype_db_complain(conn->db, trouble, "refused by",
+                              PQresultErrorMessage(res), res);
+}
+
+
+void
+ngx_http_hype_db_accepted(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_trouble_t *trouble)
+{
+    ngx_http_hype_db_relieve(conn->db, trouble);
+}
+
+
+void
+ngx_http_hype_db_refuse_hits(ngx_http_hype_db_t *db, ngx_uint_t refused)
+{
+    db->refused = refused;
+    db->worker->away = !ngx_http_hype_db_available(db,
+                                                   NGX_HTTP_HYPE_DB_HITS);
+
+    if (refused) {
+        db->away(db->data);
+    }
+}
+
+
+void
+ngx_http_hype_db_renew(ngx_http_hype_db_conn_t *conn)
+{
+    ngx_http_hype_db_disconnect(conn);
+    ngx_http_hype_db_timer(conn, 1, 1);
 }
 
 
@@ -77,6 +130,13 @@ void
 ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason)
 {
     ngx_uint_t  failing;
+
+    if (conn->state == NGX_HTTP_HYPE_DB_IDLE
+        && (conn->backoff == 0 || ngx_http_hype_db_lasted(conn)))
+    {
+        ngx_http_hype_db_ended(conn, reason);
+        return;
+    }
 
     ngx_http_hype_db_log(conn, (conn->state < NGX_HTTP_HYPE_DB_PAUSED)
                                ? "no connection to" : "lost", reason);
@@ -100,6 +160,46 @@ ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason)
     if (failing) {
         ngx_http_hype_db_failing(conn, 1);
     }
+}
+
+
+/*
+ * An idle connection is ended by idle_session_timeout, an administrator, a
+ * pooler or a firewall.  Nothing is lost by that: it is an error only if
+ * another connection can't be made.
+ */
+
+static void
+ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn, const char *reason)
+{
+    size_t  len;
+    u_char  text[NGX_HTTP_HYPE_DB_MESSAGE];
+
+    len = ngx_http_hype_db_one_line(text, reason);
+
+    ngx_log_error(NGX_LOG_INFO, conn->db->log, 0,
+                  "hype: idle connection to PostgreSQL ended: %*s",
+                  len, text);
+
+    if (!ngx_http_hype_db_lasted(conn)) {
+
+        /* if the next one ends as soon, there is something wrong */
+
+        conn->backoff = 1;
+    }
+
+    ngx_http_hype_db_disconnect(conn);
+
+    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_CARE)) {
+        ngx_http_hype_db_timer(conn, 1, 1);
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_hype_db_lasted(ngx_http_hype_db_conn_t *conn)
+{
+    return ngx_current_msec - conn->made >= NGX_HTTP_HYPE_DB_SESSION_MIN;
 }
 
 
@@ -141,16 +241,20 @@ void
 ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
     const char *message)
 {
-    u_char                      *p, *last, *start, text[512];
-    const char                  *s;
-    ngx_http_hype_db_t          *db;
-    ngx_http_hype_db_trouble_t  *trouble;
+    ngx_http_hype_db_complain(conn->db, ngx_http_hype_db_trouble(conn), doing,
+                              message, conn->result);
+}
 
-    db = conn->db;
+
+static void
+ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
+    ngx_http_hype_db_trouble_t *trouble, const char *doing,
+    const char *message, PGresult *res)
+{
+    size_t  len;
+    u_char  text[NGX_HTTP_HYPE_DB_MESSAGE];
 
     ngx_http_hype_count(db, NGX_HTTP_HYPE_DB_ERRORS, 1);
-
-    trouble = ngx_http_hype_db_trouble(conn);
 
     if (trouble->errors++
         && ngx_current_msec - trouble->logged
@@ -161,34 +265,67 @@ ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
 
     trouble->logged = ngx_current_msec;
 
-    /* libpq's messages have line ends, and those of its own end with one */
-
-    start = text;
-    last = text + sizeof(text);
-
-    for (p = start, s = message; *s && p < last; s++) {
-
-        if (*s != LF || *(s + 1)) {
-            *p++ = *s;
-        }
-    }
-
-    ngx_http_hype_db_clean(start, p - start);
+    len = ngx_http_hype_db_one_line(text, message);
 
     ngx_log_error(NGX_LOG_ERR, db->log, 0,
                   "hype: %s PostgreSQL: %*s%s (%ui errors)",
-                  doing, (size_t) (p - start), start,
-                  ngx_http_hype_db_hint(conn->result), trouble->errors);
+                  doing, len, text, ngx_http_hype_db_hint(res),
+                  trouble->errors);
 }
 
 
-/* a report that fails says nothing of hits, nor do hits of it */
+/* libpq's messages have line ends, and those of its own end with one */
+
+static size_t
+ngx_http_hype_db_one_line(u_char *text, const char *message)
+{
+    size_t  len;
+
+    len = ngx_min(ngx_strlen(message), NGX_HTTP_HYPE_DB_MESSAGE);
+
+    ngx_memcpy(text, message, len);
+
+    if (len && text[len - 1] == LF) {
+        len--;
+    }
+
+    ngx_http_hype_db_clean(text, len);
+
+    return len;
+}
+
+
+static void
+ngx_http_hype_db_relieve(ngx_http_hype_db_t *db,
+    ngx_http_hype_db_trouble_t *trouble)
+{
+    if (trouble->errors == 0) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
+                  "hype: PostgreSQL works again, after %ui errors",
+                  trouble->errors);
+
+    trouble->errors = 0;
+    trouble->logged = 0;
+}
+
+
+/* a report or a derivation that fails says nothing about hits */
 
 static ngx_http_hype_db_trouble_t *
 ngx_http_hype_db_trouble(ngx_http_hype_db_conn_t *conn)
 {
-    return (conn->roles & NGX_HTTP_HYPE_DB_CARE) ? &conn->db->care
-                                                 : &conn->db->trouble;
+    if (conn->roles & NGX_HTTP_HYPE_DB_CARE) {
+        return &conn->db->care;
+    }
+
+    if (conn->roles & NGX_HTTP_HYPE_DB_DERIVE) {
+        return &conn->db->derive;
+    }
+
+    return &conn->db->trouble;
 }
 
 

@@ -14,7 +14,7 @@
 
 /*
  * The connection is lost, or could not be made.  One that did its work before
- * is opened again at once.
+ * is opened again at once; if it was idle, that is no error.
  */
 
 void ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason);

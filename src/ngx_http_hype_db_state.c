@@ -2,6 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include "ngx_http_hype_db_cancel.h"
 #include "ngx_http_hype_db_state.h"
 
 
@@ -22,26 +23,24 @@ void
 ngx_http_hype_db_state(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_state_e state)
 {
+    ngx_uint_t                    extra;
     ngx_atomic_t                 *connections;
     ngx_http_hype_connections_e   before, after;
 
     connections = conn->db->worker->connections;
+    extra = conn->roles & (NGX_HTTP_HYPE_DB_CARE|NGX_HTTP_HYPE_DB_DERIVE);
     before = ngx_http_hype_db_states[conn->state];
     after = ngx_http_hype_db_states[state];
 
     conn->state = state;
 
-    /* the one for care is closed most of the time, and not missed */
+    /* what visitors do not need is not missed while it is closed */
 
-    if (before != NGX_HTTP_HYPE_CONNECTIONS_CLOSED
-        || !(conn->roles & NGX_HTTP_HYPE_DB_CARE))
-    {
+    if (before != NGX_HTTP_HYPE_CONNECTIONS_CLOSED || !extra) {
         connections[before]--;
     }
 
-    if (after != NGX_HTTP_HYPE_CONNECTIONS_CLOSED
-        || !(conn->roles & NGX_HTTP_HYPE_DB_CARE))
-    {
+    if (after != NGX_HTTP_HYPE_CONNECTIONS_CLOSED || !extra) {
         connections[after]++;
     }
 }
@@ -120,6 +119,8 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
         conn->pg = NULL;
     }
 
+    ngx_http_hype_db_cancel_forget(conn);
+
     if (conn->roles & NGX_HTTP_HYPE_DB_LINKS) {
         conn->db->listening = 0;
     }
@@ -128,6 +129,7 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
     conn->overdue = 0;
     conn->asked = 0;
     conn->prepared = 0;
+    conn->no_copy = 0;
 
     ngx_http_hype_db_deliver(conn, outcome);
 }

@@ -2,6 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include "ngx_http_hype_db_cancel.h"
 #include "ngx_http_hype_db_fail.h"
 #include "ngx_http_hype_db_state.h"
 #include "ngx_http_hype_db_statement.h"
@@ -13,6 +14,7 @@ static ngx_int_t ngx_http_hype_db_result(ngx_http_hype_db_conn_t *conn,
 static ngx_http_hype_db_outcome_e ngx_http_hype_db_classify(PGresult *res);
 static ngx_int_t ngx_http_hype_db_flush(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn);
+static ngx_uint_t ngx_http_hype_db_failed(ngx_http_hype_db_conn_t *conn);
 static ngx_uint_t ngx_http_hype_db_is(PGresult *res, const char *code);
 static void ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn);
 
@@ -34,6 +36,7 @@ ngx_http_hype_db_send(ngx_http_hype_db_conn_t *conn,
     /* an exiting worker waits for a statement under way, but not for long */
 
     conn->overdue = (statement->timeout != 0);
+    conn->cancelled = 0;
 
     if (statement->timeout) {
         ngx_http_hype_db_timer(conn, statement->timeout, 1);
@@ -226,20 +229,9 @@ ngx_http_hype_db_classify(PGresult *res)
         return NGX_HTTP_HYPE_DB_DUPLICATE;
     }
 
-    if (ngx_strcmp(code, "55P03") == 0) {
-        return NGX_HTTP_HYPE_DB_LOCKED;
-    }
+    /* whose fault it is, the code does not tell */
 
-    if (ngx_strncmp(code, "22", 2) == 0        /* data exception */
-        || ngx_strncmp(code, "23", 2) == 0     /* a constraint */
-        || ngx_strncmp(code, "44", 2) == 0     /* a view's check option */
-        || ngx_strncmp(code, "54", 2) == 0     /* too long for an index */
-        || ngx_strncmp(code, "P0", 2) == 0)    /* raised by a trigger */
-    {
-        return NGX_HTTP_HYPE_DB_DATA;
-    }
-
-    return NGX_HTTP_HYPE_DB_RETRY;
+    return NGX_HTTP_HYPE_DB_REFUSED;
 }
 
 
@@ -274,75 +266,28 @@ ngx_http_hype_db_flush(ngx_http_hype_db_conn_t *conn)
 static void
 ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
 {
-    switch (conn->outcome) {
+    if (conn->outcome == NGX_HTTP_HYPE_DB_DONE) {
 
-    case NGX_HTTP_HYPE_DB_DONE:
-        break;
-
-    case NGX_HTTP_HYPE_DB_DUPLICATE:
-    case NGX_HTTP_HYPE_DB_DATA:
-
-        if (conn->state == NGX_HTTP_HYPE_DB_BUSY) {
-            break;
+        if (conn->state == NGX_HTTP_HYPE_DB_BUSY
+            && !conn->statement.aside)
+        {
+            ngx_http_hype_db_success(conn);
         }
 
-        /* fall through */
-
-    case NGX_HTTP_HYPE_DB_UNKNOWN:
+    } else if (ngx_http_hype_db_failed(conn)) {
         ngx_http_hype_db_fail(conn, PQresultErrorMessage(conn->result));
         return;
 
-    case NGX_HTTP_HYPE_DB_LOCKED:
-
-        if (conn->statement.brief) {
-            break;
-        }
-
-        /* fall through */
-
-    default:
-
-        if (conn->statement.aside) {
-            ngx_http_hype_db_log(conn, "refused by",
-                                 PQresultErrorMessage(conn->result));
-            break;
-        }
-
-        if (ngx_http_hype_db_is(conn->result, "26000")) {
-
-            /* a pooler is between after all: another session has it */
-
-            conn->prepared = 0;
-        }
-
-        if (conn->state != NGX_HTTP_HYPE_DB_BUSY
-            || ngx_http_hype_db_is(conn->result, "25006"))
-        {
-            /* or what was the primary is a standby now */
-
-            ngx_http_hype_db_fail(conn, PQresultErrorMessage(conn->result));
-            return;
-        }
-
+    } else if (!conn->statement.judged) {
         ngx_http_hype_db_log(conn, "refused by",
                              PQresultErrorMessage(conn->result));
-        ngx_http_hype_db_pause(conn);
-        ngx_http_hype_db_deliver(conn, conn->outcome);
-        ngx_http_hype_db_failing(conn, 1);
-        return;
-    }
 
-    if (conn->statement.aside) {
-
-        if (conn->failing) {
-
-            /* as it was overdue */
-
-            ngx_http_hype_db_failing(conn, 0);
+        if (!conn->statement.aside) {
+            ngx_http_hype_db_pause(conn);
+            ngx_http_hype_db_deliver(conn, conn->outcome);
+            ngx_http_hype_db_failing(conn, 1);
+            return;
         }
-
-    } else if (conn->state == NGX_HTTP_HYPE_DB_BUSY) {
-        ngx_http_hype_db_success(conn);
     }
 
     if (conn->timer.timer_set) {
@@ -354,8 +299,51 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
     ngx_http_hype_db_deliver(conn, conn->outcome);
 
     if (conn->state == NGX_HTTP_HYPE_DB_IDLE) {
+
+        if (conn->failing) {
+
+            /* as it was overdue */
+
+            ngx_http_hype_db_failing(conn, 0);
+        }
+
         ngx_http_hype_db_next(conn);
     }
+}
+
+
+/* whether the connection is of no use any more, rather than a statement */
+
+static ngx_uint_t
+ngx_http_hype_db_failed(ngx_http_hype_db_conn_t *conn)
+{
+    if (conn->state != NGX_HTTP_HYPE_DB_BUSY
+        || conn->outcome == NGX_HTTP_HYPE_DB_UNKNOWN)
+    {
+        return 1;
+    }
+
+    if (conn->statement.aside) {
+        return 0;
+    }
+
+    if (ngx_http_hype_db_is(conn->result, "26000")) {
+
+        /* a pooler is between after all: another session has it */
+
+        conn->prepared = 0;
+        conn->outcome = NGX_HTTP_HYPE_DB_RETRY;
+    }
+
+    if (ngx_http_hype_db_is(conn->result, "25006")) {
+
+        /* what was the primary is a standby now */
+
+        conn->outcome = NGX_HTTP_HYPE_DB_RETRY;
+        return 1;
+    }
+
+    return 0;
 }
 
 
@@ -400,6 +388,13 @@ ngx_http_hype_db_next_handler(ngx_event_t *ev)
 void
 ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn)
 {
+    if (ngx_http_hype_db_cancelling(conn)) {
+
+        /* it would be cancelled in place of the one before */
+
+        return;
+    }
+
     conn->db->work(conn->db->data, conn);
 
     if (conn->state != NGX_HTTP_HYPE_DB_IDLE) {

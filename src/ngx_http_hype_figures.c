@@ -151,6 +151,16 @@ static const ngx_http_hype_metric_t  ngx_http_hype_metrics[] = {
       "Whether all workers can write hits to PostgreSQL.",
       NULL, NGX_HTTP_HYPE_GAUGE_UP },
 
+    { "hype_derive_calls_total", "counter",
+      "Calls of hype.derive().",
+      NULL, NGX_HTTP_HYPE_DERIVE_CALLS },
+    { "hype_derive_errors_total", "counter",
+      "Calls of hype.derive() that failed.",
+      NULL, NGX_HTTP_HYPE_DERIVE_ERRORS },
+    { "hype_derive_age_seconds", "gauge",
+      "Time since nothing was left to be derived, 0 if nothing is.",
+      NULL, NGX_HTTP_HYPE_GAUGE_DERIVE_AGE },
+
     { NULL, NULL, NULL, NULL, 0 }
 };
 
@@ -184,6 +194,14 @@ ngx_http_hype_figures_get(ngx_http_hype_main_conf_t *hmcf, ngx_pool_t *pool)
         }
     }
 
+    figures->values[NGX_HTTP_HYPE_SPOOL_BYTES]
+        += figures->values[NGX_HTTP_HYPE_SPOOL_BYTES_CLAIMS]
+           + figures->values[NGX_HTTP_HYPE_SPOOL_BYTES_CONFIRMS];
+
+    figures->values[NGX_HTTP_HYPE_SPOOL_FILES]
+        += figures->values[NGX_HTTP_HYPE_SPOOL_FILES_CLAIMS]
+           + figures->values[NGX_HTTP_HYPE_SPOOL_FILES_CONFIRMS];
+
     ngx_http_hype_figures_add_up(figures->sizes, metrics->sizes,
                                  NGX_HTTP_HYPE_SIZES + 1);
     ngx_http_hype_figures_add_up(figures->commits, metrics->commits,
@@ -199,6 +217,9 @@ ngx_http_hype_figures_get(ngx_http_hype_main_conf_t *hmcf, ngx_pool_t *pool)
     if (figures->spool) {
         figures->values[NGX_HTTP_HYPE_GAUGE_SPOOL_MAX] = hmcf->spool.max_size;
     }
+
+    figures->values[NGX_HTTP_HYPE_GAUGE_DERIVE_AGE]
+        = ngx_http_hype_derive_age(metrics);
 
     figures->nlinks = ngx_http_hype_metrics_recent(metrics, figures->links,
                                                 NGX_HTTP_HYPE_FIGURES_LINKS);
@@ -245,6 +266,14 @@ ngx_http_hype_figures_workers(ngx_http_hype_figures_t *figures,
         figures->values[NGX_HTTP_HYPE_GAUGE_BYTES] += w->bytes;
         figures->values[NGX_HTTP_HYPE_GAUGE_WAITING] += w->waiting;
         figures->values[NGX_HTTP_HYPE_GAUGE_UP] &= !w->away;
+
+        /* workers may be connected to different hosts */
+
+        if (ngx_abs(w->skew)
+            > ngx_abs(figures->values[NGX_HTTP_HYPE_GAUGE_SKEW]))
+        {
+            figures->values[NGX_HTTP_HYPE_GAUGE_SKEW] = w->skew;
+        }
 
         for (i = 0; i < NGX_HTTP_HYPE_CONNECTIONS; i++) {
             figures->values[NGX_HTTP_HYPE_GAUGE_CONNECTIONS + i]
@@ -427,16 +456,26 @@ ngx_http_hype_json_stores(u_char *p, u_char *last,
             : (c[NGX_HTTP_HYPE_CONNECTIONS_IDLE]
                || c[NGX_HTTP_HYPE_CONNECTIONS_BUSY]) ? "up" : "unused";
 
+    p = ngx_slprintf(p, last,
+                     ",\n\"database\":{\"connections\":{\"idle\":%L,"
+                     "\"busy\":%L,\"connecting\":%L,\"paused\":%L,"
+                     "\"closed\":%L},\"errors\":%L,\"state\":\"%s\","
+                     "\"clock_skew\":",
+                     c[NGX_HTTP_HYPE_CONNECTIONS_IDLE],
+                     c[NGX_HTTP_HYPE_CONNECTIONS_BUSY],
+                     c[NGX_HTTP_HYPE_CONNECTIONS_CONNECTING],
+                     c[NGX_HTTP_HYPE_CONNECTIONS_PAUSED],
+                     c[NGX_HTTP_HYPE_CONNECTIONS_CLOSED],
+                     v[NGX_HTTP_HYPE_DB_ERRORS], state);
+    p = ngx_http_hype_figures_fraction(p, last, v[NGX_HTTP_HYPE_GAUGE_SKEW],
+                                       1000);
+
     return ngx_slprintf(p, last,
-                        ",\n\"database\":{\"connections\":{\"idle\":%L,"
-                        "\"busy\":%L,\"connecting\":%L,\"paused\":%L,"
-                        "\"closed\":%L},\"errors\":%L,\"state\":\"%s\"}",
-                        c[NGX_HTTP_HYPE_CONNECTIONS_IDLE],
-                        c[NGX_HTTP_HYPE_CONNECTIONS_BUSY],
-                        c[NGX_HTTP_HYPE_CONNECTIONS_CONNECTING],
-                        c[NGX_HTTP_HYPE_CONNECTIONS_PAUSED],
-                        c[NGX_HTTP_HYPE_CONNECTIONS_CLOSED],
-                        v[NGX_HTTP_HYPE_DB_ERRORS], state);
+                        "},\n\"derive\":{\"calls\":%L,\"errors\":%L,"
+                        "\"age\":%L}",
+                        v[NGX_HTTP_HYPE_DERIVE_CALLS],
+                        v[NGX_HTTP_HYPE_DERIVE_ERRORS],
+                        v[NGX_HTTP_HYPE_GAUGE_DERIVE_AGE]);
 }
 
 
@@ -562,7 +601,16 @@ ngx_http_hype_figures_prometheus(ngx_http_hype_figures_t *figures,
     p = ngx_http_hype_prometheus_histogram(p, last, &h[1]);
 
     p = ngx_slprintf(p, last,
-                     "# HELP hype_start_time_seconds When the counters "
+                     "# HELP hype_clock_skew_seconds How much PostgreSQL's "
+                     "clock is ahead of nginx's.\n"
+                     "# TYPE hype_clock_skew_seconds gauge\n"
+                     "hype_clock_skew_seconds ");
+    p = ngx_http_hype_figures_fraction(p, last,
+                                  figures->values[NGX_HTTP_HYPE_GAUGE_SKEW],
+                                  1000);
+
+    p = ngx_slprintf(p, last,
+                     "\n# HELP hype_start_time_seconds When the counters "
                      "began, in seconds since 1970.\n"
                      "# TYPE hype_start_time_seconds gauge\n"
                      "hype_start_time_seconds ");
@@ -611,6 +659,11 @@ ngx_http_hype_figures_fraction(u_char *p, u_char *last, int64_t value,
     ngx_uint_t unit)
 {
     int64_t  rest;
+
+    if (value < 0) {
+        p = ngx_slprintf(p, last, "-");
+        value = -value;
+    }
 
     p = ngx_slprintf(p, last, "%L", value / (int64_t) unit);
 

@@ -45,10 +45,18 @@ typedef enum {
     NGX_HTTP_HYPE_REJECTED,         /* records set aside */
     NGX_HTTP_HYPE_DB_ERRORS,
 
+    NGX_HTTP_HYPE_DERIVE_CALLS,     /* of hype.derive(), */
+    NGX_HTTP_HYPE_DERIVE_ERRORS,    /* and those that failed */
+
     NGX_HTTP_HYPE_SPOOL_RECORDS,    /* appended to spool files, */
     NGX_HTTP_HYPE_SPOOL_REPLAYED,   /* read back, and out of it */
-    NGX_HTTP_HYPE_SPOOL_BYTES,      /* gauges: in spool files now, */
-    NGX_HTTP_HYPE_SPOOL_FILES,      /* and their number */
+    /* gauges, one for each stream: bytes in spool files, and their number */
+    NGX_HTTP_HYPE_SPOOL_BYTES,
+    NGX_HTTP_HYPE_SPOOL_BYTES_CLAIMS,
+    NGX_HTTP_HYPE_SPOOL_BYTES_CONFIRMS,
+    NGX_HTTP_HYPE_SPOOL_FILES,
+    NGX_HTTP_HYPE_SPOOL_FILES_CLAIMS,
+    NGX_HTTP_HYPE_SPOOL_FILES_CONFIRMS,
 
     NGX_HTTP_HYPE_COUNTERS
 } ngx_http_hype_counter_e;
@@ -72,6 +80,7 @@ typedef struct {
     ngx_atomic_t                 waiting;     /* requests */
     ngx_atomic_t                 spool;       /* bytes to be read back */
     ngx_atomic_t                 away;        /* hits can't be written now */
+    ngx_atomic_int_t             skew;        /* of PostgreSQL's clock, ms */
     ngx_atomic_t                 connections[NGX_HTTP_HYPE_CONNECTIONS];
 } ngx_http_hype_worker_t;
 
@@ -100,6 +109,9 @@ typedef struct {
     ngx_atomic_t                 commits[NGX_HTTP_HYPE_COMMITS + 1];
 
     uint64_t                     started;     /* ms since 1970 */
+
+    /* in ngx_current_msec: when nothing was left to derive; 0: not yet */
+    ngx_atomic_t                 derived;
 
     ngx_uint_t                   nworkers;
     ngx_http_hype_worker_slot_t *workers;

@@ -2,43 +2,47 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_http_hype_queue.h"
+#include "ngx_http_hype_queue_fault.h"
 
 
 /* bytes in one batch, about */
 #define NGX_HTTP_HYPE_QUEUE_BATCH_SIZE  (4 * 1024 * 1024)
 
-
-typedef struct {
-    ngx_http_hype_batch_t   batch;
-    ngx_http_hype_queue_t  *queue;
-    uint64_t                sent;     /* microseconds */
-} ngx_http_hype_queue_batch_t;
+/* records in a batch that is to be short, at least */
+#define NGX_HTTP_HYPE_QUEUE_PACE        16
 
 
 static void ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch);
+static void ngx_http_hype_queue_take_item(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_item_t *item);
 static void ngx_http_hype_queue_handler(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
-static uint64_t ngx_http_hype_queue_time(void);
-static void ngx_http_hype_queue_done(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_batch_t *batch, ngx_uint_t time);
-static void ngx_http_hype_queue_locked(ngx_http_hype_queue_t *queue,
+static void ngx_http_hype_queue_done(ngx_http_hype_queue_batch_t *qb);
+static void ngx_http_hype_queue_measure(ngx_http_hype_queue_t *queue,
+    ngx_uint_t n, ngx_uint_t time);
+static void ngx_http_hype_queue_lost(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch);
-static void ngx_http_hype_queue_bisect(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_batch_t *batch, PGresult *res);
-static void ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_batch_t *batch, ngx_uint_t again);
-static void ngx_http_hype_queue_free(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_item_t *item, ngx_http_hype_ticket_status_e status);
-static void ngx_http_hype_queue_tell(ngx_http_hype_queue_t *queue);
+static void ngx_http_hype_queue_count(ngx_http_hype_queue_t *queue,
+    ngx_int_t n, ssize_t size);
 
 
 void
 ngx_http_hype_queue_init(ngx_http_hype_queue_t *queue)
 {
     ngx_queue_init(&queue->items);
+    ngx_queue_init(&queue->trials);
 
     queue->cap = NGX_HTTP_HYPE_QUEUE_BATCH;
+    queue->pace = NGX_HTTP_HYPE_QUEUE_BATCH;
+
+    queue->dummy.fd = (ngx_socket_t) -1;
+    queue->dummy.data = queue;
+
+    queue->trial.handler = ngx_http_hype_queue_trial_handler;
+    queue->trial.data = &queue->dummy;
+    queue->trial.log = queue->log;
+    queue->trial.cancelable = 1;
 }
 
 
@@ -67,10 +71,7 @@ ngx_http_hype_queue_push(ngx_http_hype_queue_t *queue,
 {
     ngx_queue_insert_tail(&queue->items, &item->queue);
 
-    queue->n++;
-    queue->size += item->size;
-
-    ngx_http_hype_queue_tell(queue);
+    ngx_http_hype_queue_count(queue, 1, item->size);
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->log, 0,
                    "http hype queued, %ui records, %uz bytes",
@@ -84,7 +85,35 @@ ngx_http_hype_queue_remove(ngx_http_hype_queue_t *queue,
 {
     ngx_queue_remove(&item->queue);
 
+    if (item->trial) {
+        queue->ntrials--;
+    }
+
     ngx_http_hype_queue_free(queue, item, NGX_HTTP_HYPE_TICKET_SPOOLED);
+}
+
+
+void
+ngx_http_hype_queue_each(ngx_http_hype_queue_t *queue,
+    void (*handler)(void *data, ngx_http_hype_item_t *item), void *data)
+{
+    ngx_uint_t    i;
+    ngx_queue_t  *q, *next, *lists[2];
+
+    lists[0] = &queue->items;
+    lists[1] = &queue->trials;
+
+    for (i = 0; i < 2; i++) {
+
+        for (q = ngx_queue_head(lists[i]);
+             q != ngx_queue_sentinel(lists[i]);
+             q = next)
+        {
+            next = ngx_queue_next(q);
+
+            handler(data, ngx_queue_data(q, ngx_http_hype_item_t, queue));
+        }
+    }
 }
 
 
@@ -92,23 +121,50 @@ ngx_uint_t
 ngx_http_hype_queue_work(ngx_http_hype_queue_t *queue,
     ngx_http_hype_db_conn_t *conn)
 {
+    ngx_http_hype_item_t         *trial;
     ngx_http_hype_queue_batch_t  *qb;
 
-    if (ngx_queue_empty(&queue->items)) {
+    if (queue->faults->pause.timer_set) {
         return 0;
     }
 
-    qb = ngx_alloc(sizeof(ngx_http_hype_queue_batch_t), queue->log);
+    trial = ngx_http_hype_queue_due(queue);
+
+    if (ngx_queue_empty(&queue->items)) {
+
+        if (trial == NULL) {
+            return 0;
+        }
+
+    } else if (queue->alone) {
+
+        /* trials have every other batch */
+
+        trial = NULL;
+    }
+
+    qb = ngx_calloc(sizeof(ngx_http_hype_queue_batch_t), queue->log);
     if (qb == NULL) {
         return 0;
     }
 
     qb->queue = queue;
+    qb->conn = conn;
     qb->batch.log = queue->log;
     qb->batch.handler = ngx_http_hype_queue_handler;
     qb->batch.data = qb;
 
-    ngx_http_hype_queue_take(queue, &qb->batch);
+    ngx_queue_init(&qb->batch.items);
+
+    queue->alone = (trial != NULL);
+
+    if (trial) {
+        queue->ntrials--;
+        ngx_http_hype_queue_take_item(&qb->batch, trial);
+
+    } else {
+        ngx_http_hype_queue_take(queue, &qb->batch);
+    }
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->log, 0,
                    "http hype batch of %ui records, kind: %d",
@@ -122,7 +178,7 @@ ngx_http_hype_queue_work(ngx_http_hype_queue_t *queue,
 }
 
 
-static uint64_t
+uint64_t
 ngx_http_hype_queue_time(void)
 {
     struct timespec  ts;
@@ -133,24 +189,18 @@ ngx_http_hype_queue_time(void)
 }
 
 
-/*
- * Those of the first one's kind, in their order, past others: but no claim
- * goes past a hit, and no confirm past either, as it may be refused for what
- * the other one would be.
- */
+/* those of the first one's kind, in their order, past others */
 
 static void
 ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch)
 {
-    size_t                       size;
-    ngx_uint_t                   n;
-    ngx_queue_t                 *q, *next;
-    ngx_http_hype_item_t        *item;
-    ngx_http_hype_batch_kind_e   kind;
+    size_t                 size;
+    ngx_uint_t             n, max;
+    ngx_queue_t           *q, *next;
+    ngx_http_hype_item_t  *item;
 
-    ngx_queue_init(&batch->items);
-    batch->n = 0;
+    max = ngx_min(queue->cap, queue->pace);
     size = 0;
     n = 0;
     next = ngx_queue_head(&queue->items);
@@ -160,31 +210,33 @@ ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
         next = ngx_queue_next(q);
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-        kind = ngx_http_hype_batch_kind(item);
-
-        if (batch->n == 0) {
-            batch->kind = kind;
-        }
-
-        if (kind < batch->kind && batch->kind >= NGX_HTTP_HYPE_BATCH_CLAIM) {
-            break;
-        }
-
-        if (kind != batch->kind) {
+        if (batch->n && ngx_http_hype_batch_kind(item) != batch->kind) {
             continue;
         }
 
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&batch->items, q);
+        ngx_http_hype_queue_take_item(batch, item);
 
-        item->flight = 1;
-        batch->n++;
         size += item->size;
 
     } while (++n < NGX_HTTP_HYPE_QUEUE_BATCH
-             && batch->n < queue->cap
+             && batch->n < max
              && size < NGX_HTTP_HYPE_QUEUE_BATCH_SIZE
              && next != ngx_queue_sentinel(&queue->items));
+}
+
+
+static void
+ngx_http_hype_queue_take_item(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_item_t *item)
+{
+    ngx_queue_remove(&item->queue);
+    ngx_queue_insert_tail(&batch->items, &item->queue);
+
+    item->flight = 1;
+    item->trial = 0;
+
+    batch->kind = ngx_http_hype_batch_kind(item);
+    batch->n++;
 }
 
 
@@ -203,32 +255,32 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
     switch (outcome) {
 
     case NGX_HTTP_HYPE_DB_DONE:
-        ngx_http_hype_queue_done(queue, batch,
-                                 ngx_http_hype_queue_time() - qb->sent);
-        break;
-
-    case NGX_HTTP_HYPE_DB_DATA:
-        ngx_http_hype_queue_bisect(queue, batch, res);
-        break;
-
-    case NGX_HTTP_HYPE_DB_LOCKED:
-        ngx_http_hype_queue_locked(queue, batch);
+        ngx_http_hype_queue_done(qb);
         break;
 
     case NGX_HTTP_HYPE_DB_DUPLICATE:
 
-        if (batch->kind != NGX_HTTP_HYPE_BATCH_COPY) {
-
-            /* not a hit that is there: a trigger, or an index, refuses it */
-
-            ngx_http_hype_queue_bisect(queue, batch, res);
+        if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY) {
+            ngx_http_hype_queue_put_back(queue, batch, 1);
             break;
         }
 
+        /* not a hit that is there: a trigger, or an index, refuses it */
+
         /* fall through */
 
+    case NGX_HTTP_HYPE_DB_REFUSED:
+
+        if (ngx_http_hype_batch_other_way(batch, qb->conn, res)) {
+            ngx_http_hype_queue_put_back(queue, batch, 0);
+            break;
+        }
+
+        ngx_http_hype_queue_refused(qb, res);
+        return;
+
     case NGX_HTTP_HYPE_DB_UNKNOWN:
-        ngx_http_hype_queue_put_back(queue, batch, 1);
+        ngx_http_hype_queue_lost(queue, batch);
         break;
 
     default: /* NGX_HTTP_HYPE_DB_RETRY */
@@ -236,23 +288,27 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
     }
 
     ngx_free(qb);
-
-    queue->progress(queue->data);
 }
 
 
 static void
-ngx_http_hype_queue_done(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_batch_t *batch, ngx_uint_t time)
+ngx_http_hype_queue_done(ngx_http_hype_queue_batch_t *qb)
 {
-    ngx_queue_t           *q;
-    ngx_http_hype_item_t  *item;
+    ngx_uint_t              time;
+    ngx_queue_t            *q;
+    ngx_http_hype_item_t   *item;
+    ngx_http_hype_batch_t  *batch;
+    ngx_http_hype_queue_t  *queue;
+
+    batch = &qb->batch;
+    queue = qb->queue;
+    time = ngx_http_hype_queue_time() - qb->sent;
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->log, 0,
                    "http hype committed %ui records in %ui us",
                    batch->n, time);
 
-    queue->cap = ngx_min(queue->cap * 2, NGX_HTTP_HYPE_QUEUE_BATCH);
+    ngx_http_hype_queue_measure(queue, batch->n, time);
 
     ngx_http_hype_metrics_batch(queue->metrics, batch->n, time);
 
@@ -262,80 +318,68 @@ ngx_http_hype_queue_done(ngx_http_hype_queue_t *queue,
 
         ngx_queue_remove(q);
 
-        if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY && item->again) {
-
-            /* it is late since then, and for that is sent again */
-
-            item->flight = 0;
-            ngx_queue_insert_tail(&queue->items, q);
-            continue;
-        }
-
         ngx_http_hype_queue_free(queue, item,
                                  NGX_HTTP_HYPE_TICKET_COMMITTED);
     }
+
+    ngx_http_hype_queue_accepted(qb);
 }
 
 
+/* how many records the next batch may have */
+
 static void
-ngx_http_hype_queue_bisect(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_batch_t *batch, PGresult *res)
+ngx_http_hype_queue_measure(ngx_http_hype_queue_t *queue, ngx_uint_t n,
+    ngx_uint_t time)
 {
-    ngx_queue_t           *q;
-    ngx_http_hype_item_t  *item;
+    queue->cap = ngx_min(queue->cap * 2, NGX_HTTP_HYPE_QUEUE_BATCH);
 
-    q = ngx_queue_head(&batch->items);
-    item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+    queue->time = queue->time ? (queue->time * 7 + time) / 8 : time;
 
-    if (batch->n > 1 || item->spooled) {
-        queue->cap = ngx_max(batch->n / 2, 1);
-        ngx_http_hype_queue_put_back(queue, batch, 0);
+    if (queue->target == 0) {
+        queue->pace = NGX_HTTP_HYPE_QUEUE_BATCH;
         return;
     }
 
-    queue->reject(queue->data, item, PQresultErrorMessage(res));
+    if (time > queue->target) {
+        queue->pace = ngx_max((uint64_t) n * queue->target / time,
+                              NGX_HTTP_HYPE_QUEUE_PACE);
 
-    ngx_queue_remove(q);
-    ngx_http_hype_queue_free(queue, item, NGX_HTTP_HYPE_TICKET_DROPPED);
+    } else if (n >= queue->pace) {
+        queue->pace = ngx_min(queue->pace * 2, NGX_HTTP_HYPE_QUEUE_BATCH);
+    }
 }
 
 
-/* a hit waits for nothing but the table, a claim for another claim as well */
+/*
+ * The connection broke, and nobody knows whether it was for what a record
+ * does to the server: others are not to wait for that one.
+ */
 
 static void
-ngx_http_hype_queue_locked(ngx_http_hype_queue_t *queue,
+ngx_http_hype_queue_lost(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch)
 {
     ngx_queue_t           *q;
     ngx_http_hype_item_t  *item;
 
-    if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
-        || batch->kind == NGX_HTTP_HYPE_BATCH_REPLAY)
-    {
-        ngx_http_hype_queue_put_back(queue, batch, 0);
-        return;
-    }
-
-    if (batch->n > 1) {
-        queue->cap = batch->n / 2;
-        ngx_http_hype_queue_put_back(queue, batch, 0);
-        return;
-    }
-
     q = ngx_queue_head(&batch->items);
     item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-    if (queue->postpone(queue->data, item) != NGX_OK) {
-        ngx_http_hype_queue_put_back(queue, batch, 0);
+    if (batch->n == 1 && item->again && !item->spooled) {
+        ngx_queue_remove(q);
+        item->flight = 0;
+        ngx_http_hype_queue_try(queue, item);
         return;
     }
 
-    ngx_queue_remove(q);
-    ngx_http_hype_queue_free(queue, item, NGX_HTTP_HYPE_TICKET_SPOOLED);
+    queue->cap = ngx_max(batch->n / 2, 1);
+
+    ngx_http_hype_queue_put_back(queue, batch, 1);
 }
 
 
-static void
+void
 ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch, ngx_uint_t again)
 {
@@ -365,7 +409,7 @@ ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
 }
 
 
-static void
+void
 ngx_http_hype_queue_free(ngx_http_hype_queue_t *queue,
     ngx_http_hype_item_t *item, ngx_http_hype_ticket_status_e status)
 {
@@ -375,20 +419,25 @@ ngx_http_hype_queue_free(ngx_http_hype_queue_t *queue,
         ngx_http_hype_park_wake(queue->park, item->ticket->parked);
     }
 
-    queue->n--;
-    queue->size -= item->size;
+    if (item->spool && status != NGX_HTTP_HYPE_TICKET_SPOOLED) {
+        queue->done(queue->data, item);
+    }
 
-    ngx_http_hype_queue_tell(queue);
+    ngx_http_hype_queue_count(queue, -1, -(ssize_t) item->size);
 
     ngx_free(item);
 }
 
 
 static void
-ngx_http_hype_queue_tell(ngx_http_hype_queue_t *queue)
+ngx_http_hype_queue_count(ngx_http_hype_queue_t *queue, ngx_int_t n,
+    ssize_t size)
 {
+    queue->n += n;
+    queue->size += size;
+
     if (queue->worker) {
-        queue->worker->records = queue->n;
-        queue->worker->bytes = queue->size;
+        queue->worker->records += n;
+        queue->worker->bytes += size;
     }
 }

@@ -1,11 +1,14 @@
 
 /*
- * The queue of a worker's records on their way to PostgreSQL, and the group
+ * A queue of a worker's records on their way to PostgreSQL, and the group
  * commit: an idle connection takes what is there, up to a cap, as one batch;
  * what comes while it is in flight is the next.
  *
- * A batch that is refused for its data is sent again in halves, until the
- * record at fault is alone and can be set aside.
+ * A batch that is refused is followed by a probe, which tells whether all
+ * records are refused now.  If they are, all are kept, and nothing of that
+ * stream is sent for a while.  If not, the batch is sent again in halves; a
+ * record that is refused alone is tried some more times, while others go on,
+ * and then set aside.
  */
 
 
@@ -15,6 +18,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_event.h>
 #include "ngx_http_hype_batch.h"
 #include "ngx_http_hype_db.h"
 #include "ngx_http_hype_metrics.h"
@@ -44,6 +48,18 @@ struct ngx_http_hype_ticket_s {
 };
 
 
+/* what all queues of a stream share */
+
+typedef struct {
+    ngx_http_hype_db_trouble_t      trouble;
+    ngx_uint_t                      refused;  /* times in a row, to all */
+    uint32_t                        written;  /* batches */
+    ngx_msec_t                      backoff;
+    ngx_event_t                     pause;    /* set: nothing is sent */
+    ngx_uint_t                      brief;    /* unsigned brief:1 */
+} ngx_http_hype_queue_faults_t;
+
+
 typedef struct ngx_http_hype_queue_s  ngx_http_hype_queue_t;
 
 struct ngx_http_hype_queue_s {
@@ -52,26 +68,34 @@ struct ngx_http_hype_queue_s {
     ngx_http_hype_db_t             *db;
     ngx_http_hype_park_t           *park;
     ngx_log_t                      *log;
+    ngx_http_hype_queue_faults_t   *faults;
 
     ngx_queue_t                     items;    /* that are in no batch */
+    ngx_queue_t                     trials;   /* to be sent alone, by time */
+    ngx_event_t                     trial;
+    ngx_uint_t                      ntrials;
     ngx_uint_t                      n;        /* of all, in batches too */
     size_t                          size;     /* of all in bytes */
-    ngx_uint_t                      cap;
+    ngx_uint_t                      cap;      /* as batches were refused */
+    ngx_uint_t                      pace;     /* as they took their time */
+    ngx_uint_t                      target;   /* that time in us, 0: any */
+    ngx_uint_t                      time;     /* of a batch, on average */
+    ngx_connection_t                dummy;
 
-    /*
-     * A record is set aside, as the database refuses it, or as it could not
-     * get the lock that a claim or a confirm needs.  They take its bytes,
-     * not the item; "postpone" returns NGX_ERROR if it can't.
-     */
+    /* A record is set aside; takes its bytes, not the item. */
     void                          (*reject)(void *data,
                                         ngx_http_hype_item_t *item,
                                         const char *reason);
-    ngx_int_t                     (*postpone)(void *data,
+
+    /* One that was read from the spool is written or set aside. */
+    void                          (*done)(void *data,
                                         ngx_http_hype_item_t *item);
 
-    /* a batch is done or has failed */
-    void                          (*progress)(void *data);
+    /* All records of the stream are refused now, or not any more. */
+    void                          (*refused)(void *data, ngx_uint_t refused);
     void                           *data;
+
+    unsigned                        alone:1;  /* the last batch was a trial */
 };
 
 
@@ -98,6 +122,14 @@ ngx_uint_t ngx_http_hype_queue_work(ngx_http_hype_queue_t *queue,
 
 void ngx_http_hype_queue_remove(ngx_http_hype_queue_t *queue,
     ngx_http_hype_item_t *item);
+
+/*
+ * Calls "handler" for each item that is in no batch, which it may remove; no
+ * other one.
+ */
+
+void ngx_http_hype_queue_each(ngx_http_hype_queue_t *queue,
+    void (*handler)(void *data, ngx_http_hype_item_t *item), void *data);
 
 
 #endif /* _NGX_HTTP_HYPE_QUEUE_H_INCLUDED_ */

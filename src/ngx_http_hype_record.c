@@ -27,7 +27,6 @@ static u_char *ngx_http_hype_record_end(u_char *record, u_char *last);
 static uint32_t ngx_http_hype_record_crc(u_char *record, size_t len);
 static ngx_uint_t ngx_http_hype_record_hit_valid(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_hype_record_event_valid(u_char *p, u_char *last);
-static u_char *ngx_http_hype_record_hit_sql(u_char *p, u_char *record);
 static u_char *ngx_http_hype_record_call_sql(u_char *p, u_char *record,
     ngx_http_hype_record_sql_t *args, ngx_uint_t nargs);
 
@@ -42,18 +41,25 @@ static ngx_http_hype_column_t  ngx_http_hype_record_format[] = {
 
 
 static ngx_http_hype_record_sql_t  ngx_http_hype_record_claim[] = {
-    { ngx_string("SELECT hype.claim("), NGX_HTTP_HYPE_RECORD_VISITOR },
-    { ngx_string(", "), NGX_HTTP_HYPE_RECORD_USER }
+    { ngx_string("SELECT hype.claim_batch(ARRAY["),
+      NGX_HTTP_HYPE_RECORD_VISITOR },
+    { ngx_string("]::uuid[], ARRAY["), NGX_HTTP_HYPE_RECORD_USER },
+    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_CREATED }
 };
 
 
 static ngx_http_hype_record_sql_t  ngx_http_hype_record_confirm[] = {
-    { ngx_string("SELECT hype.record_confirm("), NGX_HTTP_HYPE_RECORD_EVENT },
-    { ngx_string(", "), NGX_HTTP_HYPE_RECORD_USER },
-    { ngx_string(", "), NGX_HTTP_HYPE_RECORD_VISITOR },
-    { ngx_string(", hype.to_numeric("), NGX_HTTP_HYPE_RECORD_VALUE },
-    { ngx_string("), "), NGX_HTTP_HYPE_RECORD_CREATED }
+    { ngx_string("SELECT hype.confirm_batch(ARRAY["),
+      NGX_HTTP_HYPE_RECORD_EVENT },
+    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_USER },
+    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_VISITOR },
+    { ngx_string("]::uuid[], ARRAY["), NGX_HTTP_HYPE_RECORD_VALUE },
+    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_CREATED }
 };
+
+
+static ngx_str_t  ngx_http_hype_record_call_end =
+    ngx_string("]::timestamptz[])");
 
 
 size_t
@@ -321,29 +327,19 @@ size_t
 ngx_http_hype_record_sql_length(u_char *record)
 {
     size_t       len;
-    u_char      *p, *column;
+    u_char      *p;
     ngx_str_t    identifier;
     ngx_uint_t   n;
 
     if (ngx_http_hype_record_type(record) == NGX_HTTP_HYPE_RECORD_HIT) {
         p = ngx_http_hype_record_tuple(record, &identifier);
 
-        len = ngx_http_hype_row_sql_length(p, &identifier)
-              + sizeof("; SELECT hype.settle(ARRAY[]::uuid[], "
-                       "ARRAY[]::text[])") - 1;
-
-        (void) ngx_http_hype_row_column(p, NGX_HTTP_HYPE_ROW_VISITOR,
-                                        &column);
-        len += ngx_http_hype_column_sql_length(column);
-
-        (void) ngx_http_hype_row_column(p, NGX_HTTP_HYPE_ROW_USER, &column);
-
-        return len + ngx_http_hype_column_sql_length(column);
+        return ngx_http_hype_row_sql_length(p, &identifier);
     }
 
     /* a confirm is the longer one */
 
-    len = sizeof(")") - 1;
+    len = ngx_http_hype_record_call_end.len;
 
     for (n = 0; n < NGX_HTTP_HYPE_RECORD_FIELDS; n++) {
         (void) ngx_http_hype_record_field(record, n, &p);
@@ -358,46 +354,24 @@ ngx_http_hype_record_sql_length(u_char *record)
 u_char *
 ngx_http_hype_record_sql(u_char *p, u_char *record)
 {
+    u_char     *tuple;
+    ngx_str_t   identifier;
+
     switch (ngx_http_hype_record_type(record)) {
 
     case NGX_HTTP_HYPE_RECORD_HIT:
-        return ngx_http_hype_record_hit_sql(p, record);
+        tuple = ngx_http_hype_record_tuple(record, &identifier);
+
+        return ngx_http_hype_row_sql(p, tuple, &identifier);
 
     case NGX_HTTP_HYPE_RECORD_CLAIM:
         return ngx_http_hype_record_call_sql(p, record,
-                                             ngx_http_hype_record_claim, 2);
+                                             ngx_http_hype_record_claim, 3);
 
     default: /* NGX_HTTP_HYPE_RECORD_CONFIRM */
         return ngx_http_hype_record_call_sql(p, record,
                                              ngx_http_hype_record_confirm, 5);
     }
-}
-
-
-/* with what a claim or a confirm that came before it has to say of it */
-
-static u_char *
-ngx_http_hype_record_hit_sql(u_char *p, u_char *record)
-{
-    u_char     *tuple, *column;
-    ngx_str_t   identifier;
-
-    tuple = ngx_http_hype_record_tuple(record, &identifier);
-
-    p = ngx_http_hype_row_sql(p, tuple, &identifier);
-    p = ngx_cpymem(p, "; SELECT hype.settle(ARRAY[",
-                   sizeof("; SELECT hype.settle(ARRAY[") - 1);
-
-    (void) ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_VISITOR,
-                                    &column);
-    p = ngx_http_hype_column_sql(p, column, NGX_HTTP_HYPE_COLUMN_UUID);
-
-    p = ngx_cpymem(p, "]::uuid[], ARRAY[", sizeof("]::uuid[], ARRAY[") - 1);
-
-    (void) ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_USER, &column);
-    p = ngx_http_hype_column_sql(p, column, NGX_HTTP_HYPE_COLUMN_TEXT);
-
-    return ngx_cpymem(p, "]::text[])", sizeof("]::text[])") - 1);
 }
 
 
@@ -417,7 +391,6 @@ ngx_http_hype_record_call_sql(u_char *p, u_char *record,
                             ngx_http_hype_record_format[args[i].field].type);
     }
 
-    *p++ = ')';
-
-    return p;
+    return ngx_cpymem(p, ngx_http_hype_record_call_end.data,
+                      ngx_http_hype_record_call_end.len);
 }

@@ -114,10 +114,8 @@ size_t ngx_http_hype_record_field(u_char *record,
 /*
  * A statement that does what a well-formed record asks for, for a person to
  * look at and psql to run, on one line without its end: a hit's INSERT (see
- * ngx_http_hype_row_sql()) with a SELECT hype.settle(...) for it behind a
- * semicolon, SELECT hype.claim(visitor, user_id), or SELECT
- * hype.record_confirm(event, user_id, visitor, hype.to_numeric(value),
- * created).  The length is an upper bound.
+ * ngx_http_hype_row_sql()), or the call that the module itself sends for a
+ * claim or a confirm.  The length is an upper bound.
  */
 
 size_t ngx_http_hype_record_sql_length(u_char *record);

@@ -29,27 +29,28 @@ static const char  ngx_http_hype_report_sql[] =
     "SET TRANSACTION READ ONLY; "
     "SET LOCAL ROLE hype_report; "
     "SET LOCAL statement_timeout = '30s'; "
-    "WITH links AS MATERIALIZED (SELECT * FROM hype.funnel), "
-    "top AS ("
+    "WITH top AS ("
         "SELECT identifier, label, user_id, hits, "
         "unique_visitors AS visitors, linked_users, confirmed, "
         "conversion_rate "
-        "FROM links ORDER BY hits DESC, identifier LIMIT 20), "
+        "FROM hype.link_stats ORDER BY hits DESC, identifier LIMIT 20), "
     "days AS ("
-        "SELECT day, sum(hits) AS hits, sum(unique_visitors) AS visitors, "
-        "sum(bots) AS bots "
-        "FROM hype.daily_hits "
-        "WHERE day > (now() AT TIME ZONE 'UTC')::date - 30 GROUP BY day) "
+        "SELECT (bucket AT TIME ZONE 'UTC')::date AS day, hits, "
+        "unique_visitors AS visitors, bots "
+        "FROM hype.hits_by('day', 'UTC', "
+            "(date_trunc('day', now() AT TIME ZONE 'UTC') "
+            "- interval '29 days') AT TIME ZONE 'UTC', NULL) "
+        "WHERE hits > 0 OR bots > 0) "
     "SELECT json_build_object("
         "'days', (SELECT coalesce(json_agg(days ORDER BY day DESC), '[]') "
             "FROM days), "
         "'links', (SELECT coalesce(json_agg(top ORDER BY hits DESC, "
             "identifier), '[]') FROM top), "
         "'funnel', (SELECT json_build_object("
-            "'hits', coalesce(sum(hits), 0), "
-            "'visitors', coalesce(sum(unique_visitors), 0), "
-            "'linked', coalesce(sum(linked_users), 0), "
-            "'confirmed', coalesce(sum(confirmed), 0)) FROM links))";
+            "'hits', hits, "
+            "'visitors', unique_visitors, "
+            "'linked', linked_users, "
+            "'confirmed', confirmed) FROM hype.site_stats))";
 
 
 void
@@ -120,6 +121,7 @@ ngx_http_hype_report_work(ngx_http_hype_report_t *report,
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
     st.sql = ngx_http_hype_report_sql;
+    st.judged = 1;
     st.timeout = NGX_HTTP_HYPE_REPORT_TIMEOUT;
     st.handler = ngx_http_hype_report_handler;
     st.data = report;
@@ -187,9 +189,9 @@ ngx_http_hype_report_fail(ngx_http_hype_report_t *report,
 
     report->tried = ngx_current_msec;
 
-    /* of all others there is a line already */
+    /* of a connection that is lost there is a line already */
 
-    if (outcome != NGX_HTTP_HYPE_DB_DATA
+    if (outcome != NGX_HTTP_HYPE_DB_REFUSED
         || (report->logged && ngx_current_msec - report->logged
                               < NGX_HTTP_HYPE_REPORT_LOG))
     {

@@ -1,6 +1,6 @@
 
 /*
- * The reports: what the views of sql/hype.sql say, as JSON.  They are read
+ * The reports: what the roll-ups of sql/hype.sql say, as JSON.  They are read
  * by a role that may do nothing else, on the connection that is not there
  * for visitors, once for all who ask meanwhile, and kept for a while.
  */

@@ -84,7 +84,7 @@ ngx_http_hype_spool_close(ngx_http_hype_spool_t *spool)
         q = ngx_queue_head(&spool->segments);
         segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
 
-        if (segment->read == segment->size) {
+        if (segment->read == segment->size && segment->held == 0) {
             ngx_http_hype_spool_remove(spool, segment);
             continue;
         }
@@ -120,7 +120,9 @@ ngx_http_hype_spool_tidy_handler(ngx_event_t *ev)
 
         /* for workers that stay; this one may be there for hours */
 
-        if (spool->reading == NULL) {
+        spool->wake(spool->data);
+
+        if (spool->held == 0) {
             ngx_http_hype_spool_close(spool);
         }
 

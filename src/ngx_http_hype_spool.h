@@ -1,8 +1,8 @@
 
 /*
- * The spool: records in files of their own for each worker, to be read back
- * in their order.  A file is held by a lock; one whose holder is gone is
- * adopted by a worker that lives.
+ * The spool of a stream: records in files of their own for each worker, to be
+ * read back in their order.  A file is held by a lock; one whose holder is gone
+ * is adopted by a worker that lives.
  *
  * What has been appended is safe from the worker's end, and from the
  * machine's as far as "sync" says.
@@ -22,6 +22,8 @@
 #include "ngx_http_hype_record.h"
 
 
+#define NGX_HTTP_HYPE_SPOOL_STREAMS      3
+
 #define NGX_HTTP_HYPE_SPOOL_SYNC_OFF     0
 #define NGX_HTTP_HYPE_SPOOL_SYNC_ALWAYS  ((ngx_msec_t) -1)
 
@@ -36,8 +38,9 @@ typedef struct {
 typedef struct ngx_http_hype_segment_s  ngx_http_hype_segment_t;
 
 
-typedef struct {
+struct ngx_http_hype_spool_s {
     ngx_http_hype_spool_conf_t   *conf;
+    ngx_uint_t                    stream;    /* a record's type, less one */
     ngx_atomic_t                 *counters;  /* of all workers */
     ngx_http_hype_worker_t       *worker;
     ngx_http_hype_park_t         *park;
@@ -61,8 +64,7 @@ typedef struct {
     ngx_connection_t              dummy;
     ngx_thread_task_t            *task;
 
-    ngx_http_hype_segment_t      *reading;   /* what read() handed out */
-    size_t                        nread;     /* of that in bytes */
+    ngx_uint_t                    held;      /* records that are not done */
 
     ngx_msec_t                    failed;    /* when a write failed, or 0 */
     ngx_msec_t                    logged;
@@ -78,7 +80,7 @@ typedef struct {
     void                        (*lost)(void *data, u_char *record,
                                       size_t size);
     void                         *data;
-} ngx_http_hype_spool_t;
+};
 
 
 /*
@@ -118,16 +120,23 @@ ngx_int_t ngx_http_hype_spool_append(ngx_http_hype_spool_t *spool,
     u_char *record, size_t size);
 
 /*
- * Hands out the next records, up to "n": "handler" is called for each; it
- * returns NGX_OK, or NGX_ERROR to be given this one again the next time.
- * Returns their number.  They are out of the spool when
- * ngx_http_hype_spool_advance() is called.
+ * Hands out the next records, up to "n": "handler" is called for each, with the
+ * number of its file; it returns NGX_OK, or NGX_ERROR to be given this one
+ * again the next time.  Returns their number.
+ *
+ * A file is removed when ngx_http_hype_spool_done() has been called for all
+ * records of it; if that never comes, all of it will be read again.
  */
 
 ngx_uint_t ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool,
     ngx_uint_t n, ngx_int_t (*handler)(void *data, u_char *record,
-    size_t size));
-void ngx_http_hype_spool_advance(ngx_http_hype_spool_t *spool);
+    size_t size, ngx_uint_t file));
+void ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t file,
+    size_t size);
+
+/* Whether there is something to read. */
+
+ngx_uint_t ngx_http_hype_spool_pending(ngx_http_hype_spool_t *spool);
 
 /*
  * Appends a line to the file of what was set aside, "rejected.sql" in the

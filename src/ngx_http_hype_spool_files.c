@@ -15,7 +15,9 @@ static ngx_http_hype_segment_t *ngx_http_hype_spool_open(
     ngx_http_hype_spool_t *spool, ngx_str_t *name, int flags);
 static ngx_int_t ngx_http_hype_spool_list(ngx_http_hype_spool_t *spool,
     ngx_array_t *names);
-static ngx_uint_t ngx_http_hype_spool_named(ngx_dir_t *dir);
+static ngx_uint_t ngx_http_hype_spool_named(ngx_http_hype_spool_t *spool,
+    ngx_dir_t *dir);
+static ngx_uint_t ngx_http_hype_spool_ends(ngx_dir_t *dir, ngx_str_t *suffix);
 static ngx_http_hype_segment_t *ngx_http_hype_spool_held(
     ngx_http_hype_spool_t *spool, ngx_str_t *name);
 static void ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool,
@@ -26,7 +28,16 @@ static ngx_http_hype_segment_t *ngx_http_hype_spool_adopt(
     ngx_http_hype_spool_t *spool, ngx_str_t *name);
 
 
-static ngx_str_t  ngx_http_hype_spool_suffix = ngx_string(".spool");
+/*
+ * Whatever has the first one is a spool file, and of hits if it has none of the
+ * others: before there were streams, all records were in one file.
+ */
+
+static ngx_str_t  ngx_http_hype_spool_suffixes[] = {
+    ngx_string(".spool"),
+    ngx_string(".claims.spool"),
+    ngx_string(".confirms.spool")
+};
 
 
 static ngx_http_hype_segment_t *
@@ -82,15 +93,24 @@ ngx_http_hype_spool_open(ngx_http_hype_spool_t *spool, ngx_str_t *name,
     }
 
     segment->size = ngx_file_size(&fi);
+    segment->number = spool->serial++;
 
     return segment;
+}
+
+
+off_t
+ngx_http_hype_spool_part(ngx_http_hype_spool_t *spool, off_t n)
+{
+    return spool->stream ? n / NGX_HTTP_HYPE_SPOOL_SHARE : n;
 }
 
 
 ngx_int_t
 ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
 {
-    u_char                    text[NGX_INT64_LEN * 3 + sizeof(".spool")];
+    u_char                    text[NGX_INT64_LEN * 3
+                                   + sizeof(".confirms.spool")];
     ngx_str_t                 name;
     ngx_uint_t                i;
     ngx_time_t               *tp;
@@ -112,7 +132,8 @@ ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
         name.data = text;
         name.len = ngx_sprintf(text, "%012xL-%P-%ui%V",
                                (uint64_t) tp->sec * 1000 + tp->msec, ngx_pid,
-                               spool->serial++, &ngx_http_hype_spool_suffix)
+                               spool->serial++,
+                               &ngx_http_hype_spool_suffixes[spool->stream])
                    - text;
 
         segment = ngx_http_hype_spool_open(spool, &name, O_CREAT|O_EXCL);
@@ -122,7 +143,7 @@ ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
         return NGX_ERROR;
     }
 
-    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_FILES, 1);
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_FILES + spool->stream, 1);
 
     ngx_queue_insert_tail(&spool->segments, &segment->queue);
     spool->tail = segment;
@@ -141,7 +162,7 @@ ngx_http_hype_spool_leave_tail(ngx_http_hype_spool_t *spool)
     tail = spool->tail;
     spool->tail = NULL;
 
-    if (tail && tail->read == tail->size) {
+    if (tail && tail->read == tail->size && tail->held == 0) {
         ngx_http_hype_spool_remove(spool, tail);
     }
 }
@@ -172,8 +193,9 @@ void
 ngx_http_hype_spool_gone(ngx_http_hype_spool_t *spool,
     ngx_http_hype_segment_t *segment)
 {
-    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_BYTES, -segment->size);
-    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_FILES, -1);
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_BYTES + spool->stream,
+                        -segment->size);
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_FILES + spool->stream, -1);
 
     ngx_http_hype_spool_release(spool, segment);
 }
@@ -185,11 +207,6 @@ ngx_http_hype_spool_release(ngx_http_hype_spool_t *spool,
 {
     if (spool->tail == segment) {
         spool->tail = NULL;
-    }
-
-    if (spool->reading == segment) {
-        spool->reading = NULL;
-        spool->nread = 0;
     }
 
     spool->worker->spool -= segment->size - segment->read;
@@ -276,7 +293,7 @@ ngx_http_hype_spool_list(ngx_http_hype_spool_t *spool, ngx_array_t *names)
 
     while (ngx_read_dir(&dir) == NGX_OK) {
 
-        if (!ngx_http_hype_spool_named(&dir)) {
+        if (!ngx_http_hype_spool_named(spool, &dir)) {
             continue;
         }
 
@@ -300,25 +317,38 @@ ngx_http_hype_spool_list(ngx_http_hype_spool_t *spool, ngx_array_t *names)
 
     ngx_close_dir(&dir);
 
-    spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES] = total;
-    spool->counters[NGX_HTTP_HYPE_SPOOL_FILES] = names->nelts;
+    spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES + spool->stream] = total;
+    spool->counters[NGX_HTTP_HYPE_SPOOL_FILES + spool->stream] = names->nelts;
 
     return rc;
 }
 
 
 static ngx_uint_t
-ngx_http_hype_spool_named(ngx_dir_t *dir)
+ngx_http_hype_spool_named(ngx_http_hype_spool_t *spool, ngx_dir_t *dir)
 {
-    size_t   len;
-    u_char  *name;
+    ngx_uint_t  i;
 
-    name = ngx_de_name(dir);
+    for (i = NGX_HTTP_HYPE_SPOOL_STREAMS - 1; i; i--) {
+        if (ngx_http_hype_spool_ends(dir, &ngx_http_hype_spool_suffixes[i])) {
+            break;
+        }
+    }
+
+    return i == spool->stream
+           && ngx_http_hype_spool_ends(dir, &ngx_http_hype_spool_suffixes[0]);
+}
+
+
+static ngx_uint_t
+ngx_http_hype_spool_ends(ngx_dir_t *dir, ngx_str_t *suffix)
+{
+    size_t  len;
+
     len = ngx_de_namelen(dir);
 
-    return len > ngx_http_hype_spool_suffix.len
-           && ngx_strcmp(name + len - ngx_http_hype_spool_suffix.len,
-                         ngx_http_hype_spool_suffix.data)
+    return len > suffix->len
+           && ngx_strcmp(ngx_de_name(dir) + len - suffix->len, suffix->data)
               == 0;
 }
 
@@ -355,9 +385,9 @@ ngx_http_hype_spool_held(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 static void
 ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool, ngx_array_t *names)
 {
-    off_t                     unread;
+    off_t                     unread, n;
     ngx_str_t                *name;
-    ngx_uint_t                i, n;
+    ngx_uint_t                i;
     ngx_queue_t              *q;
     ngx_http_hype_segment_t  *segment;
 
@@ -390,7 +420,7 @@ ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool, ngx_array_t *names)
         }
 
         if (unread >= NGX_HTTP_HYPE_SPOOL_SEGMENT
-            || n >= NGX_HTTP_HYPE_SPOOL_OPEN)
+            || n >= ngx_http_hype_spool_part(spool, NGX_HTTP_HYPE_SPOOL_OPEN))
         {
             spool->more = 1;
             break;

@@ -17,17 +17,26 @@
 /* files that a worker has open at a time, of its own and of others */
 #define NGX_HTTP_HYPE_SPOOL_OPEN       64
 
+/* of both, claims and confirms have one part each in so many */
+#define NGX_HTTP_HYPE_SPOOL_SHARE      4
+
 
 struct ngx_http_hype_segment_s {
     ngx_queue_t             queue;
     ngx_fd_t                fd;
     off_t                   size;
     off_t                   read;
+    ngx_uint_t              number;
+    ngx_uint_t              held;   /* records that are read, and not done */
     ngx_msec_t              unread; /* when it could not be read, or 0 */
     ngx_uint_t              dirty;  /* unsigned dirty:1 */
     ngx_str_t               name;
 };
 
+
+/* The part of "n" that the spool's stream has. */
+
+off_t ngx_http_hype_spool_part(ngx_http_hype_spool_t *spool, off_t n);
 
 /* A new file to write to, as the last one; NGX_ERROR once it is logged. */
 

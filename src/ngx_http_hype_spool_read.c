@@ -5,7 +5,7 @@
 #include "ngx_http_hype_spool_read.h"
 
 
-#define NGX_HTTP_HYPE_SPOOL_CHUNK      (128 * 1024)
+#define NGX_HTTP_HYPE_SPOOL_CHUNK      (512 * 1024)
 
 /* milliseconds until a file that can't be read is tried again */
 #define NGX_HTTP_HYPE_SPOOL_REREAD     5000
@@ -14,8 +14,10 @@
 static ngx_int_t ngx_http_hype_spool_read_segment(
     ngx_http_hype_spool_t *spool, ngx_http_hype_segment_t *segment,
     ngx_uint_t max, ngx_int_t (*handler)(void *data, u_char *record,
-    size_t size));
+    size_t size, ngx_uint_t file));
 static void ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment);
+static void ngx_http_hype_spool_drained(ngx_http_hype_spool_t *spool,
     ngx_http_hype_segment_t *segment);
 static ngx_uint_t ngx_http_hype_spool_torn(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_hype_spool_blank(
@@ -26,7 +28,8 @@ static void ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
 
 ngx_uint_t
 ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
-    ngx_int_t (*handler)(void *data, u_char *record, size_t size))
+    ngx_int_t (*handler)(void *data, u_char *record, size_t size,
+    ngx_uint_t file))
 {
     ngx_int_t                 n;
     ngx_http_hype_segment_t  *segment;
@@ -58,7 +61,8 @@ ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
 static ngx_int_t
 ngx_http_hype_spool_read_segment(ngx_http_hype_spool_t *spool,
     ngx_http_hype_segment_t *segment, ngx_uint_t max,
-    ngx_int_t (*handler)(void *data, u_char *record, size_t size))
+    ngx_int_t (*handler)(void *data, u_char *record, size_t size,
+    ngx_uint_t file))
 {
     u_char      *p, *last, *buf;
     size_t       len, room;
@@ -86,8 +90,6 @@ again:
     }
 
     segment->unread = 0;
-    spool->reading = segment;
-    spool->nread = 0;
 
     n = 0;
     p = buf;
@@ -99,7 +101,9 @@ again:
 
         rc = ngx_http_hype_record_check(p, last, &len);
 
-        if (rc != NGX_OK || handler(spool->data, p, len) != NGX_OK) {
+        if (rc != NGX_OK
+            || handler(spool->data, p, len, segment->number) != NGX_OK)
+        {
             break;
         }
 
@@ -107,7 +111,9 @@ again:
         n++;
     }
 
-    spool->nread = p - buf;
+    segment->read += p - buf;
+    segment->held += n;
+    spool->held += n;
 
     if (n == 0 && rc == NGX_AGAIN) {
 
@@ -146,8 +152,10 @@ again:
                       &segment->name, segment->size - segment->read,
                       segment->read);
 
-        spool->nread = segment->size - segment->read;
-        ngx_http_hype_spool_advance(spool);
+        spool->worker->spool -= segment->size - segment->read;
+        segment->read = segment->size;
+
+        ngx_http_hype_spool_drained(spool, segment);
 
     } else {
         ngx_http_hype_spool_give_up(spool, segment,
@@ -168,9 +176,6 @@ ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
     ngx_http_hype_spool_log(spool, ngx_errno, "read", &segment->name);
 
     segment->unread = ngx_current_msec ? ngx_current_msec : 1;
-
-    spool->reading = NULL;
-    spool->nread = 0;
 }
 
 
@@ -233,25 +238,50 @@ ngx_http_hype_spool_blank(ngx_http_hype_segment_t *segment, off_t offset)
 
 
 void
-ngx_http_hype_spool_advance(ngx_http_hype_spool_t *spool)
+ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t file,
+    size_t size)
 {
+    ngx_queue_t              *q;
     ngx_http_hype_segment_t  *segment;
 
-    segment = spool->reading;
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_REPLAYED, 1);
 
-    if (segment == NULL) {
-        return;
+    spool->worker->spool -= size;
+    spool->held--;
+
+    for (q = ngx_queue_head(&spool->segments);
+         q != ngx_queue_sentinel(&spool->segments);
+         q = ngx_queue_next(q))
+    {
+        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+
+        if (segment->number == file) {
+            segment->held--;
+            ngx_http_hype_spool_drained(spool, segment);
+            return;
+        }
     }
 
-    segment->read += spool->nread;
-    spool->worker->spool -= spool->nread;
+    /* it was damaged behind this record, and is kept for a person */
+}
 
-    spool->reading = NULL;
-    spool->nread = 0;
 
-    if (segment->read == segment->size && segment != spool->tail) {
+static void
+ngx_http_hype_spool_drained(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_segment_t *segment)
+{
+    if (segment->read == segment->size && segment->held == 0
+        && segment != spool->tail)
+    {
         ngx_http_hype_spool_remove(spool, segment);
     }
+}
+
+
+ngx_uint_t
+ngx_http_hype_spool_pending(ngx_http_hype_spool_t *spool)
+{
+    return ngx_http_hype_spool_oldest(spool) != NULL;
 }
 
 

@@ -103,7 +103,8 @@ ngx_http_hype_spool_append(ngx_http_hype_spool_t *spool, u_char *record,
 static ngx_uint_t
 ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool, size_t size)
 {
-    off_t  total;
+    off_t       more, own, total;
+    ngx_uint_t  i;
 
     if (spool->conf->path == NULL) {
         return 1;
@@ -115,9 +116,17 @@ ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool, size_t size)
         return 1;
     }
 
-    total = spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES];
+    more = spool->used + size;
+    own = spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES + spool->stream];
+    total = 0;
 
-    return total + (off_t) (spool->used + size) > spool->conf->max_size;
+    for (i = 0; i < NGX_HTTP_HYPE_SPOOL_STREAMS; i++) {
+        total += spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES + i];
+    }
+
+    return total + more > spool->conf->max_size
+           || own + more > ngx_http_hype_spool_part(spool,
+                                                    spool->conf->max_size);
 }
 
 
@@ -176,7 +185,8 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
                    "http hype spooled %uz bytes to \"%V\"", size,
                    &tail->name);
 
-    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_BYTES, size);
+    ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_BYTES + spool->stream,
+                        size);
 
     if (spool->failed) {
         ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,

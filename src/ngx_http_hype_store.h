@@ -1,7 +1,7 @@
 
 /*
- * A worker's way to PostgreSQL and back: which of the queue, the spool and
- * the log takes a record, and whose turn it is when a connection is idle.
+ * A worker's way to PostgreSQL and back: what becomes of hits, claims and
+ * confirms, and whose turn it is when a connection is idle.
  */
 
 
@@ -13,12 +13,12 @@
 #include <ngx_core.h>
 #include "ngx_http_hype_cache.h"
 #include "ngx_http_hype_db.h"
+#include "ngx_http_hype_derive.h"
 #include "ngx_http_hype_links.h"
 #include "ngx_http_hype_park.h"
-#include "ngx_http_hype_queue.h"
 #include "ngx_http_hype_record.h"
 #include "ngx_http_hype_report.h"
-#include "ngx_http_hype_spool.h"
+#include "ngx_http_hype_stream.h"
 #include "ngx_http_hype_uuid.h"
 
 
@@ -30,28 +30,23 @@ typedef struct {
 
     ngx_http_hype_park_t     park;
     ngx_http_hype_links_t    links;
-    ngx_http_hype_queue_t    queue;
-    ngx_http_hype_queue_t    drain;      /* what is read from the spool */
-    ngx_http_hype_spool_t    spool;
+    ngx_http_hype_stream_t   streams[NGX_HTTP_HYPE_STREAMS];
     ngx_http_hype_report_t   report;
+    ngx_http_hype_derive_t   derive;
 
     ngx_http_hype_uuid_pool_t  uuids;
 
     ngx_event_t              gather;     /* to send what has come */
 
-    ngx_uint_t               chunk;      /* records read at a time, */
-    ngx_uint_t               postponed;  /* and those of them put off */
-    ngx_event_t              postpone;
+    ngx_uint_t               next;       /* stream whose turn it is */
+    ngx_msec_t               visited;    /* when the last live hit came */
 
-    ngx_event_t              settle;
-    ngx_msec_t               heard;      /* "listening" when it was asked */
     ngx_event_t              maintain;
     ngx_connection_t         dummy;
 
-    unsigned                 drained:1;  /* the last batch was the spool's */
+    unsigned                 others:1;   /* the last batch was no live hits' */
     unsigned                 looked:1;   /* the last turn was for links */
     unsigned                 away:1;     /* nobody is kept waiting just now */
-    unsigned                 settling:1;
     unsigned                 maintaining:1;
 } ngx_http_hype_store_t;
 
@@ -67,17 +62,17 @@ ngx_http_hype_store_t *ngx_http_hype_store_create(ngx_cycle_t *cycle,
 void ngx_http_hype_store_close(ngx_http_hype_store_t *store);
 
 /*
- * Takes a hit, with the identifier if its link is not known.  "late" says
- * that the visitor was known before this request; "spool", that the spool is
- * enough.
+ * Takes a hit, with the identifier if its link is not known.  "spool" says that
+ * the spool is enough; it has to be where the link is not known, as nobody
+ * knows yet whether there will be a row.
  *
  * NGX_AGAIN: the request of "ticket" is parked, and resumed with the status.
  * NGX_OK: ticket->status says what has become of it.
  */
 
 ngx_int_t ngx_http_hype_store_hit(ngx_http_hype_store_t *store,
-    ngx_str_t *identifier, ngx_http_hype_row_t *row, ngx_uint_t late,
-    ngx_uint_t spool, ngx_http_hype_ticket_t *ticket);
+    ngx_str_t *identifier, ngx_http_hype_row_t *row, ngx_uint_t spool,
+    ngx_http_hype_ticket_t *ticket);
 
 /* Takes a claim or a confirm: into the spool, or else into memory. */
 

@@ -39,18 +39,6 @@ ngx_http_hype_uuid_bytes(ngx_http_hype_uuid_pool_t *pool, u_char *uuid)
 }
 
 
-/* RFC 9562, 5.4 */
-
-void
-ngx_http_hype_uuid_random(ngx_http_hype_uuid_pool_t *pool, u_char *uuid)
-{
-    ngx_http_hype_uuid_bytes(pool, uuid);
-
-    uuid[6] = (u_char) (0x40 | (uuid[6] & 0x0f));
-    uuid[8] = (u_char) (0x80 | (uuid[8] & 0x3f));
-}
-
-
 /* RFC 9562, 5.7 */
 
 void

@@ -32,14 +32,9 @@ typedef struct {
 } ngx_http_hype_uuid_pool_t;
 
 
-/* a random UUID (version 4) */
-
-void ngx_http_hype_uuid_random(ngx_http_hype_uuid_pool_t *pool,
-    u_char *uuid);
-
 /*
  * A UUID ordered by time (version 7): "ms" is in milliseconds since the
- * Unix epoch, the other bits are random.
+ * Unix epoch, the other 74 bits are random.
  */
 
 void ngx_http_hype_uuid_time(ngx_http_hype_uuid_pool_t *pool, u_char *uuid,

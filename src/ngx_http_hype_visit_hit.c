@@ -13,8 +13,7 @@ static ngx_uint_t ngx_http_hype_visit_prefetch(ngx_http_request_t *r);
 static ngx_int_t ngx_http_hype_visit_store(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_visit_who(ngx_http_request_t *r,
-    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
-    ngx_uint_t *late);
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static void ngx_http_hype_visit_ip(ngx_http_request_t *r, ngx_uint_t ip,
     u_char *addr, ngx_http_hype_row_t *row);
 
@@ -151,13 +150,12 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 {
     u_char                 addr[16];
     ngx_str_t              bot;
-    ngx_uint_t             late;
     ngx_http_hype_row_t    row;
     ngx_http_hype_link_t  *link;
 
     ngx_memzero(&row, sizeof(ngx_http_hype_row_t));
 
-    if (ngx_http_hype_visit_who(r, ctx, hlcf, &late) != NGX_OK) {
+    if (ngx_http_hype_visit_who(r, ctx, hlcf) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -209,7 +207,7 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     return ngx_http_hype_store_hit(ctx->store,
                                    link->id ? &(ngx_str_t) ngx_null_string
                                             : &ctx->identifier,
-                                   &row, late,
+                                   &row,
                                    hlcf->durability == NGX_HTTP_HYPE_SPOOL,
                                    &ctx->ticket);
 }
@@ -226,10 +224,8 @@ ngx_http_hype_cut(ngx_str_t *text)
 
 static ngx_int_t
 ngx_http_hype_visit_who(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
-    ngx_http_hype_loc_conf_t *hlcf, ngx_uint_t *late)
+    ngx_http_hype_loc_conf_t *hlcf)
 {
-    *late = 0;
-
     if (hlcf->user
         && ngx_http_hype_user(r, hlcf, &ctx->user) != NGX_OK)
     {
@@ -242,11 +238,9 @@ ngx_http_hype_visit_who(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         return NGX_OK;
     }
 
-    if (ngx_http_hype_visitor(r, hlcf->cookie, ctx->visitor) == NGX_OK) {
-        *late = 1;
-
-    } else {
-        ngx_http_hype_uuid_random(&ctx->store->uuids, ctx->visitor);
+    if (ngx_http_hype_visitor(r, hlcf->cookie, ctx->visitor) != NGX_OK) {
+        ngx_http_hype_uuid_time(&ctx->store->uuids, ctx->visitor,
+                                ngx_http_hype_visit_time(r));
     }
 
     ctx->has_visitor = 1;

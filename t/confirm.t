@@ -24,7 +24,7 @@ END
     $block->set_value(sql_before => $before);
 
     $block->set_value(sql_later => <<'END') if !defined $block->sql_later;
-select c.event, c.user_id, c.referrer, l.identifier, c.value,
+select c.event, coalesce(c.user_id, 'visitor ' || c.visitor), c.referrer, l.identifier, c.value,
        h.confirmed = c.created
 from hype.confirmed_referral c
 join hype.referral_link l on l.id = c.referral_link_id
@@ -240,7 +240,7 @@ GET /paid
 Cookie: hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab
 --- error_code: 204
 --- sql_out
-sale|019e7d9c-3f6a-4f4e-8d5b-0123456789ab|alice|abc123||t
+sale|visitor 019e7d9c-3f6a-4f4e-8d5b-0123456789ab|alice|abc123||t
 
 
 
@@ -258,7 +258,7 @@ location = /user { hype_confirm sale; hype_user $http_x_user; return 204; }
 [(204) x 5]
 --- sql_later
 select (select count(*) from hype.confirmed_referral),
-       (select count(*) from hype.unmatched_confirm)
+       (select count(*) from hype.pending_confirm)
 --- sql_out
 0|2
 

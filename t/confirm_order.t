@@ -84,12 +84,11 @@ for my $order ([qw(hit claim confirm)], [qw(hit confirm claim)],
         confirm => sub {
             $pg->value('select count(distinct coalesce(user_id, visitor::text))
                         from (select user_id, visitor
-                              from hype.unmatched_confirm
+                              from hype.pending_confirm
                               union all
-                              select user_id, null
+                              select user_id, visitor
                               from hype.confirmed_referral) as c
-                        where user_id = any ($1) or visitor = any ($2)
-                           or user_id = any ($2::text[])',
+                        where user_id = any ($1) or visitor = any ($2)',
                        \@users, \@visitors);
         },
     );
@@ -117,7 +116,7 @@ for my $order ([qw(hit claim confirm)], [qw(hit confirm claim)],
     } join('', map { "$_|t\n" } sort @users), '- and each hit says so';
 
     is_soon {
-        $pg->value('select count(*) from hype.unmatched_confirm
+        $pg->value('select count(*) from hype.pending_confirm
                     where user_id = any (?) or visitor = any (?)',
                    \@users, \@visitors);
     } 0, '- no confirmation is left over';

@@ -57,7 +57,7 @@ location /names/1/ { hype_ref; hype_cookie __Host-v secure; }
 location /names/2/ { hype_ref; hype_cookie "!#%'*+-.^_`|~09azAZ"; }
 END
 
-my $uuid = qr/[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
+my $uuid = qr/[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
 my $nginx = nginx(pg => $pg, server => $server);
 
 for my $i (0 .. $#cases) {

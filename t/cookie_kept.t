@@ -47,6 +47,24 @@ like($first, $uuid, 'a new visitor');
 like($second, $uuid, 'another one');
 isnt($first, $second, 'they are not the same');
 
+# in the order of their time, which many share
+
+{
+    my @answers = $nginx->visits(count => 1000, connections => 16,
+                                 path => '/ref/abc');
+    my %visitors = map { $_->cookie('hype_visitor') => 1 } @answers;
+    my %times = map { substr($_, 0, 13) => 1 } keys %visitors;
+
+    is(keys %visitors, 1000, 'new visitors are all different');
+    cmp_ok(keys %times, '<', 1000, 'also those of the same millisecond');
+    is($pg->value('select count(*) from hype.referral_hit a
+                   join hype.referral_hit b
+                   on a.created < b.created and a.visitor >= b.visitor'), 0,
+       'and are in the order of time');
+
+    $pg->exec('delete from hype.referral_hit');
+}
+
 is(visitor(Cookie => "hype_visitor=$first"), $first, 'the cookie comes back');
 is(visitor(Cookie => "hype_visitor=$a"), $a, 'from somewhere else');
 is(visitor(Cookie => "hype_visitor=$time"), $time, 'of any version');

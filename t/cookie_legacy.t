@@ -139,7 +139,7 @@ is_soon { $pg->value('select user_id from hype.referral_hit') } 42,
 forget();
 $nginx->get('/ref/abc', Cookie => "old=$a");
 $nginx->get('/paid', Cookie => "old=$a");
-is_soon { $pg->value('select user_id from hype.confirmed_referral') } $a,
+is_soon { $pg->value('select visitor from hype.confirmed_referral') } $a,
     'the visitor of the old cookie confirms';
 
 
@@ -179,5 +179,5 @@ sub claims
 sub forget
 {
     $pg->exec('truncate hype.referral_hit, hype.visitor_claim,
-               hype.confirmed_referral, hype.unmatched_confirm, hype.unsettled');
+               hype.confirmed_referral, hype.pending_confirm, hype.pending_claim');
 }

@@ -343,7 +343,7 @@ sub statement
     # no truncate, which may end with a deadlock for what nginx is at
 
     $pg->exec("delete from hype.$_")
-        for qw(confirmed_referral unmatched_confirm visitor_claim unsettled
+        for qw(confirmed_referral pending_confirm visitor_claim pending_claim
                referral_hit);
     $names{$name} = 1;
 

@@ -54,12 +54,15 @@ fault 'max_connections is reached', @common, spooled => 1, sub {
 fault 'functions of the schema are missing', @common, sub {
     my ($load) = @_;
     $load->more(100);
-    $pg->exec('alter function hype.settle(uuid[], text[]) rename to settle_;'
-        . 'alter function hype.claim_batch rename to claim_batch_;'
+    my $claim = '(uuid[], text[], timestamptz[])';
+    $pg->exec("alter function hype.claim_batch$claim rename to claim_batch_;"
+        . 'alter function hype.confirm_batch rename to confirm_batch_;'
+        . 'alter function hype.probe rename to probe_;'
         . 'alter function hype.replay rename to replay_');
     $load->more(400);
-    $pg->exec('alter function hype.settle_(uuid[], text[]) rename to settle;'
-        . 'alter function hype.claim_batch_ rename to claim_batch;'
+    $pg->exec("alter function hype.claim_batch_$claim rename to claim_batch;"
+        . 'alter function hype.confirm_batch_ rename to confirm_batch;'
+        . 'alter function hype.probe_ rename to probe;'
         . 'alter function hype.replay_ rename to replay');
     $load->more(100);
 };

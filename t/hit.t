@@ -50,8 +50,11 @@ is($row->{referral_link_id}, $link, 'referral_link_id');
 cmp_ok($row->{seconds}, '>=', $before, 'created: not before the request');
 cmp_ok($row->{seconds}, '<=', $after, 'created: not after the answer');
 is($row->{visitor}, $r->cookie('hype_visitor'), 'visitor: the cookie');
-like($row->{visitor}, qr/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-$variant$/,
-     'visitor: a random UUID');
+like($row->{visitor}, qr/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-$variant$/,
+     'visitor: a UUIDv7');
+is(substr($row->{visitor}, 0, 13), substr($row->{id}, 0, 13),
+   'visitor: of the time of created');
+isnt($row->{visitor}, $row->{id}, 'visitor: not the id');
 is($row->{user_id}, undef, 'user_id: not known');
 is($row->{authenticated}, 'f', 'authenticated: no');
 is($row->{bot}, 'f', 'bot: no');

@@ -51,14 +51,30 @@ $nginx->get('/home?user=42', @cookie);
 $nginx->get('/paid?user=42&value=9.90');
 $nginx->quit;
 
-my ($file) = spool_files($nginx);
-my $bytes = read_file($file);
+# hits, claims and confirms have files of their own; all in one is what the
+# version before wrote
+
+my @files = map { my $name = $_; grep { /$name$/ } spool_files($nginx) }
+            qw(\d\.spool \.claims\.spool \.confirms\.spool);
+is(@files, 3, 'a file for each kind');
+my ($status, $output) = hype_spool('--check', $nginx->dir . '/hype_spool');
+like($output, qr/^\S+\d\.spool: \d+ bytes, hits: [1-9]\d*, claims: 0, confirms: 0$/m,
+     'hits');
+like($output, qr/^\S+\.claims\.spool: \d+ bytes, hits: 0, claims: 1, confirms: 0$/m,
+     'claims');
+like($output, qr/^\S+\.confirms\.spool: \d+ bytes, hits: 0, claims: 0, confirms: 1$/m,
+     'confirms');
+
+my $file = $files[0];
+my $bytes = join '', map { read_file($_) } @files;
+unlink @files;
+write_file($file, $bytes);
 my @stat = stat $file;
 
 
 # JSON
 
-my ($status, $output) = hype_spool($file);
+($status, $output) = hype_spool($file);
 is($status, 0, 'all is well');
 unlike($output, qr/[^\x20-\x7e\n]/, 'printable ASCII characters only');
 

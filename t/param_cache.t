@@ -172,7 +172,7 @@ location /local/ {
 END
 
 my $cache = $nginx->dir . '/pages';
-my $uuid = qr/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+my $uuid = qr/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 write_file($nginx->dir . '/html/sorry.html', "sorry\n");
 chmod 0644, $nginx->dir . '/html/sorry.html';

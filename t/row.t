@@ -132,7 +132,7 @@ like(psql('-f', "$dir/sql"), qr/null value in column "referral_link_id"/,
 my $visitor = 'fedcba9876543210';
 
 for my $text ('42', "o'r\\ei\n\0\xff\xc3\xa9", "a user $all") {
-    $pg->exec('truncate hype.visitor_claim, hype.unmatched_confirm');
+    $pg->exec('truncate hype.visitor_claim, hype.pending_confirm');
 
     write_file("$dir/sql", output('claim', {
         visitor => $visitor, user_id => $text, created => 0,
@@ -159,7 +159,7 @@ for my $text ('42', "o'r\\ei\n\0\xff\xc3\xa9", "a user $all") {
                   encode(convert_to(user_id, \'UTF8\'), \'hex\'),
                   encode(uuid_send(visitor), \'escape\'), value,
                   round(extract(epoch from created) * 1000)
-                  from hype.unmatched_confirm order by created'),
+                  from hype.pending_confirm order by created'),
        hex_of($text) . '|' . hex_of($text) . "||-12.50|1700000000123\n"
        . hex_of('paid') . '||' . 'x' x 16 . "||1700000000124\n",
        'they confirm the event, a value that is no number being none');

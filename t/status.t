@@ -78,7 +78,9 @@ sub the_same
                 => $s->{database}{connections}{$_}) }
              keys %{ $s->{database}{connections} }),
         hype_database_errors_total => $s->{database}{errors},
+        hype_derive_errors_total => $s->{derive}{errors},
         hype_database_up => $s->{database}{state} eq 'down' ? 0 : 1,
+        hype_clock_skew_seconds => $s->{database}{clock_skew},
         hype_start_time_seconds => $s->{started},
         qq(hype_info{version="$s->{version}",nginx="$s->{nginx}"}) => 1,
     );
@@ -92,6 +94,16 @@ sub the_same
         $expected{qq(${metric}_bucket{le="+Inf"})} = $s->{batches}{count};
         $expected{"${metric}_count"} = $s->{batches}{count};
         $expected{"${metric}_sum"} = $h->{sum};
+    }
+
+    # what goes on by itself
+
+    for my $name (qw(calls_total age_seconds)) {
+        my ($key) = $name =~ /^([a-z]+)/;
+        my $value = delete $m->{"hype_derive_$name"};
+
+        ok($value >= $s->{derive}{$key} && $value <= $s->{derive}{$key} + 2
+           || $key eq 'age' && $value == 0, "hype_derive_$name");
     }
 
     # while it is down, connections are tried all the time
@@ -161,8 +173,10 @@ for my $state (qw(idle busy closed)) {
        "connections that are $state");
 }
 
-is($s->{database}{connections}{idle} + $s->{database}{connections}{closed}, 8,
-   'two for each worker');
+is($s->{database}{connections}{idle} + $s->{database}{connections}{closed}, 9,
+   'two for each worker, and the one for the derivation');
+is_soon { status($nginx)->{derive}{calls} > 0 } 1, 'which is called';
+is(status($nginx)->{derive}{errors}, 0, 'without errors');
 
 the_same('the same for Prometheus');
 
@@ -210,6 +224,7 @@ get(8, '/ref/a');
 $s = status($nginx);
 
 is($s->{outcomes}{spooled}, 8, 'hits that are spooled');
+is_soon { status($nginx)->{derive}{age} > 0 } 1, 'what they lead to has to wait';
 is($s->{database}{state}, 'down', 'the database is down');
 cmp_ok($s->{database}{errors}, '>', 0, 'with errors');
 is($s->{cache}{stale}, 8, 'links are stale');

@@ -114,33 +114,27 @@ sub query {
 }
 
 # Writes hits as nginx does, each "<id> <visitor> <user>", "-" for NULL, and
-# settles them in the same transaction.
+# optionally the link (1) and the time (2024-01-01).
 
 sub copy {
 	my ($self, @hits) = @_;
 
-	my (@rows, @visitors, @users);
+	my @rows;
 
 	for (@hits) {
-		my ($id, $visitor, $user) = map { $_ eq '-' ? '\N' : $_ } split;
+		my ($id, $visitor, $user, $link, $created) = split ' ', $_, 5;
 
-		push @rows, join "\t", uuid($id), $visitor eq '\N' ? $visitor
-			: uuid($visitor), $user;
-		push @visitors, uuid($visitor) if $visitor ne '\N';
-		push @users, $user if $user ne '\N';
+		push @rows, join "\t", uuid($id), $visitor eq '-' ? '\N'
+			: uuid($visitor), $user eq '-' ? '\N' : $user, $link || 1,
+			$created || '2024-01-01 00:00Z';
 	}
 
 	# psql 18 takes what follows for more data when an empty statement comes
 	# after the rows
 
-	my $out = $self->query("COPY hype.referral_hit "
+	return $self->query("COPY hype.referral_hit "
 		. "(id, visitor, user_id, referral_link_id, created) FROM STDIN;\n"
-		. join('', map { "$_\t1\t2024-01-01 00:00Z\n" } @rows) . "\\.\nSELECT WHERE false");
-
-	return $out if $out ne '';
-
-	return $self->query("SELECT hype.settle('{" . join(',', @visitors)
-		. "}', '{" . join(',', @users) . "}')");
+		. join('', map { "$_\n" } @rows) . "\\.\nSELECT WHERE false");
 }
 
 sub uuid {
@@ -171,12 +165,13 @@ sub wait_for {
 	}
 }
 
-# Calls hype.settle() until nothing is left.
+# Calls hype.derive() until there is nothing to do but what takes seconds: the
+# roll-ups of hits that have just come.
 
-sub settle {
+sub derive {
 	my ($self) = @_;
 
-	$self->wait_for("SELECT hype.settle() = 0");
+	$self->wait_for("SELECT again IS NULL OR again > 2000 FROM hype.derive()");
 }
 
 sub DESTROY {

@@ -1,11 +1,11 @@
 -- Claims: all hits of a visitor get the user, whatever comes first.  What
 -- takes two sessions is in claim.t.
 
-BEGIN;
-SET LOCAL client_min_messages = warning;
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
+\ir include/derive.sql
 
-SELECT plan(26);
+SELECT plan(37);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -43,18 +43,14 @@ SELECT is((SELECT count(*) FROM hype.visitor_claim
 SELECT is(hype.claim(pg_temp.v(3), 'carol'), 'carol',
           'a visitor without hits can be claimed');
 SELECT pg_temp.hit(3), pg_temp.hit(3), pg_temp.hit(4);
-SELECT is(hype.settle(ARRAY[pg_temp.v(3), pg_temp.v(4)]), 2::bigint,
-          'settle(visitors) says how many hits got a user');
-SELECT is(pg_temp.users_of(3), 'carol carol', 'they are the user''s');
+SELECT is(pg_temp.users_of(3), '- -', 'hits of a claimed visitor');
+CALL pg_temp.derive();
+SELECT is(pg_temp.users_of(3), 'carol carol', 'soon are the user''s');
 SELECT is(pg_temp.users_of(4), '-', 'those of nobody stay nobody''s');
-SELECT is(hype.settle(ARRAY[pg_temp.v(3), pg_temp.v(4)]), 0::bigint,
-          'the second time there is nothing to do');
 SELECT pg_temp.hit(1);
-SELECT is(hype.settle(ARRAY[pg_temp.v(4), pg_temp.v(1), pg_temp.v(1)],
-                      ARRAY['zoe']), 1::bigint,
-          'a visitor may be named twice, users may come along');
-SELECT is(hype.settle('{}'), 0::bigint, 'or nobody at all');
-SELECT is(hype.settle(NULL, NULL), 0::bigint, 'or NULL');
+CALL pg_temp.derive();
+SELECT is(pg_temp.users_of(1), 'alice alice alice alice',
+          'also after the visitor''s earlier ones');
 
 -- A hit that was authenticated keeps its user.
 
@@ -66,20 +62,58 @@ SELECT hype.claim(pg_temp.v(5), 'erin');
 SELECT is(pg_temp.users_of(5), 'dave erin',
           'a hit that has a user keeps it');
 
--- Batches
+-- Batches of nginx
 
-SELECT pg_temp.hit(n) FROM generate_series(11, 15) AS n;
+SELECT pg_temp.hit(n) FROM generate_series(11, 16) AS n;
 SELECT is(hype.claim_batch(
     ARRAY[pg_temp.v(12), pg_temp.v(11), pg_temp.v(12), pg_temp.v(1), NULL,
-          pg_temp.v(13), pg_temp.v(14)],
-    ARRAY['b', 'a', 'x', 'y', 'z', '', NULL]), 2::bigint,
-    'claim_batch() says how many claims are new');
+          pg_temp.v(13), pg_temp.v(14), pg_temp.v(15)],
+    ARRAY['x', 'a', 'b', 'y', 'z', '', NULL, 'z'],
+    ARRAY[now(), now(), now() - interval '1 s', now(), now(), now(), now(),
+          NULL]), 3::bigint,
+    'claim_batch() says how many claims it took');
+SELECT is(pg_temp.users_of(11), '-', 'it only takes them');
+CALL pg_temp.derive();
 SELECT is(pg_temp.users_of(11), 'a', 'one visitor');
-SELECT is(pg_temp.users_of(12), 'b', 'the first in the array wins');
+SELECT is(pg_temp.users_of(12), 'b', 'the earliest wins');
 SELECT is(pg_temp.users_of(1), 'alice alice alice alice',
-          'unless claimed before');
-SELECT is(pg_temp.users_of(13) || pg_temp.users_of(14), '--',
-          'what lacks a user is no claim');
+          'also over a later batch');
+SELECT is(pg_temp.users_of(13) || pg_temp.users_of(14)
+          || pg_temp.users_of(15), '---',
+          'what lacks a user or a time is no claim');
+SELECT hype.claim_batch(ARRAY[pg_temp.v(12)], ARRAY['c'],
+                        ARRAY[now() - interval '1 h']),
+       hype.claim_batch(ARRAY[pg_temp.v(12)], ARRAY['d'], ARRAY[now()]);
+CALL pg_temp.derive();
+SELECT is(pg_temp.users_of(12), 'c', 'whichever is derived first');
+SELECT hype.claim_batch(ARRAY[pg_temp.v(12)], ARRAY['c'],
+                        ARRAY[now() - interval '1 h']);
+CALL pg_temp.derive();
+SELECT is(pg_temp.users_of(12), 'c', 'a repeated one is harmless');
+SELECT is(hype.claim_batch('{}', '{}', '{}'), 0::bigint, 'an empty batch');
+SELECT is((SELECT count(*) FROM hype.pending_claim WHERE NOT applied),
+          0::bigint, 'nothing is left');
+
+-- nginx has heard of a claim before an application does
+
+SELECT hype.claim_batch(ARRAY[pg_temp.v(16)], ARRAY['first'],
+                        ARRAY[now() - interval '1 s']);
+SELECT is(hype.claim(pg_temp.v(16), 'second'), 'first',
+          'claim() knows what nginx has sent');
+CALL pg_temp.derive();
+SELECT is(pg_temp.users_of(16), 'first', 'and that is what counts');
+
+-- Version 1 of nginx
+
+SELECT is(hype.claim_batch(ARRAY[pg_temp.v(17), NULL], '{v1,x}'), 1::bigint,
+          'claims without a time');
+SELECT pg_temp.hit(17);
+SELECT is(hype.settle(ARRAY[pg_temp.v(17)], '{}'), 0::bigint,
+          'settle(visitors, users) has nothing to do');
+SELECT is(hype.settle(NULL, NULL), 0::bigint, 'nor for nobody');
+SELECT cmp_ok(hype.settle(), '>=', 0::bigint, 'settle() derives');
+CALL pg_temp.derive();
+SELECT is(pg_temp.users_of(17), 'v1', 'they are claims as of their arrival');
 SELECT is(hype.claim_batch('{}', '{}'), 0::bigint, 'an empty batch');
 
 -- Mistakes
@@ -91,10 +125,16 @@ SELECT throws_ok($$ SELECT hype.claim(pg_temp.v(9), NULL) $$, '22023',
 SELECT throws_ok($$ SELECT hype.claim(pg_temp.v(9), '') $$, '22023',
                  'hype.claim: no user');
 
--- Not settled before the transaction ends
+-- More hits than a step takes
 
-SELECT cmp_ok(hype.settle(), '>=', 1::bigint,
-              'settle() leaves claims of its own transaction');
+INSERT INTO hype.referral_hit (referral_link_id, visitor, created)
+SELECT 1, pg_temp.v(20), now() - n * interval '1 s'
+FROM generate_series(1, 3000) AS n;
+SELECT is(hype.claim(pg_temp.v(20), 'busy'), 'busy', 'a busy visitor');
+SELECT is((SELECT count(*) FROM hype.referral_hit WHERE user_id = 'busy'),
+          500::bigint, 'has some hits at once');
+CALL pg_temp.derive();
+SELECT is((SELECT count(*) FROM hype.referral_hit WHERE user_id = 'busy'),
+          3000::bigint, 'and all soon');
 
 SELECT * FROM finish();
-ROLLBACK;

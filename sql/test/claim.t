@@ -16,7 +16,7 @@ Session->install();
 
 my $a = Session->new();     # writes hits
 my $b = Session->new();     # claims
-my $c = Session->new();     # settles
+my $c = Session->new();     # derives
 
 sub uuid { return Session::uuid(@_) }
 
@@ -24,6 +24,15 @@ sub claim {
 	my ($visitor, $user) = @_;
 
 	return "SELECT hype.claim('" . uuid($visitor) . "', '$user')";
+}
+
+# What nginx sends, with the time of the request.
+
+sub record {
+	my ($visitor, $user, $created) = @_;
+
+	return "SELECT hype.claim_batch('{" . uuid($visitor) . "}', '{$user}', "
+		. "'{$created}')";
 }
 
 sub users {
@@ -34,9 +43,24 @@ sub users {
 		WHERE visitor = '" . uuid($visitor) . "'");
 }
 
+sub claimant {
+	my ($visitor) = @_;
+
+	return $c->query("SELECT user_id FROM hype.visitor_claim
+		WHERE visitor = '" . uuid($visitor) . "'");
+}
+
+# One step, which returns whatever others are about.
+
+sub step {
+	my ($s) = @_;
+
+	return $s->query("SELECT count(*) FROM hype.derive()");
+}
+
 $c->query("SELECT hype.create_link('alice')");
 
-# No hit waits.
+# Neither a hit nor a claim of nginx waits.
 
 $a->query("SET lock_timeout = '1ms'");
 
@@ -44,25 +68,43 @@ $a->query("SET lock_timeout = '1ms'");
 
 $a->copy('1 1 -');
 is($b->query(claim(1, 'u1')), 'u1', 'hit, claim');
-is(users(1), 'u1', 'the hit has the user');
-$c->settle();
+is(users(1), 'u1', 'the hit has the user at once');
+$c->derive();
 
 $b->query(claim(2, 'u2'));
-is($a->copy('2 2 -'), 1, 'claim, hit');
+$a->copy('2 2 -');
+is(users(2), '-', 'claim, hit');
+$c->derive();
 is(users(2), 'u2', 'the hit has the user');
-$c->settle();
+
+$b->query(record(200, 'u200', '2024-01-01Z'));
+is(claimant(200), '', 'a claim of nginx is appended');
+$c->derive();
+is(claimant(200), 'u200', 'and made soon');
+$a->copy('200 200 -');
+$c->derive();
+is(users(200), 'u200', 'for hits that come later, too');
 
 # The hit's transaction is open when the claim commits.
 
 $a->query("BEGIN");
 $a->copy('3 3 -');
 $b->query(claim(3, 'u3'));
-is($c->query("SELECT hype.settle()"), 1, 'an older transaction is open');
-is($c->query("SELECT hype.settle()"), 1, 'it still is');
+$c->derive();
+pass('an older transaction is in nobody\'s way');
+$b->query(claim(300, 'u300'));
+$a->copy('300 300 -');
+my $d = Session->new();
+
+$d->copy('301 301 -');
+$d->query(claim(301, 'u301'));
+$d->copy('302 301 -');
+$c->derive();
+is(users(301), 'u301 u301', 'and does not delay others');
 $a->query("COMMIT");
 is(users(3), '-', 'neither hit nor claim saw the other');
-$c->settle();
-is(users(3), 'u3', 'the hit has the user');
+$c->derive();
+is(users(3) . users(300), 'u3u300', 'the hit has the user');
 
 # The hit's transaction is the newest of all, nothing newer has ended: it is
 # not below pg_snapshot_xmax().
@@ -70,23 +112,24 @@ is(users(3), 'u3', 'the hit has the user');
 $b->query("BEGIN");
 $b->query(claim(4, 'u4'));
 $a->query("BEGIN");
-is($a->copy('4 4 -'), 0, 'a hit does not wait for an open claim');
+is($a->copy('4 4 -'), '', 'a hit does not wait for an open claim');
 $b->query("COMMIT");
-is($c->query("SELECT hype.settle()"), 1, 'the newest transaction is open');
+$c->derive();
 $a->query("COMMIT");
 is(users(4), '-', 'neither hit nor claim saw the other');
-$c->settle();
+$c->derive();
 is(users(4), 'u4', 'the hit has the user');
 
-# The hit commits first.
+# The hit commits first, and is read.
 
 $b->query("BEGIN");
 $b->query(claim(5, 'u5'));
 $a->copy('5 5 -');
-is($c->query("SELECT hype.settle()"), 0, 'a claim that is open is not seen');
+$c->derive();
+is(users(5), '-', 'a claim that is open is not seen');
 $b->query("COMMIT");
 is(users(5), '-', 'neither hit nor claim saw the other');
-$c->settle();
+$c->derive();
 is(users(5), 'u5', 'the hit has the user');
 
 # The claim's snapshot is older than the hit.
@@ -94,10 +137,11 @@ is(users(5), 'u5', 'the hit has the user');
 $b->query("BEGIN ISOLATION LEVEL REPEATABLE READ");
 $b->query("SELECT count(*) FROM hype.referral_hit");
 $a->copy('6 6 -');
+$c->derive();
 $b->query(claim(6, 'u6'));
 $b->query("COMMIT");
 is(users(6), '-', 'a claim in REPEATABLE READ did not see the hit');
-$c->settle();
+$c->derive();
 is(users(6), 'u6', 'the hit has the user');
 
 # A claim that is rolled back is none.
@@ -107,25 +151,39 @@ $b->query(claim(7, 'u7'));
 $a->copy('7 7 -');
 $b->query("ROLLBACK");
 $a->copy('8 7 -');
-$c->settle();
+$c->derive();
 is(users(7), '- -', 'a claim that was rolled back');
 $b->query("BEGIN");
 $b->query(claim(7, 'u7'));
 $b->query("SAVEPOINT s");
 $b->query(claim(8, 'u8'));
+$b->query(record(8, 'u8', '2024-01-01Z'));
 $b->query("ROLLBACK TO s");
 $b->query("COMMIT");
 $a->copy('9 8 -');
-$c->settle();
+$c->derive();
 is(users(7) . users(8), 'u7 u7-', 'a savepoint that was rolled back');
+
+# A step that is rolled back has done nothing, and is done again.
+
+$b->query(claim(9, 'u9'));
+$a->copy('90 9 -');
+$b->query("BEGIN");
+step($b);
+$b->query("ROLLBACK");
+is(users(9), '-', 'a step that was rolled back');
+$c->derive();
+is(users(9), 'u9', 'is done again');
 
 # The same claim again, in a transaction that stays open.
 
 $b->query(claim(10, 'u10'));
-$c->settle();
+$c->derive();
 $b->query("BEGIN");
 $b->query(claim(10, 'u10'));
-is($a->copy('10 10 -', '11 10 -'), 2, 'a repeated claim is in no hit\'s way');
+is($a->copy('10 10 -', '11 10 -'), '', 'a repeated claim is in no hit\'s way');
+$c->derive();
+is(users(10), 'u10 u10', 'nor in that of a step');
 $b->query("COMMIT");
 
 # Hits that are locked by a transaction that confirms.
@@ -133,28 +191,37 @@ $b->query("COMMIT");
 $a->query("BEGIN");
 $a->copy('12 12 -');
 $b->query(claim(12, 'u12'));
-is($c->query("SELECT hype.settle()"), 1, 'the hit\'s transaction is open');
 $a->query("COMMIT");
 $b->query("BEGIN");
 like($b->query("SELECT * FROM hype.confirm('e', 'u12',
 	\"window\" => '100 years')"), qr/alice/,
-	'a confirm finds the hit before the claim is settled');
-is($a->copy('13 12 -'), 1, 'another hit of the visitor does not wait for it');
-is($c->query("SELECT hype.settle()"), 1, 'nor does settle()');
+	'a confirm finds the hit before it has its user');
+is($a->copy('13 12 -'), '', 'another hit of the visitor does not wait for it');
+step($c) for 1 .. 3;
+is(users(12), 'u12 -', 'nor does a step, which goes on with others');
 $b->query("COMMIT");
-$c->settle();
-is(users(12), 'u12 u12', 'which comes back to it');
+$c->derive();
+is(users(12), 'u12 u12', 'and comes back to it');
 
 # A claim that another transaction is about to make.
 
 $b->query("BEGIN");
 $b->query(claim(14, 'u14'));
-like($c->query("SELECT hype.claim_batch('{" . uuid(14) . "}', '{x}')"),
-	qr/lock timeout/, 'claim_batch() waits only a moment');
+$a->query("BEGIN");
+is($a->query(record(14, 'x', '2100-01-01Z')), 1, 'claim_batch() never waits');
+$a->query("COMMIT");
+$a->query(record(15, 'u15', '2024-01-01Z'));
+step($c) for 1 .. 3;
+is(claimant(15), 'u15', 'a step goes on with others');
 $c->send(claim(14, 'u15'));
 $a->wait_for_block($c);
 $b->query("COMMIT");
 is($c->finish(), 'u14', 'the first claim wins');
+$c->derive();
+is(claimant(14), 'u14', 'also over a later one of nginx');
+$b->query(record(14, 'y', '2024-01-01Z'));
+$c->derive();
+is(claimant(14), 'y', 'but not over an earlier one');
 
 $b->query("BEGIN");
 $b->query(claim(16, 'u16'));
@@ -163,38 +230,29 @@ $a->wait_for_block($c);
 $b->query("ROLLBACK");
 is($c->finish(), 'u17', 'unless it is rolled back');
 
-# settle() in two sessions, and in a transaction that has written.
+# derive() in two sessions, and in a transaction that has written.
 
 $b->query("BEGIN");
-$b->query("SELECT hype.settle()");
+step($b);
+is($c->query("SELECT again FROM hype.derive()"), 200,
+	'derive() does not wait for another');
 $b->query(claim(18, 'u18'));
 $c->query(claim(19, 'u19'));
-cmp_ok($c->query("SELECT hype.settle()"), '>', 0,
-	'settle() does not wait for another');
-cmp_ok($b->query("SELECT hype.settle()"), '>', 1,
-	'settle() leaves claims of its own transaction');
 $b->query("COMMIT");
-$c->settle();
+$c->derive();
 
 $a->query("BEGIN");
 $a->copy('20 20 -');
 $b->query("BEGIN");
 $b->query("CREATE TEMPORARY TABLE t ()");
 $c->query(claim(20, 'u20'));
-is($b->query("SELECT hype.settle()"), 1, 'a transaction that has written');
-is($b->query("SELECT count(*) FROM hype.unsettled WHERE horizon IS NULL"), 1,
-	'is no horizon');
-$b->query("ROLLBACK");
+$b->query(claim(21, 'u21'));
+step($b);
 $a->query("COMMIT");
-$c->settle();
-is(users(20), 'u20', 'a later one takes them');
-
-# Another cluster's horizon.
-
-$c->query(claim(21, 'u21'));
-$c->query("UPDATE hype.unsettled SET horizon = '1000000000000'");
-$c->settle();
-pass('a horizon in the future');
+$a->copy('21 21 -');
+$b->query("COMMIT");
+$c->derive();
+is(users(20) . users(21), 'u20u21', 'a transaction that has written');
 
 # Two-phase commit, where it is enabled.
 
@@ -206,49 +264,63 @@ SKIP: {
 	$a->copy('22 22 -');
 	$a->query("PREPARE TRANSACTION 'hype'");
 	$b->query(claim(22, 'u22'));
-	is($c->query("SELECT hype.settle()"), 1, 'a prepared transaction is open');
+	$c->derive();
+	is(users(22), '', 'a prepared transaction is open');
 	$a->query("COMMIT PREPARED 'hype'");
-	$c->settle();
+	$c->derive();
 	is(users(22), 'u22', 'the hit has the user');
 }
 
-# Anything goes.  A step that would have to wait for another session's open
-# claim is given up.
+# Anything goes: claims of applications and of nginx, steps, and hits, also in
+# transactions that stay open or are rolled back.  What would have to wait for
+# another session's open claim is given up.
 
 $c->query("TRUNCATE hype.referral_hit, hype.visitor_claim");
+$c->query("CREATE TABLE made (visitor uuid, user_id text,
+	created timestamptz)");
 $b->query("SET lock_timeout = '1ms'");
 
 srand(42);
 
 my @sessions = ($a, $b, map { Session->new() } 1 .. 4);
-my (%open, %level);
+my %open;
 my ($waited, $hits) = (0, 0);
 
 $_->query("SET lock_timeout = '1ms'") for @sessions;
 
-for my $step (1 .. 1000) {
+for my $step (1 .. 1500) {
 	my $s = $sessions[rand @sessions];
 	my $visitor = 1 + int rand 40;
 	my $what = rand;
+	my $out = '';
 
 	if ($what < 0.3) {
 		$s->query($open{$s} ? rand() < 0.8 ? "COMMIT" : "ROLLBACK" : "BEGIN");
 		$open{$s} = !$open{$s};
 
+	} elsif ($what < 0.6) {
+		$waited++ if $s->copy(++$hits . " $visitor -") ne '';
+
 	} elsif ($what < 0.7) {
-		my $out = $s->copy(++$hits . " $visitor -");
-		$waited++ if $out !~ /^\d+$/;
+		$out = $s->query(claim($visitor, "user$step"));
 
-	} elsif ($what < 0.85) {
-		my $out = $s->query(claim($visitor, "user$step"));
+	} elsif ($what < 0.8) {
+		my $created = sprintf '2023-01-01 %02d:%02dZ', rand 24, rand 60;
 
-		if ($out =~ /ERROR/ && $open{$s}) {
-			$s->query("ROLLBACK");
-			$open{$s} = 0;
-		}
+		$s->query("BEGIN") if !$open{$s};
+		$waited++ if $s->query(record($visitor, "user$step", $created)) ne 1;
+		$s->query("INSERT INTO made VALUES ('" . uuid($visitor)
+			. "', 'user$step', '$created')");
+		$s->query("COMMIT") if !$open{$s};
 
 	} else {
-		$c->query("SELECT hype.settle()");
+		$out = $s->query("SELECT hype.derive()");
+		$waited++ if $out =~ /ERROR/;
+	}
+
+	if ($out =~ /ERROR/ && $open{$s}) {
+		$s->query("ROLLBACK");
+		$open{$s} = 0;
 	}
 }
 
@@ -256,10 +328,10 @@ for (@sessions) {
 	$_->query("COMMIT") if $open{$_};
 }
 
-$c->settle();
+$c->derive();
 
-is($waited, 0, 'no hit has waited or failed');
-cmp_ok($c->query("SELECT count(*) FROM hype.visitor_claim"), '>', 20,
+is($waited, 0, 'no hit, no claim of nginx and no step has waited or failed');
+cmp_ok($c->query("SELECT count(*) FROM hype.visitor_claim"), '>', 30,
 	'there are claims');
 is($c->query("SELECT count(*)
 	FROM hype.referral_hit h JOIN hype.visitor_claim c USING (visitor)
@@ -269,5 +341,11 @@ is($c->query("SELECT count(*) FROM hype.referral_hit h
 	WHERE h.user_id IS NOT NULL AND NOT EXISTS (
 		SELECT FROM hype.visitor_claim c WHERE c.visitor = h.visitor)"), 0,
 	'and no other hit has one');
+is($c->query("SELECT count(*)
+	FROM hype.visitor_claim c
+	JOIN (SELECT DISTINCT ON (visitor) * FROM made
+		ORDER BY visitor, created, user_id) AS m USING (visitor)
+	WHERE (c.user_id, c.created) IS DISTINCT FROM (m.user_id, m.created)"), 0,
+	'of nginx\'s claims the earliest counts');
 
 done_testing();

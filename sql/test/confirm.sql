@@ -61,15 +61,21 @@ SELECT is(pg_temp.credited('e1', 'nobody'), NULL, 'a user without hits');
 -- The row
 
 SELECT results_eq($$
-    SELECT * FROM hype.confirm('paid', 'u1', value => 12.50)
+    SELECT event, user_id, referral_hit_id, referral_link_id, referrer, value,
+           created, visitor, told
+    FROM hype.confirm('paid', 'u1', value => 12.50)
 $$, $$
-    VALUES ('paid', 'u1', pg_temp.v(3), 900003::bigint, 'carol', 12.50, now())
+    VALUES ('paid', 'u1', pg_temp.v(3), 900003::bigint, 'carol', 12.50, now(),
+            NULL::uuid, true)
 $$, 'confirm() returns the row');
 SELECT results_eq($$
-    SELECT * FROM hype.confirmed_referral
+    SELECT event, user_id, referral_hit_id, referral_link_id, referrer, value,
+           created, visitor, told
+    FROM hype.confirmed_referral
     WHERE event = 'paid' AND user_id = 'u1'
 $$, $$
-    VALUES ('paid', 'u1', pg_temp.v(3), 900003::bigint, 'carol', 12.50, now())
+    VALUES ('paid', 'u1', pg_temp.v(3), 900003::bigint, 'carol', 12.50, now(),
+            NULL::uuid, true)
 $$, 'which it has made');
 SELECT is_empty($$ SELECT * FROM hype.confirm('paid', 'u1', value => 99) $$,
                 'once');
@@ -178,9 +184,10 @@ SELECT is(pg_temp.credited('e', NULL, 51), '51 alice', 'an unclaimed visitor');
 SELECT is(pg_temp.credited('e', NULL, 51), NULL, 'once');
 SELECT is(pg_temp.credited('e', 'u51', 51), NULL,
           'also if the user is known the second time');
-SELECT is((SELECT user_id FROM hype.confirmed_referral
-           WHERE referral_hit_id = pg_temp.v(51)), pg_temp.v(51)::text,
-          'is confirmed as visitor');
+SELECT results_eq($$
+    SELECT user_id, visitor FROM hype.confirmed_referral
+    WHERE referral_hit_id = pg_temp.v(51)
+$$, $$ VALUES (NULL::text, pg_temp.v(51)) $$, 'is confirmed as visitor');
 SELECT hype.claim(pg_temp.v(51), 'u51');
 SELECT is((SELECT string_agg(user_id, ' ') FROM hype.confirmed_referral
            WHERE referral_hit_id = pg_temp.v(51)), 'u51',
@@ -192,7 +199,8 @@ SELECT is(pg_temp.credited('e', NULL, 52), '52 alice', 'a visitor first,');
 SELECT is(pg_temp.credited('e', 'u52'), '53 bob', 'and a user,');
 SELECT lives_ok($$ SELECT hype.claim(pg_temp.v(52), 'u52') $$,
                 'who turn out to be the same');
-SELECT set_eq($$ SELECT user_id FROM hype.confirmed_referral
+SELECT set_eq($$ SELECT coalesce(user_id, visitor::text)
+                 FROM hype.confirmed_referral
                  WHERE referral_hit_id IN (pg_temp.v(52), pg_temp.v(53)) $$,
               ARRAY[pg_temp.v(52)::text, 'u52'],
               'what was credited, stays so');

@@ -96,7 +96,7 @@ VALUES ('live.on', false, NULL, NULL),
        ('live.old', false, NULL, '2020-01-02Z');
 
 SELECT results_eq($$
-    SELECT identifier || ' ' || hour, hype.was_live(l, hour)
+    SELECT identifier || ' ' || hour, hype.was_live(l, hour, NULL)
     FROM hype.referral_link l,
          (VALUES ('2020-01-01 23:00Z'::timestamptz), ('2020-01-02 00:00Z'))
              AS t (hour)

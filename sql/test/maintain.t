@@ -66,14 +66,24 @@ $a->query("COMMIT");
 is($b->query("SELECT hype.maintain(4, '20 years')"),
 	'(dropped,hype.referral_hit_1999,)', 'it is done the next time');
 
-# What the daily call settles
+# It derives nothing of its own accord, but a prune counts all hits first.
 
-$a->query("BEGIN");
 $a->copy('1 1 -');
-$b->query("SELECT hype.claim('" . Session::uuid(1) . "', 'u')");
-$a->query("COMMIT");
-$b->query("SELECT hype.maintain()");
-is($b->query("SELECT user_id FROM hype.referral_hit
-	WHERE id = '" . Session::uuid(1) . "'"), 'u', 'maintain() settles');
+$b->query("SELECT hype.maintain(4, '20 years')");
+is($b->query("SELECT hits = (SELECT count(*) FROM hype.referral_hit)
+	FROM hype.link_total WHERE referral_link_id = 1"), 't',
+	'hits are counted before some are pruned');
+
+# While it runs, hits are written, claims and confirms are taken and derived.
+
+$b->query("BEGIN");
+$b->query("SELECT hype.maintain(4, '20 years')");
+$c->query("SET lock_timeout = '1ms'");
+is($c->copy('2 2 -'), '', 'an open call is in no hit\'s way');
+is($c->query("SELECT hype.claim_batch('{" . Session::uuid(2) . "}', '{u}',
+	'{2024-01-01Z}')"), 1, 'nor in that of a claim');
+is($c->query("SELECT hype.confirm_batch('{e}', '{u}', '{NULL}', '{NULL}',
+	'{2024-01-01Z}')"), 1, 'or a confirm');
+$b->query("COMMIT");
 
 done_testing();

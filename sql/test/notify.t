@@ -70,18 +70,25 @@ changed('an insert of more', "INSERT INTO hype.referral_link (identifier)
 	SELECT 'm' || i FROM generate_series(1, 1001) AS i", 'hype_link:');
 changed('a truncate', "TRUNCATE hype.referral_link", 'hype_link:');
 
-# Claims, and confirms that wait for a hit
+# Claims and confirms
 
 my $visitor = Session::uuid(1);
 
 changed('a claim', "SELECT hype.claim('$visitor', 'u')", 'hype_claim:');
 changed('the same claim again', "SELECT hype.claim('$visitor', 'u')", '');
-changed('a confirm without a hit',
+changed('a confirm',
 	"SELECT hype.record_confirm('e', 'x', NULL, NULL, now())", 'hype_claim:');
-changed('a batch', "SELECT hype.claim_batch(ARRAY[gen_random_uuid(),
-	gen_random_uuid()], '{a,b}')", 'hype_claim:');
-changed('hits', "BEGIN; INSERT INTO hype.referral_hit
-	(id, referral_link_id, visitor) VALUES (gen_random_uuid(), 1, '$visitor');
-	SELECT hype.settle('{$visitor}', '{u}'); COMMIT", '');
+changed('claims of nginx', "SELECT hype.claim_batch(ARRAY[gen_random_uuid(),
+	gen_random_uuid()], '{a,b}', ARRAY[now(), now()])", 'hype_claim:');
+changed('none', "SELECT hype.claim_batch('{}', '{}', '{}')", '');
+changed('confirms of nginx', "SELECT hype.confirm_batch('{e,e}', '{a,b}',
+	'{NULL,NULL}', '{1,2}', ARRAY[now(), now()])", 'hype_claim:');
+changed('none', "SELECT hype.confirm_batch('{}', '{}', '{}', '{}', '{}')", '');
+changed('hits', "INSERT INTO hype.referral_hit
+	(id, referral_link_id, visitor) VALUES (gen_random_uuid(), 1, '$visitor')",
+	'');
+changed('a step', "SELECT hype.derive()", '');
+changed('a probe', "SELECT hype.probe('claim', 100), hype.probe('hit', 100),
+	hype.probe('confirm', 100)", '');
 
 done_testing();

@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(60);
+SELECT plan(80);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -42,15 +42,19 @@ SELECT lives_ok(statement, 'hype_nginx: ' || statement)
 FROM unnest(ARRAY[
     'SELECT id, identifier, user_id, destination, disabled, expires '
         'FROM hype.referral_link',
-    'SELECT hype.settle(ARRAY[''00000000-0000-0000-0000-000000000009'']'
-        '::uuid[], ''{u}'')',
-    'SELECT hype.settle()',
+    'SELECT hype.derive()',
+    'SELECT hype.roll_up()',
     'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',
-    'SELECT hype.claim_batch(''{}'', ''{}'')',
+    'SELECT hype.claim_batch(''{}'', ''{}'', ''{}'')',
     'SELECT hype.replay(''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', '
         '''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'')',
     'SELECT hype.record_confirm(''e'', ''u'', NULL, NULL, ''2024-01-02Z'')',
     'SELECT hype.confirm_batch(''{}'', ''{}'', ''{}'', ''{}'', ''{}'')',
+    'SELECT hype.probe(''hit'', 200), hype.probe(''claim'', 200), '
+        'hype.probe(''confirm'', 200)',
+    'SELECT hype.settle(''{}'', ''{}'')',
+    'SELECT hype.settle()',
+    'SELECT hype.claim_batch(''{}'', ''{}'')',
     'SELECT hype.maintain()',
     'SELECT hype.version()',
     'LISTEN hype_link'
@@ -72,7 +76,16 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.link_stats',
     'SELECT hype.create_link()',
     'SELECT hype.confirm(''e'', ''u'')',
-    'SELECT hype.apply_claims(''{}'', ''{}'')',
+    'SELECT hype.apply_claim(1, 1)',
+    'SELECT hype.roll_up(now())',
+    'SELECT hype.uncount(now())',
+    'SELECT * FROM hype.hits_by(''day'')',
+    'UPDATE hype.log_position SET done = ''1:1:''',
+    'INSERT INTO hype.pending_claim (visitor, user_id, created) '
+        'VALUES (gen_random_uuid(), ''x'', now())',
+    'DELETE FROM hype.pending_confirm',
+    'INSERT INTO hype.referral_hit (referral_link_id, xact) '
+        'VALUES (900001, ''1'')',
     'SELECT hype.maintain(3, ''1 day'')',
     'SELECT hype.maintain(3, NULL, 1000000)',
     'CREATE TABLE hype.x ()'
@@ -92,7 +105,11 @@ FROM unnest(ARRAY[
     'SELECT hype.confirm(''e'', ''u'')',
     'SELECT * FROM hype.referral_link, hype.referral_hit, hype.visitor_claim, '
         'hype.confirmed_referral, hype.link_stats, hype.daily_hits, '
-        'hype.funnel'
+        'hype.funnel, hype.site_stats',
+    'SELECT * FROM hype.hits_by(''day''), hype.hits_from(''referer'')',
+    'INSERT INTO hype.referral_link (identifier) VALUES (''mine'')',
+    'UPDATE hype.referral_link SET identifier = ''ours'' '
+        'WHERE identifier = ''mine'''
 ]) AS statement;
 
 SELECT throws_ok(statement, '42501', NULL, 'hype_app, not: ' || statement)
@@ -101,6 +118,10 @@ FROM unnest(ARRAY[
     'INSERT INTO hype.referral_hit (referral_link_id) VALUES (900001)',
     'UPDATE hype.referral_hit SET user_id = ''x''',
     'INSERT INTO hype.visitor_claim SELECT gen_random_uuid(), ''x''',
+    'INSERT INTO hype.former_identifier VALUES (''x'', now(), 1)',
+    'SELECT hype.give_up_identifier(''x'', 1)',
+    'SELECT hype.derive()',
+    'SELECT hype.roll_up()',
     'UPDATE hype.confirmed_referral SET referrer = ''x'''
 ]) AS statement;
 
@@ -116,7 +137,9 @@ GRANT hype_report TO hype_nginx;
 SET LOCAL SESSION AUTHORIZATION hype_nginx;
 SET LOCAL ROLE hype_report;
 
-SELECT lives_ok('SELECT * FROM hype.link_stats, hype.daily_hits, hype.funnel',
+SELECT lives_ok('SELECT * FROM hype.link_stats, hype.daily_hits, hype.funnel, '
+                'hype.site_stats, hype.hits_by(''hour''), '
+                'hype.hits_from(''next'')',
                 'hype_report reads the views');
 
 SELECT throws_ok(statement, '42501', NULL, 'hype_report, not: ' || statement)
@@ -125,6 +148,8 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.referral_hit',
     'SELECT * FROM hype.visitor_claim',
     'SELECT * FROM hype.confirmed_referral',
+    'SELECT * FROM hype.visit',
+    'SELECT * FROM hype.unrolled_hits()',
     'INSERT INTO hype.referral_hit (referral_link_id) VALUES (900001)',
     'SELECT hype.create_link()',
     'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',

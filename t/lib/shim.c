@@ -5,7 +5,8 @@
  *
  * The file named by HYPE_SHIM has lines "call errno milliseconds"; a call is
  * write, short (half of a write), pread (of a file with "unreadable" in its
- * name), ftruncate, unlink, fsync or getaddrinfo.  "clock seconds 0" sets the
+ * name), ftruncate, unlink, fsync, getaddrinfo or gss_acquire_cred (for which
+ * there are no credentials then).  "clock seconds 0" sets the
  * clock.  Each fsync is noted in that file's name with ".log" behind it.
  */
 
@@ -272,4 +273,27 @@ getaddrinfo(const char *node, const char *service,
     }
 
     return next(node, service, hints, res);
+}
+
+
+/* libpq has it find out whether there is a Kerberos ticket */
+
+unsigned
+gss_acquire_cred(unsigned *minor, void *name, unsigned time, void *mechs,
+    int usage, void **cred, void **actual, unsigned *rec)
+{
+    int              err;
+    static unsigned  (*next)(unsigned *, void *, unsigned, void *, int,
+                         void **, void **, unsigned *);
+
+    if (next == NULL) {
+        next = dlsym(RTLD_NEXT, "gss_acquire_cred");
+    }
+
+    if (next == NULL || fault("gss_acquire_cred", &err)) {
+        *minor = 0;
+        return 13u << 16;    /* GSS_S_FAILURE */
+    }
+
+    return next(minor, name, time, mechs, usage, cred, actual, rec);
 }

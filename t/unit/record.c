@@ -342,9 +342,7 @@ test_sql(void)
                                  "'2000-01-01 00:00:00.001000+00', "
                                  "false, false, NULL, NULL, NULL, "
                                  "E'UA\\ufffd', 'http://example/', '/a/b') "
-                                 "ON CONFLICT DO NOTHING; "
-                                 "SELECT hype.settle(ARRAY[NULL]::uuid[], "
-                                 "ARRAY[NULL]::text[])"),
+                                 "ON CONFLICT DO NOTHING"),
                          "sql: a hit of an unknown link");
             break;
 
@@ -357,35 +355,38 @@ test_sql(void)
                                  "'42', "
                                  "'3031:3233:3435:3637:3839:6162:6364:6566', "
                                  "E'UA\\ufffd', 'http://example/', '/a/b') "
-                                 "ON CONFLICT DO NOTHING; "
-                                 "SELECT hype.settle(ARRAY["
-                                 "'30313233-3435-3637-3839-616263646566'"
-                                 "]::uuid[], ARRAY['42']::text[])"),
+                                 "ON CONFLICT DO NOTHING"),
                          "sql: a hit of a known link");
             break;
 
         case 2:
             tap_is_bytes(sql, p - sql,
-                         tap_str("SELECT hype.claim("
-                                 "'30313233-3435-3637-3839-616263646566', "
-                                 "'42')"), "sql: a claim");
+                         tap_str("SELECT hype.claim_batch(ARRAY["
+                                 "'30313233-3435-3637-3839-616263646566'"
+                                 "]::uuid[], ARRAY['42']::text[], ARRAY["
+                                 "'2000-01-01 00:00:00.001000+00'"
+                                 "]::timestamptz[])"), "sql: a claim");
             break;
 
         case 3:
             tap_is_bytes(sql, p - sql,
-                         tap_str("SELECT hype.record_confirm('signup', "
-                                 "E'o''r\\u00e9', NULL, "
-                                 "hype.to_numeric(E'9\\ufffd\\ufffd'), "
-                                 "'2000-01-01 00:00:00.001000+00')"),
+                         tap_str("SELECT hype.confirm_batch(ARRAY['signup'"
+                                 "]::text[], ARRAY[E'o''r\\u00e9']::text[], "
+                                 "ARRAY[NULL]::uuid[], "
+                                 "ARRAY[E'9\\ufffd\\ufffd']::text[], ARRAY["
+                                 "'2000-01-01 00:00:00.001000+00'"
+                                 "]::timestamptz[])"),
                          "sql: a confirm");
             break;
 
         default:
             tap_is_bytes(sql, p - sql,
-                         tap_str("SELECT hype.record_confirm('paid', NULL, "
-                                 "'30313233-3435-3637-3839-616263646566', "
-                                 "hype.to_numeric(NULL), "
-                                 "'2000-01-01 00:00:00.001000+00')"),
+                         tap_str("SELECT hype.confirm_batch(ARRAY['paid'"
+                                 "]::text[], ARRAY[NULL]::text[], ARRAY["
+                                 "'30313233-3435-3637-3839-616263646566'"
+                                 "]::uuid[], ARRAY[NULL]::text[], ARRAY["
+                                 "'2000-01-01 00:00:00.001000+00'"
+                                 "]::timestamptz[])"),
                          "sql: a confirm of a visitor");
         }
     }

@@ -156,14 +156,15 @@ sub init_root
 }
 
 
-# All of the schema; a partitioned one stands for its partitions.
+# All of the schema that have data; a partitioned one stands for its partitions.
 
 sub tables
 {
     return map { $_->[0] } $pg->query(
         "select oid::regclass from pg_class
          where relnamespace = 'hype'::regnamespace
-               and relkind in ('r', 'p') and not relispartition");
+               and relkind in ('r', 'p') and not relispartition
+               and relname <> 'log_position'");
 }
 
 

@@ -1,7 +1,7 @@
 package Hype::Shim;
 
-# Lets calls of nginx on its spool's files, or for a host's address, fail or
-# take their time (t/lib/shim.c):
+# Lets calls of nginx on its spool's files, for a host's address or a Kerberos
+# ticket, fail or take their time (t/lib/shim.c):
 #
 #   my $shim = Hype::Shim->new or plan skip_all => ...;
 #   my $nginx = $shim->around(sub { nginx(...) });

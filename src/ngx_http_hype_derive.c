@@ -1,0 +1,419 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_http_hype_derive.h"
+
+
+/* milliseconds: from a notification to the call, which serves several */
+#define NGX_HTTP_HYPE_DERIVE_NOTIFIED     20
+
+/* between two looks at what was written */
+#define NGX_HTTP_HYPE_DERIVE_WATCH        250
+
+/*
+ * between two calls, at most: a machine or a worker that was killed may have
+ * committed records that nobody else knows of; behind a pooler notifications
+ * are not heard
+ */
+#define NGX_HTTP_HYPE_DERIVE_IDLE         60000
+#define NGX_HTTP_HYPE_DERIVE_POOLED       1000
+
+/* of the statement, which has it as text, and of the rest */
+#define NGX_HTTP_HYPE_DERIVE_TIMEOUT      (10000 + 5000)
+
+#define NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN  1000
+#define NGX_HTTP_HYPE_DERIVE_BACKOFF_MAX  10000
+
+/* maximum length of the statement's part in a log line */
+#define NGX_HTTP_HYPE_DERIVE_LOG_LINE     1600
+
+
+static void ngx_http_hype_derive_after(ngx_http_hype_derive_t *derive,
+    ngx_msec_t delay);
+static void ngx_http_hype_derive_timer_handler(ngx_event_t *ev);
+static void ngx_http_hype_derive_watch_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_http_hype_derive_due(ngx_http_hype_derive_t *derive);
+static void ngx_http_hype_derive_handler(void *data,
+    ngx_http_hype_db_outcome_e outcome, PGresult *res);
+static void ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive,
+    PGresult *res);
+static void ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive,
+    char *text);
+static void ngx_http_hype_derive_part(char *text, ngx_str_t *sql,
+    ngx_str_t *reason);
+static void ngx_http_hype_derive_drop(ngx_http_hype_derive_t *derive,
+    ngx_str_t *sql);
+
+
+/* sent as one text, so that it is one transaction behind a pooler, too */
+
+static const char  ngx_http_hype_derive_sql[] =
+    "SET LOCAL statement_timeout = '10s'; "
+    "SELECT again, line FROM hype.derive() "
+    "LEFT JOIN unnest(set_aside) AS line ON true";
+
+
+void
+ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive)
+{
+    derive->dummy.fd = (ngx_socket_t) -1;
+    derive->dummy.data = derive;
+
+    derive->timer.handler = ngx_http_hype_derive_timer_handler;
+    derive->timer.data = &derive->dummy;
+    derive->timer.log = derive->log;
+    derive->timer.cancelable = 1;
+
+    derive->watch.handler = ngx_http_hype_derive_watch_handler;
+    derive->watch.data = &derive->dummy;
+    derive->watch.log = derive->log;
+    derive->watch.cancelable = 1;
+
+    if (ngx_worker == 0) {
+
+        if (derive->metrics->derived == 0) {
+            derive->metrics->derived = ngx_current_msec;
+        }
+
+        ngx_add_timer(&derive->watch, NGX_HTTP_HYPE_DERIVE_WATCH);
+    }
+}
+
+
+void
+ngx_http_hype_derive_notify(ngx_http_hype_derive_t *derive)
+{
+    if (ngx_worker != 0) {
+        return;
+    }
+
+    if (derive->flight) {
+        derive->notified = 1;
+        return;
+    }
+
+    ngx_http_hype_derive_after(derive, NGX_HTTP_HYPE_DERIVE_NOTIFIED);
+}
+
+
+/* after an error the delay is not cut short */
+
+static void
+ngx_http_hype_derive_after(ngx_http_hype_derive_t *derive, ngx_msec_t delay)
+{
+    ngx_msec_int_t  left;
+
+    if (derive->pending || derive->flight) {
+        return;
+    }
+
+    if (derive->timer.timer_set) {
+        left = (ngx_msec_int_t) (derive->timer.timer.key - ngx_current_msec);
+
+        if (derive->backoff || left <= (ngx_msec_int_t) delay) {
+            return;
+        }
+
+        ngx_del_timer(&derive->timer);
+    }
+
+    ngx_add_timer(&derive->timer, delay);
+}
+
+
+static void
+ngx_http_hype_derive_timer_handler(ngx_event_t *ev)
+{
+    ngx_connection_t        *dummy;
+    ngx_http_hype_derive_t  *derive;
+
+    dummy = ev->data;
+    derive = dummy->data;
+
+    derive->pending = 1;
+
+    ngx_http_hype_db_wake(derive->db, NGX_HTTP_HYPE_DB_DERIVE);
+}
+
+
+static void
+ngx_http_hype_derive_watch_handler(ngx_event_t *ev)
+{
+    ngx_connection_t        *dummy;
+    ngx_http_hype_derive_t  *derive;
+
+    dummy = ev->data;
+    derive = dummy->data;
+
+    if (ngx_exiting) {
+
+        /* the first of the new workers does it */
+
+        return;
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_HYPE_DERIVE_WATCH);
+
+    if (derive->pending || derive->flight) {
+        return;
+    }
+
+    if (ngx_http_hype_derive_due(derive)) {
+        ngx_http_hype_derive_after(derive, 0);
+        return;
+    }
+
+    if (!derive->timer.timer_set && derive->called
+        && (derive->db->listening || derive->db->pooled))
+    {
+        derive->metrics->derived = ngx_current_msec;
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_hype_derive_due(ngx_http_hype_derive_t *derive)
+{
+    ngx_msec_t           idle;
+    ngx_http_hype_db_t  *db;
+
+    db = derive->db;
+
+    if (derive->rows != derive->metrics->counters[NGX_HTTP_HYPE_ROWS]) {
+        return 1;
+    }
+
+    /* claims may have been missed while nobody listened */
+
+    if (db->listening && db->listening != derive->listening) {
+        return 1;
+    }
+
+    idle = db->pooled ? NGX_HTTP_HYPE_DERIVE_POOLED
+                      : NGX_HTTP_HYPE_DERIVE_IDLE;
+
+    return ngx_current_msec - derive->called >= idle;
+}
+
+
+void
+ngx_http_hype_derive_work(ngx_http_hype_derive_t *derive,
+    ngx_http_hype_db_conn_t *conn)
+{
+    ngx_http_hype_db_statement_t  st;
+
+    if (!derive->pending || ngx_exiting) {
+        return;
+    }
+
+    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+
+    st.sql = ngx_http_hype_derive_sql;
+    st.timeout = NGX_HTTP_HYPE_DERIVE_TIMEOUT;
+    st.handler = ngx_http_hype_derive_handler;
+    st.data = derive;
+
+    derive->pending = 0;
+    derive->flight = 1;
+
+    derive->called = ngx_current_msec ? ngx_current_msec : 1;
+    derive->rows = derive->metrics->counters[NGX_HTTP_HYPE_ROWS];
+    derive->listening = derive->db->listening;
+
+    ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_DERIVE_CALLS, 1);
+
+    ngx_http_hype_db_send(conn, &st);
+}
+
+
+static void
+ngx_http_hype_derive_handler(void *data, ngx_http_hype_db_outcome_e outcome,
+    PGresult *res)
+{
+    ngx_http_hype_derive_t *derive = data;
+
+    int         row;
+    ngx_int_t   again;
+    ngx_uint_t  notified;
+
+    derive->flight = 0;
+    notified = derive->notified;
+    derive->notified = 0;
+
+    if (outcome != NGX_HTTP_HYPE_DB_DONE) {
+        ngx_http_hype_derive_fail(derive, res);
+        return;
+    }
+
+    derive->backoff = 0;
+
+    for (row = 0; row < PQntuples(res); row++) {
+        if (!PQgetisnull(res, row, 1)) {
+            ngx_http_hype_derive_reject(derive, PQgetvalue(res, row, 1));
+        }
+    }
+
+    if (!PQgetisnull(res, 0, 0)) {
+        again = ngx_atoi((u_char *) PQgetvalue(res, 0, 0),
+                         PQgetlength(res, 0, 0));
+
+        if (again <= 0) {
+
+            /* this connection takes it once it is idle */
+
+            derive->pending = 1;
+            return;
+        }
+
+        ngx_http_hype_derive_after(derive, again);
+
+    } else if (!notified) {
+        derive->metrics->derived = ngx_current_msec;
+    }
+
+    if (notified) {
+        ngx_http_hype_derive_after(derive, NGX_HTTP_HYPE_DERIVE_NOTIFIED);
+    }
+}
+
+
+/* the database has logged why */
+
+static void
+ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive, PGresult *res)
+{
+    const char  *code;
+
+    ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_DERIVE_ERRORS, 1);
+
+    code = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+
+    if (code && ngx_strcmp(code, "55P03") == 0) {
+
+        /* somebody holds a lock: it may end at any moment */
+
+        derive->backoff = NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN;
+
+    } else {
+        derive->backoff = ngx_min(ngx_max(derive->backoff * 2,
+                                          NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN),
+                                  NGX_HTTP_HYPE_DERIVE_BACKOFF_MAX);
+    }
+
+    ngx_add_timer(&derive->timer, derive->backoff);
+}
+
+
+static void
+ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive, char *text)
+{
+    u_char     *p, *line;
+    ngx_int_t   rc;
+    ngx_str_t   sql, reason;
+
+    ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_REJECTED, 1);
+
+    ngx_http_hype_derive_part(text, &sql, &reason);
+
+    /* it may quote a visitor; what ends the comment would be run */
+
+    ngx_http_hype_db_clean(reason.data, reason.len);
+
+    line = ngx_alloc(sizeof("-- : \n;\n") + ngx_cached_http_log_iso8601.len
+                     + reason.len + sql.len, derive->log);
+
+    if (line == NULL) {
+        ngx_http_hype_derive_drop(derive, &sql);
+        return;
+    }
+
+    p = ngx_sprintf(line, "-- %V: %V\n%V;\n", &ngx_cached_http_log_iso8601,
+                    &reason, &sql);
+
+    rc = ngx_http_hype_spool_set_aside(derive->spool, line, p - line);
+
+    ngx_free(line);
+
+    ngx_log_error(NGX_LOG_ERR, derive->log, 0,
+                  "hype: a confirm is set aside%s: %V",
+                  (rc == NGX_OK) ? " in rejected.sql" : "", &reason);
+
+    if (rc != NGX_OK) {
+        ngx_http_hype_derive_drop(derive, &sql);
+    }
+}
+
+
+/*
+ * A statement, " -- ", and why it was given up.  Both may quote whatever a
+ * visitor has sent: the first " -- " that is not within quotes counts.  In
+ * what PostgreSQL's format() quotes, a quote is doubled, a backslash too.
+ */
+
+static void
+ngx_http_hype_derive_part(char *text, ngx_str_t *sql, ngx_str_t *reason)
+{
+    char        *p;
+    ngx_uint_t   quoted;
+
+    quoted = 0;
+
+    for (p = text; *p; p++) {
+
+        if (*p == '\'') {
+            quoted = !quoted;
+
+        } else if (!quoted && ngx_strncmp(p, " -- ", 4) == 0) {
+            break;
+        }
+    }
+
+    sql->data = (u_char *) text;
+    sql->len = p - text;
+
+    reason->data = (u_char *) (*p ? p + 4 : p);
+    reason->len = ngx_strlen(reason->data);
+}
+
+
+/* the log has the last copy */
+
+static void
+ngx_http_hype_derive_drop(ngx_http_hype_derive_t *derive, ngx_str_t *sql)
+{
+    u_char      *p, *last;
+    size_t       len;
+    ngx_uint_t   n;
+
+    ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_DROPPED, 1);
+
+    ngx_http_hype_db_clean(sql->data, sql->len);
+
+    last = sql->data + sql->len;
+
+    for (n = 1, p = sql->data; p < last; p += len, n++) {
+        len = ngx_min(last - p, NGX_HTTP_HYPE_DERIVE_LOG_LINE);
+
+        ngx_log_error(NGX_LOG_ALERT, derive->log, 0,
+                      "hype: dropped, part %ui%s: %*s",
+                      n, (p + len < last) ? "" : ", the last", len, p);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_hype_derive_age(ngx_http_hype_metrics_t *metrics)
+{
+    ngx_msec_int_t  age;
+
+    if (metrics->derived == 0) {
+        return 0;
+    }
+
+    /* another worker's time may be ahead of this one's */
+
+    age = (ngx_msec_int_t) (ngx_current_msec - metrics->derived);
+
+    return (age > 0) ? age / 1000 : 0;
+}

@@ -1,0 +1,65 @@
+
+/*
+ * The derivation: what follows from hits, claims and confirms is made in
+ * PostgreSQL, by hype.derive(), in short steps.  Worker 0 calls it soon after
+ * something was written, on a connection of its own, so that no visitor and
+ * no report waits for it.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_DERIVE_H_INCLUDED_
+#define _NGX_HTTP_HYPE_DERIVE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_http_hype_db.h"
+#include "ngx_http_hype_metrics.h"
+#include "ngx_http_hype_spool.h"
+
+
+typedef struct {
+    ngx_http_hype_db_t       *db;
+    ngx_http_hype_metrics_t  *metrics;
+    ngx_http_hype_spool_t    *spool;
+    ngx_log_t                *log;
+
+    ngx_event_t               timer;      /* until the next call */
+    ngx_event_t               watch;      /* looks for what was written */
+    ngx_connection_t          dummy;
+
+    ngx_msec_t                called;     /* the last time, and then: */
+    ngx_atomic_uint_t         rows;       /* NGX_HTTP_HYPE_ROWS, */
+    ngx_msec_t                listening;  /* that of the database */
+
+    ngx_msec_t                backoff;    /* 0: the last call went well */
+
+    unsigned                  pending:1;  /* call when there is a connection */
+    unsigned                  flight:1;   /* a call is under way, */
+    unsigned                  notified:1; /* and may have missed something */
+} ngx_http_hype_derive_t;
+
+
+/*
+ * Starts it in worker 0; in others it does nothing.  What is above "timer" is
+ * set by the caller, in zeroed memory.
+ */
+
+void ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive);
+
+/* A claim or a confirm was written somewhere: derives in a moment. */
+
+void ngx_http_hype_derive_notify(ngx_http_hype_derive_t *derive);
+
+/* Sends a call on an idle connection if one is to be made. */
+
+void ngx_http_hype_derive_work(ngx_http_hype_derive_t *derive,
+    ngx_http_hype_db_conn_t *conn);
+
+/* For how many seconds something has been waiting; 0 if nothing has. */
+
+ngx_uint_t ngx_http_hype_derive_age(ngx_http_hype_metrics_t *metrics);
+
+
+#endif /* _NGX_HTTP_HYPE_DERIVE_H_INCLUDED_ */

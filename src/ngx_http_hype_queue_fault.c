@@ -1,0 +1,331 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_http_hype_queue_fault.h"
+
+
+/*
+ * A record that is refused alone is set aside after so many tries, each of which
+ * counts as several where the probe says that others would be written, and as
+ * one where others were written, but the probe is refused, too.
+ */
+#define NGX_HTTP_HYPE_QUEUE_TRIES        20
+#define NGX_HTTP_HYPE_QUEUE_PROBED       4
+
+/* milliseconds until it is tried again, which double each time */
+#define NGX_HTTP_HYPE_QUEUE_TRIAL        100
+
+/* milliseconds until all is tried again that is refused to all */
+#define NGX_HTTP_HYPE_QUEUE_BACKOFF_MIN  100
+#define NGX_HTTP_HYPE_QUEUE_BACKOFF_MAX  2000
+
+/* a stream whose tries delay others takes a small share of their time */
+#define NGX_HTTP_HYPE_QUEUE_SHARE        10
+#define NGX_HTTP_HYPE_QUEUE_SHARE_MAX    10000
+
+/* a session in which all is refused so many times in a row is made anew */
+#define NGX_HTTP_HYPE_QUEUE_RENEW        3
+
+/* but not within so many milliseconds */
+#define NGX_HTTP_HYPE_QUEUE_SESSION      5000
+
+
+static void ngx_http_hype_queue_probed(void *data,
+    ngx_http_hype_db_outcome_e outcome, PGresult *res);
+static ngx_int_t ngx_http_hype_queue_divide(
+    ngx_http_hype_queue_batch_t *qb, ngx_uint_t probed);
+static void ngx_http_hype_queue_blame(ngx_http_hype_queue_batch_t *qb,
+    ngx_http_hype_item_t *item, ngx_uint_t tries);
+static void ngx_http_hype_queue_pause(ngx_http_hype_queue_batch_t *qb,
+    PGresult *res);
+
+
+void
+ngx_http_hype_queue_refused(ngx_http_hype_queue_batch_t *qb, PGresult *res)
+{
+    size_t       len;
+    const char  *message;
+
+    if (qb->conn->cancelling) {
+
+        /* the cancel may still arrive, and must not hit the probe */
+
+        qb->queue->cap = ngx_max(qb->batch.n / 2, 1);
+        ngx_http_hype_queue_put_back(qb->queue, &qb->batch, 0);
+        ngx_free(qb);
+        return;
+    }
+
+    message = PQresultErrorMessage(res);
+    len = strcspn(message, "\n");
+
+    qb->reason = ngx_alloc(len + 1, qb->queue->log);
+
+    if (qb->reason) {
+        (void) ngx_cpystrn(qb->reason, (u_char *) message, len + 1);
+    }
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, qb->queue->log, 0,
+                   "http hype refused %ui records: %s",
+                   qb->batch.n, message);
+
+    ngx_http_hype_batch_probe(&qb->batch, qb->conn,
+                              ngx_http_hype_queue_probed);
+}
+
+
+static void
+ngx_http_hype_queue_probed(void *data, ngx_http_hype_db_outcome_e outcome,
+    PGresult *res)
+{
+    ngx_http_hype_queue_batch_t *qb = data;
+
+    switch (outcome) {
+
+    case NGX_HTTP_HYPE_DB_DONE:
+        (void) ngx_http_hype_queue_divide(qb, 1);
+        break;
+
+    case NGX_HTTP_HYPE_DB_DUPLICATE:
+    case NGX_HTTP_HYPE_DB_REFUSED:
+
+        if (ngx_http_hype_queue_divide(qb, 0) != NGX_OK) {
+            ngx_http_hype_queue_pause(qb, res);
+        }
+
+        break;
+
+    default:
+        ngx_http_hype_queue_put_back(qb->queue, &qb->batch, 0);
+    }
+
+    if (qb->reason) {
+        ngx_free(qb->reason);
+    }
+
+    ngx_free(qb);
+}
+
+
+/*
+ * Puts the batch back in halves, and a record that is alone aside: others go on
+ * without it.  NGX_DECLINED if the fault seems to be everybody's: neither would
+ * the probe be written, nor was anything else since the record was refused.
+ */
+
+static ngx_int_t
+ngx_http_hype_queue_divide(ngx_http_hype_queue_batch_t *qb, ngx_uint_t probed)
+{
+    ngx_queue_t            *q;
+    ngx_http_hype_item_t   *item;
+    ngx_http_hype_queue_t  *queue;
+
+    queue = qb->queue;
+
+    q = ngx_queue_head(&qb->batch.items);
+    item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+    if (qb->batch.n > 1 || item->spooled) {
+        queue->cap = ngx_max(qb->batch.n / 2, 1);
+        ngx_http_hype_queue_put_back(queue, &qb->batch, 0);
+
+        return probed ? NGX_OK : NGX_DECLINED;
+    }
+
+    ngx_queue_remove(q);
+    item->flight = 0;
+
+    if (probed) {
+        ngx_http_hype_queue_blame(qb, item, NGX_HTTP_HYPE_QUEUE_PROBED);
+        return NGX_OK;
+    }
+
+    if (item->refused && item->written != queue->faults->written) {
+        ngx_http_hype_queue_blame(qb, item, 1);
+        return NGX_OK;
+    }
+
+    item->refused = 1;
+    item->written = queue->faults->written;
+
+    ngx_http_hype_queue_try(queue, item);
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_hype_queue_blame(ngx_http_hype_queue_batch_t *qb,
+    ngx_http_hype_item_t *item, ngx_uint_t tries)
+{
+    ngx_http_hype_queue_t  *queue;
+
+    queue = qb->queue;
+
+    item->refused = 1;
+    item->written = queue->faults->written;
+    item->tries += tries;
+
+    if (item->tries < NGX_HTTP_HYPE_QUEUE_TRIES) {
+        ngx_http_hype_queue_try(queue, item);
+        return;
+    }
+
+    queue->reject(queue->data, item,
+                  qb->reason ? (char *) qb->reason : "refused");
+
+    ngx_http_hype_queue_free(queue, item, NGX_HTTP_HYPE_TICKET_DROPPED);
+}
+
+
+void
+ngx_http_hype_queue_try(ngx_http_hype_queue_t *queue,
+    ngx_http_hype_item_t *item)
+{
+    ngx_queue_t           *q;
+    ngx_http_hype_item_t  *before;
+
+    item->trial = 1;
+    item->due = ngx_current_msec
+                + (NGX_HTTP_HYPE_QUEUE_TRIAL
+                   << item->tries / NGX_HTTP_HYPE_QUEUE_PROBED) / 2;
+
+    for (q = ngx_queue_last(&queue->trials);
+         q != ngx_queue_sentinel(&queue->trials);
+         q = ngx_queue_prev(q))
+    {
+        before = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+        if ((ngx_msec_int_t) (before->due - item->due) <= 0) {
+            break;
+        }
+    }
+
+    ngx_queue_insert_after(q, &item->queue);
+    queue->ntrials++;
+
+    if (q == ngx_queue_sentinel(&queue->trials)) {
+
+        if (queue->trial.timer_set) {
+            ngx_del_timer(&queue->trial);
+        }
+
+        ngx_add_timer(&queue->trial, item->due - ngx_current_msec);
+    }
+}
+
+
+ngx_http_hype_item_t *
+ngx_http_hype_queue_due(ngx_http_hype_queue_t *queue)
+{
+    ngx_msec_int_t         wait;
+    ngx_http_hype_item_t  *item;
+
+    if (ngx_queue_empty(&queue->trials)) {
+        return NULL;
+    }
+
+    item = ngx_queue_data(ngx_queue_head(&queue->trials),
+                          ngx_http_hype_item_t, queue);
+
+    wait = (ngx_msec_int_t) (item->due - ngx_current_msec);
+
+    if (wait <= 0) {
+        return item;
+    }
+
+    if (!queue->trial.timer_set) {
+        ngx_add_timer(&queue->trial, wait);
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_http_hype_queue_trial_handler(ngx_event_t *ev)
+{
+    ngx_connection_t       *dummy;
+    ngx_http_hype_queue_t  *queue;
+
+    dummy = ev->data;
+    queue = dummy->data;
+
+    ngx_http_hype_db_wake(queue->db, NGX_HTTP_HYPE_DB_HITS);
+}
+
+
+/* others are refused, too: nothing is tried for a while */
+
+static void
+ngx_http_hype_queue_pause(ngx_http_hype_queue_batch_t *qb, PGresult *res)
+{
+    ngx_msec_t                     delay, share;
+    ngx_http_hype_queue_t         *queue;
+    ngx_http_hype_queue_faults_t  *faults;
+
+    queue = qb->queue;
+    faults = queue->faults;
+
+    ngx_http_hype_db_refused(qb->conn, &faults->trouble, res);
+
+    faults->refused++;
+    faults->backoff = ngx_min(ngx_max(faults->backoff * 2,
+                                      NGX_HTTP_HYPE_QUEUE_BACKOFF_MIN),
+                              NGX_HTTP_HYPE_QUEUE_BACKOFF_MAX);
+
+    delay = faults->backoff - faults->backoff / 4
+            + ngx_random() % (faults->backoff / 2);
+
+    if (faults->brief) {
+        share = (ngx_http_hype_queue_time() - qb->sent) / 1000
+                * NGX_HTTP_HYPE_QUEUE_SHARE;
+
+        delay = ngx_max(delay, ngx_min(share, NGX_HTTP_HYPE_QUEUE_SHARE_MAX));
+    }
+
+    if (faults->pause.timer_set) {
+        ngx_del_timer(&faults->pause);
+    }
+
+    ngx_add_timer(&faults->pause, delay);
+
+    if (faults->refused >= NGX_HTTP_HYPE_QUEUE_RENEW
+        && ngx_current_msec - qb->conn->made >= NGX_HTTP_HYPE_QUEUE_SESSION)
+    {
+        /* what the session has of its own, such as settings, may be at fault */
+
+        ngx_http_hype_db_renew(qb->conn);
+    }
+
+    queue->refused(queue->data, 1);
+}
+
+
+void
+ngx_http_hype_queue_accepted(ngx_http_hype_queue_batch_t *qb)
+{
+    ngx_http_hype_queue_t         *queue;
+    ngx_http_hype_queue_faults_t  *faults;
+
+    queue = qb->queue;
+    faults = queue->faults;
+
+    faults->written++;
+
+    if (faults->refused == 0) {
+        return;
+    }
+
+    faults->refused = 0;
+    faults->backoff = 0;
+
+    if (faults->pause.timer_set) {
+        ngx_del_timer(&faults->pause);
+    }
+
+    ngx_http_hype_db_accepted(qb->conn, &faults->trouble);
+
+    queue->refused(queue->data, 0);
+}

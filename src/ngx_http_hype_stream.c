@@ -1,0 +1,467 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_http_hype_stream.h"
+
+
+/* bytes of records that wait in a worker's memory */
+#define NGX_HTTP_HYPE_STREAM_MAX_SIZE   (16 * 1024 * 1024)
+
+/* and the part of it that claims and confirms have each */
+#define NGX_HTTP_HYPE_STREAM_SHARE      4
+
+/* records from the spool that are tried again while others are read */
+#define NGX_HTTP_HYPE_STREAM_TRIALS     1000
+
+/* maximum length of the record in a log line */
+#define NGX_HTTP_HYPE_STREAM_LOG_LINE   1600
+
+
+static void ngx_http_hype_stream_queue(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_queue_t *queue);
+static void ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream,
+    u_char *record);
+static void ngx_http_hype_stream_save(void *data,
+    ngx_http_hype_item_t *item);
+static void ngx_http_hype_stream_forget(void *data,
+    ngx_http_hype_item_t *item);
+static void ngx_http_hype_stream_reject(void *data,
+    ngx_http_hype_item_t *item, const char *reason);
+static void ngx_http_hype_stream_done(void *data,
+    ngx_http_hype_item_t *item);
+static void ngx_http_hype_stream_refused(void *data, ngx_uint_t refused);
+static void ngx_http_hype_stream_pause_handler(ngx_event_t *ev);
+static void ngx_http_hype_stream_wake(void *data);
+static void ngx_http_hype_stream_lost(void *data, u_char *record,
+    size_t size);
+static ngx_int_t ngx_http_hype_stream_read(void *data, u_char *record,
+    size_t size, ngx_uint_t file);
+
+
+ngx_int_t
+ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
+    ngx_http_hype_spool_conf_t *spool, ngx_cycle_t *cycle)
+{
+    ngx_uint_t               n;
+    ngx_http_hype_stream_t  *stream;
+
+    for (n = 0; n < NGX_HTTP_HYPE_STREAMS; n++) {
+        stream = &streams[n];
+
+        stream->n = n;
+
+        stream->dummy.fd = (ngx_socket_t) -1;
+        stream->dummy.data = stream;
+
+        stream->faults.pause.handler = ngx_http_hype_stream_pause_handler;
+        stream->faults.pause.data = &stream->dummy;
+        stream->faults.pause.log = stream->log;
+        stream->faults.pause.cancelable = 1;
+
+        /* hits are what visitors wait for */
+
+        stream->faults.brief = (n != NGX_HTTP_HYPE_STREAM_HITS);
+
+        ngx_http_hype_stream_queue(stream, &stream->queue);
+        ngx_http_hype_stream_queue(stream, &stream->drain);
+
+        stream->queue.worker = stream->worker;
+
+        stream->spool.conf = spool;
+        stream->spool.stream = n;
+        stream->spool.counters = stream->cache->counters;
+        stream->spool.worker = stream->worker;
+        stream->spool.park = stream->park;
+        stream->spool.log = stream->log;
+        stream->spool.wake = ngx_http_hype_stream_wake;
+        stream->spool.lost = ngx_http_hype_stream_lost;
+        stream->spool.data = stream;
+
+        if (ngx_http_hype_spool_init(&stream->spool, cycle) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_hype_stream_queue(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_queue_t *queue)
+{
+    queue->metrics = stream->cache->metrics;
+    queue->db = stream->db;
+    queue->park = stream->park;
+    queue->log = stream->log;
+    queue->faults = &stream->faults;
+    queue->reject = ngx_http_hype_stream_reject;
+    queue->done = ngx_http_hype_stream_done;
+    queue->refused = ngx_http_hype_stream_refused;
+    queue->data = stream;
+
+    ngx_http_hype_queue_init(queue);
+}
+
+
+void
+ngx_http_hype_streams_close(ngx_http_hype_stream_t *streams)
+{
+    ngx_uint_t               n;
+    ngx_http_hype_stream_t  *stream;
+
+    for (n = 0; n < NGX_HTTP_HYPE_STREAMS; n++) {
+        stream = &streams[n];
+
+        stream->spool.closing = 1;
+
+        ngx_http_hype_queue_each(&stream->drain, ngx_http_hype_stream_forget,
+                                 stream);
+        ngx_http_hype_queue_each(&stream->queue, ngx_http_hype_stream_save,
+                                 stream);
+
+        ngx_http_hype_spool_close(&stream->spool);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_hype_stream_room(ngx_http_hype_stream_t *stream, size_t size)
+{
+    size_t  max;
+
+    max = NGX_HTTP_HYPE_STREAM_MAX_SIZE;
+
+    if (stream->n != NGX_HTTP_HYPE_STREAM_HITS) {
+        max /= NGX_HTTP_HYPE_STREAM_SHARE;
+    }
+
+    return stream->queue.size + size <= max;
+}
+
+
+ngx_int_t
+ngx_http_hype_stream_keep(ngx_http_hype_stream_t *stream, u_char *record,
+    size_t size)
+{
+    ngx_http_hype_item_t  *item;
+
+    if (ngx_http_hype_spool_append(&stream->spool, record, size) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    item = ngx_http_hype_stream_room(stream, size)
+           ? ngx_http_hype_queue_alloc(&stream->queue, size) : NULL;
+
+    if (item == NULL) {
+        ngx_http_hype_stream_drop(stream, record);
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(item->record, record, size);
+
+    ngx_http_hype_queue_push(&stream->queue, item);
+    ngx_http_hype_db_wake(stream->db, NGX_HTTP_HYPE_DB_HITS);
+
+    return NGX_OK;
+}
+
+
+/* the log has the last copy: a statement that restores it */
+
+static void
+ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream, u_char *record)
+{
+    u_char      *p, *last, *sql;
+    size_t       len;
+    ngx_uint_t   n;
+
+    ngx_http_hype_count(stream->cache, NGX_HTTP_HYPE_DROPPED, 1);
+
+    sql = ngx_alloc(ngx_http_hype_record_sql_length(record), stream->log);
+    if (sql == NULL) {
+        return;
+    }
+
+    last = ngx_http_hype_record_sql(sql, record);
+
+    for (n = 1, p = sql; p < last; p += len, n++) {
+        len = ngx_min(last - p, NGX_HTTP_HYPE_STREAM_LOG_LINE);
+
+        ngx_log_error(NGX_LOG_ALERT, stream->log, 0,
+                      "hype: dropped, part %ui%s: %*s",
+                      n, (p + len < last) ? "" : ", the last", len, p);
+    }
+
+    ngx_free(sql);
+}
+
+
+void
+ngx_http_hype_stream_expire(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_item_t *item)
+{
+    /* without a spool it stays in memory, which has its place already */
+
+    if (ngx_http_hype_spool_append(&stream->spool, item->record, item->size)
+        != NGX_OK)
+    {
+        return;
+    }
+
+    if (item->flight) {
+        item->spooled = 1;
+        return;
+    }
+
+    ngx_http_hype_queue_remove(&stream->queue, item);
+}
+
+
+static void
+ngx_http_hype_stream_save(void *data, ngx_http_hype_item_t *item)
+{
+    ngx_http_hype_stream_t *stream = data;
+
+    if (ngx_http_hype_spool_append(&stream->spool, item->record, item->size)
+        != NGX_OK)
+    {
+        ngx_http_hype_stream_drop(stream, item->record);
+    }
+
+    ngx_http_hype_queue_remove(&stream->queue, item);
+}
+
+
+/* its file is kept, as it is not done */
+
+static void
+ngx_http_hype_stream_forget(void *data, ngx_http_hype_item_t *item)
+{
+    ngx_http_hype_stream_t *stream = data;
+
+    item->spool->held--;
+
+    ngx_http_hype_queue_remove(&stream->drain, item);
+}
+
+
+static void
+ngx_http_hype_stream_reject(void *data, ngx_http_hype_item_t *item,
+    const char *reason)
+{
+    ngx_http_hype_stream_t *stream = data;
+
+    u_char     *p, *line, *text;
+    size_t      len;
+    ngx_int_t   rc;
+
+    ngx_http_hype_count(stream->cache, NGX_HTTP_HYPE_REJECTED, 1);
+
+    len = ngx_strlen(reason);
+
+    line = ngx_alloc(sizeof("-- : \n;\n") + ngx_cached_http_log_iso8601.len
+                     + len + ngx_http_hype_record_sql_length(item->record),
+                     stream->log);
+
+    if (line == NULL) {
+        ngx_http_hype_stream_drop(stream, item->record);
+        return;
+    }
+
+    text = ngx_sprintf(line, "-- %V: ", &ngx_cached_http_log_iso8601);
+    p = ngx_cpymem(text, reason, len);
+
+    /* a trigger may quote a visitor; what ends the comment would be run */
+
+    ngx_http_hype_db_clean(text, len);
+
+    *p++ = LF;
+    p = ngx_http_hype_record_sql(p, item->record);
+    p = ngx_cpymem(p, ";\n", 2);
+
+    rc = ngx_http_hype_spool_set_aside(&stream->spool, line, p - line);
+
+    ngx_log_error(NGX_LOG_ERR, stream->log, 0,
+                  "hype: a record that PostgreSQL refuses is set aside%s: "
+                  "%*s", (rc == NGX_OK) ? " in rejected.sql" : "", len, text);
+
+    ngx_free(line);
+
+    if (rc != NGX_OK) {
+        ngx_http_hype_stream_drop(stream, item->record);
+    }
+}
+
+
+static void
+ngx_http_hype_stream_done(void *data, ngx_http_hype_item_t *item)
+{
+    ngx_http_hype_spool_done(item->spool, item->file, item->size);
+}
+
+
+static void
+ngx_http_hype_stream_refused(void *data, ngx_uint_t refused)
+{
+    ngx_http_hype_stream_t *stream = data;
+
+    if (stream->n == NGX_HTTP_HYPE_STREAM_HITS) {
+        ngx_http_hype_db_refuse_hits(stream->db, refused);
+    }
+}
+
+
+static void
+ngx_http_hype_stream_pause_handler(ngx_event_t *ev)
+{
+    ngx_connection_t        *dummy;
+    ngx_http_hype_stream_t  *stream;
+
+    dummy = ev->data;
+    stream = dummy->data;
+
+    if (stream->queue.n == 0 && stream->drain.n == 0
+        && !ngx_http_hype_spool_pending(&stream->spool))
+    {
+        /* there is nothing else to try it with than the next visit */
+
+        ngx_http_hype_stream_refused(stream, 0);
+        return;
+    }
+
+    ngx_http_hype_stream_wake(stream);
+}
+
+
+static void
+ngx_http_hype_stream_wake(void *data)
+{
+    ngx_http_hype_stream_t *stream = data;
+
+    if (ngx_exiting) {
+
+        /* a worker that stays drains the spool */
+
+        ngx_http_hype_queue_each(&stream->drain, ngx_http_hype_stream_forget,
+                                 stream);
+
+        if (stream->queue.n == 0) {
+            return;
+        }
+    }
+
+    if (stream->faults.pause.timer_set) {
+        return;
+    }
+
+    ngx_http_hype_db_wake(stream->db, NGX_HTTP_HYPE_DB_HITS);
+}
+
+
+static void
+ngx_http_hype_stream_lost(void *data, u_char *record, size_t size)
+{
+    ngx_http_hype_stream_t *stream = data;
+
+    (void) ngx_http_hype_stream_keep(stream, record, size);
+}
+
+
+ngx_uint_t
+ngx_http_hype_stream_work(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_db_conn_t *conn, ngx_uint_t target)
+{
+    ngx_uint_t  drained;
+
+    /* both have every other turn */
+
+    drained = stream->drained;
+    stream->drained = 0;
+
+    if (drained && ngx_http_hype_stream_write(stream, conn, target)) {
+        return 1;
+    }
+
+    if (ngx_http_hype_stream_drain(stream, conn, target)) {
+        stream->drained = 1;
+        return 1;
+    }
+
+    return !drained && ngx_http_hype_stream_write(stream, conn, target);
+}
+
+
+ngx_uint_t
+ngx_http_hype_stream_write(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_db_conn_t *conn, ngx_uint_t target)
+{
+    stream->queue.target = target;
+
+    return ngx_http_hype_queue_work(&stream->queue, conn);
+}
+
+
+ngx_uint_t
+ngx_http_hype_stream_drain(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_db_conn_t *conn, ngx_uint_t target)
+{
+    ngx_http_hype_queue_t  *drain;
+
+    drain = &stream->drain;
+    drain->target = target;
+
+    if (ngx_exiting) {
+        return 0;
+    }
+
+    if (!stream->faults.pause.timer_set
+        && drain->n == drain->ntrials
+        && drain->n < NGX_HTTP_HYPE_STREAM_TRIALS)
+    {
+        while (ngx_queue_empty(&drain->items)
+               && ngx_http_hype_spool_read(&stream->spool, drain->pace,
+                                           ngx_http_hype_stream_read))
+        {
+            /* all of that may be of other streams */
+        }
+    }
+
+    return ngx_http_hype_queue_work(drain, conn);
+}
+
+
+/* into the stream that the record is of */
+
+static ngx_int_t
+ngx_http_hype_stream_read(void *data, u_char *record, size_t size,
+    ngx_uint_t file)
+{
+    ngx_http_hype_stream_t *stream = data;
+
+    ngx_http_hype_item_t   *item;
+    ngx_http_hype_spool_t  *spool;
+
+    spool = &stream->spool;
+
+    stream += ngx_http_hype_record_type(record) - NGX_HTTP_HYPE_RECORD_HIT;
+    stream -= spool->stream;
+
+    if (stream->drain.size > NGX_HTTP_HYPE_STREAM_MAX_SIZE) {
+        return NGX_ERROR;
+    }
+
+    item = ngx_http_hype_queue_alloc(&stream->drain, size);
+    if (item == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(item->record, record, size);
+    item->spool = spool;
+    item->file = file;
+
+    ngx_http_hype_queue_push(&stream->drain, item);
+
+    return NGX_OK;
+}

@@ -1,0 +1,93 @@
+
+/*
+ * A stream: a worker's hits, claims or confirms on their way to PostgreSQL.
+ * Each has queues, a spool and faults of its own, so that none waits for what
+ * another one is refused.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_STREAM_H_INCLUDED_
+#define _NGX_HTTP_HYPE_STREAM_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include "ngx_http_hype_cache.h"
+#include "ngx_http_hype_db.h"
+#include "ngx_http_hype_park.h"
+#include "ngx_http_hype_queue.h"
+#include "ngx_http_hype_record.h"
+#include "ngx_http_hype_spool.h"
+
+
+#define NGX_HTTP_HYPE_STREAM_HITS      0
+#define NGX_HTTP_HYPE_STREAM_CLAIMS    1
+#define NGX_HTTP_HYPE_STREAM_CONFIRMS  2
+#define NGX_HTTP_HYPE_STREAMS          NGX_HTTP_HYPE_SPOOL_STREAMS
+
+
+typedef struct {
+    ngx_uint_t                     n;         /* which one it is */
+    ngx_http_hype_db_t            *db;
+    ngx_http_hype_cache_t         *cache;
+    ngx_http_hype_park_t          *park;
+    ngx_http_hype_worker_t        *worker;
+    ngx_log_t                     *log;
+
+    ngx_http_hype_queue_faults_t   faults;
+    ngx_http_hype_queue_t          queue;
+    ngx_http_hype_queue_t          drain;     /* what is read from the spool */
+    ngx_http_hype_spool_t          spool;
+    ngx_connection_t               dummy;
+
+    unsigned                       drained:1; /* the last batch was "drain"'s */
+} ngx_http_hype_stream_t;
+
+
+/*
+ * All streams of a worker, which are one array, as a file of one may have
+ * records of another.  What is above "faults" is for the caller to set, but for
+ * "n".
+ */
+
+ngx_int_t ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
+    ngx_http_hype_spool_conf_t *spool, ngx_cycle_t *cycle);
+
+/* For a worker that ends: what is not committed goes to the spool. */
+
+void ngx_http_hype_streams_close(ngx_http_hype_stream_t *streams);
+
+/* Whether a record of that size may wait in memory. */
+
+ngx_uint_t ngx_http_hype_stream_room(ngx_http_hype_stream_t *stream,
+    size_t size);
+
+/*
+ * Keeps a record: in the spool, or if that can't take it, in memory; else it is
+ * dropped, for NGX_ERROR.
+ */
+
+ngx_int_t ngx_http_hype_stream_keep(ngx_http_hype_stream_t *stream,
+    u_char *record, size_t size);
+
+/* Takes an item, of the live queue, whose request waits no longer. */
+
+void ngx_http_hype_stream_expire(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_item_t *item);
+
+/*
+ * Send a batch of what came as it came, or of the spool; or of whichever of
+ * both has its turn.  "target" is the time in microseconds that it should take
+ * at most, so that others need not wait longer.  Return 0 if there is none.
+ */
+
+ngx_uint_t ngx_http_hype_stream_write(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_db_conn_t *conn, ngx_uint_t target);
+ngx_uint_t ngx_http_hype_stream_drain(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_db_conn_t *conn, ngx_uint_t target);
+ngx_uint_t ngx_http_hype_stream_work(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_db_conn_t *conn, ngx_uint_t target);
+
+
+#endif /* _NGX_HTTP_HYPE_STREAM_H_INCLUDED_ */
