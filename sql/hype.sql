@@ -838,10 +838,18 @@ CREATE TABLE IF NOT EXISTS hype.hit_quarter (
     referral_link_id bigint NOT NULL,
     quarter          bigint NOT NULL,
     day              date NOT NULL,
+    hits             integer NOT NULL,
+    bots             integer NOT NULL,
+    unique_visitors  integer NOT NULL,
+    PRIMARY KEY (referral_link_id, quarter)
+);
+
+CREATE TABLE IF NOT EXISTS hype.hit_return (
+    referral_link_id bigint NOT NULL,
+    quarter          bigint NOT NULL,
     gap              integer NOT NULL,
-    hits             integer NOT NULL DEFAULT 0,
-    bots             integer NOT NULL DEFAULT 0,
-    unique_visitors  integer NOT NULL DEFAULT 0,
+    day              date NOT NULL,
+    visitors         integer NOT NULL,
     PRIMARY KEY (referral_link_id, quarter, gap)
 );
 
@@ -849,6 +857,8 @@ CREATE TABLE IF NOT EXISTS hype.hit_quarter (
 
 CREATE INDEX IF NOT EXISTS hit_quarter_day_idx
     ON hype.hit_quarter (day, referral_link_id);
+CREATE INDEX IF NOT EXISTS hit_return_day_idx
+    ON hype.hit_return (day, referral_link_id) WHERE gap < 96;
 
 \endif
 
@@ -859,10 +869,13 @@ COMMENT ON COLUMN hype.hit_quarter.day IS
     'The quarter''s day, in UTC';
 COMMENT ON COLUMN hype.hit_quarter.quarter IS
     'Quarters of an hour since 1970, UTC';
-COMMENT ON COLUMN hype.hit_quarter.gap IS
-    'Of unique_visitors: so many quarters ago they came before; 0: not within '
-    '32 days, or never. A period''s visitors are those who had not come before '
-    'in that period, so that they can be added up';
+
+COMMENT ON TABLE hype.hit_return IS
+    'Roll-up: visitors of a link in a quarter who had visited it before, within '
+    '32 days. The unique visitors of a day are those of its quarters, less '
+    'those who return on that day: so they can be added up';
+COMMENT ON COLUMN hype.hit_return.gap IS
+    'Quarters since the visit before';
 
 CREATE TABLE IF NOT EXISTS hype.visit (
     subject          uuid NOT NULL,
@@ -2219,7 +2232,7 @@ BEGIN
         -- hype.derive() looks at all of them again when this transaction has
         -- ended: hits may have been committed, and read, since it looked.
 
-        PERFORM hype.give_hits(claim.visitor, '{}', '-infinity', 500);
+        PERFORM hype.give_hits(claim.visitor, '{}', '-infinity', 100);
         PERFORM hype.adopt_confirmed(claim.visitor, owner);
 
         INSERT INTO hype.pending_claim (visitor, user_id, created, merged)
@@ -2235,7 +2248,7 @@ $$;
 
 COMMENT ON FUNCTION hype.claim(uuid, text) IS
     'The visitor is this user, unless claimed before: the first claim wins. '
-    'All hits of the visitor, past and future, get that user: the first 500 '
+    'All hits of the visitor, past and future, get that user: the first 100 '
     'at once, others soon. Returns the user that the visitor belongs to';
 
 
@@ -2614,7 +2627,7 @@ BEGIN
     ),
 
     -- Who comes between two visits that are there gives the later one another
-    -- gap.
+    -- gap.  Those of more than 32 days, a month in any time zone, don't matter.
 
     gaps AS (
         SELECT f.link, f.quarter,
@@ -2632,7 +2645,7 @@ BEGIN
           AND (f.following IS NULL OR f.following > f.after)
     ),
     counts AS (
-        SELECT s.link, h.quarter, 0 AS gap,
+        SELECT s.link, h.quarter,
                count(*) FILTER (WHERE NOT h.bot) AS hits,
                count(*) FILTER (WHERE h.bot) AS bots, 0 AS visitors
         FROM hits h
@@ -2640,23 +2653,35 @@ BEGIN
         WHERE h.quarter IS NOT NULL
         GROUP BY s.link, h.quarter
         UNION ALL
-        SELECT g.link, g.quarter,
-               CASE WHEN g.gap <= 3072 THEN g.gap ELSE 0 END, 0, 0, g.n
-        FROM gaps g
+        SELECT f.link, f.quarter, 0, 0, 1
+        FROM fresh f
     ),
     quarters AS (
         INSERT INTO hype.hit_quarter AS q
-            (day, referral_link_id, quarter, gap, hits, bots, unique_visitors)
-        SELECT (hype.quarter_start(c.quarter) AT TIME ZONE 'UTC')::date,
-               c.link, c.quarter, coalesce(c.gap, 0), sum(c.hits),
-               sum(c.bots), sum(c.visitors)
+            (referral_link_id, quarter, day, hits, bots, unique_visitors)
+        SELECT c.link, c.quarter,
+               (hype.quarter_start(c.quarter) AT TIME ZONE 'UTC')::date,
+               sum(c.hits), sum(c.bots), sum(c.visitors)
         FROM counts c
-        GROUP BY c.link, c.quarter, coalesce(c.gap, 0)
+        GROUP BY c.link, c.quarter
         ORDER BY c.link, c.quarter
-        ON CONFLICT (referral_link_id, quarter, gap) DO UPDATE
+        ON CONFLICT (referral_link_id, quarter) DO UPDATE
         SET hits = q.hits + excluded.hits,
             bots = q.bots + excluded.bots,
             unique_visitors = q.unique_visitors + excluded.unique_visitors
+    ),
+    returns AS (
+        INSERT INTO hype.hit_return AS r
+            (referral_link_id, quarter, gap, day, visitors)
+        SELECT g.link, g.quarter, g.gap,
+               (hype.quarter_start(g.quarter) AT TIME ZONE 'UTC')::date,
+               sum(g.n)
+        FROM gaps g
+        WHERE g.gap BETWEEN 1 AND 3072
+        GROUP BY g.link, g.quarter, g.gap
+        ORDER BY g.link, g.quarter, g.gap
+        ON CONFLICT (referral_link_id, quarter, gap) DO UPDATE
+        SET visitors = r.visitors + excluded.visitors
     ),
 
     users AS (
@@ -2914,6 +2939,8 @@ BEGIN
     from_day := from_time::date;
     from_q := CASE WHEN isfinite(from_time) THEN hype.day_quarter(from_day)
               ELSE (-9223372036854775808)::bigint END;
+
+    DELETE FROM hype.hit_return r WHERE r.day >= from_day;
 
     WITH gone AS (
         DELETE FROM hype.hit_quarter q WHERE q.day >= from_day
@@ -3585,12 +3612,14 @@ SELECT d.day, d.referral_link_id, l.identifier, sum(d.hits)::bigint AS hits,
        sum(d.unique_visitors)::bigint AS unique_visitors,
        sum(d.bots)::bigint AS bots
 FROM (
-    SELECT q.day, q.referral_link_id, q.hits,
-           CASE WHEN q.gap = 0
-                     OR q.quarter - q.gap < hype.day_quarter(q.day)
-                THEN q.unique_visitors ELSE 0 END AS unique_visitors, q.bots
+    SELECT q.day, q.referral_link_id, q.hits, q.unique_visitors, q.bots
     FROM hype.hit_quarter q
     WHERE q.referral_link_id <> hype.site()
+    UNION ALL
+    SELECT r.day, r.referral_link_id, 0, -r.visitors, 0
+    FROM hype.hit_return r
+    WHERE r.referral_link_id <> hype.site() AND r.gap < 96
+      AND r.quarter - r.gap >= hype.day_quarter(r.day)
     UNION ALL
     SELECT u.day, u.referral_link_id, u.hits, u.unique_visitors, u.bots
     FROM hype.unrolled_days() u
@@ -3703,26 +3732,40 @@ BEGIN
         WHERE isfinite(h.created) AND s.link = ANY (links)
           AND hype.quarter(h.created) BETWEEN first_q AND last_q
     ), rolled AS MATERIALIZED (
-        SELECT q.quarter, q.gap, sum(q.hits) AS hits, sum(q.bots) AS bots,
+        SELECT q.quarter, sum(q.hits) AS hits, sum(q.bots) AS bots,
                sum(q.unique_visitors) AS visitors
         FROM hype.hit_quarter q
         WHERE q.referral_link_id = ANY (links)
           AND q.quarter BETWEEN first_q AND last_q
-        GROUP BY q.quarter, q.gap
-    ), quarters AS MATERIALIZED (
-        SELECT d.quarter, b.bucket,
-               greatest(hype.quarter(b.bucket), first_q) AS bucket_q
+        GROUP BY q.quarter
+    ), labels AS MATERIALIZED (
+        SELECT d.quarter,
+               date_trunc(grain, hype.quarter_start(d.quarter), zone)
+                   AS bucket
         FROM (SELECT r.quarter FROM rolled r
               UNION SELECT f.quarter FROM fresh f) AS d
-        CROSS JOIN LATERAL date_trunc(grain, hype.quarter_start(d.quarter),
-                                      zone) AS b (bucket)
+    ), quarters AS MATERIALIZED (
+        -- Where clocks are put back, a bucket begins before the time that
+        -- names it.
+
+        SELECT l.quarter, l.bucket, greatest(b.bucket_q, first_q) AS bucket_q
+        FROM labels l
+        JOIN (SELECT d.bucket, min(q.quarter) AS bucket_q
+              FROM (SELECT DISTINCT k.bucket FROM labels k) AS d
+              CROSS JOIN LATERAL generate_series(
+                  hype.quarter(d.bucket) - 8, hype.quarter(d.bucket) + 8)
+                  AS q (quarter)
+              WHERE date_trunc(grain, hype.quarter_start(q.quarter), zone)
+                    = d.bucket
+              GROUP BY d.bucket) AS b ON b.bucket = l.bucket
     ), parts AS (
         SELECT q.bucket, r.hits,
-               CASE WHEN r.gap = 0 OR r.quarter - r.gap < first_q
-                         OR date_trunc(grain,
-                                hype.quarter_start(r.quarter - r.gap), zone)
-                            <> q.bucket
-                    THEN r.visitors ELSE 0 END AS visitors, r.bots
+               r.visitors - coalesce((
+                   SELECT sum(t.visitors) FROM hype.hit_return t
+                   WHERE t.referral_link_id = ANY (links)
+                     AND t.quarter = r.quarter
+                     AND t.gap <= r.quarter - q.bucket_q), 0) AS visitors,
+               r.bots
         FROM rolled r JOIN quarters q ON q.quarter = r.quarter
         UNION ALL
         SELECT q.bucket, count(*) FILTER (WHERE NOT f.bot), 0,
