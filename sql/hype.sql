@@ -53,6 +53,10 @@ SELECT set_config('hype.ddl', $$
         LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
     CREATE OR REPLACE TRIGGER referral_hit_truncated
         AFTER TRUNCATE ON hype.referral_hit
+        FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_hits();
+    CREATE OR REPLACE TRIGGER referral_hit_deleted
+        AFTER DELETE ON hype.referral_hit
+        REFERENCING OLD TABLE AS deleted_hits
         FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_hits()
 $$, false) AS ddl \gset hype_
 :hype_in_a_moment
@@ -2501,20 +2505,42 @@ CREATE OR REPLACE FUNCTION hype.forget_hits() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    since timestamptz := '-infinity';
 BEGIN
+    IF TG_OP = 'DELETE' THEN
+        SELECT min(d.created) INTO since FROM deleted_hits d;
+
+        IF since IS NULL THEN
+            RETURN NULL;
+        END IF;
+
+        IF (SELECT sum(q.hits + q.bots) FROM hype.hit_quarter q
+            WHERE q.referral_link_id = hype.site()
+              AND q.day >= (since AT TIME ZONE 'UTC')::date) > 100000
+        THEN
+            RAISE NOTICE 'the reports still count the hits that were deleted'
+                USING HINT = format('SELECT hype.roll_up(%L);', since);
+            RETURN NULL;
+        END IF;
+    END IF;
+
     PERFORM pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0));
 
-    UPDATE hype.log_position l SET pruned = '-infinity'
-    WHERE l.name = 'roll_up';
+    IF TG_OP = 'TRUNCATE' THEN
+        UPDATE hype.log_position l SET pruned = '-infinity'
+        WHERE l.name = 'roll_up';
+    END IF;
 
-    PERFORM hype.uncount('-infinity');
+    PERFORM hype.count_hits(0, hype.uncount(since));
 
     RETURN NULL;
 END
 $$;
 
 COMMENT ON FUNCTION hype.forget_hits() IS
-    'Trigger: who truncates the hits begins anew, also in the roll-ups';
+    'Trigger: has the roll-ups forget hits that were truncated, or deleted if '
+    'counting again takes no more than a moment';
 
 \if :hype_new
 
@@ -2522,10 +2548,18 @@ CREATE TRIGGER referral_hit_truncated
     AFTER TRUNCATE ON hype.referral_hit
     FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_hits();
 
+CREATE TRIGGER referral_hit_deleted
+    AFTER DELETE ON hype.referral_hit
+    REFERENCING OLD TABLE AS deleted_hits
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_hits();
+
 \endif
 
 COMMENT ON TRIGGER referral_hit_truncated ON hype.referral_hit IS
     'Empties the roll-ups, too';
+COMMENT ON TRIGGER referral_hit_deleted ON hype.referral_hit IS
+    'Has the roll-ups follow who deletes hits by hand; those who insert them '
+    'are followed anyway';
 
 
 CREATE OR REPLACE FUNCTION hype.hits_to_count(max bigint, since timestamptz)
