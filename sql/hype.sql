@@ -53,6 +53,10 @@ SELECT set_config('hype.ddl', $$
         LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
     CREATE OR REPLACE TRIGGER referral_hit_truncated
         AFTER TRUNCATE ON hype.referral_hit
+        FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_hits();
+    CREATE OR REPLACE TRIGGER referral_hit_deleted
+        AFTER DELETE ON hype.referral_hit
+        REFERENCING OLD TABLE AS deleted_hits
         FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_hits()
 $$, false) AS ddl \gset hype_
 :hype_in_a_moment
@@ -838,10 +842,18 @@ CREATE TABLE IF NOT EXISTS hype.hit_quarter (
     referral_link_id bigint NOT NULL,
     quarter          bigint NOT NULL,
     day              date NOT NULL,
+    hits             integer NOT NULL,
+    bots             integer NOT NULL,
+    unique_visitors  integer NOT NULL,
+    PRIMARY KEY (referral_link_id, quarter)
+);
+
+CREATE TABLE IF NOT EXISTS hype.hit_return (
+    referral_link_id bigint NOT NULL,
+    quarter          bigint NOT NULL,
     gap              integer NOT NULL,
-    hits             integer NOT NULL DEFAULT 0,
-    bots             integer NOT NULL DEFAULT 0,
-    unique_visitors  integer NOT NULL DEFAULT 0,
+    day              date NOT NULL,
+    visitors         integer NOT NULL,
     PRIMARY KEY (referral_link_id, quarter, gap)
 );
 
@@ -849,6 +861,8 @@ CREATE TABLE IF NOT EXISTS hype.hit_quarter (
 
 CREATE INDEX IF NOT EXISTS hit_quarter_day_idx
     ON hype.hit_quarter (day, referral_link_id);
+CREATE INDEX IF NOT EXISTS hit_return_day_idx
+    ON hype.hit_return (day, referral_link_id) WHERE gap < 96;
 
 \endif
 
@@ -859,10 +873,13 @@ COMMENT ON COLUMN hype.hit_quarter.day IS
     'The quarter''s day, in UTC';
 COMMENT ON COLUMN hype.hit_quarter.quarter IS
     'Quarters of an hour since 1970, UTC';
-COMMENT ON COLUMN hype.hit_quarter.gap IS
-    'Of unique_visitors: so many quarters ago they came before; 0: not within '
-    '32 days, or never. A period''s visitors are those who had not come before '
-    'in that period, so that they can be added up';
+
+COMMENT ON TABLE hype.hit_return IS
+    'Roll-up: visitors of a link in a quarter who had visited it before, within '
+    '32 days. The unique visitors of a day are those of its quarters, less '
+    'those who return on that day: so they can be added up';
+COMMENT ON COLUMN hype.hit_return.gap IS
+    'Quarters since the visit before';
 
 CREATE TABLE IF NOT EXISTS hype.visit (
     subject          uuid NOT NULL,
@@ -1508,7 +1525,7 @@ COMMENT ON FUNCTION hype.recheck(bigint[]) IS
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_pending(entry bigint)
-RETURNS void
+RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1527,11 +1544,13 @@ BEGIN
     ELSE
         PERFORM hype.let_wait(ARRAY[entry]);
     END IF;
+
+    RETURN result.known;
 END
 $$;
 
 COMMENT ON FUNCTION hype.confirm_pending(bigint) IS
-    'Confirms what is pending, or has it wait';
+    'Confirms what is pending, or has it wait; returns whether it is confirmed';
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_step(
@@ -2217,7 +2236,7 @@ BEGIN
         -- hype.derive() looks at all of them again when this transaction has
         -- ended: hits may have been committed, and read, since it looked.
 
-        PERFORM hype.give_hits(claim.visitor, '{}', '-infinity', 500);
+        PERFORM hype.give_hits(claim.visitor, '{}', '-infinity', 100);
         PERFORM hype.adopt_confirmed(claim.visitor, owner);
 
         INSERT INTO hype.pending_claim (visitor, user_id, created, merged)
@@ -2233,7 +2252,7 @@ $$;
 
 COMMENT ON FUNCTION hype.claim(uuid, text) IS
     'The visitor is this user, unless claimed before: the first claim wins. '
-    'All hits of the visitor, past and future, get that user: the first 500 '
+    'All hits of the visitor, past and future, get that user: the first 100 '
     'at once, others soon. Returns the user that the visitor belongs to';
 
 
@@ -2486,20 +2505,42 @@ CREATE OR REPLACE FUNCTION hype.forget_hits() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    since timestamptz := '-infinity';
 BEGIN
+    IF TG_OP = 'DELETE' THEN
+        SELECT min(d.created) INTO since FROM deleted_hits d;
+
+        IF since IS NULL THEN
+            RETURN NULL;
+        END IF;
+
+        IF (SELECT sum(q.hits + q.bots) FROM hype.hit_quarter q
+            WHERE q.referral_link_id = hype.site()
+              AND q.day >= (since AT TIME ZONE 'UTC')::date) > 100000
+        THEN
+            RAISE NOTICE 'the reports still count the hits that were deleted'
+                USING HINT = format('SELECT hype.roll_up(%L);', since);
+            RETURN NULL;
+        END IF;
+    END IF;
+
     PERFORM pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0));
 
-    UPDATE hype.log_position l SET pruned = '-infinity'
-    WHERE l.name = 'roll_up';
+    IF TG_OP = 'TRUNCATE' THEN
+        UPDATE hype.log_position l SET pruned = '-infinity'
+        WHERE l.name = 'roll_up';
+    END IF;
 
-    PERFORM hype.uncount('-infinity');
+    PERFORM hype.count_hits(0, hype.uncount(since));
 
     RETURN NULL;
 END
 $$;
 
 COMMENT ON FUNCTION hype.forget_hits() IS
-    'Trigger: who truncates the hits begins anew, also in the roll-ups';
+    'Trigger: has the roll-ups forget hits that were truncated, or deleted if '
+    'counting again takes no more than a moment';
 
 \if :hype_new
 
@@ -2507,10 +2548,18 @@ CREATE TRIGGER referral_hit_truncated
     AFTER TRUNCATE ON hype.referral_hit
     FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_hits();
 
+CREATE TRIGGER referral_hit_deleted
+    AFTER DELETE ON hype.referral_hit
+    REFERENCING OLD TABLE AS deleted_hits
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_hits();
+
 \endif
 
 COMMENT ON TRIGGER referral_hit_truncated ON hype.referral_hit IS
     'Empties the roll-ups, too';
+COMMENT ON TRIGGER referral_hit_deleted ON hype.referral_hit IS
+    'Has the roll-ups follow who deletes hits by hand; those who insert them '
+    'are followed anyway';
 
 
 CREATE OR REPLACE FUNCTION hype.hits_to_count(max bigint, since timestamptz)
@@ -2612,7 +2661,7 @@ BEGIN
     ),
 
     -- Who comes between two visits that are there gives the later one another
-    -- gap.
+    -- gap.  Those of more than 32 days, a month in any time zone, don't matter.
 
     gaps AS (
         SELECT f.link, f.quarter,
@@ -2630,7 +2679,7 @@ BEGIN
           AND (f.following IS NULL OR f.following > f.after)
     ),
     counts AS (
-        SELECT s.link, h.quarter, 0 AS gap,
+        SELECT s.link, h.quarter,
                count(*) FILTER (WHERE NOT h.bot) AS hits,
                count(*) FILTER (WHERE h.bot) AS bots, 0 AS visitors
         FROM hits h
@@ -2638,23 +2687,35 @@ BEGIN
         WHERE h.quarter IS NOT NULL
         GROUP BY s.link, h.quarter
         UNION ALL
-        SELECT g.link, g.quarter,
-               CASE WHEN g.gap <= 3072 THEN g.gap ELSE 0 END, 0, 0, g.n
-        FROM gaps g
+        SELECT f.link, f.quarter, 0, 0, 1
+        FROM fresh f
     ),
     quarters AS (
         INSERT INTO hype.hit_quarter AS q
-            (day, referral_link_id, quarter, gap, hits, bots, unique_visitors)
-        SELECT (hype.quarter_start(c.quarter) AT TIME ZONE 'UTC')::date,
-               c.link, c.quarter, coalesce(c.gap, 0), sum(c.hits),
-               sum(c.bots), sum(c.visitors)
+            (referral_link_id, quarter, day, hits, bots, unique_visitors)
+        SELECT c.link, c.quarter,
+               (hype.quarter_start(c.quarter) AT TIME ZONE 'UTC')::date,
+               sum(c.hits), sum(c.bots), sum(c.visitors)
         FROM counts c
-        GROUP BY c.link, c.quarter, coalesce(c.gap, 0)
+        GROUP BY c.link, c.quarter
         ORDER BY c.link, c.quarter
-        ON CONFLICT (referral_link_id, quarter, gap) DO UPDATE
+        ON CONFLICT (referral_link_id, quarter) DO UPDATE
         SET hits = q.hits + excluded.hits,
             bots = q.bots + excluded.bots,
             unique_visitors = q.unique_visitors + excluded.unique_visitors
+    ),
+    returns AS (
+        INSERT INTO hype.hit_return AS r
+            (referral_link_id, quarter, gap, day, visitors)
+        SELECT g.link, g.quarter, g.gap,
+               (hype.quarter_start(g.quarter) AT TIME ZONE 'UTC')::date,
+               sum(g.n)
+        FROM gaps g
+        WHERE g.gap BETWEEN 1 AND 3072
+        GROUP BY g.link, g.quarter, g.gap
+        ORDER BY g.link, g.quarter, g.gap
+        ON CONFLICT (referral_link_id, quarter, gap) DO UPDATE
+        SET visitors = r.visitors + excluded.visitors
     ),
 
     users AS (
@@ -2797,6 +2858,11 @@ BEGIN
         SELECT u.user_id, u.link, u.quarter FROM users u
         ON CONFLICT DO NOTHING
         RETURNING referral_link_id AS link
+    ), earlier_users AS (
+        UPDATE hype.link_user l SET quarter = u.quarter
+        FROM users u
+        WHERE l.user_id = u.user_id AND l.referral_link_id = u.link
+          AND l.quarter > u.quarter
     )
     UPDATE hype.link_total t SET linked_users = t.linked_users + u.n
     FROM (SELECT w.link, count(*) AS n FROM new_users w GROUP BY w.link) AS u
@@ -2907,6 +2973,8 @@ BEGIN
     from_day := from_time::date;
     from_q := CASE WHEN isfinite(from_time) THEN hype.day_quarter(from_day)
               ELSE (-9223372036854775808)::bigint END;
+
+    DELETE FROM hype.hit_return r WHERE r.day >= from_day;
 
     WITH gone AS (
         DELETE FROM hype.hit_quarter q WHERE q.day >= from_day
@@ -3064,11 +3132,12 @@ BEGIN
         RETURN;
     END IF;
 
-    -- The roll-ups have what time is left, and come every ten seconds.
+    -- The roll-ups have what time is left, and come every ten seconds: on a
+    -- busy machine, too, where nothing takes 30 ms.
 
     SELECT l.* INTO p FROM hype.log_position l WHERE l.name = 'roll_up';
 
-    IF clock_timestamp() < began + interval '30 ms'
+    IF (step.done = 0 OR clock_timestamp() < began + interval '30 ms')
        AND (p.target IS NOT NULL OR p.backfill IS NOT NULL
             OR p.rolled < began - interval '10 seconds')
        AND pg_try_advisory_xact_lock(hashtextextended('hype.roll_up', 0))
@@ -3124,16 +3193,16 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
-    next xid8 := pg_snapshot_xmax(pg_current_snapshot());
-    n    bigint;
+    newest xid8 := pg_snapshot_xmax(pg_current_snapshot());
+    n      bigint;
 BEGIN
     -- A dump brings transaction ids of another cluster along.  If they are in
     -- the future here, all hits are counted again, as if they were of schema
     -- version 1.
 
     IF NOT EXISTS (SELECT FROM hype.log_position l
-                   WHERE pg_snapshot_xmax(l.done) > next
-                      OR pg_snapshot_xmax(l.target) > next)
+                   WHERE pg_snapshot_xmax(l.done) > newest
+                      OR pg_snapshot_xmax(l.target) > newest)
     THEN
         RETURN false;
     END IF;
@@ -3147,12 +3216,15 @@ BEGIN
     UPDATE hype.referral_hit h SET xact = NULL
     WHERE (h.id, h.created) IN (
         SELECT r.id, r.created FROM hype.referral_hit r
-        WHERE r.xact >= next ORDER BY r.xact DESC LIMIT 2000);
+        WHERE r.xact >= newest ORDER BY r.xact DESC LIMIT 2000);
 
     GET DIAGNOSTICS n = ROW_COUNT;
 
     IF n = 0 THEN
         PERFORM hype.uncount('-infinity');
+
+        UPDATE hype.referral_link l SET disabled_xact = NULL
+        WHERE l.disabled_xact >= newest;
 
         UPDATE hype.log_position l
         SET done = '1:1:', target = NULL, xact = NULL, id = NULL,
@@ -3574,12 +3646,14 @@ SELECT d.day, d.referral_link_id, l.identifier, sum(d.hits)::bigint AS hits,
        sum(d.unique_visitors)::bigint AS unique_visitors,
        sum(d.bots)::bigint AS bots
 FROM (
-    SELECT q.day, q.referral_link_id, q.hits,
-           CASE WHEN q.gap = 0
-                     OR q.quarter - q.gap < hype.day_quarter(q.day)
-                THEN q.unique_visitors ELSE 0 END AS unique_visitors, q.bots
+    SELECT q.day, q.referral_link_id, q.hits, q.unique_visitors, q.bots
     FROM hype.hit_quarter q
     WHERE q.referral_link_id <> hype.site()
+    UNION ALL
+    SELECT r.day, r.referral_link_id, 0, -r.visitors, 0
+    FROM hype.hit_return r
+    WHERE r.referral_link_id <> hype.site() AND r.gap < 96
+      AND r.quarter - r.gap >= hype.day_quarter(r.day)
     UNION ALL
     SELECT u.day, u.referral_link_id, u.hits, u.unique_visitors, u.bots
     FROM hype.unrolled_days() u
@@ -3661,10 +3735,17 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    IF zone IS NULL THEN
-        RAISE EXCEPTION 'hype.hits_by: no time zone'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    -- pg_timezone_names() reads a thousand files.
+
+    BEGIN
+        IF zone IS NULL OR now() AT TIME ZONE zone IS NULL THEN
+            RAISE invalid_parameter_value;
+        END IF;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        RAISE EXCEPTION 'hype.hits_by: there is no time zone "%"', zone
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'See pg_timezone_names.';
+    END;
 
     IF isfinite(since) THEN
         first_q := hype.quarter(since);
@@ -3685,26 +3766,40 @@ BEGIN
         WHERE isfinite(h.created) AND s.link = ANY (links)
           AND hype.quarter(h.created) BETWEEN first_q AND last_q
     ), rolled AS MATERIALIZED (
-        SELECT q.quarter, q.gap, sum(q.hits) AS hits, sum(q.bots) AS bots,
+        SELECT q.quarter, sum(q.hits) AS hits, sum(q.bots) AS bots,
                sum(q.unique_visitors) AS visitors
         FROM hype.hit_quarter q
         WHERE q.referral_link_id = ANY (links)
           AND q.quarter BETWEEN first_q AND last_q
-        GROUP BY q.quarter, q.gap
-    ), quarters AS MATERIALIZED (
-        SELECT d.quarter, b.bucket,
-               greatest(hype.quarter(b.bucket), first_q) AS bucket_q,
-               least(hype.quarter(b.bucket + ('1 ' || grain)::interval
-                                  - interval '1 microsecond'), last_q)
-                   AS bucket_end
+        GROUP BY q.quarter
+    ), labels AS MATERIALIZED (
+        SELECT d.quarter,
+               date_trunc(grain, hype.quarter_start(d.quarter), zone)
+                   AS bucket
         FROM (SELECT r.quarter FROM rolled r
               UNION SELECT f.quarter FROM fresh f) AS d
-        CROSS JOIN LATERAL date_trunc(grain, hype.quarter_start(d.quarter),
-                                      zone) AS b (bucket)
+    ), quarters AS MATERIALIZED (
+        -- Where clocks are put back, a bucket begins before the time that
+        -- names it.
+
+        SELECT l.quarter, l.bucket, greatest(b.bucket_q, first_q) AS bucket_q
+        FROM labels l
+        JOIN (SELECT d.bucket, min(q.quarter) AS bucket_q
+              FROM (SELECT DISTINCT k.bucket FROM labels k) AS d
+              CROSS JOIN LATERAL generate_series(
+                  hype.quarter(d.bucket) - 8, hype.quarter(d.bucket) + 8)
+                  AS q (quarter)
+              WHERE date_trunc(grain, hype.quarter_start(q.quarter), zone)
+                    = d.bucket
+              GROUP BY d.bucket) AS b ON b.bucket = l.bucket
     ), parts AS (
         SELECT q.bucket, r.hits,
-               CASE WHEN r.gap = 0 OR r.quarter - r.gap < q.bucket_q
-                    THEN r.visitors ELSE 0 END AS visitors, r.bots
+               r.visitors - coalesce((
+                   SELECT sum(t.visitors) FROM hype.hit_return t
+                   WHERE t.referral_link_id = ANY (links)
+                     AND t.quarter = r.quarter
+                     AND t.gap <= r.quarter - q.bucket_q), 0) AS visitors,
+               r.bots
         FROM rolled r JOIN quarters q ON q.quarter = r.quarter
         UNION ALL
         SELECT q.bucket, count(*) FILTER (WHERE NOT f.bot), 0,
