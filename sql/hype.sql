@@ -32,6 +32,27 @@ SELECT EXISTS (
 
 \if :hype_upgrade
 
+-- One at a time: two would wait for each other.  That of a psql that was killed
+-- goes on until its statement ends.
+
+DO $$
+BEGIN
+    IF NOT pg_try_advisory_lock(hashtextextended('hype.upgrade', 0)) THEN
+        RAISE EXCEPTION 'another upgrade of schema "hype" is running'
+            USING ERRCODE = 'lock_not_available';
+    END IF;
+END
+$$;
+
+SELECT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
+) AS hype_upgrade \gset
+
+\endif
+
+\if :hype_upgrade
+
 SELECT pg_get_userbyid(nspowner) AS hype_owner
 FROM pg_namespace WHERE nspname = 'hype' \gset
 
@@ -996,6 +1017,12 @@ DECLARE
     n      bigint := 0;
 BEGIN
     SELECT l.* INTO STRICT p FROM hype.log_position l WHERE l.name = log_name;
+
+    -- Of another cluster, see hype.rebase_step()
+
+    IF pg_snapshot_xmax(p.done) > pg_snapshot_xmax(pg_current_snapshot()) THEN
+        RETURN;
+    END IF;
 
     IF p.target IS NULL THEN
         p.target := hype.log_snapshot();
@@ -2869,6 +2896,10 @@ BEGIN
     END IF;
 
     PERFORM pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0));
+
+    WHILE hype.rebase_step() LOOP
+    END LOOP;
+
     PERFORM hype.follow_logs(interval '10 seconds');
 
     IF since IS NOT NULL THEN
@@ -3045,6 +3076,9 @@ BEGIN
     GET DIAGNOSTICS n = ROW_COUNT;
 
     IF n = 0 THEN
+        UPDATE hype.referral_link k SET disabled_xact = NULL
+        WHERE k.disabled_xact >= next;
+
         PERFORM hype.uncount('-infinity');
 
         UPDATE hype.log_position l
@@ -3806,7 +3840,6 @@ SELECT c.referral_link_id, coalesce(hype.user_key(c.user_id), c.visitor),
        c.user_id IS NOT NULL, 1, c.value
 FROM hype.confirmed_referral c;
 
-DROP TABLE hype.unsettled, hype.unmatched_confirm;
 DROP FUNCTION IF EXISTS
     hype.unsettle(uuid[], text[]),
     hype.apply_claims(uuid[], text[]),
@@ -3820,6 +3853,7 @@ DROP FUNCTION IF EXISTS
     hype.settle_entries(bigint[], xid8),
     hype.add_claims(uuid[], text[]),
     hype.was_live(hype.referral_link, timestamptz);
+DROP TABLE hype.unsettled, hype.unmatched_confirm;
 DROP INDEX IF EXISTS hype.visitor_claim_user_id_idx;
 
 \endif
@@ -3834,6 +3868,12 @@ END
 $$;
 
 COMMIT;
+
+\if :hype_upgrade
+SELECT pg_advisory_unlock(hashtextextended('hype.upgrade', 0)) AS unlocked
+\gset hype_
+\unset hype_unlocked
+\endif
 
 \set QUIET :hype_quiet
 \unset hype_quiet
