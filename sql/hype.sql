@@ -241,6 +241,21 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regclass('hype.log_position') IS NULL AS hype_new_2 \gset
 
 
+\if :hype_upgrade
+
+-- All at once, or not yet: who is at work with one of them waits for another.
+
+SELECT set_config('hype.ddl', $$
+    LOCK TABLE hype.visitor_claim, hype.unsettled, hype.confirmed_referral,
+        hype.unmatched_confirm IN ACCESS EXCLUSIVE MODE
+$$, false) AS ddl \gset hype_
+:hype_in_a_moment
+
+SET LOCAL lock_timeout = '10s';
+
+\endif
+
+
 -- Links
 
 \if :hype_new
@@ -3048,7 +3063,7 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
 DECLARE
-    next xid8 := pg_snapshot_xmax(pg_current_snapshot());
+    here xid8 := pg_snapshot_xmax(pg_current_snapshot());
     n    bigint;
 BEGIN
     -- A dump brings transaction ids of another cluster along.  If they are in
@@ -3056,8 +3071,8 @@ BEGIN
     -- version 1.
 
     IF NOT EXISTS (SELECT FROM hype.log_position l
-                   WHERE pg_snapshot_xmax(l.done) > next
-                      OR pg_snapshot_xmax(l.target) > next)
+                   WHERE pg_snapshot_xmax(l.done) > here
+                      OR pg_snapshot_xmax(l.target) > here)
     THEN
         RETURN false;
     END IF;
@@ -3071,13 +3086,13 @@ BEGIN
     UPDATE hype.referral_hit h SET xact = NULL
     WHERE (h.id, h.created) IN (
         SELECT r.id, r.created FROM hype.referral_hit r
-        WHERE r.xact >= next ORDER BY r.xact DESC LIMIT 2000);
+        WHERE r.xact >= here ORDER BY r.xact DESC LIMIT 2000);
 
     GET DIAGNOSTICS n = ROW_COUNT;
 
     IF n = 0 THEN
         UPDATE hype.referral_link k SET disabled_xact = NULL
-        WHERE k.disabled_xact >= next;
+        WHERE k.disabled_xact >= here;
 
         PERFORM hype.uncount('-infinity');
 

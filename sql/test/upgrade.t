@@ -87,9 +87,16 @@ if (!$writer) {
 	until (select(my $ready = $rin, undef, undef, 0.005)) {
 		my $began = time;
 		my $id = 100000 + $n++;
-		my $said = copy($s, uuid($id), '', "$id $id -");
+		my $said;
 
-		$wrong = $said if $said !~ /^\d*$/;
+		# Again, as nginx does, if the hit's partition is made at this
+		# moment, or settle() was running when it was replaced.
+
+		do {
+			$said = copy($s, uuid($id), '', "$id $id -");
+		} while ($said =~ /violates partition constraint|does not exist/);
+
+		$wrong .= $said if $said !~ /^\d*$/;
 		$longest = time - $began if time - $began > $longest;
 	}
 
@@ -188,19 +195,20 @@ sub right {
 			s.unique_visitors, s.bots, s.linked_users, s.confirmed,
 			s.confirmations, s.value), ', ' ORDER BY s.referral_link_id)
 			FROM hype.link_stats s"),
-		$c->query("SELECT string_agg(concat_ws(' ', l.id, h.*, c.*), ', '
+		$c->query("SELECT string_agg(concat_ws(' ', l.id, h.hits,
+				h.visitors, h.bots, h.users, c.confirmed, c.n, c.value), ', '
 			ORDER BY l.id)
 		FROM hype.referral_link l
 		CROSS JOIN LATERAL (
-			SELECT count(*) FILTER (WHERE NOT bot),
+			SELECT count(*) FILTER (WHERE NOT bot) AS hits,
 				count(DISTINCT coalesce('v' || visitor, 'u' || user_id))
-					FILTER (WHERE NOT bot),
-				count(*) FILTER (WHERE bot),
-				count(DISTINCT user_id) FILTER (WHERE NOT bot)
+					FILTER (WHERE NOT bot) AS visitors,
+				count(*) FILTER (WHERE bot) AS bots,
+				count(DISTINCT user_id) FILTER (WHERE NOT bot) AS users
 			FROM hype.referral_hit WHERE referral_link_id = l.id) AS h
 		CROSS JOIN LATERAL (
-			SELECT count(DISTINCT coalesce('u' || user_id, 'v' || visitor)),
-				count(*), sum(value)
+			SELECT count(DISTINCT coalesce('u' || user_id, 'v' || visitor))
+					AS confirmed, count(*) AS n, sum(value) AS value
 			FROM hype.confirmed_referral WHERE referral_link_id = l.id) AS c"),
 		$name);
 }
@@ -229,10 +237,9 @@ my $copy = "$ENV{PGDATABASE}_copy";
 
 $c->query("UPDATE hype.referral_link SET disabled = true WHERE id = 2");
 $c->copy('9 9 -', '10 10 - 2');
-is(qx(pg_dump -Fc $ENV{PGDATABASE} -f /dev/stdout 2>&1 > dump.$$
-	&& createdb -T template0 $copy
-	&& pg_restore -d $copy dump.$$ 2>&1), '', 'a dump is restored');
-unlink "dump.$$";
+is(qx(createdb -T template0 $copy 2>&1), '', 'another database');
+is(qx(pg_dump $ENV{PGDATABASE} | psql -Xq -v ON_ERROR_STOP=1 -o /dev/null -d $copy 2>&1),
+	'', 'a dump is restored');
 
 {
 	local $ENV{PGDATABASE} = $copy;
@@ -250,7 +257,7 @@ $c->query("UPDATE hype.referral_link SET disabled_xact
 $c->query("UPDATE hype.log_position SET done = format('%s:%s:',
 	pg_snapshot_xmax(done)::text::bigint + 1000000000,
 	pg_snapshot_xmax(done)::text::bigint + 1000000000)::pg_snapshot");
-$c->copy('11 11 -', '12 - late 2');
+$c->copy('11 11 -', '12 - late 2 2100-01-01');
 $c->query("SELECT hype.claim('" . uuid(11) . "', 'younger')");
 $c->query("SELECT hype.claim('" . uuid(9) . "', 'older')");
 $c->derive();
@@ -259,9 +266,7 @@ $c->query("SELECT hype.roll_up()");
 right('and when all is counted again');
 is(users(11) . users(9), 'youngerolder', 'claims go on there');
 is($c->query("SELECT count(*) FROM hype.confirm('x', 'late',
-	\"window\" => '100 years')"), 0 + ($c->query("SELECT disabled_at
-		<= '2024-01-01Z' FROM hype.referral_link WHERE id = 2") eq 'f'),
-	'a link that was disabled there is so here');
+	\"window\" => '100 years')"), 0, 'a link that was disabled there is so here');
 
 undef $c;
 $b->query("DROP DATABASE $copy WITH (FORCE)");
