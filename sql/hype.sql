@@ -32,6 +32,27 @@ SELECT EXISTS (
 
 \if :hype_upgrade
 
+-- One at a time: two would wait for each other.  That of a psql that was killed
+-- goes on until its statement ends.
+
+DO $$
+BEGIN
+    IF NOT pg_try_advisory_lock(hashtextextended('hype.upgrade', 0)) THEN
+        RAISE EXCEPTION 'another upgrade of schema "hype" is running'
+            USING ERRCODE = 'lock_not_available';
+    END IF;
+END
+$$;
+
+SELECT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
+) AS hype_upgrade \gset
+
+\endif
+
+\if :hype_upgrade
+
 SELECT pg_get_userbyid(nspowner) AS hype_owner
 FROM pg_namespace WHERE nspname = 'hype' \gset
 
@@ -227,6 +248,21 @@ COMMENT ON FUNCTION hype.version() IS 'The version of this schema';
 
 SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regclass('hype.log_position') IS NULL AS hype_new_2 \gset
+
+
+\if :hype_upgrade
+
+-- All at once, or not yet: who is at work with one of them waits for another.
+
+SELECT set_config('hype.ddl', $$
+    LOCK TABLE hype.visitor_claim, hype.unsettled, hype.confirmed_referral,
+        hype.unmatched_confirm IN ACCESS EXCLUSIVE MODE
+$$, false) AS ddl \gset hype_
+:hype_in_a_moment
+
+SET LOCAL lock_timeout = '10s';
+
+\endif
 
 
 -- Links
@@ -1017,6 +1053,12 @@ DECLARE
     n      bigint := 0;
 BEGIN
     SELECT l.* INTO STRICT p FROM hype.log_position l WHERE l.name = log_name;
+
+    -- Of another cluster, see hype.rebase_step()
+
+    IF pg_snapshot_xmax(p.done) > pg_snapshot_xmax(pg_current_snapshot()) THEN
+        RETURN;
+    END IF;
 
     IF p.target IS NULL THEN
         p.target := hype.log_snapshot();
@@ -3043,6 +3085,10 @@ BEGIN
     END IF;
 
     PERFORM pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0));
+
+    WHILE hype.rebase_step() LOOP
+    END LOOP;
+
     PERFORM hype.follow_logs(interval '10 seconds');
 
     IF since IS NOT NULL THEN
@@ -4024,6 +4070,12 @@ END
 $$;
 
 COMMIT;
+
+\if :hype_upgrade
+SELECT pg_advisory_unlock(hashtextextended('hype.upgrade', 0)) AS unlocked
+\gset hype_
+\unset hype_unlocked
+\endif
 
 \set QUIET :hype_quiet
 \unset hype_quiet

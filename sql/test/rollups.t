@@ -14,7 +14,7 @@ use Session;
 use Test::More;
 
 my $seed = $ENV{HYPE_TEST_SEED} // 7;
-my $steps = $ENV{HYPE_TEST_STEPS} // 240;
+my $steps = $ENV{HYPE_TEST_STEPS} // 150;
 
 srand($seed);
 
