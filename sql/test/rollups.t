@@ -59,7 +59,7 @@ is("@wrong", '', "all were exact (seed $seed)");
 cmp_ok($c->query("SELECT min(n) FROM (SELECT count(*) FROM hype.referral_hit
 	UNION ALL SELECT count(*) FROM hype.confirmed_referral
 	UNION ALL SELECT count(*) FROM hype.visitor_claim
-	UNION ALL SELECT count(*) FROM hype.hit_quarter) AS t (n)"), '>', 5,
+	UNION ALL SELECT count(*) FROM hype.hit_quarter) AS t (n)"), '>', 1,
 	'with something in them');
 
 # All of it once more, by hand and after a change by hand
