@@ -739,6 +739,7 @@ CREATE TABLE IF NOT EXISTS hype.confirmed_referral (
     value            numeric,
     created          timestamptz NOT NULL DEFAULT now(),
     visitor          uuid,
+    via              uuid,
     told             boolean NOT NULL DEFAULT false,
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     CONSTRAINT confirmed_referral_subject_check
@@ -750,6 +751,7 @@ CREATE TABLE IF NOT EXISTS hype.confirmed_referral (
 ALTER TABLE hype.confirmed_referral
     DROP CONSTRAINT IF EXISTS confirmed_referral_pkey,
     ADD COLUMN IF NOT EXISTS visitor uuid,
+    ADD COLUMN IF NOT EXISTS via uuid,
     ADD COLUMN IF NOT EXISTS told boolean NOT NULL DEFAULT true,
     ADD COLUMN IF NOT EXISTS id bigint GENERATED ALWAYS AS IDENTITY
         PRIMARY KEY,
@@ -800,6 +802,8 @@ COMMENT ON COLUMN hype.confirmed_referral.created IS
     'When it was confirmed';
 COMMENT ON COLUMN hype.confirmed_referral.visitor IS
     'The visitor, if no user was known';
+COMMENT ON COLUMN hype.confirmed_referral.via IS
+    'The visitor that came along with the user';
 COMMENT ON COLUMN hype.confirmed_referral.told IS
     'An application was told the referrer: a hit that arrives late no longer '
     'moves the credit';
@@ -1447,10 +1451,10 @@ BEGIN
 
     INSERT INTO hype.confirmed_referral
         (event, user_id, referral_hit_id, referral_link_id, referrer, value,
-         created, visitor, told)
+         created, visitor, via, told)
     VALUES (attribute.event, who, hit.id, hit.referral_link_id, hit.referrer,
             attribute.value, at, CASE WHEN who IS NULL THEN unknown END,
-            attribute.told)
+            attribute.visitor, attribute.told)
     ON CONFLICT DO NOTHING
     RETURNING * INTO made;
 
@@ -1556,7 +1560,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO hype.pending_confirm (event, user_id, visitor, value, created)
     SELECT c.event, c.user_id,
-           CASE WHEN c.user_id IS NULL THEN c.visitor END, c.value, c.created
+           CASE WHEN c.user_id IS NULL THEN c.visitor ELSE c.via END, c.value,
+           c.created
     FROM hype.confirmed_referral c
     WHERE c.id = ANY (referrals) AND NOT c.told
 $$;
@@ -1903,7 +1908,7 @@ BEGIN
         SELECT c.* INTO old FROM hype.visitor_claim c
         WHERE c.visitor = p.visitor FOR UPDATE;
 
-        IF old.created <= p.created THEN
+        IF (old.created, old.user_id) <= (p.created, p.user_id) THEN
             DELETE FROM hype.pending_claim c WHERE c.id = entry;
             RETURN NULL;
         END IF;
@@ -2315,7 +2320,7 @@ BEGIN
     FROM unnest(visitors, user_ids, claim_batch.created)
          AS c (visitor, user_id, created)
     WHERE c.visitor IS NOT NULL AND c.user_id <> '' AND c.created IS NOT NULL
-    ORDER BY c.visitor, c.created;
+    ORDER BY c.visitor, c.created, c.user_id;
 
     GET DIAGNOSTICS n = ROW_COUNT;
 
@@ -2621,7 +2626,7 @@ BEGIN
 
     RETURN QUERY
         SELECT h.* FROM hype.referral_hit h
-        WHERE h.created >= since
+        WHERE h.created >= since AND isfinite(h.created)
           AND CASE WHEN h.xact IS NULL
               THEN p.backfill IS NULL OR h.id <= p.backfill
               ELSE pg_visible_in_snapshot(h.xact, p.done)
@@ -3089,11 +3094,20 @@ BEGIN
     WHILE hype.rebase_step() LOOP
     END LOOP;
 
-    PERFORM hype.follow_logs(interval '10 seconds');
-
     IF since IS NOT NULL THEN
         total := hype.count_hits(0, hype.uncount(since));
     END IF;
+
+    LOOP
+        n := hype.count_hits(100000);
+        total := total + n;
+        EXIT WHEN n = 0;
+    END LOOP;
+
+    -- Claims and confirms come last, as they can't be followed elsewhere from
+    -- then on until the end of this transaction.
+
+    PERFORM hype.follow_logs(interval '10 seconds');
 
     LOOP
         n := hype.count_hits(100000) + hype.count_claims(10000)
@@ -3274,8 +3288,7 @@ BEGIN
 
         UPDATE hype.log_position l
         SET done = '1:1:', target = NULL, xact = NULL, id = NULL,
-            backfill = CASE l.name WHEN 'roll_up'
-                       THEN '00000000-0000-0000-0000-000000000000'::uuid END;
+            backfill = '00000000-0000-0000-0000-000000000000';
     END IF;
 
     RETURN true;
@@ -3398,7 +3411,11 @@ BEGIN
         WHERE p.due = 'infinity';
 
         IF keep IS NOT NULL THEN
-            DELETE FROM hype.referral_hit_default h WHERE h.created < expired;
+            DELETE FROM hype.referral_hit_default h
+            WHERE h.created < expired
+              AND (h.xact IS NULL OR pg_visible_in_snapshot(
+                       h.xact, (SELECT l.done FROM hype.log_position l
+                                WHERE l.name = 'roll_up')));
         END IF;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
         NULL;
@@ -3457,6 +3474,13 @@ BEGIN
         hits := NULL;
 
         BEGIN
+            EXECUTE 'LOCK TABLE ' || part.name || ' IN ACCESS EXCLUSIVE MODE';
+
+            -- Late hits that were committed meanwhile
+
+            WHILE hype.count_hits(100000) > 0 LOOP
+            END LOOP;
+
             EXECUTE 'DROP TABLE ' || part.name;
             action := 'dropped';
             RETURN NEXT;

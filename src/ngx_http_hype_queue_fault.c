@@ -14,7 +14,7 @@
 #define NGX_HTTP_HYPE_QUEUE_PROBED       4
 
 /* milliseconds until it is tried again, which double each time */
-#define NGX_HTTP_HYPE_QUEUE_TRIAL        100
+#define NGX_HTTP_HYPE_QUEUE_TRIAL        25
 
 /* milliseconds until all is tried again that is refused to all */
 #define NGX_HTTP_HYPE_QUEUE_BACKOFF_MIN  100
