@@ -3413,7 +3413,8 @@ BEGIN
         IF keep IS NOT NULL THEN
             DELETE FROM hype.referral_hit_default h
             WHERE h.created < expired
-              AND (h.xact IS NULL OR pg_visible_in_snapshot(
+              AND (h.xact IS NULL OR h.xact = pg_current_xact_id()
+                   OR pg_visible_in_snapshot(
                        h.xact, (SELECT l.done FROM hype.log_position l
                                 WHERE l.name = 'roll_up')));
         END IF;
