@@ -3216,10 +3216,10 @@ BEGIN
 
     ELSIF rolled > 0 THEN
 
-        -- There is more for the roll-ups: they leave others two thirds of the
-        -- time.
+        -- There is more for the roll-ups.  They leave most of the time to
+        -- hits, as long as these come.
 
-        again := 80;
+        again := CASE WHEN step.done > 0 THEN 200 ELSE 20 END;
 
     ELSE
         SELECT least(
