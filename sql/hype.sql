@@ -3202,13 +3202,22 @@ BEGIN
             OR p.rolled < began - interval '10 seconds')
        AND pg_try_advisory_xact_lock(hashtextextended('hype.roll_up', 0))
     THEN
-        LOOP
-            rolled := hype.count_hits(500) + hype.count_claims(100)
-                      + hype.count_confirmed(500);
+        BEGIN
+            LOOP
+                rolled := hype.count_hits(500) + hype.count_claims(100)
+                          + hype.count_confirmed(500);
 
-            EXIT WHEN rolled = 0
-                      OR clock_timestamp() >= began + interval '40 ms';
-        END LOOP;
+                EXIT WHEN rolled = 0
+                          OR clock_timestamp() >= began + interval '40 ms';
+            END LOOP;
+        EXCEPTION WHEN OTHERS THEN
+
+            -- Claims and confirms go on without them.
+
+            RAISE WARNING 'roll-ups failed: %', SQLERRM;
+            again := 1000;
+            RETURN;
+        END;
     END IF;
 
     IF clock_timestamp() >= began + interval '30 ms' AND step.done > 0 THEN

@@ -93,7 +93,7 @@ is(json(report('/soon'))->{funnel}{hits}, 10, 'anew after that');
 
 my $locker = $pg->connect;
 $locker->begin_work;
-$locker->do('lock table hype.confirmed_referral in access exclusive mode');
+$locker->do('lock table hype.link_total in access exclusive mode');
 
 $queries = queries();
 my @clients = map { $nginx->open } 1 .. 10;
