@@ -848,8 +848,8 @@ COMMENT ON COLUMN hype.pending_confirm.created IS
 COMMENT ON COLUMN hype.pending_confirm.due IS
     'When to look at it; NULL: when a hit or a claim arrives';
 COMMENT ON COLUMN hype.pending_confirm.error IS
-    'Why the last try failed; after five tries it is set aside, and tried '
-    'again once a day';
+    'Why the last try failed; after five tries nginx is told to set it aside, '
+    'but it is tried again, up to once an hour';
 
 
 -- Roll-ups: what reports read.  The link hype.site() stands for all links,
@@ -1671,10 +1671,9 @@ BEGIN
                 UPDATE hype.pending_confirm c
                 SET tries = c.tries + 1,
                     error = SQLERRM,
-                    due = CASE WHEN c.tries + 1 < 5
-                          THEN clock_timestamp()
-                               + interval '100 ms' * 2 ^ c.tries
-                          ELSE 'infinity' END
+                    due = clock_timestamp()
+                          + least(interval '100 ms' * 2 ^ least(c.tries, 20),
+                                  interval '1 hour')
                 WHERE c.id = p.id;
 
                 IF p.tries + 1 = 5 THEN
@@ -3416,9 +3415,6 @@ BEGIN
         DELETE FROM hype.pending_confirm p
         WHERE p.due IS NULL AND p.created < now() - interval '7 days';
 
-        UPDATE hype.pending_confirm p SET due = now()
-        WHERE p.due = 'infinity';
-
         IF keep IS NOT NULL THEN
             DELETE FROM hype.referral_hit_default h
             WHERE h.created < expired
@@ -3508,7 +3504,7 @@ COMMENT ON FUNCTION hype.maintain(integer, interval, integer) IS
     'Makes the partitions of this month and those ahead; moves hits out of the '
     'default partition, by month and up to that many, as moving locks it (for '
     'about 0.1 s each 20,000 hits); forgets confirms that wait for a hit after '
-    '7 days, and tries those again that were set aside. With keep, for members of the owner''s role only, drops months of '
+    '7 days. With keep, for members of the owner''s role only, drops months of '
     'hits that are wholly older. Waits for no lock longer than 200 ms: what '
     'was busy is done the next time';
 
