@@ -147,10 +147,13 @@ typedef struct {
     ngx_http_hype_links_wait_t   wait;        /* has the link */
     ngx_http_hype_ticket_t       ticket;
 
+    ngx_uint_t                   purpose;     /* of the request, a bit mask */
+
     unsigned                     has_visitor:1;
     unsigned                     has_hit:1;
     unsigned                     set_cookie:1;
     unsigned                     redirected:1;
+    unsigned                     refused:1;    /* not to be claimed, either */
 } ngx_http_hype_ctx_t;
 
 

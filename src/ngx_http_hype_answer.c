@@ -1,5 +1,6 @@
 
 #include "ngx_http_hype_answer.h"
+#include "ngx_http_hype_purpose.h"
 #include "ngx_http_hype_visit.h"
 
 
@@ -76,6 +77,10 @@ ngx_http_hype_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
 
     ngx_memzero(&a, sizeof(ngx_http_hype_answer_t));
+
+    if (ctx && ctx->refused) {
+        return ngx_http_hype_answer_cache_control(r, 1);
+    }
 
     a.ctx = ctx;
     cookie = 0;
@@ -233,7 +238,9 @@ ngx_http_hype_answer_confirm(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
 
     if (r->headers_out.status < NGX_HTTP_OK
         || r->headers_out.status >= NGX_HTTP_BAD_REQUEST
-        || (a->user.len == 0 && a->visitor == NULL))
+        || (a->user.len == 0 && a->visitor == NULL)
+        || (ngx_http_hype_purpose(r)
+            & (NGX_HTTP_HYPE_PREFETCH|NGX_HTTP_HYPE_SPECULATIVE)))
     {
         return NGX_OK;
     }

@@ -1,11 +1,13 @@
 
 #include "ngx_http_hype_param.h"
+#include "ngx_http_hype_purpose.h"
 #include "ngx_http_hype_visit.h"
 
 
 static ngx_int_t ngx_http_hype_param_start(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_ctx_t **ctxp);
 static ngx_uint_t ngx_http_hype_param_applies(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_hype_param_embedded(ngx_http_request_t *r);
 static ngx_int_t ngx_http_hype_param_query(ngx_http_request_t *r,
     ngx_str_t *query);
 static ngx_int_t ngx_http_hype_param_url(ngx_http_request_t *r,
@@ -41,6 +43,13 @@ ngx_http_hype_param_handler(ngx_http_request_t *r,
     }
 
     rc = ngx_http_hype_visit_find(r, ctx);
+
+    if (rc == NGX_OK
+        && ctx->state == NGX_HTTP_HYPE_FOUND
+        && ngx_http_hype_purpose_refuse(r, ctx) == NGX_DONE)
+    {
+        return NGX_DONE;
+    }
 
     if (rc == NGX_OK
         && ctx->state == NGX_HTTP_HYPE_FOUND
@@ -98,7 +107,8 @@ ngx_http_hype_param_start(ngx_http_request_t *r,
         || ngx_http_hype_param_query(r, &query) != NGX_OK
         || ngx_http_hype_args_find(&query, hlcf->params->elts,
                                    hlcf->params->nelts, &value)
-           != NGX_OK)
+           != NGX_OK
+        || ngx_http_hype_param_embedded(r))
     {
         return NGX_DECLINED;
     }
@@ -150,6 +160,21 @@ ngx_http_hype_param_applies(ngx_http_request_t *r)
     return (r->method == NGX_HTTP_GET && ngx_strncmp(line, "GET ", 4) == 0)
            || (r->method == NGX_HTTP_HEAD
                && ngx_strncmp(line, "HEAD ", 5) == 0);
+}
+
+
+/*
+ * A part of another page makes no hit.  Pages that <link rel=prefetch> asks
+ * for are none: a browser may store them, and show them when the link is
+ * followed.
+ */
+
+static ngx_uint_t
+ngx_http_hype_param_embedded(ngx_http_request_t *r)
+{
+    return (ngx_http_hype_purpose(r)
+            & (NGX_HTTP_HYPE_EMBEDDED|NGX_HTTP_HYPE_SPECULATIVE))
+           == NGX_HTTP_HYPE_EMBEDDED;
 }
 
 

@@ -1,4 +1,5 @@
 
+#include "ngx_http_hype_purpose.h"
 #include "ngx_http_hype_ref.h"
 #include "ngx_http_hype_visit.h"
 
@@ -62,6 +63,13 @@ ngx_http_hype_ref_handler(ngx_http_request_t *r,
     }
 
     rc = ngx_http_hype_visit_find(r, ctx);
+
+    if (rc == NGX_OK
+        && ctx->state == NGX_HTTP_HYPE_FOUND
+        && ngx_http_hype_purpose_refuse(r, ctx) == NGX_DONE)
+    {
+        return NGX_DONE;
+    }
 
     if (rc == NGX_OK) {
         rc = ngx_http_hype_visit_record(r, ctx);
