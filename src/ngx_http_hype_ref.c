@@ -315,8 +315,12 @@ ngx_http_hype_ref_forward_args(ngx_http_request_t *r,
 
     p = ngx_cpymem(url, target->data, fragment - target->data);
 
-    *p = ngx_strlchr(url, p, '?') ? '&' : '?';
-    p++;
+    if (ngx_strlchr(url, p, '?') == NULL) {
+        *p++ = '?';
+
+    } else if (p[-1] != '?' && p[-1] != '&') {
+        *p++ = '&';
+    }
 
     p = ngx_cpymem(p, args.data, args.len);
     p = ngx_cpymem(p, fragment, last - fragment);

@@ -87,9 +87,17 @@ ngx_int_t ngx_http_hype_visitor(ngx_http_request_t *r,
     ngx_http_hype_cookie_t *cookie, u_char *uuid);
 
 /*
- * Answers with a redirect: sets its header and returns
- * NGX_HTTP_MOVED_TEMPORARILY, for the caller to return.  The header filter
- * sees to it that nobody stores it.
+ * Makes "src" a valid "Location", as ngx_http_hype_uri_escape() says; "uri" is
+ * "src" itself if it is one, else a copy.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_escape(ngx_http_request_t *r, ngx_str_t *src,
+    ngx_str_t *uri);
+
+/*
+ * Answers with a redirect to the location, once it is escaped: sets its header
+ * and returns NGX_HTTP_MOVED_TEMPORARILY, for the caller to return.  The
+ * header filter adds "no-store".
  */
 
 ngx_int_t ngx_http_hype_redirect(ngx_http_request_t *r,
