@@ -69,6 +69,7 @@ typedef struct {
     u_char                      *needs_file;
     ngx_uint_t                   needs_line;
     ngx_uint_t                   request_uri; /* the variable's index */
+    ngx_array_t                 *server_names; /* ngx_http_server_name_t */
     ngx_uint_t                   needs_spool; /* unsigned needs_spool:1 */
 
     ngx_http_hype_store_t       *store;       /* this worker's */

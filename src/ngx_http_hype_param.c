@@ -1,6 +1,7 @@
 
 #include "ngx_http_hype_param.h"
 #include "ngx_http_hype_purpose.h"
+#include "ngx_http_hype_target.h"
 #include "ngx_http_hype_visit.h"
 
 
@@ -16,6 +17,8 @@ static ngx_int_t ngx_http_hype_param_redirect(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_param_to(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *to);
+static ngx_int_t ngx_http_hype_param_direct(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx);
 static ngx_int_t ngx_http_hype_param_inline(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 
@@ -87,7 +90,7 @@ ngx_http_hype_param_handler(ngx_http_request_t *r,
         return ngx_http_hype_param_inline(r, ctx, hlcf);
     }
 
-    return ngx_http_hype_redirect(r, ctx, &ctx->next);
+    return ngx_http_hype_param_direct(r, ctx);
 }
 
 
@@ -344,6 +347,32 @@ ngx_http_hype_param_to_valid(ngx_str_t *to)
            && to->data[to->len - 1] == '/'
            && to->data[0] == '/'
            && ngx_http_hype_next_safe(to, NULL, 0);
+}
+
+
+/* "//ref/x" has become "/ref/x", which is another location, with a hit */
+
+static ngx_int_t
+ngx_http_hype_param_direct(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+    ngx_str_t  target, next;
+
+    if (ngx_http_hype_escape(r, &ctx->next, &target) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_hype_target(r, &target, &next);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_str_set(&target, "/");
+    }
+
+    return ngx_http_hype_redirect(r, ctx, &target);
 }
 
 

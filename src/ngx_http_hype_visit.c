@@ -396,22 +396,23 @@ ngx_http_hype_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 ngx_int_t
 ngx_http_hype_escape(ngx_http_request_t *r, ngx_str_t *src, ngx_str_t *uri)
 {
-    size_t  len;
-
-    *uri = *src;
+    u_char  *p;
+    size_t   len;
 
     len = ngx_http_hype_uri_escape(NULL, src);
 
     if (len == src->len) {
+        *uri = *src;
         return NGX_OK;
     }
 
-    uri->data = ngx_pnalloc(r->pool, len);
-    if (uri->data == NULL) {
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    uri->len = ngx_http_hype_uri_escape(uri->data, src);
+    uri->len = ngx_http_hype_uri_escape(p, src);
+    uri->data = p;
 
     return NGX_OK;
 }
