@@ -81,6 +81,14 @@ ngx_int_t ngx_http_hype_keep_user(ngx_http_request_t *r,
 ngx_int_t ngx_http_hype_cookie(ngx_http_request_t *r, ngx_str_t *name,
     u_char *uuid);
 
+/*
+ * The same for all visitors in cookies of that name, each once: "uuids" has
+ * room for "n" of them, which becomes their number.
+ */
+
+ngx_int_t ngx_http_hype_cookie_all(ngx_http_request_t *r, ngx_str_t *name,
+    u_char *uuids, ngx_uint_t *n);
+
 /* The same of either name of the cookie: the former one where ours has none. */
 
 ngx_int_t ngx_http_hype_visitor(ngx_http_request_t *r,

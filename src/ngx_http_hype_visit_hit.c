@@ -14,6 +14,8 @@ static ngx_int_t ngx_http_hype_visit_store(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_visit_who(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static ngx_int_t ngx_http_hype_cookie_line(ngx_str_t *line, ngx_str_t *name,
+    u_char *uuids, ngx_uint_t *n, ngx_uint_t max);
 static void ngx_http_hype_visit_ip(ngx_http_request_t *r, ngx_uint_t ip,
     u_char *addr, ngx_http_hype_row_t *row);
 
@@ -254,13 +256,28 @@ ngx_http_hype_visitor(ngx_http_request_t *r, ngx_http_hype_cookie_t *cookie,
 ngx_int_t
 ngx_http_hype_cookie(ngx_http_request_t *r, ngx_str_t *name, u_char *uuid)
 {
-    ngx_int_t          rc, found;
+    ngx_uint_t  n;
+
+    n = 1;
+
+    return ngx_http_hype_cookie_all(r, name, uuid, &n);
+}
+
+
+ngx_int_t
+ngx_http_hype_cookie_all(ngx_http_request_t *r, ngx_str_t *name,
+    u_char *uuids, ngx_uint_t *n)
+{
+    ngx_int_t          found;
+    ngx_uint_t         max;
     ngx_table_elt_t   *h;
 #if (nginx_version < 1023000)
     ngx_uint_t         i;
     ngx_table_elt_t  **headers;
 #endif
 
+    max = *n;
+    *n = 0;
     found = NGX_DECLINED;
 
 #if (nginx_version < 1023000)
@@ -274,14 +291,62 @@ ngx_http_hype_cookie(ngx_http_request_t *r, ngx_str_t *name, u_char *uuid)
     for (h = r->headers_in.cookie; h; h = h->next) {
 #endif
 
-        rc = ngx_http_hype_cookie_find(&h->value, name, uuid);
-
-        if (rc == NGX_OK) {
-            return NGX_OK;
+        if (ngx_http_hype_cookie_line(&h->value, name, uuids, n, max)
+            != NGX_DECLINED)
+        {
+            found = NGX_ERROR;
         }
 
-        if (rc == NGX_ERROR) {
-            found = NGX_ERROR;
+        if (*n == max) {
+            break;
+        }
+    }
+
+    return *n ? NGX_OK : found;
+}
+
+
+/* adds those that are not there yet; NGX_DECLINED: none has that name */
+
+static ngx_int_t
+ngx_http_hype_cookie_line(ngx_str_t *line, ngx_str_t *name, u_char *uuids,
+    ngx_uint_t *n, ngx_uint_t max)
+{
+    u_char      *uuid;
+    ngx_int_t    rc, found;
+    ngx_str_t    rest;
+    ngx_uint_t   i;
+
+    rest = *line;
+    found = NGX_DECLINED;
+
+    while (*n < max) {
+
+        uuid = uuids + *n * NGX_HTTP_HYPE_UUID_LEN;
+
+        rc = ngx_http_hype_cookie_next(&rest, name, uuid);
+
+        if (rc == NGX_DECLINED) {
+            break;
+        }
+
+        found = NGX_OK;
+
+        if (rc != NGX_OK) {
+            continue;
+        }
+
+        for (i = 0; i < *n; i++) {
+            if (ngx_memcmp(uuids + i * NGX_HTTP_HYPE_UUID_LEN, uuid,
+                           NGX_HTTP_HYPE_UUID_LEN)
+                == 0)
+            {
+                break;
+            }
+        }
+
+        if (i == *n) {
+            (*n)++;
         }
     }
 
