@@ -57,7 +57,7 @@ statement 'a hit' => sub {
     is($nginx->get('/ref/abc123/')->status, 302, 'a visit');
     is($pg->hits, 1, '- is there when the redirect is');
     is($nginx->request('HEAD', '/ref/abc123/')->status, 302, 'HEAD');
-    is($nginx->get('/ref/abc123/', 'Sec-Purpose' => 'prefetch')->status, 302,
+    is($nginx->get('/ref/abc123/', 'Sec-Purpose' => 'prefetch')->status, 503,
        'a prefetch');
     is(hits(), 1, '- are no hits');
 };
