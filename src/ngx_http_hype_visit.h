@@ -95,8 +95,8 @@ ngx_int_t ngx_http_hype_visitor(ngx_http_request_t *r,
     ngx_http_hype_cookie_t *cookie, u_char *uuid);
 
 /*
- * Makes "src" a valid "Location", as ngx_http_hype_uri_escape() says; "uri",
- * which may be "src", gets the same bytes if it is one, else a copy.  NGX_ERROR if memory ran out.
+ * Makes "src" a valid "Location", as ngx_http_hype_uri_escape() says, in a copy
+ * if it is none.  "uri" may be "src".  NGX_ERROR if memory ran out.
  */
 
 ngx_int_t ngx_http_hype_escape(ngx_http_request_t *r, ngx_str_t *src,
