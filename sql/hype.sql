@@ -1047,6 +1047,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     p      hype.log_position;
@@ -1158,6 +1159,7 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     p hype.log_position;
@@ -1265,6 +1267,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -1337,17 +1340,20 @@ COMMENT ON FUNCTION hype.creditable_hit(
 
 
 CREATE OR REPLACE FUNCTION hype.mark_hit(hit uuid) RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
+BEGIN
     UPDATE hype.referral_hit h
     SET confirmed = c.first
     FROM (SELECT min(r.created) AS first
           FROM hype.confirmed_referral r
           WHERE r.referral_hit_id = hit) AS c
-    WHERE h.id = hit AND h.confirmed IS DISTINCT FROM c.first
+    WHERE h.id = hit AND h.confirmed IS DISTINCT FROM c.first;
+END
 $$;
 
 COMMENT ON FUNCTION hype.mark_hit(uuid) IS
@@ -1372,6 +1378,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -1488,6 +1495,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     UPDATE hype.pending_confirm p
@@ -1534,11 +1542,13 @@ COMMENT ON FUNCTION hype.let_wait(bigint[]) IS
 
 CREATE OR REPLACE FUNCTION hype.wake_confirms(users text[], visitors uuid[])
 RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
+BEGIN
     UPDATE hype.pending_confirm p SET due = now(), tries = 0
     WHERE p.due IS NULL AND p.user_id = ANY (users);
 
@@ -1547,6 +1557,7 @@ AS $$
 
     UPDATE hype.pending_confirm p SET due = now(), tries = 0
     WHERE p.due IS NULL AND p.visitor = ANY (visitors);
+END
 $$;
 
 COMMENT ON FUNCTION hype.wake_confirms(text[], uuid[]) IS
@@ -1555,15 +1566,17 @@ COMMENT ON FUNCTION hype.wake_confirms(text[], uuid[]) IS
 
 
 CREATE OR REPLACE FUNCTION hype.recheck(referrals bigint[]) RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
     INSERT INTO hype.pending_confirm (event, user_id, visitor, value, created)
     SELECT c.event, c.user_id,
            CASE WHEN c.user_id IS NULL THEN c.visitor ELSE c.via END, c.value,
            c.created
     FROM hype.confirmed_referral c
-    WHERE c.id = ANY (referrals) AND NOT c.told
+    WHERE c.id = ANY (referrals) AND NOT c.told;
+END
 $$;
 
 COMMENT ON FUNCTION hype.recheck(bigint[]) IS
@@ -1607,6 +1620,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     entries bigint[];
@@ -1829,6 +1843,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -1937,11 +1952,13 @@ CREATE OR REPLACE FUNCTION hype.give_user(
     ids uuid[], created timestamptz[], OUT given bigint,
     OUT missed timestamptz
 )
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
+BEGIN
     WITH hits AS MATERIALIZED (
         SELECT i.id, i.created
         FROM unnest(ids, give_user.created) AS i (id, created)
@@ -1962,9 +1979,11 @@ AS $$
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM updated), min(i.created)
+    INTO given, missed
     FROM hits i
     WHERE NOT EXISTS (SELECT FROM free f
-                      WHERE f.id = i.id AND f.created = i.created)
+                      WHERE f.id = i.id AND f.created = i.created);
+END
 $$;
 
 COMMENT ON FUNCTION hype.give_user(uuid[], timestamptz[]) IS
@@ -1986,6 +2005,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     ids   uuid[];
@@ -2025,6 +2045,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     p     hype.pending_claim;
@@ -2090,6 +2111,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     entry  bigint;
@@ -2141,6 +2163,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     n        bigint;
@@ -2240,6 +2263,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -2648,6 +2672,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     n bigint;
@@ -2871,6 +2896,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     n        bigint;
@@ -2949,6 +2975,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     n bigint;
@@ -3259,6 +3286,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     newest xid8 := pg_snapshot_xmax(pg_current_snapshot());
@@ -3523,6 +3551,7 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
     WITH hits AS MATERIALIZED (
         SELECT s.link, h.bot, h.created,
@@ -3614,6 +3643,7 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
     WITH hits AS MATERIALIZED (
         SELECT (h.created AT TIME ZONE 'UTC')::date AS day,
@@ -3798,6 +3828,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -3923,6 +3954,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 BEGIN
