@@ -247,7 +247,9 @@ COMMENT ON FUNCTION hype.version() IS 'The version of this schema';
 -- CREATE INDEX IF NOT EXISTS and the like: they lock out those who write.
 
 SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
-       to_regclass('hype.log_position') IS NULL AS hype_new_2 \gset
+       to_regclass('hype.log_position') IS NULL AS hype_new_2,
+       to_regclass('hype.pending_confirm_waiting_user_id_idx') IS NULL
+           AS hype_new_waiting \gset
 
 
 \if :hype_upgrade
@@ -828,19 +830,29 @@ CREATE TABLE IF NOT EXISTS hype.pending_confirm (
 
 CREATE INDEX IF NOT EXISTS pending_confirm_due_id_idx
     ON hype.pending_confirm (due, id) WHERE due IS NOT NULL;
-CREATE INDEX IF NOT EXISTS pending_confirm_user_id_idx
-    ON hype.pending_confirm (user_id) WHERE user_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS pending_confirm_visitor_idx
-    ON hype.pending_confirm (visitor) WHERE visitor IS NOT NULL;
-CREATE INDEX IF NOT EXISTS pending_confirm_claimant_idx
-    ON hype.pending_confirm (claimant) WHERE claimant IS NOT NULL;
+
+\endif
+
+\if :hype_new_waiting
+
+DROP INDEX IF EXISTS hype.pending_confirm_user_id_idx,
+    hype.pending_confirm_visitor_idx, hype.pending_confirm_claimant_idx;
+CREATE INDEX pending_confirm_waiting_user_id_idx
+    ON hype.pending_confirm (user_id)
+    WHERE due IS NULL AND user_id IS NOT NULL;
+CREATE INDEX pending_confirm_waiting_visitor_idx
+    ON hype.pending_confirm (visitor)
+    WHERE due IS NULL AND visitor IS NOT NULL;
+CREATE INDEX pending_confirm_waiting_claimant_idx
+    ON hype.pending_confirm (claimant)
+    WHERE due IS NULL AND claimant IS NOT NULL;
 
 \endif
 
 COMMENT ON TABLE hype.pending_confirm IS
     'Confirms of nginx: appended here, worked off by hype.derive(). Those that '
     'find no hit wait a week for one; of each event, user and visitor the '
-    'first and the latest';
+    'first and the latest, of each event and user ten at each end';
 COMMENT ON COLUMN hype.pending_confirm.claimant IS
     'The user who claimed the visitor, as far as known';
 COMMENT ON COLUMN hype.pending_confirm.created IS
@@ -1421,12 +1433,19 @@ BEGIN
     hit := hype.creditable_hit(who, unknown, model, since, until);
 
     IF hit.id IS NULL THEN
-        IF old.created = at THEN
+
+        -- What was pruned can't be judged again: its credit stays.
+
+        known := known AND old.created = at AND NOT EXISTS (
+            SELECT FROM hype.referral_hit h
+            JOIN hype.referral_link l ON l.id = h.referral_link_id
+            WHERE h.id = old.referral_hit_id);
+
+        IF NOT known AND old.created = at THEN
             DELETE FROM hype.confirmed_referral c WHERE c.id = old.id;
             PERFORM hype.mark_hit(old.referral_hit_id);
         END IF;
 
-        known := false;
         RETURN;
     END IF;
 
@@ -1497,33 +1516,51 @@ BEGIN
     WHERE p.id = ANY (entries);
 
     -- A page that is visited again and again must not fill the table: of
-    -- those that wait, the first and the latest are kept.
+    -- those that wait, the first and the latest are kept; and of one user with
+    -- many visitors no more than one hit may wake at once.
 
     DELETE FROM hype.pending_confirm p
     WHERE p.id = ANY (ARRAY(
         SELECT r.id
         FROM (
-            SELECT w.id,
-                   row_number() OVER earliest AS earlier,
-                   row_number() OVER latest AS later
-            FROM (SELECT DISTINCT e.event, e.user_id, e.visitor
-                  FROM hype.pending_confirm e WHERE e.id = ANY (entries)) AS k
-            CROSS JOIN LATERAL (
-                SELECT u.* FROM hype.pending_confirm u
-                WHERE k.user_id IS NOT NULL AND u.user_id = k.user_id
-                  AND u.visitor IS NOT DISTINCT FROM k.visitor
-                UNION ALL
-                SELECT v.* FROM hype.pending_confirm v
-                WHERE k.user_id IS NULL AND v.visitor = k.visitor
-                  AND v.user_id IS NULL
-            ) AS w
-            WHERE w.event = k.event AND w.due IS NULL
-            WINDOW earliest AS (PARTITION BY w.event, w.user_id, w.visitor
-                                ORDER BY w.created, w.id),
-                   latest AS (PARTITION BY w.event, w.user_id, w.visitor
-                              ORDER BY w.created DESC, w.id)
+            SELECT o.id, o.kept,
+                   row_number() OVER (PARTITION BY o.event, o.who, o.unknown,
+                                                   o.kept
+                                      ORDER BY o.created, o.id) AS earlier,
+                   row_number() OVER (PARTITION BY o.event, o.who, o.unknown,
+                                                   o.kept
+                                      ORDER BY o.created DESC, o.id) AS later
+            FROM (
+                SELECT w.id, w.event, w.created, k.who, k.unknown,
+                       row_number() OVER earliest = 1
+                       OR row_number() OVER latest = 1 AS kept
+                FROM (SELECT DISTINCT e.event, s.who,
+                             CASE WHEN s.who IS NULL THEN e.visitor END
+                                 AS unknown
+                      FROM hype.pending_confirm e
+                      CROSS JOIN LATERAL (
+                          SELECT coalesce(e.user_id, e.claimant) AS who) AS s
+                      WHERE e.id = ANY (entries)) AS k
+                CROSS JOIN LATERAL (
+                    SELECT u.* FROM hype.pending_confirm u
+                    WHERE u.user_id = k.who AND u.due IS NULL
+                    UNION ALL
+                    SELECT c.* FROM hype.pending_confirm c
+                    WHERE c.claimant = k.who AND c.due IS NULL
+                      AND c.user_id IS NULL
+                    UNION ALL
+                    SELECT v.* FROM hype.pending_confirm v
+                    WHERE v.visitor = k.unknown AND v.due IS NULL
+                      AND v.user_id IS NULL AND v.claimant IS NULL
+                ) AS w
+                WHERE w.event = k.event
+                WINDOW earliest AS (PARTITION BY w.event, w.user_id, w.visitor
+                                    ORDER BY w.created, w.id),
+                       latest AS (PARTITION BY w.event, w.user_id, w.visitor
+                                  ORDER BY w.created DESC, w.id)
+            ) AS o
         ) AS r
-        WHERE r.earlier > 1 AND r.later > 1
+        WHERE NOT r.kept OR (r.earlier > 10 AND r.later > 10)
     ));
 END
 $$;
@@ -2067,7 +2104,7 @@ BEGIN
 
     PERFORM hype.adopt_confirmed(p.visitor, owner);
     UPDATE hype.pending_confirm c SET claimant = owner
-    WHERE c.visitor = p.visitor;
+    WHERE c.visitor = p.visitor AND c.due IS NULL;
     PERFORM hype.wake_confirms(ARRAY[owner], ARRAY[p.visitor]);
     PERFORM hype.recheck(ARRAY(
         SELECT r.id FROM hype.confirmed_referral r
@@ -4105,4 +4142,5 @@ SELECT pg_advisory_unlock(hashtextextended('hype.upgrade', 0)) AS unlocked
 \unset hype_quiet
 \unset hype_new
 \unset hype_new_2
+\unset hype_new_waiting
 \unset hype_upgrade

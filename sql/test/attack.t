@@ -151,6 +151,23 @@ cmp_ok($most, '<', 30000, 'each of which reads few hits');
 is($c->query("SELECT count(*) FROM hype.referral_hit WHERE user_id = 'busy'"),
 	40000, 'and all of them get the user');
 
+# A user who opens confirm pages with cookies of his own making: what waits of
+# him stays little, however many there are.
+
+$c->query("SELECT hype.confirm_batch(array_agg('pages'::text),
+	array_agg('pages'::text), array_agg(md5(i::text)::uuid),
+	array_agg('1'::text), array_agg('2024-01-02Z'::timestamptz
+		+ i * interval '1 s'))
+	FROM generate_series(1, 1000) AS i");
+$c->derive();
+is($c->query("SELECT count(*) FROM hype.pending_confirm
+	WHERE event = 'pages'"), 20, 'of many confirms of one user few wait');
+$c->copy('50 - pages 1');
+$c->derive();
+is($c->query("SELECT referrer || ' ' || created FROM hype.confirmed_referral
+	WHERE event = 'pages'"), 'alice 2024-01-02 00:00:01+00',
+	'the first of them counts');
+
 # Triggers of the site that refuse some
 
 $c->query("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$
