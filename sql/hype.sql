@@ -249,7 +249,7 @@ COMMENT ON FUNCTION hype.version() IS 'The version of this schema';
 SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regclass('hype.log_position') IS NULL AS hype_new_2,
        to_regclass('hype.pending_confirm_waiting_user_id_idx') IS NULL
-           AS hype_new_waiting \gset
+           AS hype_new_3 \gset
 
 
 \if :hype_upgrade
@@ -786,6 +786,13 @@ CREATE INDEX IF NOT EXISTS confirmed_referral_referral_hit_id_idx
 
 \endif
 
+\if :hype_new_3
+
+CREATE INDEX confirmed_referral_via_idx
+    ON hype.confirmed_referral (via) WHERE via IS NOT NULL AND NOT told;
+
+\endif
+
 COMMENT ON TABLE hype.confirmed_referral IS
     'Referred users who completed what the site wanted: once an event and user';
 COMMENT ON COLUMN hype.confirmed_referral.event IS
@@ -833,7 +840,7 @@ CREATE INDEX IF NOT EXISTS pending_confirm_due_id_idx
 
 \endif
 
-\if :hype_new_waiting
+\if :hype_new_3
 
 DROP INDEX IF EXISTS hype.pending_confirm_user_id_idx,
     hype.pending_confirm_visitor_idx, hype.pending_confirm_claimant_idx;
@@ -1456,7 +1463,8 @@ BEGIN
                 referral_link_id = hit.referral_link_id,
                 referrer = hit.referrer,
                 value = attribute.value,
-                created = at
+                created = at,
+                via = attribute.visitor
             WHERE c.id = old.id;
 
             PERFORM hype.mark_hit(old.referral_hit_id);
@@ -1682,8 +1690,8 @@ BEGIN
         done := cardinality(alone);
     END IF;
 
-    -- The others one by one: a site's trigger may refuse one, or an open
-    -- transaction may be about to confirm the same.
+    -- The others one by one: a site's trigger may refuse one, or take too
+    -- long, or an open transaction may be about to confirm the same.
 
     FOR p IN
         SELECT c.* FROM hype.pending_confirm c
@@ -1704,13 +1712,15 @@ BEGIN
 
                 locked := locked + 1;
                 EXIT WHEN locked >= 2;
-            WHEN OTHERS THEN
+            WHEN OTHERS OR assert_failure OR query_canceled THEN
                 UPDATE hype.pending_confirm c
                 SET tries = c.tries + 1,
                     error = SQLERRM,
                     due = CASE WHEN c.tries + 1 < 5
-                          THEN clock_timestamp()
-                               + interval '100 ms' * 2 ^ c.tries
+                          THEN clock_timestamp() + 2 ^ c.tries
+                               * CASE SQLSTATE WHEN '57014'
+                                 THEN interval '1 s'
+                                 ELSE interval '100 ms' END
                           ELSE 'infinity' END
                 WHERE c.id = p.id;
 
@@ -2107,9 +2117,15 @@ BEGIN
     WHERE c.visitor = p.visitor AND c.due IS NULL;
     PERFORM hype.wake_confirms(ARRAY[owner], ARRAY[p.visitor]);
     PERFORM hype.recheck(ARRAY(
-        SELECT r.id FROM hype.confirmed_referral r
-        WHERE r.user_id = ANY (owner || p.was) AND NOT r.told
-        ORDER BY r.created DESC LIMIT 100));
+        (SELECT r.id FROM hype.confirmed_referral r
+         WHERE r.user_id = ANY (owner || p.was) AND NOT r.told
+         ORDER BY r.created DESC LIMIT 100)
+        UNION
+
+        -- Another user came with the visitor before this claim was known.
+
+        (SELECT r.id FROM hype.confirmed_referral r
+         WHERE r.via = p.visitor AND NOT r.told LIMIT 100)));
 
     UPDATE hype.pending_claim c SET applied = true WHERE c.id = entry;
 
@@ -2152,7 +2168,7 @@ BEGIN
 
                 locked := locked + 1;
                 EXIT WHEN locked >= 2;
-            WHEN OTHERS THEN
+            WHEN OTHERS OR assert_failure OR query_canceled THEN
                 UPDATE hype.pending_claim c
                 SET tries = c.tries + 1, error = SQLERRM,
                     due = clock_timestamp()
@@ -2234,7 +2250,7 @@ BEGIN
     IF late <> '{}' THEN
         BEGIN
             missed := (hype.give_user(late, times)).missed;
-        EXCEPTION WHEN OTHERS THEN
+        EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
             missed := (SELECT min(t) FROM unnest(times) AS t);
         END;
 
@@ -2258,7 +2274,7 @@ BEGIN
         BEGIN
             UPDATE hype.referral_hit h SET void = true
             WHERE h.id = ANY (voids);
-        EXCEPTION WHEN OTHERS THEN
+        EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
             NULL;     -- it only spares hype.creditable_hit() some reading
         END;
     END IF;
@@ -4142,5 +4158,5 @@ SELECT pg_advisory_unlock(hashtextextended('hype.upgrade', 0)) AS unlocked
 \unset hype_quiet
 \unset hype_new
 \unset hype_new_2
-\unset hype_new_waiting
+\unset hype_new_3
 \unset hype_upgrade
