@@ -247,7 +247,9 @@ COMMENT ON FUNCTION hype.version() IS 'The version of this schema';
 -- CREATE INDEX IF NOT EXISTS and the like: they lock out those who write.
 
 SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
-       to_regclass('hype.log_position') IS NULL AS hype_new_2 \gset
+       to_regclass('hype.log_position') IS NULL AS hype_new_2,
+       to_regclass('hype.pending_confirm_waiting_user_id_idx') IS NULL
+           AS hype_new_3 \gset
 
 
 \if :hype_upgrade
@@ -784,6 +786,13 @@ CREATE INDEX IF NOT EXISTS confirmed_referral_referral_hit_id_idx
 
 \endif
 
+\if :hype_new_3
+
+CREATE INDEX confirmed_referral_via_idx
+    ON hype.confirmed_referral (via) WHERE via IS NOT NULL AND NOT told;
+
+\endif
+
 COMMENT ON TABLE hype.confirmed_referral IS
     'Referred users who completed what the site wanted: once an event and user';
 COMMENT ON COLUMN hype.confirmed_referral.event IS
@@ -828,19 +837,29 @@ CREATE TABLE IF NOT EXISTS hype.pending_confirm (
 
 CREATE INDEX IF NOT EXISTS pending_confirm_due_id_idx
     ON hype.pending_confirm (due, id) WHERE due IS NOT NULL;
-CREATE INDEX IF NOT EXISTS pending_confirm_user_id_idx
-    ON hype.pending_confirm (user_id) WHERE user_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS pending_confirm_visitor_idx
-    ON hype.pending_confirm (visitor) WHERE visitor IS NOT NULL;
-CREATE INDEX IF NOT EXISTS pending_confirm_claimant_idx
-    ON hype.pending_confirm (claimant) WHERE claimant IS NOT NULL;
+
+\endif
+
+\if :hype_new_3
+
+DROP INDEX IF EXISTS hype.pending_confirm_user_id_idx,
+    hype.pending_confirm_visitor_idx, hype.pending_confirm_claimant_idx;
+CREATE INDEX pending_confirm_waiting_user_id_idx
+    ON hype.pending_confirm (user_id)
+    WHERE due IS NULL AND user_id IS NOT NULL;
+CREATE INDEX pending_confirm_waiting_visitor_idx
+    ON hype.pending_confirm (visitor)
+    WHERE due IS NULL AND visitor IS NOT NULL;
+CREATE INDEX pending_confirm_waiting_claimant_idx
+    ON hype.pending_confirm (claimant)
+    WHERE due IS NULL AND claimant IS NOT NULL;
 
 \endif
 
 COMMENT ON TABLE hype.pending_confirm IS
     'Confirms of nginx: appended here, worked off by hype.derive(). Those that '
     'find no hit wait a week for one; of each event, user and visitor the '
-    'first and the latest';
+    'first and the latest, of each event and user ten at each end';
 COMMENT ON COLUMN hype.pending_confirm.claimant IS
     'The user who claimed the visitor, as far as known';
 COMMENT ON COLUMN hype.pending_confirm.created IS
@@ -1428,12 +1447,19 @@ BEGIN
     hit := hype.creditable_hit(who, unknown, model, since, until);
 
     IF hit.id IS NULL THEN
-        IF old.created = at THEN
+
+        -- What was pruned can't be judged again: its credit stays.
+
+        known := known AND old.created = at AND NOT EXISTS (
+            SELECT FROM hype.referral_hit h
+            JOIN hype.referral_link l ON l.id = h.referral_link_id
+            WHERE h.id = old.referral_hit_id);
+
+        IF NOT known AND old.created = at THEN
             DELETE FROM hype.confirmed_referral c WHERE c.id = old.id;
             PERFORM hype.mark_hit(old.referral_hit_id);
         END IF;
 
-        known := false;
         RETURN;
     END IF;
 
@@ -1444,7 +1470,8 @@ BEGIN
                 referral_link_id = hit.referral_link_id,
                 referrer = hit.referrer,
                 value = attribute.value,
-                created = at
+                created = at,
+                via = attribute.visitor
             WHERE c.id = old.id;
 
             PERFORM hype.mark_hit(old.referral_hit_id);
@@ -1505,33 +1532,51 @@ BEGIN
     WHERE p.id = ANY (entries);
 
     -- A page that is visited again and again must not fill the table: of
-    -- those that wait, the first and the latest are kept.
+    -- those that wait, the first and the latest are kept; and of one user with
+    -- many visitors no more than one hit may wake at once.
 
     DELETE FROM hype.pending_confirm p
     WHERE p.id = ANY (ARRAY(
         SELECT r.id
         FROM (
-            SELECT w.id,
-                   row_number() OVER earliest AS earlier,
-                   row_number() OVER latest AS later
-            FROM (SELECT DISTINCT e.event, e.user_id, e.visitor
-                  FROM hype.pending_confirm e WHERE e.id = ANY (entries)) AS k
-            CROSS JOIN LATERAL (
-                SELECT u.* FROM hype.pending_confirm u
-                WHERE k.user_id IS NOT NULL AND u.user_id = k.user_id
-                  AND u.visitor IS NOT DISTINCT FROM k.visitor
-                UNION ALL
-                SELECT v.* FROM hype.pending_confirm v
-                WHERE k.user_id IS NULL AND v.visitor = k.visitor
-                  AND v.user_id IS NULL
-            ) AS w
-            WHERE w.event = k.event AND w.due IS NULL
-            WINDOW earliest AS (PARTITION BY w.event, w.user_id, w.visitor
-                                ORDER BY w.created, w.id),
-                   latest AS (PARTITION BY w.event, w.user_id, w.visitor
-                              ORDER BY w.created DESC, w.id)
+            SELECT o.id, o.kept,
+                   row_number() OVER (PARTITION BY o.event, o.who, o.unknown,
+                                                   o.kept
+                                      ORDER BY o.created, o.id) AS earlier,
+                   row_number() OVER (PARTITION BY o.event, o.who, o.unknown,
+                                                   o.kept
+                                      ORDER BY o.created DESC, o.id) AS later
+            FROM (
+                SELECT w.id, w.event, w.created, k.who, k.unknown,
+                       row_number() OVER earliest = 1
+                       OR row_number() OVER latest = 1 AS kept
+                FROM (SELECT DISTINCT e.event, s.who,
+                             CASE WHEN s.who IS NULL THEN e.visitor END
+                                 AS unknown
+                      FROM hype.pending_confirm e
+                      CROSS JOIN LATERAL (
+                          SELECT coalesce(e.user_id, e.claimant) AS who) AS s
+                      WHERE e.id = ANY (entries)) AS k
+                CROSS JOIN LATERAL (
+                    SELECT u.* FROM hype.pending_confirm u
+                    WHERE u.user_id = k.who AND u.due IS NULL
+                    UNION ALL
+                    SELECT c.* FROM hype.pending_confirm c
+                    WHERE c.claimant = k.who AND c.due IS NULL
+                      AND c.user_id IS NULL
+                    UNION ALL
+                    SELECT v.* FROM hype.pending_confirm v
+                    WHERE v.visitor = k.unknown AND v.due IS NULL
+                      AND v.user_id IS NULL AND v.claimant IS NULL
+                ) AS w
+                WHERE w.event = k.event
+                WINDOW earliest AS (PARTITION BY w.event, w.user_id, w.visitor
+                                    ORDER BY w.created, w.id),
+                       latest AS (PARTITION BY w.event, w.user_id, w.visitor
+                                  ORDER BY w.created DESC, w.id)
+            ) AS o
         ) AS r
-        WHERE r.earlier > 1 AND r.later > 1
+        WHERE NOT r.kept OR (r.earlier > 10 AND r.later > 10)
     ));
 END
 $$;
@@ -1659,8 +1704,8 @@ BEGIN
         done := cardinality(alone);
     END IF;
 
-    -- The others one by one: a site's trigger may refuse one, or an open
-    -- transaction may be about to confirm the same.
+    -- The others one by one: a site's trigger may refuse one, or take too
+    -- long, or an open transaction may be about to confirm the same.
 
     FOR p IN
         SELECT c.* FROM hype.pending_confirm c
@@ -1681,12 +1726,15 @@ BEGIN
 
                 locked := locked + 1;
                 EXIT WHEN locked >= 2;
-            WHEN OTHERS THEN
+            WHEN OTHERS OR assert_failure OR query_canceled THEN
                 UPDATE hype.pending_confirm c
                 SET tries = c.tries + 1,
                     error = SQLERRM,
                     due = clock_timestamp()
-                          + least(interval '100 ms' * 2 ^ least(c.tries, 20),
+                          + least(2 ^ least(c.tries, 20)
+                                  * CASE SQLSTATE WHEN '57014'
+                                    THEN interval '1 s'
+                                    ELSE interval '100 ms' END,
                                   interval '1 hour')
                 WHERE c.id = p.id;
 
@@ -2087,12 +2135,18 @@ BEGIN
 
     PERFORM hype.adopt_confirmed(p.visitor, owner);
     UPDATE hype.pending_confirm c SET claimant = owner
-    WHERE c.visitor = p.visitor;
+    WHERE c.visitor = p.visitor AND c.due IS NULL;
     PERFORM hype.wake_confirms(ARRAY[owner], ARRAY[p.visitor]);
     PERFORM hype.recheck(ARRAY(
-        SELECT r.id FROM hype.confirmed_referral r
-        WHERE r.user_id = ANY (owner || p.was) AND NOT r.told
-        ORDER BY r.created DESC LIMIT 100));
+        (SELECT r.id FROM hype.confirmed_referral r
+         WHERE r.user_id = ANY (owner || p.was) AND NOT r.told
+         ORDER BY r.created DESC LIMIT 100)
+        UNION
+
+        -- Another user came with the visitor before this claim was known.
+
+        (SELECT r.id FROM hype.confirmed_referral r
+         WHERE r.via = p.visitor AND NOT r.told LIMIT 100)));
 
     UPDATE hype.pending_claim c SET applied = true WHERE c.id = entry;
 
@@ -2136,7 +2190,7 @@ BEGIN
 
                 locked := locked + 1;
                 EXIT WHEN locked >= 2;
-            WHEN OTHERS THEN
+            WHEN OTHERS OR assert_failure OR query_canceled THEN
                 UPDATE hype.pending_claim c
                 SET tries = c.tries + 1, error = SQLERRM,
                     due = clock_timestamp()
@@ -2219,7 +2273,7 @@ BEGIN
     IF late <> '{}' THEN
         BEGIN
             missed := (hype.give_user(late, times)).missed;
-        EXCEPTION WHEN OTHERS THEN
+        EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
             missed := (SELECT min(t) FROM unnest(times) AS t);
         END;
 
@@ -2243,7 +2297,7 @@ BEGIN
         BEGIN
             UPDATE hype.referral_hit h SET void = true
             WHERE h.id = ANY (voids);
-        EXCEPTION WHEN OTHERS THEN
+        EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
             NULL;     -- it only spares hype.creditable_hit() some reading
         END;
     END IF;
@@ -4143,4 +4197,5 @@ SELECT pg_advisory_unlock(hashtextextended('hype.upgrade', 0)) AS unlocked
 \unset hype_quiet
 \unset hype_new
 \unset hype_new_2
+\unset hype_new_3
 \unset hype_upgrade

@@ -151,6 +151,50 @@ cmp_ok($most, '<', 30000, 'each of which reads few hits');
 is($c->query("SELECT count(*) FROM hype.referral_hit WHERE user_id = 'busy'"),
 	40000, 'and all of them get the user');
 
+# A trigger that fails an assertion, and one that takes too long
+
+$c->query("CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS \$\$
+	BEGIN
+		ASSERT NEW.user_id <> 'assert', 'wrong';
+		IF NEW.user_id = 'slow' THEN
+			PERFORM pg_sleep(60);
+		END IF;
+		RETURN NEW;
+	END \$\$");
+$c->query("CREATE TRIGGER hang BEFORE INSERT ON hype.confirmed_referral
+	FOR EACH ROW EXECUTE FUNCTION hang()");
+$c->copy('60 - assert 1', '61 - slow 1', '62 - behind 1');
+$c->query(batch('hang', $_)) for qw(assert slow behind);
+$c->query("SET statement_timeout = '500ms'");
+$c->query("SELECT hype.derive()") for 1 .. 3;
+$c->query("RESET statement_timeout");
+is(outcome('hang'), 'user behind: alice', 'no trigger stops those behind it');
+is($c->query("SELECT string_agg(user_id, ' ' ORDER BY user_id)
+	FROM hype.pending_confirm WHERE event = 'hang' AND tries > 0"),
+	'assert slow', 'which are tried again');
+$c->query("DROP TRIGGER hang ON hype.confirmed_referral");
+$c->query("UPDATE hype.pending_confirm SET due = now() WHERE event = 'hang'");
+$c->derive();
+is(outcome('hang'), 'user assert: alice, user behind: alice, user slow: alice',
+	'with success when nothing stops them');
+
+# A user who opens confirm pages with cookies of his own making: what waits of
+# him stays little, however many there are.
+
+$c->query("SELECT hype.confirm_batch(array_agg('pages'::text),
+	array_agg('pages'::text), array_agg(md5(i::text)::uuid),
+	array_agg('1'::text), array_agg('2024-01-02Z'::timestamptz
+		+ i * interval '1 s'))
+	FROM generate_series(1, 1000) AS i");
+$c->derive();
+is($c->query("SELECT count(*) FROM hype.pending_confirm
+	WHERE event = 'pages'"), 20, 'of many confirms of one user few wait');
+$c->copy('50 - pages 1');
+$c->derive();
+is($c->query("SELECT referrer || ' ' || created FROM hype.confirmed_referral
+	WHERE event = 'pages'"), 'alice 2024-01-02 00:00:01+00',
+	'the first of them counts');
+
 # Triggers of the site that refuse some
 
 $c->query("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$

@@ -48,6 +48,12 @@ INSERT INTO record VALUES
     ('own link', 4, 'confirm', 15, true, NULL, NULL),
     ('own link', 5, 'confirm', 30, true, NULL, NULL),
 
+    ('a cookie that was kept', 1, 'hit', 10, true, NULL, 1),
+    ('a cookie that was kept', 2, 'claim', 15, true, 'u', NULL),
+    ('a cookie that was kept', 3, 'confirm', 15, true, 'u', NULL),
+    ('a cookie that was kept', 4, 'claim', 20, true, 'w', NULL),
+    ('a cookie that was kept', 5, 'confirm', 20, true, 'w', NULL),
+
     ('two visitors', 1, 'hit', 10, true, NULL, 1),
     ('two visitors', 2, 'claim', 50, true, 'u', NULL),
     ('two visitors', 3, 'confirm', 15, true, NULL, NULL),
@@ -63,6 +69,7 @@ INSERT INTO expected VALUES
     ('a conflict', 'u bob 25, w alice 30'),
     ('who is logged in', 'u alice 15'),
     ('own link', 'u bob 30'),
+    ('a cookie that was kept', 'u alice 15'),
     ('two visitors', 'u bob 8, w alice 15');
 
 CREATE TABLE permutation AS
