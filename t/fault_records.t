@@ -75,7 +75,8 @@ visit('warm', 'good');
 
 # For certain records only
 
-for my $code (qw(55000 42501 XX000 40001 40P01 57014 42P01 55P03 53100 0A000)) {
+for my $code (qw(55000 42501 XX000 40001 40P01 57014 42P01 55P03 53100 0A000
+                   25006 26000 08001 57P01)) {
     trigger($code, "when (new.user_agent = 'evil')");
 
     my $log = $nginx->mark;
@@ -111,7 +112,7 @@ for my $code (qw(55000 42501 XX000 40001 40P01 57014 42P01 55P03 53100 0A000)) {
 
 # A visitor does not wait for it longer than for anything else, nor do others
 
-$nginx->restart(database => 'timeout=500ms');
+$nginx->restart(database => 'timeout=200ms');
 trigger('40001', "when (new.user_agent = 'evil')");
 is(visit('waits', 'good'), 'hit', 'a hit');
 
@@ -122,7 +123,7 @@ is(visit('waits', 'good'), 'hit', 'a hit');
     is(grep({ $_ eq 'hit' } @good), 20, 'others do not notice');
     my ($answer) = $load->wait;
     is($answer->header('X-Outcome'), 'spooled', 'the visitor is let go');
-    cmp_ok($answer->seconds, '<', 0.5 + $Hype::Fault::slack, 'in time');
+    cmp_ok($answer->seconds, '<', 0.2 + $Hype::Fault::slack, 'in time');
     is_soon { rejected() } 1, 'later the hit is set aside';
     is_soon { scalar(my @files = spool_files($nginx)) } 0, 'once';
     is(rejected(), 1, 'and for all');
