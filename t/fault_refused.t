@@ -1,5 +1,5 @@
-# A connection that breaks between an error and the end of its statement: nobody
-# is there to be asked whose fault it was.
+# Connections that break for what a record does, or between an error and the end
+# of its statement: nobody is there to be asked whose fault it was.
 
 use lib 't/lib';
 use Hype::Test;
@@ -18,6 +18,14 @@ begin
 end $$;
 create trigger site before insert on hype.referral_hit
     for each row when (new.user_agent = 'evil') execute function site();
+create function ends() returns trigger language plpgsql security definer as $$
+begin
+    perform pg_terminate_backend(pg_backend_pid());
+    perform pg_sleep(1);
+    return new;
+end $$;
+create trigger ends before insert on hype.referral_hit
+    for each row when (new.user_agent = 'end') execute function ends();
 END
 
 
@@ -58,6 +66,17 @@ is_soon { $pg->hits("next like '/many-%'") } 9, 'the others are written';
 is_soon { rejected() } 2, 'that one is set aside';
 is_soon { scalar(my @files = spool_files($nginx)) } 0, 'the spool is empty';
 is("@{[ $nginx->workers ]}", "@workers", 'by the same worker');
+
+# One that ends its session each time, while others are written
+
+$proxy->refuse;
+$proxy->cut;
+visit("ends-$_", $_ == 3 ? 'end' : 'good') for 1 .. 10;
+$proxy->admit;
+is_soon { $pg->hits("next like '/ends-%'") } 9, 'the others are written', 30;
+is_soon { visit('beside', 'good'); rejected() } 3, 'that one is set aside', 40;
+is_soon { scalar(my @files = spool_files($nginx)) } 0, 'the spool is empty';
+is(visit('end', 'good'), 'hit', 'a hit');
 
 $nginx->quit;
 $pg->stop;
