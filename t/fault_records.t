@@ -75,7 +75,8 @@ visit('warm', 'good');
 
 # For certain records only
 
-for my $code (qw(55000 42501 XX000 40001 40P01 57014 42P01 55P03 53100 0A000)) {
+for my $code (qw(55000 42501 XX000 40001 40P01 57014 42P01 55P03 53100 0A000
+                   25006 26000 08001 57P01)) {
     trigger($code, "when (new.user_agent = 'evil')");
 
     my $log = $nginx->mark;
