@@ -225,9 +225,12 @@ is(scalar(@aside), 3, 'others are set aside, once each');
 is($aside[0], "SELECT hype.record_confirm('trigger', 'bad', NULL, '1', "
 	. "'2024-01-02 00:00:00+00') -- refused;  by the site",
 	'as a statement that repeats them, with the reason');
-is($c->query("SELECT hype.maintain()") =~ /ERROR/ ? 1 : 0, 0,
-	'the daily upkeep tries them again');
+is($c->query("SELECT count(*) FROM hype.pending_confirm
+	WHERE error IS NOT NULL AND due < now() + interval '1 hour'"), 3,
+	'and are tried again, ever more rarely');
 $c->query("DROP TRIGGER refuse ON hype.confirmed_referral");
+$c->query("UPDATE hype.pending_confirm SET due = now()
+	WHERE error IS NOT NULL");
 $c->derive();
 is(outcome('trigger'), 'user bad: alice, user bad2: alice, user good: alice',
 	'which succeeds when nothing refuses them');
