@@ -82,10 +82,6 @@ SELECT set_config('hype.ddl', $$
 $$, false) AS ddl \gset hype_
 :hype_in_a_moment
 
-SELECT format('ALTER TABLE %s ALTER COLUMN xact SET DEFAULT '
-              'pg_current_xact_id()', inhrelid::regclass)
-FROM pg_inherits WHERE inhparent = 'hype.referral_hit'::regclass \gexec
-
 SELECT format('DROP INDEX CONCURRENTLY hype.%I', c.relname)
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE NOT i.indisvalid AND c.relkind = 'i'
