@@ -125,8 +125,9 @@ cmp_ok(reads("SELECT hype.derive()"), '<', 10000, 'so does one of nginx');
 $c->derive();
 is(outcome('nginx'), 'user mallory: bob', 'which finds it, too');
 
-# A visitor with many hits
+# A visitor with many hits, where ANALYZE has seen none
 
+$c->query("ANALYZE hype.referral_hit");
 $c->query("INSERT INTO hype.referral_hit
 	(id, referral_link_id, visitor, created)
 	SELECT gen_random_uuid(), 1, '" . uuid(7) . "',
