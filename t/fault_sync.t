@@ -5,7 +5,7 @@ use lib 't/lib';
 use Hype::Test;
 use Hype::Fault;
 
-my $pg = cluster();
+my $pg = cluster(config => "wal_level = replica\nmax_wal_senders = 2");
 my ($link) = fault_links($pg);
 my $nginx = fault_nginx(pg => $pg, workers => 1, database => 'timeout=500ms');
 
@@ -14,7 +14,7 @@ is_soon { scalar(my @files = spool_files($nginx)) } 0, 'the spool is empty';
 
 $pg->exec("alter system set synchronous_standby_names = 'nobody'");
 $pg->exec('select pg_reload_conf()');
-is_soon { $pg->value('show synchronous_standby_names') } 'nobody',
+is_soon { $nginx->get("/ref/$link/")->header('X-Outcome') } 'spooled',
     'there is no standby';
 
 my $cancelled = q(select count(*) from pg_stat_activity
@@ -24,7 +24,8 @@ my $cancelled = q(select count(*) from pg_stat_activity
 is($nginx->get("/ref/$link/?next=/late")->header('X-Outcome'), 'spooled',
    'a hit is not committed');
 is_soon { $pg->value($cancelled) } 1, 'the wait is cancelled, and begins anew', 20;
-is(scalar(my @files = spool_files($nginx)), 1, 'the spool still has the hit');
+cmp_ok(scalar(my @files = spool_files($nginx)), '>', 0,
+       'the spool still has the hit');
 
 $pg->exec('alter system reset synchronous_standby_names');
 $pg->exec('select pg_reload_conf()');
