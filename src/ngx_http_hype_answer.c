@@ -201,7 +201,9 @@ ngx_http_hype_answer_known(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
     for (i = 0; i < a->n; i++) {
         uuid = a->uuids + i * NGX_HTTP_HYPE_UUID_LEN;
 
-        if (ngx_memcmp(a->visitor, uuid, NGX_HTTP_HYPE_UUID_LEN) != 0) {
+        if (a->visitor == NULL
+            || ngx_memcmp(a->visitor, uuid, NGX_HTTP_HYPE_UUID_LEN) != 0)
+        {
             ngx_http_hype_answer_claim(a, uuid, store);
         }
     }
