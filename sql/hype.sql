@@ -4,7 +4,9 @@
 --     psql -d app -f hype.sql
 --
 -- as a superuser, or as the owner of the database if that role may create
--- roles (or if hype_nginx, hype_app and hype_report exist).  PostgreSQL 15 or
+-- roles (or if hype_nginx, hype_app and hype_report exist).  Upgrade as the
+-- role that owns the schema: a superuser upgrades only what superusers own,
+-- as code of others would run with the superuser's rights.  PostgreSQL 15 or
 -- newer.
 --
 -- Who may do what:
@@ -22,21 +24,94 @@
 \set QUIET on
 \set ON_ERROR_STOP on
 
+-- The settings of a database are its owner's, who may be a stranger to the
+-- superuser who installs.
+
+SET search_path = pg_catalog, pg_temp;
+SET standard_conforming_strings = on;
+
+DO $$
+DECLARE
+    stranger  record;
+    installed integer;
+BEGIN
+    IF current_setting('server_version_num')::integer < 150000 THEN
+        RAISE EXCEPTION 'hype needs PostgreSQL 15 or newer, this is %',
+            current_setting('server_version');
+    END IF;
+
+    -- SQL_ASCII takes any bytes, others lack most of what browsers send.
+
+    IF current_setting('server_encoding') NOT IN ('UTF8', 'SQL_ASCII') THEN
+        RAISE EXCEPTION 'hype needs a database with encoding UTF8, this has %',
+            current_setting('server_encoding');
+    END IF;
+
+    -- Before anything in the schema is called or written to: whose is it?
+    -- SET ROLE is no fence, as the code of another role can RESET ROLE.  The
+    -- objects are looked at, too: a schema can be given away with what is
+    -- in it.
+
+    SELECT o.object, o.kind, pg_get_userbyid(o.owner) AS owner INTO stranger
+    FROM pg_namespace n
+    CROSS JOIN LATERAL (
+        SELECT 0 AS kind, 'schema "hype"' AS object, n.nspowner AS owner
+        UNION ALL
+        SELECT 1, format('relation hype.%I', c.relname), c.relowner
+        FROM pg_class c WHERE c.relnamespace = n.oid
+        UNION ALL
+        SELECT 2, format('function hype.%I()', p.proname), p.proowner
+        FROM pg_proc p WHERE p.pronamespace = n.oid
+        UNION ALL
+        SELECT 3, format('type hype.%I', t.typname), t.typowner
+        FROM pg_type t WHERE t.typnamespace = n.oid
+        UNION ALL
+        SELECT 4, format('operator hype.%s', p.oprname), p.oprowner
+        FROM pg_operator p WHERE p.oprnamespace = n.oid
+    ) AS o
+    WHERE n.nspname = 'hype'
+      AND o.owner NOT IN (SELECT r.oid FROM pg_roles r
+                          WHERE r.rolsuper OR r.rolname = session_user)
+    ORDER BY o.kind, o.object LIMIT 1;
+
+    IF FOUND THEN
+        RAISE EXCEPTION '% belongs to "%", not to "%" or a superuser',
+            stranger.object, stranger.owner, session_user
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = 'Its code would run with your rights: nothing of '
+                      'it was run, and nothing was changed.',
+                  HINT = CASE stranger.kind WHEN 0 THEN
+                      format('Connect as "%s" to upgrade the schema. If that '
+                          'role should not have made it, drop it.',
+                          stranger.owner)
+                  ELSE 'Look at it; then drop it, or make it your own.' END;
+    END IF;
+
+    SELECT substring(pg_get_function_sqlbody(p.oid) FROM '^RETURN (\d+)$')
+    INTO installed
+    FROM pg_namespace n JOIN pg_proc p ON p.pronamespace = n.oid
+    WHERE n.nspname = 'hype' AND p.proname = 'version' AND p.pronargs = 0;
+
+    IF installed > 2 THEN
+        RAISE EXCEPTION 'the installed schema "hype" has version %, '
+            'this file has 2', installed;
+    END IF;
+END
+$$;
+
 -- An upgrade from version 1 changes the table of hits in steps of a moment
 -- each, so that hits are not locked out: indexes are built concurrently.
 
-SELECT EXISTS (
-    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
-) AS hype_upgrade \gset
+SELECT count(*) > 0 AS hype_upgrade, min(r.rolname) AS hype_owner
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_roles r ON r.oid = n.nspowner
+WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
+  AND (r.rolsuper OR r.rolname = session_user) \gset
 
 \if :hype_upgrade
 
-SELECT pg_get_userbyid(nspowner) AS hype_owner
-FROM pg_namespace WHERE nspname = 'hype' \gset
-
 SET ROLE :"hype_owner";
-SET search_path = pg_catalog;
 SET client_min_messages = warning;
 
 \set hype_in_a_moment 'DO $hype$ BEGIN FOR i IN 1..300 LOOP BEGIN SET LOCAL lock_timeout = ''200ms''; EXECUTE current_setting(''hype.ddl''); RETURN; EXCEPTION WHEN lock_not_available THEN PERFORM pg_sleep(0.3); END; END LOOP; RAISE EXCEPTION ''hype.referral_hit is in use by long transactions: run hype.sql again later'' USING ERRCODE = ''lock_not_available''; END $hype$;'
@@ -95,7 +170,6 @@ $$, false) AS ddl \gset hype_
 
 DROP TABLE hype_index;
 RESET client_min_messages;
-RESET search_path;
 RESET ROLE;
 
 \endif
@@ -104,7 +178,6 @@ RESET ROLE;
 BEGIN;
 
 SET LOCAL client_min_messages = warning;
-SET LOCAL search_path = pg_catalog;
 SET LOCAL lock_timeout = '10s';
 
 
@@ -116,20 +189,7 @@ DECLARE
     attributes text;
     setting    text;
     owner      text;
-    installed  integer;
 BEGIN
-    IF current_setting('server_version_num')::integer < 150000 THEN
-        RAISE EXCEPTION 'hype needs PostgreSQL 15 or newer, this is %',
-            current_setting('server_version');
-    END IF;
-
-    -- SQL_ASCII takes any bytes, others lack most of what browsers send.
-
-    IF current_setting('server_encoding') NOT IN ('UTF8', 'SQL_ASCII') THEN
-        RAISE EXCEPTION 'hype needs a database with encoding UTF8, this has %',
-            current_setting('server_encoding');
-    END IF;
-
     PERFORM pg_advisory_xact_lock(hashtextextended('hype.install', 0));
 
     FOR role, attributes IN
@@ -173,8 +233,11 @@ BEGIN
         END;
     END LOOP;
 
-    SELECT pg_get_userbyid(nspowner) INTO owner
-    FROM pg_namespace WHERE nspname = 'hype';
+    SELECT r.rolname INTO owner
+    FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+    WHERE n.nspname = 'hype' AND (r.rolsuper OR r.rolname = session_user);
+
+    -- Fails if somebody else has made one since we looked.
 
     IF NOT FOUND THEN
         CREATE SCHEMA hype;
@@ -190,15 +253,6 @@ BEGIN
             'for it', owner, current_user
             USING ERRCODE = 'insufficient_privilege';
     END;
-
-    IF to_regprocedure('hype.version()') IS NOT NULL THEN
-        EXECUTE 'SELECT hype.version()' INTO installed;
-
-        IF installed > 2 THEN
-            RAISE EXCEPTION 'the installed schema "hype" has version %, '
-                'this file has 2', installed;
-        END IF;
-    END IF;
 END
 $$;
 
@@ -3892,8 +3946,12 @@ $$;
 
 COMMIT;
 
+RESET search_path;
+RESET standard_conforming_strings;
+
 \set QUIET :hype_quiet
 \unset hype_quiet
 \unset hype_new
 \unset hype_new_2
 \unset hype_upgrade
+\unset hype_owner
