@@ -1661,10 +1661,7 @@ BEGIN
                 WHERE c.id = p.id;
 
                 IF p.tries + 1 = 5 THEN
-                    set_aside := set_aside || format(
-                        'SELECT hype.record_confirm(%L, %L, %L, %L, %L) -- %s',
-                        p.event, p.user_id, p.visitor, p.value, p.created,
-                        translate(SQLERRM, E'\n\r', '  '));
+                    set_aside := set_aside || format('%s: %s', p.id, SQLERRM);
                 END IF;
         END;
     END LOOP;
@@ -1673,7 +1670,7 @@ $$;
 
 COMMENT ON FUNCTION hype.confirm_step(integer, timestamptz) IS
     'Works off some of the confirms that are due; returns their number, and of '
-    'those that failed for the fifth time a statement that repeats them';
+    'those that failed for the fifth time the id and the error';
 
 
 CREATE OR REPLACE FUNCTION hype.check_confirm(
