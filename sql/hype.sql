@@ -1751,7 +1751,8 @@ CREATE OR REPLACE FUNCTION hype.to_numeric(val text) RETURNS numeric
 LANGUAGE sql IMMUTABLE
 RETURN CASE
     WHEN length(val) <= 100
-         AND val ~ '^[ \t]*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?[ \t]*$'
+         AND val ~ ('^[ \t]*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)'
+                    || '([eE][-+]?[0-9]{1,2})?[ \t]*$')
     THEN val::numeric
 END;
 
@@ -3249,11 +3250,14 @@ SET timezone = 'UTC'
 AS $$
 DECLARE
     expired timestamptz := date_trunc('month', now() - keep);
+    earliest timestamptz := date_trunc('month', now() - interval '10 years');
     part    record;
+    made    integer := 0;
 BEGIN
-    IF (keep IS NOT NULL OR move_up_to > 20000)
-       AND NOT pg_has_role(session_user, current_user, 'MEMBER')
-    THEN
+    IF pg_has_role(session_user, current_user, 'MEMBER') THEN
+        earliest := '1970-01-01';
+
+    ELSIF keep IS NOT NULL OR move_up_to > 20000 THEN
         RAISE EXCEPTION 'hype.maintain: only "%" may prune hits or move many',
             current_user
             USING ERRCODE = 'insufficient_privilege';
@@ -3301,21 +3305,28 @@ BEGIN
 
     FOR part IN
         SELECT month, to_char(month, '"hype.referral_hit_"YYYY_MM') AS name,
-               sum(n) AS found
+               sum(n) AS found, month < date_trunc('month', now()) AS past
         FROM (SELECT date_trunc('month', h.created) AS month, count(*) AS n
               FROM hype.referral_hit_default h
-              WHERE isfinite(h.created)
+              WHERE h.created >= earliest
+                AND h.created < date_trunc('month', now())
+                                + make_interval(months => ahead + 1)
               GROUP BY 1
               UNION ALL
               SELECT date_trunc('month', now()) + make_interval(months => i), 0
               FROM generate_series(0, ahead) AS i) AS months
         GROUP BY month
-        ORDER BY month
+        ORDER BY past, month
     LOOP
         CONTINUE WHEN to_regclass(part.name) IS NOT NULL;
 
         object := part.name;
         hits := part.found;
+
+        -- Locks are held until the end: who can write hits must not choose
+        -- how many.
+
+        CONTINUE WHEN part.past AND made >= 24;
 
         IF part.found > move_up_to THEN
             action := 'left in referral_hit_default';
@@ -3326,6 +3337,7 @@ BEGIN
         BEGIN
             hits := hype.add_partition(part.month);
             move_up_to := move_up_to - hits;
+            made := made + part.past::integer;
             action := 'added';
             RETURN NEXT;
         EXCEPTION
