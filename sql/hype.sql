@@ -271,7 +271,8 @@ COMMENT ON FUNCTION hype.version() IS 'The version of this schema';
 -- CREATE INDEX IF NOT EXISTS and the like: they lock out those who write.
 
 SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
-       to_regclass('hype.log_position') IS NULL AS hype_new_2 \gset
+       to_regclass('hype.log_position') IS NULL AS hype_new_2,
+       to_regclass('hype.erased') IS NULL AS hype_new_erased \gset
 
 
 -- Links
@@ -857,6 +858,31 @@ COMMENT ON COLUMN hype.pending_confirm.error IS
     'again once a day';
 
 
+\if :hype_new_erased
+
+CREATE INDEX IF NOT EXISTS referral_link_user_id_idx
+    ON hype.referral_link (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS confirmed_referral_referrer_idx
+    ON hype.confirmed_referral (referrer) WHERE referrer IS NOT NULL;
+
+\endif
+
+CREATE TABLE IF NOT EXISTS hype.erased (
+    subject uuid NOT NULL,
+    known   boolean NOT NULL,
+    at      timestamptz NOT NULL,
+    PRIMARY KEY (subject, known)
+);
+
+COMMENT ON TABLE hype.erased IS
+    'Users and visitors whose data were erased, by hype.erase(): records of '
+    'requests from before that time, which arrive late, are left out';
+COMMENT ON COLUMN hype.erased.subject IS
+    'A hash: hype.user_key() of the user, or of the visitor';
+COMMENT ON COLUMN hype.erased.known IS
+    'It is a user, not a visitor';
+
+
 -- Roll-ups: what reports read.  The link hype.site() stands for all links,
 -- where a visitor of several links counts once.
 
@@ -1209,6 +1235,23 @@ RETURN encode(substring(sha256(textsend(user_id)) FOR 16), 'hex')::uuid;
 
 COMMENT ON FUNCTION hype.user_key(text) IS
     'A key of one size for users of any name, for the roll-ups';
+
+CREATE OR REPLACE FUNCTION hype.is_erased(
+    visitor uuid, user_id text, created timestamptz
+)
+RETURNS boolean
+LANGUAGE sql STABLE
+RETURN EXISTS (SELECT FROM hype.erased)
+       AND (EXISTS (SELECT FROM hype.erased e
+                    WHERE e.subject = hype.user_key(user_id) AND e.known
+                      AND e.at >= created)
+            OR EXISTS (SELECT FROM hype.erased e
+                       WHERE e.subject = hype.user_key(visitor::text)
+                         AND NOT e.known AND e.at >= created));
+
+COMMENT ON FUNCTION hype.is_erased(uuid, text, timestamptz) IS
+    'Whether a record of that visitor, or user, and time was erased before it '
+    'arrived';
 
 CREATE OR REPLACE FUNCTION hype.referer_host(http_referer text) RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -1719,6 +1762,12 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    IF hype.is_erased(record_confirm.visitor, record_confirm.user_id,
+                      record_confirm.created)
+    THEN
+        RETURN false;
+    END IF;
+
     -- hype.derive() looks at it again when this transaction has ended: hits
     -- or a claim may have been committed meanwhile.
 
@@ -1782,7 +1831,8 @@ BEGIN
          AS c (event, user_id, visitor, val, created)
     WHERE c.event <> ''
       AND (c.user_id <> '' OR c.visitor IS NOT NULL)
-      AND c.created IS NOT NULL;
+      AND c.created IS NOT NULL
+      AND NOT hype.is_erased(c.visitor, c.user_id, c.created);
 
     GET DIAGNOSTICS n = ROW_COUNT;
 
@@ -2131,6 +2181,7 @@ DECLARE
     visitors uuid[];
     voids    uuid[];
     moved    bigint[];
+    erased   uuid[];
     missed   timestamptz;
 BEGIN
     -- What claims and confirms that were here first make of new hits.
@@ -2167,11 +2218,17 @@ BEGIN
                      OFFSET 0
                  ) AS r
                  WHERE NOT r.told AND NOT h.bot AND r.created >= h.created
-                 GROUP BY r.id)
-    INTO n, late, times, users, visitors, voids, moved;
+                 GROUP BY r.id),
+           ARRAY(SELECT h.id FROM hits h
+                 WHERE hype.is_erased(h.visitor, h.user_id, h.created))
+    INTO n, late, times, users, visitors, voids, moved, erased;
 
     IF n = 0 THEN
         RETURN 0;
+    END IF;
+
+    IF erased <> '{}' THEN
+        DELETE FROM hype.referral_hit h WHERE h.id = ANY (erased);
     END IF;
 
     IF late <> '{}' THEN
@@ -2299,6 +2356,7 @@ BEGIN
     FROM unnest(visitors, user_ids, claim_batch.created)
          AS c (visitor, user_id, created)
     WHERE c.visitor IS NOT NULL AND c.user_id <> '' AND c.created IS NOT NULL
+      AND NOT hype.is_erased(c.visitor, c.user_id, c.created)
     ORDER BY c.visitor, c.created;
 
     GET DIAGNOSTICS n = ROW_COUNT;
@@ -2365,8 +2423,9 @@ BEGIN
           AND CASE WHEN f.referral_link_id IS NULL
               THEN l.identifier = r.identifier
               ELSE l.id = f.referral_link_id END
-    WHERE r.referral_link_id IS NOT NULL
-       OR hype.was_live(l, r.created, NULL)
+    WHERE (r.referral_link_id IS NOT NULL
+           OR hype.was_live(l, r.created, NULL))
+      AND NOT hype.is_erased(r.visitor, r.user_id, r.created)
     ON CONFLICT (id, created) DO NOTHING;
 
     GET DIAGNOSTICS inserted = ROW_COUNT;
@@ -2481,6 +2540,246 @@ COMMENT ON FUNCTION hype.confirm(
     'event and user, and returns the row to the one call that did. Never '
     'credited: one''s own link, a hit made while its link was disabled or '
     'expired, a bot. A link without owner is credited with referrer NULL';
+
+
+-- Users whose ids are numbers: a literal in quotes is text, as ever
+
+CREATE OR REPLACE FUNCTION hype.create_link(
+    user_id     bigint,
+    destination text DEFAULT NULL,
+    identifier  text DEFAULT NULL,
+    label       text DEFAULT NULL,
+    expires     timestamptz DEFAULT NULL
+)
+RETURNS hype.referral_link
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.create_link(user_id::text, destination, identifier, label,
+                            expires);
+END;
+
+COMMENT ON FUNCTION hype.create_link(bigint, text, text, text, timestamptz) IS
+    'The same for a user whose id is a number';
+
+CREATE OR REPLACE FUNCTION hype.claim(visitor uuid, user_id bigint)
+RETURNS text
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.claim(visitor, user_id::text);
+END;
+
+COMMENT ON FUNCTION hype.claim(uuid, bigint) IS
+    'The same for a user whose id is a number';
+
+CREATE OR REPLACE FUNCTION hype.confirm(
+    event    text,
+    user_id  bigint,
+    visitor  uuid DEFAULT NULL,
+    value    numeric DEFAULT NULL,
+    model    text DEFAULT 'last',
+    "window" interval DEFAULT '90 days'
+)
+RETURNS SETOF hype.confirmed_referral
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT * FROM hype.confirm(event, user_id::text, visitor, value, model,
+                               "window");
+END;
+
+COMMENT ON FUNCTION hype.confirm(
+    text, bigint, uuid, numeric, text, interval
+) IS
+    'The same for a user whose id is a number';
+
+
+-- What is stored of a user
+
+CREATE OR REPLACE FUNCTION hype.visitors_of(user_id text) RETURNS uuid[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+    SELECT ARRAY(
+        SELECT c.visitor FROM hype.visitor_claim c
+        WHERE c.user_id = visitors_of.user_id
+        UNION
+        SELECT p.visitor FROM hype.pending_claim p
+        WHERE p.user_id = visitors_of.user_id
+          AND NOT EXISTS (SELECT FROM hype.visitor_claim c
+                          WHERE c.visitor = p.visitor))
+$$;
+
+COMMENT ON FUNCTION hype.visitors_of(text) IS
+    'The visitors that turned out to be this user';
+
+
+CREATE OR REPLACE FUNCTION hype.export(user_id text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    visitors uuid[] := hype.visitors_of(export.user_id);
+BEGIN
+    RETURN jsonb_build_object(
+        'user_id', export.user_id,
+        'visitors', to_jsonb(visitors),
+        'links', (
+            SELECT coalesce(jsonb_agg(to_jsonb(l) - 'disabled_xact'
+                                      ORDER BY l.id), '[]')
+            FROM hype.referral_link l WHERE l.user_id = export.user_id),
+        'hits', (
+            SELECT coalesce(jsonb_agg(to_jsonb(h) - 'xact' - 'void'
+                                      ORDER BY h.created, h.id), '[]')
+            FROM (SELECT u.* FROM hype.referral_hit u
+                  WHERE u.user_id = export.user_id
+                  UNION ALL
+                  SELECT v.* FROM hype.referral_hit v
+                  WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL) AS h),
+        'confirmed', (
+            SELECT coalesce(jsonb_agg(to_jsonb(c) - 'id' - 'told'
+                                      ORDER BY c.created, c.id), '[]')
+            FROM (SELECT u.* FROM hype.confirmed_referral u
+                  WHERE u.user_id = export.user_id
+                  UNION ALL
+                  SELECT v.* FROM hype.confirmed_referral v
+                  WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL) AS c),
+
+        -- Whom the user has referred is others' data.
+
+        'referred', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object(
+                       'event', c.event, 'created', c.created,
+                       'referral_link_id', c.referral_link_id,
+                       'value', c.value) ORDER BY c.created, c.id), '[]')
+            FROM hype.confirmed_referral c
+            WHERE c.referrer = export.user_id),
+        'pending', (
+            SELECT coalesce(jsonb_agg(to_jsonb(p) - 'id' ORDER BY p.id), '[]')
+            FROM (SELECT w.id, w.event, w.user_id, w.visitor, w.value,
+                         w.created
+                  FROM hype.pending_confirm w
+                  WHERE w.user_id = export.user_id
+                  UNION
+                  SELECT w.id, w.event, w.user_id, w.visitor, w.value,
+                         w.created
+                  FROM hype.pending_confirm w
+                  WHERE w.visitor = ANY (visitors)) AS p));
+END
+$$;
+
+COMMENT ON FUNCTION hype.export(text) IS
+    'What is stored of a user, as JSON: links, hits, visitors, what was '
+    'confirmed of the user and by the user''s links';
+
+
+CREATE OR REPLACE FUNCTION hype.erase(user_id text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    visitors uuid[] := hype.visitors_of(erase.user_id);
+    own_key  uuid := hype.user_key(erase.user_id);
+    links    bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
+                               WHERE l.user_id = erase.user_id);
+    n        bigint;
+    deleted  bigint;
+BEGIN
+    IF coalesce(erase.user_id, '') = '' THEN
+        RAISE EXCEPTION 'hype.erase: no user'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- What a spool has, anywhere, is left out when it arrives.
+
+    INSERT INTO hype.erased (subject, known, at)
+    SELECT own_key, true, clock_timestamp()
+    UNION ALL
+    SELECT hype.user_key(v::text), false, clock_timestamp()
+    FROM unnest(visitors) AS v
+    ON CONFLICT (subject, known) DO UPDATE SET at = excluded.at;
+
+    -- Totals outlive the hits.
+
+    PERFORM hype.roll_up();
+
+    DELETE FROM hype.referral_hit h WHERE h.user_id = erase.user_id;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+
+    DELETE FROM hype.referral_hit h
+    WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+
+    DELETE FROM hype.visitor_claim c WHERE c.visitor = ANY (visitors);
+    DELETE FROM hype.pending_claim p
+    WHERE p.visitor = ANY (visitors) OR p.user_id = erase.user_id;
+    UPDATE hype.pending_claim p SET was = array_remove(p.was, erase.user_id)
+    WHERE erase.user_id = ANY (p.was);
+    DELETE FROM hype.pending_confirm p
+    WHERE p.user_id = erase.user_id OR p.claimant = erase.user_id
+       OR p.visitor = ANY (visitors);
+
+    -- That a referrer was credited stays true, but not for whom; and the other
+    -- way round.
+
+    UPDATE hype.confirmed_referral c
+    SET user_id = NULL, visitor = gen_random_uuid(), told = true,
+        referral_hit_id = '00000000-0000-0000-0000-000000000000'
+    WHERE c.user_id = erase.user_id
+       OR (c.visitor = ANY (visitors) AND c.user_id IS NULL);
+    UPDATE hype.confirmed_referral c SET referrer = NULL
+    WHERE c.referrer = erase.user_id;
+
+    -- A link may be named after its owner.
+
+    UPDATE hype.referral_link l
+    SET user_id = NULL, label = NULL, disabled = true,
+        identifier = hype.new_identifier()
+    WHERE l.id = ANY (links);
+    DELETE FROM hype.former_identifier f WHERE f.referral_link_id = ANY (links);
+
+    DELETE FROM hype.visit v
+    WHERE (v.known AND v.subject = own_key)
+       OR (NOT v.known AND v.subject = ANY (visitors));
+    DELETE FROM hype.link_user u WHERE u.user_id = erase.user_id;
+
+    PERFORM hype.roll_up();
+
+    DELETE FROM hype.link_confirmed c
+    WHERE (c.known AND c.subject = own_key)
+       OR (NOT c.known AND c.subject = ANY (visitors));
+
+    RETURN deleted;
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase(text) IS
+    'Deletes for good what is stored of a user, and leaves out what a spool '
+    'still has; totals stay, and credits of others, for nobody. The user''s '
+    'links are disabled and lose their identifiers. Returns the number of hits';
+
+
+CREATE OR REPLACE FUNCTION hype.erase(user_id bigint) RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.erase(user_id::text);
+END;
+
+COMMENT ON FUNCTION hype.erase(bigint) IS
+    'The same for a user whose id is a number';
+
+CREATE OR REPLACE FUNCTION hype.export(user_id bigint) RETURNS jsonb
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT hype.export(user_id::text);
+END;
+
+COMMENT ON FUNCTION hype.export(bigint) IS
+    'The same for a user whose id is a number';
 
 
 -- Roll-ups
@@ -3895,8 +4194,13 @@ GRANT SELECT ON hype.referral_hit, hype.visitor_claim, hype.confirmed_referral,
 GRANT EXECUTE ON FUNCTION
     hype.new_identifier(),
     hype.create_link(text, text, text, text, timestamptz),
+    hype.create_link(bigint, text, text, text, timestamptz),
     hype.claim(uuid, text),
-    hype.confirm(text, text, uuid, numeric, text, interval)
+    hype.claim(uuid, bigint),
+    hype.confirm(text, text, uuid, numeric, text, interval),
+    hype.confirm(text, bigint, uuid, numeric, text, interval),
+    hype.erase(text), hype.erase(bigint),
+    hype.export(text), hype.export(bigint)
 TO hype_app;
 
 
@@ -3962,5 +4266,6 @@ RESET standard_conforming_strings;
 \unset hype_quiet
 \unset hype_new
 \unset hype_new_2
+\unset hype_new_erased
 \unset hype_upgrade
 \unset hype_owner

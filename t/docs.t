@@ -236,6 +236,8 @@ WHERE pronamespace = 'hype'::regnamespace
        OR proname IN ('maintain', 'roll_up', 'derive'))
   AND proname NOT IN ('version', 'new_identifier', 'site', 'day_quarter')
   AND proname !~ '^unrolled_'
+  AND (proname IN ('maintain', 'roll_up', 'derive')
+       OR NOT 'bigint'::regtype = ANY (proargtypes))
 GROUP BY proname
 END
 
