@@ -24,6 +24,9 @@
 
 #define NGX_HTTP_HYPE_SPOOL_STREAMS      3
 
+/* the least "max_size" */
+#define NGX_HTTP_HYPE_SPOOL_MIN          (64 * 1024)
+
 #define NGX_HTTP_HYPE_SPOOL_REJECTED     0
 #define NGX_HTTP_HYPE_SPOOL_DROPPED      1
 
