@@ -531,13 +531,28 @@ AS $$
 DECLARE
     link hype.referral_link;
 BEGIN
+    IF create_link.identifier !~ '^[A-Za-z0-9_.~-]{1,64}$' THEN
+        RAISE EXCEPTION 'hype.create_link: "%" can''t be an identifier',
+            create_link.identifier
+            USING ERRCODE = 'check_violation',
+                  HINT = 'It has 1 to 64 of the characters A-Z, a-z, 0-9, '
+                      '"_", ".", "~" and "-".';
+    END IF;
+
     IF create_link.identifier IS NOT NULL THEN
         INSERT INTO hype.referral_link
             (identifier, user_id, destination, label, expires)
         VALUES (create_link.identifier, create_link.user_id,
                 create_link.destination, create_link.label,
                 create_link.expires)
+        ON CONFLICT (identifier) DO NOTHING
         RETURNING * INTO link;
+
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'hype.create_link: the identifier "%" is taken',
+                create_link.identifier
+                USING ERRCODE = 'unique_violation';
+        END IF;
 
         RETURN link;
     END IF;

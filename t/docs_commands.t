@@ -277,6 +277,7 @@ sub config
     $text = example_nginx($text);
     my $port = free_port();
 
+    $text =~ s{passfile=/etc/nginx/hype\.pgpass}{password=secret};
     $text =~ s/host=127\.0\.0\.1 /"$&port=" . $pg->port . ' '/e;
     $text =~ s/127\.0\.0\.1:8080/127.0.0.1:$port/g;
 
