@@ -37,8 +37,8 @@ void ngx_http_hype_conf_check_ssl(ngx_conf_t *cf,
     ngx_http_hype_conninfo_t *info);
 
 /*
- * Called for each location and server, when it has been merged; then once at the
- * end, for what leads nowhere.
+ * Called for each location and server, when it has been merged; then once at
+ * the end, for what leads nowhere.
  */
 
 ngx_int_t ngx_http_hype_conf_check_location(ngx_conf_t *cf,

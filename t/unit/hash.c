@@ -70,7 +70,7 @@ test_keys(void)
 }
 
 
-/* identifiers that are all in one bucket by nginx's hash, whose seed is known */
+/* identifiers that are in one bucket by nginx's hash, whose seed is known */
 
 static void
 test_colliding(void)
