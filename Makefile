@@ -130,7 +130,8 @@ install: all
 	install $(out)/hype-spool $(DESTDIR)$(PREFIX)/bin
 	install -m 644 tools/hype-spool.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(out)/$(module).so $(DESTDIR)$(modules_path)
-	install -m 644 sql/hype.sql $(DESTDIR)$(PREFIX)/share/$(module)
+	install -m 644 sql/hype.sql conf/hype-bots.conf \
+		$(DESTDIR)$(PREFIX)/share/$(module)
 
 # clean keeps what was downloaded, distclean nothing
 

@@ -16,6 +16,7 @@
 #include "ngx_http_hype_conf_visitor.h"
 #include "ngx_http_hype_param.h"
 #include "ngx_http_hype_ref.h"
+#include "ngx_http_hype_target.h"
 #include "ngx_http_hype_variables.h"
 #include "ngx_http_hype_visit.h"
 
@@ -531,6 +532,10 @@ ngx_http_hype_init(ngx_conf_t *cf)
     }
 
     hmcf->request_uri = index;
+
+    if (ngx_http_hype_target_init(cf, hmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_hype_header_filter;

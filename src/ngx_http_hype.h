@@ -69,6 +69,7 @@ typedef struct {
     u_char                      *needs_file;
     ngx_uint_t                   needs_line;
     ngx_uint_t                   request_uri; /* the variable's index */
+    ngx_array_t                 *server_names; /* ngx_http_server_name_t */
     ngx_uint_t                   needs_spool; /* unsigned needs_spool:1 */
 
     ngx_array_t                 *notes;       /* variables, */
@@ -150,10 +151,13 @@ typedef struct {
     ngx_http_hype_links_wait_t   wait;        /* has the link */
     ngx_http_hype_ticket_t       ticket;
 
+    ngx_uint_t                   purpose;     /* of the request, a bit mask */
+
     unsigned                     has_visitor:1;
     unsigned                     has_hit:1;
     unsigned                     set_cookie:1;
     unsigned                     redirected:1;
+    unsigned                     refused:1;    /* not to be claimed, either */
 } ngx_http_hype_ctx_t;
 
 

@@ -1,10 +1,14 @@
 
 #include "ngx_http_hype_answer.h"
+#include "ngx_http_hype_purpose.h"
 #include "ngx_http_hype_visit.h"
 
 
 #define NGX_HTTP_HYPE_NO_STORE  0x01
 #define NGX_HTTP_HYPE_NO_CACHE  0x02
+
+/* visitors of one request that are claimed, far more than a browser has */
+#define NGX_HTTP_HYPE_VISITORS  16
 
 
 /* who is to be claimed or confirmed */
@@ -15,8 +19,9 @@ typedef struct {
     ngx_int_t                  cookie;    /* as ngx_http_hype_cookie() says */
     ngx_int_t                  legacy;    /* the same of its former name */
     u_char                    *visitor;   /* of the hit or cookie, or NULL */
-    u_char                     uuid[NGX_HTTP_HYPE_UUID_LEN];
-    u_char                     legacy_uuid[NGX_HTTP_HYPE_UUID_LEN];
+    ngx_uint_t                 n;         /* visitors of the cookies */
+    u_char                     uuids[NGX_HTTP_HYPE_VISITORS
+                                     * NGX_HTTP_HYPE_UUID_LEN];
 } ngx_http_hype_answer_t;
 
 
@@ -77,6 +82,10 @@ ngx_http_hype_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
     ngx_memzero(&a, sizeof(ngx_http_hype_answer_t));
 
+    if (ctx && ctx->refused) {
+        return ngx_http_hype_answer_cache_control(r, 1);
+    }
+
     a.ctx = ctx;
     cookie = 0;
 
@@ -122,22 +131,30 @@ static ngx_int_t
 ngx_http_hype_answer_who(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
     ngx_http_hype_loc_conf_t *hlcf)
 {
-    a->cookie = ngx_http_hype_cookie(r, &hlcf->cookie->name, a->uuid);
+    u_char  uuid[NGX_HTTP_HYPE_UUID_LEN];
+
+    a->n = NGX_HTTP_HYPE_VISITORS;
+    a->cookie = ngx_http_hype_cookie_all(r, &hlcf->cookie->name, a->uuids,
+                                         &a->n);
     a->legacy = NGX_DECLINED;
 
-    if (hlcf->cookie->legacy.len) {
-        a->legacy = ngx_http_hype_cookie(r, &hlcf->cookie->legacy,
-                                         a->legacy_uuid);
+    if (hlcf->cookie->legacy.len && a->cookie == NGX_OK) {
+
+        /* whoever can set the old one must not add a visitor to ours */
+
+        a->legacy = ngx_http_hype_cookie(r, &hlcf->cookie->legacy, uuid);
+
+    } else if (hlcf->cookie->legacy.len) {
+        a->n = NGX_HTTP_HYPE_VISITORS;
+        a->legacy = ngx_http_hype_cookie_all(r, &hlcf->cookie->legacy,
+                                             a->uuids, &a->n);
     }
 
     if (a->ctx && a->ctx->has_visitor) {
         a->visitor = a->ctx->visitor;
 
-    } else if (a->cookie == NGX_OK) {
-        a->visitor = a->uuid;
-
-    } else if (a->legacy == NGX_OK) {
-        a->visitor = a->legacy_uuid;
+    } else if (a->n) {
+        a->visitor = a->uuids;
     }
 
     /* whose hit it is, wherever the request has got to since */
@@ -165,24 +182,27 @@ ngx_http_hype_answer_who(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
 }
 
 
-/* cookies of both names may be there, of different visitors: one person's */
+/* all cookies of ours are one person's, of whichever visitors they are */
 
 static ngx_int_t
 ngx_http_hype_answer_known(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
     ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_store_t *store)
 {
+    u_char                  *uuid;
+    ngx_uint_t               i;
     ngx_http_hype_cookie_t  *cookie;
 
     cookie = hlcf->cookie;
 
     if (a->visitor) {
         ngx_http_hype_answer_claim(a, a->visitor, store);
+    }
 
-        if (a->legacy == NGX_OK
-            && ngx_memcmp(a->visitor, a->legacy_uuid, NGX_HTTP_HYPE_UUID_LEN)
-               != 0)
-        {
-            ngx_http_hype_answer_claim(a, a->legacy_uuid, store);
+    for (i = 0; i < a->n; i++) {
+        uuid = a->uuids + i * NGX_HTTP_HYPE_UUID_LEN;
+
+        if (ngx_memcmp(a->visitor, uuid, NGX_HTTP_HYPE_UUID_LEN) != 0) {
+            ngx_http_hype_answer_claim(a, uuid, store);
         }
     }
 
@@ -233,7 +253,9 @@ ngx_http_hype_answer_confirm(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
 
     if (r->headers_out.status < NGX_HTTP_OK
         || r->headers_out.status >= NGX_HTTP_BAD_REQUEST
-        || (a->user.len == 0 && a->visitor == NULL))
+        || (a->user.len == 0 && a->visitor == NULL)
+        || (ngx_http_hype_purpose(r)
+            & (NGX_HTTP_HYPE_PREFETCH|NGX_HTTP_HYPE_SPECULATIVE)))
     {
         return NGX_OK;
     }
@@ -321,9 +343,9 @@ ngx_http_hype_answer_time(void)
 
 
 /*
- * Sets the cookie to a visitor, or clears it if that is NULL.  One of its
- * former name may be the host's, as cookies are by default, whatever our own
- * domain and path are.
+ * Sets the cookie to a visitor, or clears it if that is NULL.  There may be one
+ * of the host alone beside that of a domain, which is another cookie (RFC
+ * 6265, 5.3); one of its former name may have the default path, too.
  */
 
 static ngx_int_t
@@ -368,7 +390,18 @@ ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    return ngx_http_hype_answer_add_cookie(r, cookie, name, visitor, &domain,
+    if (ngx_http_hype_answer_add_cookie(r, cookie, name, visitor, &domain,
+                                        &path)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (visitor || name == &cookie->legacy || domain.len == 0) {
+        return NGX_OK;
+    }
+
+    return ngx_http_hype_answer_add_cookie(r, cookie, name, NULL, &host,
                                            &path);
 }
 

@@ -259,6 +259,7 @@ ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch,
 
     st.sql = "SELECT hype.probe($1, $2)";
     st.judged = 1;
+    st.neutral = 1;
     st.nparams = 2;
     st.types = types;
     st.values = values;

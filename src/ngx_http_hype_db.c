@@ -117,6 +117,10 @@ ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role)
         switch (conn->state) {
 
         case NGX_HTTP_HYPE_DB_IDLE:
+            if (ngx_http_hype_db_cancelling(conn)) {
+                break;
+            }
+
             if (!conn->next.posted) {
                 ngx_http_hype_db_idle(conn);
             }

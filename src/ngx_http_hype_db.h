@@ -79,6 +79,9 @@ typedef struct {
      */
     ngx_uint_t                  judged;  /* unsigned judged:1 */
 
+    /* it has nothing of any record: what it gets is what others get */
+    ngx_uint_t                  neutral;  /* unsigned neutral:1 */
+
     /* neither its end nor its refusal says anything of hits */
     ngx_uint_t                  aside;  /* unsigned aside:1 */
 

@@ -102,6 +102,12 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
     if (outcome == NGX_HTTP_HYPE_DB_DONE) {
         outcome = (conn->statement.copy && !conn->copied)
                   ? NGX_HTTP_HYPE_DB_RETRY : NGX_HTTP_HYPE_DB_UNKNOWN;
+
+    } else if (conn->statement.judged && outcome < NGX_HTTP_HYPE_DB_RETRY) {
+
+        /* refused, but nobody is there to be asked what others get */
+
+        outcome = NGX_HTTP_HYPE_DB_UNKNOWN;
     }
 
     if (conn->timer.timer_set) {

@@ -210,13 +210,20 @@ ngx_http_hype_db_result(ngx_http_hype_db_conn_t *conn, PGresult *res)
 static ngx_http_hype_db_outcome_e
 ngx_http_hype_db_classify(PGresult *res)
 {
-    const char  *code;
+    const char  *code, *severity;
 
     code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
 
-    if (code == NULL
-        || ngx_strncmp(code, "08", 2) == 0
-        || ngx_strncmp(code, "57P", 3) == 0)
+    if (code == NULL) {
+        return NGX_HTTP_HYPE_DB_UNKNOWN;
+    }
+
+    /* after an "ERROR" the session lives: a trigger may raise any code */
+
+    if ((severity == NULL || ngx_strcmp(severity, "ERROR") != 0)
+        && (ngx_strncmp(code, "08", 2) == 0
+            || ngx_strncmp(code, "57P", 3) == 0))
     {
         /*
          * also when a shutdown ends the wait for a synchronous replica, after
@@ -327,7 +334,9 @@ ngx_http_hype_db_failed(ngx_http_hype_db_conn_t *conn)
         return 0;
     }
 
-    if (ngx_http_hype_db_is(conn->result, "26000")) {
+    if (conn->statement.prepared
+        && ngx_http_hype_db_is(conn->result, "26000"))
+    {
 
         /* a pooler is between after all: another session has it */
 
@@ -335,8 +344,9 @@ ngx_http_hype_db_failed(ngx_http_hype_db_conn_t *conn)
         conn->outcome = NGX_HTTP_HYPE_DB_RETRY;
     }
 
-    if (ngx_http_hype_db_is(conn->result, "25006")) {
-
+    if ((conn->statement.neutral || !conn->statement.judged)
+        && ngx_http_hype_db_is(conn->result, "25006"))
+    {
         /* what was the primary is a standby now */
 
         conn->outcome = NGX_HTTP_HYPE_DB_RETRY;

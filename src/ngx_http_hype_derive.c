@@ -11,11 +11,20 @@
 /* between two looks at what was written */
 #define NGX_HTTP_HYPE_DERIVE_WATCH        250
 
-/* behind a pooler notifications are not heard: call at least this often */
+/*
+ * between two calls, at most: a machine or a worker that was killed may have
+ * committed records that nobody else knows of; behind a pooler notifications
+ * are not heard
+ */
+#define NGX_HTTP_HYPE_DERIVE_IDLE         60000
 #define NGX_HTTP_HYPE_DERIVE_POOLED       1000
 
-/* of the statement, which has it as text, and of the rest */
-#define NGX_HTTP_HYPE_DERIVE_TIMEOUT      (10000 + 5000)
+/* of the statement, which has more time after each one that took too long */
+#define NGX_HTTP_HYPE_DERIVE_TIMEOUT_MIN  5000
+#define NGX_HTTP_HYPE_DERIVE_TIMEOUT_MAX  60000
+
+/* for the answer that it timed out */
+#define NGX_HTTP_HYPE_DERIVE_GRACE        1000
 
 #define NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN  1000
 #define NGX_HTTP_HYPE_DERIVE_BACKOFF_MAX  10000
@@ -43,9 +52,9 @@ static void ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive,
 /* sent as one text, so that it is one transaction behind a pooler, too */
 
 static const char  ngx_http_hype_derive_sql[] =
-    "SET LOCAL statement_timeout = '10s'; "
+    "SET LOCAL statement_timeout = %M; "
     "SELECT again, line FROM hype.derive() "
-    "LEFT JOIN unnest(set_aside) AS line ON true";
+    "LEFT JOIN unnest(set_aside) AS line ON true%Z";
 
 
 void
@@ -169,6 +178,7 @@ ngx_http_hype_derive_watch_handler(ngx_event_t *ev)
 static ngx_uint_t
 ngx_http_hype_derive_due(ngx_http_hype_derive_t *derive)
 {
+    ngx_msec_t           idle;
     ngx_http_hype_db_t  *db;
 
     db = derive->db;
@@ -183,8 +193,10 @@ ngx_http_hype_derive_due(ngx_http_hype_derive_t *derive)
         return 1;
     }
 
-    return db->pooled
-           && ngx_current_msec - derive->called >= NGX_HTTP_HYPE_DERIVE_POOLED;
+    idle = db->pooled ? NGX_HTTP_HYPE_DERIVE_POOLED
+                      : NGX_HTTP_HYPE_DERIVE_IDLE;
+
+    return ngx_current_msec - derive->called >= idle;
 }
 
 
@@ -192,16 +204,23 @@ void
 ngx_http_hype_derive_work(ngx_http_hype_derive_t *derive,
     ngx_http_hype_db_conn_t *conn)
 {
+    u_char                        sql[sizeof(ngx_http_hype_derive_sql)
+                                      + NGX_INT_T_LEN];
     ngx_http_hype_db_statement_t  st;
 
     if (!derive->pending || ngx_exiting) {
         return;
     }
 
+    derive->timeout = ngx_max(derive->timeout,
+                              NGX_HTTP_HYPE_DERIVE_TIMEOUT_MIN);
+
+    ngx_sprintf(sql, ngx_http_hype_derive_sql, derive->timeout);
+
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
-    st.sql = ngx_http_hype_derive_sql;
-    st.timeout = NGX_HTTP_HYPE_DERIVE_TIMEOUT;
+    st.sql = (char *) sql;
+    st.timeout = derive->timeout + NGX_HTTP_HYPE_DERIVE_GRACE;
     st.handler = ngx_http_hype_derive_handler;
     st.data = derive;
 
@@ -238,6 +257,7 @@ ngx_http_hype_derive_handler(void *data, ngx_http_hype_db_outcome_e outcome,
     }
 
     derive->backoff = 0;
+    derive->timeout = 0;
 
     for (row = 0; row < PQntuples(res); row++) {
         if (!PQgetisnull(res, row, 1)) {
@@ -287,6 +307,8 @@ ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive, PGresult *res)
         derive->backoff = NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN;
 
     } else {
+        derive->timeout = ngx_min(derive->timeout * 2,
+                                  NGX_HTTP_HYPE_DERIVE_TIMEOUT_MAX);
         derive->backoff = ngx_min(ngx_max(derive->backoff * 2,
                                           NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN),
                                   NGX_HTTP_HYPE_DERIVE_BACKOFF_MAX);

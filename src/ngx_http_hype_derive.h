@@ -31,6 +31,7 @@ typedef struct {
     ngx_atomic_uint_t         rows;       /* NGX_HTTP_HYPE_ROWS, */
     ngx_msec_t                listening;  /* that of the database */
 
+    ngx_msec_t                timeout;    /* of the statement */
     ngx_msec_t                backoff;    /* 0: the last call went well */
     ngx_msec_t                logged;     /* that something is set aside */
 

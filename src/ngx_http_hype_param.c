@@ -1,11 +1,14 @@
 
 #include "ngx_http_hype_param.h"
+#include "ngx_http_hype_purpose.h"
+#include "ngx_http_hype_target.h"
 #include "ngx_http_hype_visit.h"
 
 
 static ngx_int_t ngx_http_hype_param_start(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_ctx_t **ctxp);
 static ngx_uint_t ngx_http_hype_param_applies(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_hype_param_embedded(ngx_http_request_t *r);
 static ngx_int_t ngx_http_hype_param_query(ngx_http_request_t *r,
     ngx_str_t *query);
 static ngx_int_t ngx_http_hype_param_url(ngx_http_request_t *r,
@@ -14,6 +17,8 @@ static ngx_int_t ngx_http_hype_param_redirect(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_param_to(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *to);
+static ngx_int_t ngx_http_hype_param_direct(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx);
 static ngx_int_t ngx_http_hype_param_inline(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 
@@ -41,6 +46,13 @@ ngx_http_hype_param_handler(ngx_http_request_t *r,
     }
 
     rc = ngx_http_hype_visit_find(r, ctx);
+
+    if (rc == NGX_OK
+        && ctx->state == NGX_HTTP_HYPE_FOUND
+        && ngx_http_hype_purpose_refuse(r, ctx) == NGX_DONE)
+    {
+        return NGX_DONE;
+    }
 
     if (rc == NGX_OK
         && ctx->state == NGX_HTTP_HYPE_FOUND
@@ -78,7 +90,7 @@ ngx_http_hype_param_handler(ngx_http_request_t *r,
         return ngx_http_hype_param_inline(r, ctx, hlcf);
     }
 
-    return ngx_http_hype_redirect(r, ctx, &ctx->next);
+    return ngx_http_hype_param_direct(r, ctx);
 }
 
 
@@ -98,7 +110,8 @@ ngx_http_hype_param_start(ngx_http_request_t *r,
         || ngx_http_hype_param_query(r, &query) != NGX_OK
         || ngx_http_hype_args_find(&query, hlcf->params->elts,
                                    hlcf->params->nelts, &value)
-           != NGX_OK)
+           != NGX_OK
+        || ngx_http_hype_param_embedded(r))
     {
         return NGX_DECLINED;
     }
@@ -150,6 +163,21 @@ ngx_http_hype_param_applies(ngx_http_request_t *r)
     return (r->method == NGX_HTTP_GET && ngx_strncmp(line, "GET ", 4) == 0)
            || (r->method == NGX_HTTP_HEAD
                && ngx_strncmp(line, "HEAD ", 5) == 0);
+}
+
+
+/*
+ * A part of another page makes no hit.  Pages that <link rel=prefetch> asks
+ * for are none: a browser may store them, and show them when the link is
+ * followed.
+ */
+
+static ngx_uint_t
+ngx_http_hype_param_embedded(ngx_http_request_t *r)
+{
+    return (ngx_http_hype_purpose(r)
+            & (NGX_HTTP_HYPE_EMBEDDED|NGX_HTTP_HYPE_SPECULATIVE))
+           == NGX_HTTP_HYPE_EMBEDDED;
 }
 
 
@@ -319,6 +347,32 @@ ngx_http_hype_param_to_valid(ngx_str_t *to)
            && to->data[to->len - 1] == '/'
            && to->data[0] == '/'
            && ngx_http_hype_next_safe(to, NULL, 0);
+}
+
+
+/* "//ref/x" has become "/ref/x", which is another location, with a hit */
+
+static ngx_int_t
+ngx_http_hype_param_direct(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+    ngx_str_t  target, next;
+
+    if (ngx_http_hype_escape(r, &ctx->next, &target) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_hype_target(r, &target, &next);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_str_set(&target, "/");
+    }
+
+    return ngx_http_hype_redirect(r, ctx, &target);
 }
 
 

@@ -21,8 +21,6 @@ static void ngx_http_hype_queue_handler(void *data,
 static void ngx_http_hype_queue_done(ngx_http_hype_queue_batch_t *qb);
 static void ngx_http_hype_queue_measure(ngx_http_hype_queue_t *queue,
     ngx_uint_t n, ngx_uint_t time);
-static void ngx_http_hype_queue_lost(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_batch_t *batch);
 static void ngx_http_hype_queue_count(ngx_http_hype_queue_t *queue,
     ngx_int_t n, ssize_t size);
 
@@ -280,7 +278,7 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
         return;
 
     case NGX_HTTP_HYPE_DB_UNKNOWN:
-        ngx_http_hype_queue_lost(queue, batch);
+        ngx_http_hype_queue_lost(qb);
         break;
 
     default: /* NGX_HTTP_HYPE_DB_RETRY */
@@ -348,34 +346,6 @@ ngx_http_hype_queue_measure(ngx_http_hype_queue_t *queue, ngx_uint_t n,
     } else if (n >= queue->pace) {
         queue->pace = ngx_min(queue->pace * 2, NGX_HTTP_HYPE_QUEUE_BATCH);
     }
-}
-
-
-/*
- * The connection broke, and nobody knows whether it was for what a record
- * does to the server: others are not to wait for that one.
- */
-
-static void
-ngx_http_hype_queue_lost(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_batch_t *batch)
-{
-    ngx_queue_t           *q;
-    ngx_http_hype_item_t  *item;
-
-    q = ngx_queue_head(&batch->items);
-    item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
-
-    if (batch->n == 1 && item->again && !item->spooled) {
-        ngx_queue_remove(q);
-        item->flight = 0;
-        ngx_http_hype_queue_try(queue, item);
-        return;
-    }
-
-    queue->cap = ngx_max(batch->n / 2, 1);
-
-    ngx_http_hype_queue_put_back(queue, batch, 1);
 }
 
 

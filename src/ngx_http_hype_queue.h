@@ -82,7 +82,10 @@ struct ngx_http_hype_queue_s {
     ngx_uint_t                      time;     /* of a batch, on average */
     ngx_connection_t                dummy;
 
-    /* A record is set aside; takes its bytes, not the item. */
+    /*
+     * A record is set aside; takes its bytes, not the item.  The reason is one
+     * line, as PostgreSQL says it.
+     */
     void                          (*reject)(void *data,
                                         ngx_http_hype_item_t *item,
                                         const char *reason);

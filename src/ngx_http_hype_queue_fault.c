@@ -8,13 +8,14 @@
 /*
  * A record that is refused alone is set aside after so many tries, each of which
  * counts as several where the probe says that others would be written, and as
- * one where others were written, but the probe is refused, too.
+ * one where others were written, but the probe is refused, too, or the connection
+ * breaks.
  */
 #define NGX_HTTP_HYPE_QUEUE_TRIES        20
 #define NGX_HTTP_HYPE_QUEUE_PROBED       4
 
 /* milliseconds until it is tried again, which double each time */
-#define NGX_HTTP_HYPE_QUEUE_TRIAL        100
+#define NGX_HTTP_HYPE_QUEUE_TRIAL        25
 
 /* milliseconds until all is tried again that is refused to all */
 #define NGX_HTTP_HYPE_QUEUE_BACKOFF_MIN  100
@@ -37,6 +38,8 @@ static ngx_int_t ngx_http_hype_queue_divide(
     ngx_http_hype_queue_batch_t *qb, ngx_uint_t probed);
 static void ngx_http_hype_queue_blame(ngx_http_hype_queue_batch_t *qb,
     ngx_http_hype_item_t *item, ngx_uint_t tries);
+static void ngx_http_hype_queue_try(ngx_http_hype_queue_t *queue,
+    ngx_http_hype_item_t *item);
 static void ngx_http_hype_queue_pause(ngx_http_hype_queue_batch_t *qb,
     PGresult *res);
 
@@ -45,11 +48,16 @@ void
 ngx_http_hype_queue_refused(ngx_http_hype_queue_batch_t *qb, PGresult *res)
 {
     size_t       len;
-    const char  *message;
+    const char  *code, *message;
 
-    if (qb->conn->cancelling) {
+    code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
-        /* the cancel may still arrive, and must not hit the probe */
+    if (qb->conn->cancelling && code && ngx_strcmp(code, "57014") != 0) {
+
+        /*
+         * it was not cancelled: the request may still arrive, and must not
+         * hit the probe
+         */
 
         qb->queue->cap = ngx_max(qb->batch.n / 2, 1);
         ngx_http_hype_queue_put_back(qb->queue, &qb->batch, 0);
@@ -64,11 +72,15 @@ ngx_http_hype_queue_refused(ngx_http_hype_queue_batch_t *qb, PGresult *res)
 
     if (qb->reason) {
         (void) ngx_cpystrn(qb->reason, (u_char *) message, len + 1);
-    }
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, qb->queue->log, 0,
-                   "http hype refused %ui records: %s",
-                   qb->batch.n, message);
+        /* a trigger may quote a visitor; what ends a comment would be run */
+
+        ngx_http_hype_db_clean(qb->reason, len);
+
+        ngx_log_error(NGX_LOG_INFO, qb->queue->log, 0,
+                      "hype: %ui records in a batch, refused by PostgreSQL: "
+                      "%s", qb->batch.n, qb->reason);
+    }
 
     ngx_http_hype_batch_probe(&qb->batch, qb->conn,
                               ngx_http_hype_queue_probed);
@@ -155,6 +167,38 @@ ngx_http_hype_queue_divide(ngx_http_hype_queue_batch_t *qb, ngx_uint_t probed)
 }
 
 
+/*
+ * Nobody knows whether it broke for what a record does to the server: others
+ * are not to wait for that one, which ends so each time while they are written.
+ */
+
+void
+ngx_http_hype_queue_lost(ngx_http_hype_queue_batch_t *qb)
+{
+    ngx_queue_t            *q;
+    ngx_http_hype_item_t   *item;
+    ngx_http_hype_queue_t  *queue;
+
+    queue = qb->queue;
+
+    q = ngx_queue_head(&qb->batch.items);
+    item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+    if (qb->batch.n > 1 || item->spooled || !item->again) {
+        queue->cap = ngx_max(qb->batch.n / 2, 1);
+        ngx_http_hype_queue_put_back(queue, &qb->batch, 1);
+        return;
+    }
+
+    ngx_queue_remove(q);
+    item->flight = 0;
+
+    ngx_http_hype_queue_blame(qb, item,
+                              item->refused
+                              && item->written != queue->faults->written);
+}
+
+
 static void
 ngx_http_hype_queue_blame(ngx_http_hype_queue_batch_t *qb,
     ngx_http_hype_item_t *item, ngx_uint_t tries)
@@ -173,13 +217,14 @@ ngx_http_hype_queue_blame(ngx_http_hype_queue_batch_t *qb,
     }
 
     queue->reject(queue->data, item,
-                  qb->reason ? (char *) qb->reason : "refused");
+                  qb->reason ? (char *) qb->reason
+                             : "refused, or the connection breaks");
 
     ngx_http_hype_queue_free(queue, item, NGX_HTTP_HYPE_TICKET_DROPPED);
 }
 
 
-void
+static void
 ngx_http_hype_queue_try(ngx_http_hype_queue_t *queue,
     ngx_http_hype_item_t *item)
 {

@@ -25,14 +25,13 @@ typedef struct {
 void ngx_http_hype_queue_refused(ngx_http_hype_queue_batch_t *qb,
     PGresult *res);
 
+/* The connection broke, and it was written or not. */
+
+void ngx_http_hype_queue_lost(ngx_http_hype_queue_batch_t *qb);
+
 /* A batch was written: nothing is refused to all any more. */
 
 void ngx_http_hype_queue_accepted(ngx_http_hype_queue_batch_t *qb);
-
-/* Has an item, which is in no list, sent alone in a while. */
-
-void ngx_http_hype_queue_try(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_item_t *item);
 
 /* The next item that is to be sent alone now, or NULL. */
 

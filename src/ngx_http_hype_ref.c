@@ -1,6 +1,12 @@
 
+#include "ngx_http_hype_purpose.h"
 #include "ngx_http_hype_ref.h"
+#include "ngx_http_hype_target.h"
 #include "ngx_http_hype_visit.h"
+
+
+/* referral links within "next" of one another that are looked into */
+#define NGX_HTTP_HYPE_REF_NESTED  8
 
 
 static ngx_int_t ngx_http_hype_ref_start(ngx_http_request_t *r,
@@ -11,6 +17,16 @@ static void ngx_http_hype_ref_suffix(ngx_http_request_t *r, ngx_str_t *prefix,
     ngx_str_t *suffix);
 static ngx_int_t ngx_http_hype_ref_answer(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static ngx_int_t ngx_http_hype_ref_target(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_str_t *target);
+static ngx_int_t ngx_http_hype_ref_follow(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target);
+static ngx_int_t ngx_http_hype_ref_default(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_str_t *target);
+static ngx_uint_t ngx_http_hype_ref_itself(ngx_http_request_t *r,
+    ngx_str_t *target);
 static ngx_uint_t ngx_http_hype_ref_next_safe(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *next);
 static ngx_int_t ngx_http_hype_ref_fallback(ngx_http_request_t *r,
@@ -62,6 +78,13 @@ ngx_http_hype_ref_handler(ngx_http_request_t *r,
     }
 
     rc = ngx_http_hype_visit_find(r, ctx);
+
+    if (rc == NGX_OK
+        && ctx->state == NGX_HTTP_HYPE_FOUND
+        && ngx_http_hype_purpose_refuse(r, ctx) == NGX_DONE)
+    {
+        return NGX_DONE;
+    }
 
     if (rc == NGX_OK) {
         rc = ngx_http_hype_visit_record(r, ctx);
@@ -171,25 +194,146 @@ ngx_http_hype_ref_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         }
     }
 
-    if (ngx_http_hype_ref_next_safe(r, hlcf, &ctx->next)) {
-        return ngx_http_hype_redirect(r, ctx, &ctx->next);
-    }
-
-    target = ctx->wait.link.destination;
-
-    if (target.len == 0
-        && ngx_http_hype_ref_fallback(r, hlcf, &target) != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (hlcf->forward_args && r->args.len
-        && ngx_http_hype_ref_forward_args(r, hlcf, &target) != NGX_OK)
-    {
+    if (ngx_http_hype_ref_target(r, ctx, hlcf, &target) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     return ngx_http_hype_redirect(r, ctx, &target);
+}
+
+
+/*
+ * The first of "next", the link's destination, the fallback and "/" that does
+ * not lead to a referral link again.
+ */
+
+static ngx_int_t
+ngx_http_hype_ref_target(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target)
+{
+    ngx_int_t  rc;
+
+    if (ngx_http_hype_ref_next_safe(r, hlcf, &ctx->next)) {
+        *target = ctx->next;
+
+        rc = ngx_http_hype_ref_follow(r, hlcf, target);
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    *target = ctx->wait.link.destination;
+
+    if (target->len) {
+
+        if (ngx_http_hype_ref_forward_args(r, hlcf, target) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_http_hype_ref_follow(r, hlcf, target);
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    return ngx_http_hype_ref_default(r, ctx, hlcf, target);
+}
+
+
+/*
+ * Where the target is a referral link too, what that would have for "next" is
+ * followed instead.  NGX_DECLINED: it has none that is safe.
+ */
+
+static ngx_int_t
+ngx_http_hype_ref_follow(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target)
+{
+    ngx_int_t   rc;
+    ngx_str_t   next;
+    ngx_uint_t  n;
+
+    for (n = 0; n < NGX_HTTP_HYPE_REF_NESTED; n++) {
+
+        if (ngx_http_hype_escape(r, target, target) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_http_hype_target(r, target, &next);
+
+        if (rc != NGX_DECLINED
+            || !ngx_http_hype_ref_next_safe(r, hlcf, &next))
+        {
+            return rc;
+        }
+
+        *target = next;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * The fallback may be a referral link, for visits that have made no hit; but
+ * not this one again.  The last resort is "/".
+ */
+
+static ngx_int_t
+ngx_http_hype_ref_default(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target)
+{
+    ngx_int_t  rc;
+    ngx_str_t  fallback;
+
+    if (ngx_http_hype_ref_fallback(r, hlcf, target) != NGX_OK
+        || ngx_http_hype_escape(r, target, &fallback) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    *target = fallback;
+
+    if (ngx_http_hype_ref_forward_args(r, hlcf, target) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_hype_ref_follow(r, hlcf, target);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    if (ngx_http_hype_visit_made(ctx)
+        || ctx->outcome == NGX_HTTP_HYPE_OUTCOME_SKIPPED
+        || ngx_http_hype_ref_itself(r, &fallback))
+    {
+        ngx_str_set(target, "/");
+    }
+
+    return NGX_OK;
+}
+
+
+/* whether it has the path of this request, or may have it on another host */
+
+static ngx_uint_t
+ngx_http_hype_ref_itself(ngx_http_request_t *r, ngx_str_t *target)
+{
+    size_t  len;
+
+    if (target->data[0] != '/' || (target->len > 1 && target->data[1] == '/')) {
+        return 1;
+    }
+
+    for (len = 0; len < target->len; len++) {
+        if (target->data[len] == '?' || target->data[len] == '#') {
+            break;
+        }
+    }
+
+    return len == r->uri.len
+           && ngx_memcmp(target->data, r->uri.data, len) == 0;
 }
 
 
@@ -276,6 +420,10 @@ ngx_http_hype_ref_forward_args(ngx_http_request_t *r,
     u_char     *p, *url, *last, *fragment;
     ngx_str_t   args;
 
+    if (!hlcf->forward_args || r->args.len == 0) {
+        return NGX_OK;
+    }
+
     args.data = ngx_pnalloc(r->pool, r->args.len);
     if (args.data == NULL) {
         return NGX_ERROR;
@@ -307,8 +455,12 @@ ngx_http_hype_ref_forward_args(ngx_http_request_t *r,
 
     p = ngx_cpymem(url, target->data, fragment - target->data);
 
-    *p = ngx_strlchr(url, p, '?') ? '&' : '?';
-    p++;
+    if (ngx_strlchr(url, p, '?') == NULL) {
+        *p++ = '?';
+
+    } else if (p[-1] != '?' && p[-1] != '&') {
+        *p++ = '&';
+    }
 
     p = ngx_cpymem(p, args.data, args.len);
     p = ngx_cpymem(p, fragment, last - fragment);

@@ -490,10 +490,6 @@ ngx_http_hype_store_maintained(void *data,
     if (outcome == NGX_HTTP_HYPE_DB_DONE) {
         ngx_add_timer(&store->maintain, NGX_HTTP_HYPE_STORE_MAINTAIN);
 
-        /* what a machine left that is gone since then */
-
-        ngx_http_hype_derive_notify(&store->derive);
-
         ngx_log_error(NGX_LOG_INFO, store->log, 0,
                       "hype: the database is maintained for today");
     }

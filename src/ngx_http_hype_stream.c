@@ -17,11 +17,16 @@
 /* milliseconds between two log lines about records that are set aside */
 #define NGX_HTTP_HYPE_STREAM_LOG        10000
 
+/* maximum length of the record in a log line */
+#define NGX_HTTP_HYPE_STREAM_LOG_LINE   1600
+
 
 static void ngx_http_hype_stream_queue(ngx_http_hype_stream_t *stream,
     ngx_http_hype_queue_t *queue);
 static void ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream,
     u_char *record, const char *reason);
+static void ngx_http_hype_stream_tell(ngx_http_hype_stream_t *stream,
+    u_char *record);
 static void ngx_http_hype_stream_save(void *data,
     ngx_http_hype_item_t *item);
 static void ngx_http_hype_stream_forget(void *data,
@@ -184,6 +189,7 @@ static void
 ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream, u_char *record,
     const char *reason)
 {
+    ngx_int_t  rc;
     ngx_str_t  text;
 
     ngx_http_hype_count(stream->cache, NGX_HTTP_HYPE_DROPPED, 1);
@@ -193,15 +199,49 @@ ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream, u_char *record,
     text.data = (u_char *) reason;
     text.len = ngx_strlen(reason);
 
-    if (ngx_http_hype_spool_set_aside(&stream->spool,
-                                      NGX_HTTP_HYPE_SPOOL_DROPPED, record,
-                                      &text)
-        == NGX_OK)
-    {
+    rc = ngx_http_hype_spool_set_aside(&stream->spool,
+                                       NGX_HTTP_HYPE_SPOOL_DROPPED, record,
+                                       &text);
+
+    if (rc == NGX_OK) {
         stream->kept++;
+
+    } else if (rc == NGX_ERROR || stream->spool.conf->path == NULL) {
+        ngx_http_hype_stream_tell(stream, record);
     }
 
     ngx_http_hype_stream_report(stream, reason);
+}
+
+
+/*
+ * The log has the last copy: a statement that restores it.  Not so where the
+ * file has its share, as strangers could fill the log, too.
+ */
+
+static void
+ngx_http_hype_stream_tell(ngx_http_hype_stream_t *stream, u_char *record)
+{
+    u_char      *p, *last, *sql;
+    size_t       len;
+    ngx_uint_t   n;
+
+    sql = ngx_alloc(ngx_http_hype_record_sql_length(record), stream->log);
+    if (sql == NULL) {
+        return;
+    }
+
+    last = ngx_http_hype_record_sql(sql, record);
+
+    for (n = 1, p = sql; p < last; p += len, n++) {
+        len = ngx_min(last - p, NGX_HTTP_HYPE_STREAM_LOG_LINE);
+
+        ngx_log_error(NGX_LOG_ALERT, stream->log, 0,
+                      "hype: dropped, part %ui%s: %*s",
+                      n, (p + len < last) ? "" : ", the last", len, p);
+    }
+
+    ngx_free(sql);
 }
 
 

@@ -58,6 +58,27 @@ static uint32_t  ngx_http_hype_identifier_chars[] = {
 };
 
 
+/* what may not stand in a URI reference, and "%" and "#", which may not all */
+
+static uint32_t  ngx_http_hype_uri_chars[] = {
+    0xffffffff, /* 1111 1111 1111 1111  1111 1111 1111 1111 */
+
+                /* ?>=< ;:98 7654 3210  /.-, +*)( '&%$ #"!  */
+    0x5000002d, /* 0101 0000 0000 0000  0000 0000 0010 1101 */
+
+                /* _^]\ [ZYX WVUT SRQP  ONML KJIH GFED CBA@ */
+    0x50000000, /* 0101 0000 0000 0000  0000 0000 0000 0000 */
+
+                /*  ~}| {zyx wvut srqp  onml kjih gfed cba` */
+    0xb8000001, /* 1011 1000 0000 0000  0000 0000 0000 0001 */
+
+    0xffffffff, /* 1111 1111 1111 1111  1111 1111 1111 1111 */
+    0xffffffff, /* 1111 1111 1111 1111  1111 1111 1111 1111 */
+    0xffffffff, /* 1111 1111 1111 1111  1111 1111 1111 1111 */
+    0xffffffff  /* 1111 1111 1111 1111  1111 1111 1111 1111 */
+};
+
+
 ngx_uint_t
 ngx_http_hype_identifier_valid(ngx_str_t *identifier)
 {
@@ -216,6 +237,50 @@ ngx_http_hype_unescape(u_char *dst, ngx_str_t *src)
     }
 
     return d - dst;
+}
+
+
+size_t
+ngx_http_hype_uri_escape(u_char *dst, ngx_str_t *src)
+{
+    u_char      c;
+    size_t      i, n;
+    ngx_uint_t  fragment, escape;
+
+    static u_char  hex[] = "0123456789ABCDEF";
+
+    n = 0;
+    fragment = 0;
+
+    for (i = 0; i < src->len; i++) {
+        c = src->data[i];
+
+        escape = (ngx_http_hype_uri_chars[c >> 5] & (1U << (c & 0x1f))) != 0;
+
+        if (c == '%') {
+            escape = (src->len - i < 3
+                      || ngx_http_hype_unhex(&src->data[i + 1]) == NGX_ERROR);
+
+        } else if (c == '#') {
+            escape = fragment;
+            fragment = 1;
+        }
+
+        if (dst == NULL) {
+            n += escape ? 3 : 1;
+            continue;
+        }
+
+        if (escape) {
+            dst[n++] = '%';
+            dst[n++] = hex[c >> 4];
+            c = hex[c & 0xf];
+        }
+
+        dst[n++] = c;
+    }
+
+    return n;
 }
 
 

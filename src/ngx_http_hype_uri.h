@@ -59,6 +59,17 @@ size_t ngx_http_hype_args_remove(u_char *dst, ngx_str_t *args,
 size_t ngx_http_hype_unescape(u_char *dst, ngx_str_t *src);
 
 /*
+ * Makes "src" a URI reference (RFC 3986, 4.1): percent-encodes the bytes that
+ * may not stand in one, a "%" that begins no escape, and each "#" but the
+ * first; all others stay as they are.  "dst" has room for what the same call
+ * with NULL returns.
+ *
+ * Returns the number of bytes written, src->len if nothing had to be encoded.
+ */
+
+size_t ngx_http_hype_uri_escape(u_char *dst, ngx_str_t *src);
+
+/*
  * Whether a browser that follows "next" (already percent-decoded) from a page
  * of this site stays on the site, or goes by http or https to one of "hosts":
  * exact names, or ".example.com" for a domain and all below it, in lower

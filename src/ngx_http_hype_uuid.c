@@ -89,18 +89,38 @@ ngx_http_hype_uuid_format(u_char *p, u_char *uuid)
 ngx_int_t
 ngx_http_hype_cookie_find(ngx_str_t *line, ngx_str_t *name, u_char *uuid)
 {
+    ngx_int_t  rc, found;
+    ngx_str_t  rest;
+
+    rest = *line;
+    found = NGX_DECLINED;
+
+    do {
+        rc = ngx_http_hype_cookie_next(&rest, name, uuid);
+
+        if (rc == NGX_ERROR) {
+            found = NGX_ERROR;
+        }
+
+    } while (rc == NGX_ERROR);
+
+    return (rc == NGX_OK) ? rc : found;
+}
+
+
+ngx_int_t
+ngx_http_hype_cookie_next(ngx_str_t *rest, ngx_str_t *name, u_char *uuid)
+{
     u_char     *p, *end, *last;
-    ngx_int_t   rc;
     ngx_str_t   value;
 
-    if (line->len == 0) {
+    if (rest->len == 0) {
         return NGX_DECLINED;
     }
 
-    rc = NGX_DECLINED;
-    last = line->data + line->len;
+    last = rest->data + rest->len;
 
-    for (p = line->data; p < last; p = end + 1) {
+    for (p = rest->data; p < last; p = end + 1) {
 
         end = ngx_strlchr(p, last, ';');
         if (end == NULL) {
@@ -128,12 +148,13 @@ ngx_http_hype_cookie_find(ngx_str_t *line, ngx_str_t *name, u_char *uuid)
             value.len--;
         }
 
-        if (ngx_http_hype_uuid_parse(uuid, &value) == NGX_OK) {
-            return NGX_OK;
-        }
+        rest->data = (end < last) ? end + 1 : last;
+        rest->len = last - rest->data;
 
-        rc = NGX_ERROR;
+        return ngx_http_hype_uuid_parse(uuid, &value);
     }
 
-    return rc;
+    rest->len = 0;
+
+    return NGX_DECLINED;
 }

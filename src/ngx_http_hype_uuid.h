@@ -63,5 +63,16 @@ u_char *ngx_http_hype_uuid_format(u_char *p, u_char *uuid);
 ngx_int_t ngx_http_hype_cookie_find(ngx_str_t *line, ngx_str_t *name,
     u_char *uuid);
 
+/*
+ * The same for the next cookie of that name alone; "rest" becomes what is
+ * behind it.
+ *
+ * NGX_OK: it is a UUID.  NGX_ERROR: it is none, "uuid" is undefined.
+ * NGX_DECLINED: there is no further one.
+ */
+
+ngx_int_t ngx_http_hype_cookie_next(ngx_str_t *rest, ngx_str_t *name,
+    u_char *uuid);
+
 
 #endif /* _NGX_HTTP_HYPE_UUID_H_INCLUDED_ */

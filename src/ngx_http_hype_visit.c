@@ -367,11 +367,17 @@ ngx_int_t
 ngx_http_hype_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_str_t *location)
 {
+    ngx_str_t  uri;
+
+    if (ngx_http_hype_escape(r, location, &uri) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     ngx_http_clear_location(r);
 
     r->headers_out.location = ngx_list_push(&r->headers_out.headers);
     if (r->headers_out.location == NULL) {
-        return NGX_ERROR;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     r->headers_out.location->hash = 1;
@@ -379,11 +385,36 @@ ngx_http_hype_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     r->headers_out.location->next = NULL;
 #endif
     ngx_str_set(&r->headers_out.location->key, "Location");
-    r->headers_out.location->value = *location;
+    r->headers_out.location->value = uri;
 
     ctx->redirected = 1;
 
     return NGX_HTTP_MOVED_TEMPORARILY;
+}
+
+
+ngx_int_t
+ngx_http_hype_escape(ngx_http_request_t *r, ngx_str_t *src, ngx_str_t *uri)
+{
+    u_char  *p;
+    size_t   len;
+
+    len = ngx_http_hype_uri_escape(NULL, src);
+
+    if (len == src->len) {
+        *uri = *src;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    uri->len = ngx_http_hype_uri_escape(p, src);
+    uri->data = p;
+
+    return NGX_OK;
 }
 
 

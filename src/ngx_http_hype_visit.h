@@ -81,15 +81,31 @@ ngx_int_t ngx_http_hype_keep_user(ngx_http_request_t *r,
 ngx_int_t ngx_http_hype_cookie(ngx_http_request_t *r, ngx_str_t *name,
     u_char *uuid);
 
+/*
+ * The same for all visitors in cookies of that name, each once: "uuids" has
+ * room for "n" of them, which becomes their number.
+ */
+
+ngx_int_t ngx_http_hype_cookie_all(ngx_http_request_t *r, ngx_str_t *name,
+    u_char *uuids, ngx_uint_t *n);
+
 /* The same of either name of the cookie: the former one where ours has none. */
 
 ngx_int_t ngx_http_hype_visitor(ngx_http_request_t *r,
     ngx_http_hype_cookie_t *cookie, u_char *uuid);
 
 /*
- * Answers with a redirect: sets its header and returns
- * NGX_HTTP_MOVED_TEMPORARILY, for the caller to return.  The header filter
- * sees to it that nobody stores it.
+ * Makes "src" a valid "Location", as ngx_http_hype_uri_escape() says, in a copy
+ * if it is none.  "uri" may be "src".  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_escape(ngx_http_request_t *r, ngx_str_t *src,
+    ngx_str_t *uri);
+
+/*
+ * Answers with a redirect to the location, once it is escaped: sets its header
+ * and returns NGX_HTTP_MOVED_TEMPORARILY, for the caller to return.  The
+ * header filter adds "no-store".
  */
 
 ngx_int_t ngx_http_hype_redirect(ngx_http_request_t *r,

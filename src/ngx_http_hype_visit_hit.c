@@ -1,4 +1,5 @@
 
+#include "ngx_http_hype_purpose.h"
 #include "ngx_http_hype_visit.h"
 #include "ngx_http_hype_visit_hit.h"
 
@@ -9,32 +10,15 @@
 
 
 static ngx_uint_t ngx_http_hype_visit_skipped(ngx_http_request_t *r,
-    ngx_http_hype_loc_conf_t *hlcf);
-static ngx_uint_t ngx_http_hype_visit_prefetch(ngx_http_request_t *r);
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_visit_store(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_visit_who(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static ngx_int_t ngx_http_hype_cookie_line(ngx_str_t *line, ngx_str_t *name,
+    u_char *uuids, ngx_uint_t *n, ngx_uint_t max);
 static void ngx_http_hype_visit_ip(ngx_http_request_t *r, ngx_uint_t ip,
     u_char *addr, ngx_http_hype_row_t *row);
-
-
-/* what a browser says when it fetches a page that nobody may look at */
-
-static ngx_str_t  ngx_http_hype_prefetch_headers[] = {
-    ngx_string("sec-purpose"),
-    ngx_string("purpose"),
-    ngx_string("x-purpose"),
-    ngx_string("x-moz"),
-    ngx_null_string
-};
-
-static ngx_str_t  ngx_http_hype_prefetch_values[] = {
-    ngx_string("prefetch"),
-    ngx_string("prerender"),
-    ngx_string("preview"),
-    ngx_null_string
-};
 
 
 uint64_t
@@ -67,7 +51,7 @@ ngx_http_hype_visit_make(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     r->realloc_captures = 1;
 #endif
 
-    if (ngx_http_hype_visit_skipped(r, hlcf)) {
+    if (ngx_http_hype_visit_skipped(r, ctx, hlcf)) {
         ctx->outcome = NGX_HTTP_HYPE_OUTCOME_SKIPPED;
         ctx->state = NGX_HTTP_HYPE_DONE;
         rc = NGX_OK;
@@ -89,59 +73,13 @@ ngx_http_hype_visit_make(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
 
 static ngx_uint_t
-ngx_http_hype_visit_skipped(ngx_http_request_t *r,
+ngx_http_hype_visit_skipped(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
     return r->method == NGX_HTTP_HEAD
            || ngx_http_test_predicates(r, hlcf->no_hit) != NGX_OK
-           || ngx_http_hype_visit_prefetch(r);
-}
-
-
-static ngx_uint_t
-ngx_http_hype_visit_prefetch(ngx_http_request_t *r)
-{
-    ngx_str_t        *name, *value;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    part = &r->headers_in.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return 0;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        for (name = ngx_http_hype_prefetch_headers; name->len; name++) {
-            if (h[i].key.len == name->len
-                && ngx_strncmp(h[i].lowcase_key, name->data, name->len) == 0)
-            {
-                break;
-            }
-        }
-
-        if (name->len == 0) {
-            continue;
-        }
-
-        for (value = ngx_http_hype_prefetch_values; value->len; value++) {
-            if (ngx_strlcasestrn(h[i].value.data,
-                                 h[i].value.data + h[i].value.len,
-                                 value->data, value->len - 1))
-            {
-                return 1;
-            }
-        }
-    }
+           || (ctx->purpose
+               & (NGX_HTTP_HYPE_PREFETCH|NGX_HTTP_HYPE_EMBEDDED));
 }
 
 
@@ -319,13 +257,28 @@ ngx_http_hype_visitor(ngx_http_request_t *r, ngx_http_hype_cookie_t *cookie,
 ngx_int_t
 ngx_http_hype_cookie(ngx_http_request_t *r, ngx_str_t *name, u_char *uuid)
 {
-    ngx_int_t          rc, found;
+    ngx_uint_t  n;
+
+    n = 1;
+
+    return ngx_http_hype_cookie_all(r, name, uuid, &n);
+}
+
+
+ngx_int_t
+ngx_http_hype_cookie_all(ngx_http_request_t *r, ngx_str_t *name,
+    u_char *uuids, ngx_uint_t *n)
+{
+    ngx_int_t          found;
+    ngx_uint_t         max;
     ngx_table_elt_t   *h;
 #if (nginx_version < 1023000)
     ngx_uint_t         i;
     ngx_table_elt_t  **headers;
 #endif
 
+    max = *n;
+    *n = 0;
     found = NGX_DECLINED;
 
 #if (nginx_version < 1023000)
@@ -339,14 +292,62 @@ ngx_http_hype_cookie(ngx_http_request_t *r, ngx_str_t *name, u_char *uuid)
     for (h = r->headers_in.cookie; h; h = h->next) {
 #endif
 
-        rc = ngx_http_hype_cookie_find(&h->value, name, uuid);
-
-        if (rc == NGX_OK) {
-            return NGX_OK;
+        if (ngx_http_hype_cookie_line(&h->value, name, uuids, n, max)
+            != NGX_DECLINED)
+        {
+            found = NGX_ERROR;
         }
 
-        if (rc == NGX_ERROR) {
-            found = NGX_ERROR;
+        if (*n == max) {
+            break;
+        }
+    }
+
+    return *n ? NGX_OK : found;
+}
+
+
+/* adds those that are not there yet; NGX_DECLINED: none has that name */
+
+static ngx_int_t
+ngx_http_hype_cookie_line(ngx_str_t *line, ngx_str_t *name, u_char *uuids,
+    ngx_uint_t *n, ngx_uint_t max)
+{
+    u_char      *uuid;
+    ngx_int_t    rc, found;
+    ngx_str_t    rest;
+    ngx_uint_t   i;
+
+    rest = *line;
+    found = NGX_DECLINED;
+
+    while (*n < max) {
+
+        uuid = uuids + *n * NGX_HTTP_HYPE_UUID_LEN;
+
+        rc = ngx_http_hype_cookie_next(&rest, name, uuid);
+
+        if (rc == NGX_DECLINED) {
+            break;
+        }
+
+        found = NGX_OK;
+
+        if (rc != NGX_OK) {
+            continue;
+        }
+
+        for (i = 0; i < *n; i++) {
+            if (ngx_memcmp(uuids + i * NGX_HTTP_HYPE_UUID_LEN, uuid,
+                           NGX_HTTP_HYPE_UUID_LEN)
+                == 0)
+            {
+                break;
+            }
+        }
+
+        if (i == *n) {
+            (*n)++;
         }
     }
 

@@ -216,7 +216,7 @@ Cache-Control: private
 
 
 
-=== TEST 8: it is cleared as it was set
+=== TEST 8: it is cleared as it was set, and as the host's
 --- http_config
 hype_cookie visit domain=.example.com path=/shop max_age=30d samesite=none nohttponly;
 --- config
@@ -227,7 +227,7 @@ GET /
 X-User: 42
 Cookie: visit=019e7d9c-3f6a-4f4e-8d5b-0123456789ab
 --- response_headers
-Set-Cookie: visit=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Domain=.example.com; Path=/shop; SameSite=None; Secure
+Set-Cookie: visit=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Domain=.example.com; Path=/shop; SameSite=None; Secure, visit=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/shop; SameSite=None; Secure
 --- sql_out
 019e7d9c-3f6a-4f4e-8d5b-0123456789ab|42
 |42,42

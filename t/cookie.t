@@ -78,7 +78,11 @@ for my $i (0 .. $#cases) {
     my $cleared = 'Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT';
     my $rest = $attributes =~ s/^Max-Age=\d+//r;
 
-    is_deeply(\@lines, ["$name=; $cleared$rest"], 'and cleared');
+    my $host = $rest =~ s/ Domain=[^;]+;//r;
+    my @domain = $host ne $rest ? "$name=; $cleared$host" : ();
+
+    is_deeply(\@lines, ["$name=; $cleared$rest", @domain],
+              'and cleared, also as the host\'s where it is a domain\'s');
 }
 
 like($nginx->get('/names/1/abc')->header('Set-Cookie'),

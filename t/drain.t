@@ -4,10 +4,13 @@
 use lib 't/lib';
 use Hype::Test;
 use Hype::Fault;
+use JSON::PP;
 
 my $pg = cluster();
 my ($link) = fault_links($pg);
-my $nginx = fault_nginx(pg => $pg, workers => 1);
+my $nginx = fault_nginx(pg => $pg, workers => 1, server => <<'END');
+    location = /status { hype_status json; }
+END
 my $n = 300;
 
 is($nginx->get("/ref/$link/")->header('X-Outcome'), 'hit', 'a hit');
@@ -28,7 +31,8 @@ is_soon { $pg->value('select count(*) from hype.confirmed_referral') } $n,
     'and confirmed', 30;
 is_soon { scalar(my @files = spool_files($nginx)) } 0, 'the spool is empty';
 
-cmp_ok($pg->value("select count(distinct xmin::text) from hype.$_"), '<=', 20,
-       "few transactions wrote $_") for 'visitor_claim', 'confirmed_referral';
+my $batches = decode_json($nginx->get('/status')->body)->{batches};
+is($batches->{records}, 3 * $n + 1, 'each record is written once');
+cmp_ok($batches->{count}, '<=', 40, 'in few batches');
 
 done_testing();

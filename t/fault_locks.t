@@ -260,7 +260,9 @@ is($pooled->get("/ref/$link/")->header('X-Outcome'), 'hit', 'no spool');
 
     my $visitor = $r->cookie('hype_visitor');
     $pg->value('select hype.claim(?, ?)', $visitor, 'early');
-    wait_until { !$pg->value('select hype.settle()') } 10, 'the claim to settle';
+    wait_until {
+        !$pg->value('select count(*) from hype.pending_claim where not applied')
+    } 10, 'the claim to be applied';
 
     $dbh->rollback;
     is_soon { $pg->hits("next = '/early' and user_id = 'early'") } 1,

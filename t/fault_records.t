@@ -65,7 +65,8 @@ visit('warm', 'good');
 
 # For certain records only
 
-for my $code (qw(55000 42501 XX000 40001 40P01 57014 42P01 55P03 53100 0A000)) {
+for my $code (qw(55000 42501 XX000 40001 40P01 57014 42P01 55P03 53100 0A000
+                   25006 26000 08001 57P01)) {
     trigger($code, "when (new.user_agent = 'evil')");
 
     my $log = $nginx->mark;
@@ -101,7 +102,7 @@ for my $code (qw(55000 42501 XX000 40001 40P01 57014 42P01 55P03 53100 0A000)) {
 
 # A visitor does not wait for it longer than for anything else, nor do others
 
-$nginx->restart(database => 'timeout=500ms');
+$nginx->restart(database => 'timeout=200ms');
 trigger('40001', "when (new.user_agent = 'evil')");
 is(visit('waits', 'good'), 'hit', 'a hit');
 
@@ -112,7 +113,7 @@ is(visit('waits', 'good'), 'hit', 'a hit');
     is(grep({ $_ eq 'hit' } @good), 20, 'others do not notice');
     my ($answer) = $load->wait;
     is($answer->header('X-Outcome'), 'spooled', 'the visitor is let go');
-    cmp_ok($answer->seconds, '<', 0.5 + $Hype::Fault::slack, 'in time');
+    cmp_ok($answer->seconds, '<', 0.2 + $Hype::Fault::slack, 'in time');
     is_soon { rejected() } 1, 'later the hit is set aside';
     is_soon { scalar(my @files = spool_files($nginx)) } 0, 'once';
     is(rejected(), 1, 'and for all');
@@ -182,6 +183,35 @@ is_soon { scalar(my @files = spool_files($nginx)) } 0, 'and the spool is empty';
 is($pg->hits("next like '/killed-%'"), 5, 'no row is there twice');
 trigger();
 restore($pg, $rejected);
+
+# One that takes too long
+
+$pg->exec(q(alter role hype_nginx set statement_timeout = '300ms'));
+trigger('slow', "when (new.user_agent = 'evil')");
+$pg->stop;
+visit("slow-$_", $_ == 7 ? 'evil' : 'good') for 1 .. 20;
+$pg->start;
+is_soon { $pg->hits("next like '/slow-%'") } 19, 'one takes too long: others are written';
+is_soon { rejected() } 1, 'that one is set aside', 20;
+like(set_aside($rejected), qr/"reason": "ERROR: +canceling statement/, 'and why');
+$pg->exec('alter role hype_nginx reset statement_timeout');
+$pg->terminate;
+trigger();
+restore($pg, $rejected);
+
+# Confirms
+
+$pg->exec(q(alter table hype.pending_confirm
+            add constraint no_evil check (user_id <> 'evil')));
+$nginx->get("/buy?user=$_") for qw(one two evil three four);
+is_soon { $pg->value('select count(*) from hype.pending_confirm') } 4,
+    'a confirm of five is refused';
+is_soon { scalar(() = set_aside($rejected) =~ /^SELECT hype\.confirm_batch/mg) }
+    1, 'and set aside';
+$pg->exec('alter table hype.pending_confirm drop constraint no_evil');
+restore($pg, $rejected);
+is($pg->value("select count(*) from hype.pending_confirm where user_id = 'evil'"),
+   1, 'and restored');
 
 # A session that has a setting of its own is made anew
 

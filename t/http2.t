@@ -62,7 +62,7 @@ like($r->header('Set-Cookie'), qr/^hype_visitor=; Max-Age=0; /,
 is(rows('user_id, authenticated'), "42|t\n", 'for a known user');
 
 is(get('/ref/abc', '-I')->status, 302, 'HEAD');
-is(get('/ref/abc', '-H', 'Sec-Purpose: prefetch')->status, 302, 'a prefetch');
+is(get('/ref/abc', '-H', 'Sec-Purpose: prefetch')->status, 503, 'a prefetch');
 is(get('/ref/unknown')->status, 302, 'an unknown link');
 is(rows('1'), '', 'are no hits');
 

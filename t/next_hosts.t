@@ -59,7 +59,7 @@ sub goes
                         @headers);
     my $name = $next =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ger;
 
-    is($r->location, $to, ($to eq $next ? 'safe: ' : 'unsafe: ') . $name);
+    is($r->location, as_uri($to), ($to eq $next ? 'safe: ' : 'unsafe: ') . $name);
 }
 
 goes($_, $_) for (

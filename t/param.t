@@ -442,7 +442,7 @@ location /inline {
 --- request eval
 ['GET /a?ref=abc123', 'GET /inline?ref=abc123']
 --- more_headers
-Sec-Purpose: prefetch;prerender
+X-Purpose: prefetch;prerender
 --- error_code eval
 [302, 200]
 --- response_headers eval

@@ -128,7 +128,7 @@ select count(*) from hype.referral_hit
 
 
 
-=== TEST 7: a prefetch: a redirect, nothing is recorded
+=== TEST 7: a prefetch that may be shown: an error, nothing is recorded
 --- sql_before
 select hype.create_link(identifier => 'abc123', user_id => 'owner',
                         destination => '/welcome')
@@ -138,9 +138,9 @@ location /ref/ { hype_ref; }
 GET /ref/abc123/
 --- more_headers
 Sec-Purpose: prefetch
---- error_code: 302
+--- error_code: 503
 --- response_headers
-Location: http://localhost:$ServerPort/welcome
+! Location
 Cache-Control: no-store
 ! Set-Cookie
 --- sql_now

@@ -140,6 +140,7 @@ for my $text ('42', "o'r\\ei\n\0\xff\xc3\xa9", "a user $all") {
     }));
 
     is(psql('-f', "$dir/sql"), '', 'psql runs a claim');
+    $pg->exec('select hype.derive()');
     is($pg->text('select encode(uuid_send(visitor), \'escape\'),
                   encode(convert_to(user_id, \'UTF8\'), \'hex\')
                   from hype.visitor_claim'),

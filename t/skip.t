@@ -59,15 +59,11 @@ sub outcome
 outcome('hit', 'GET', 'GET', '/ref/abc');
 outcome('skipped', 'HEAD', 'HEAD', '/ref/abc');
 
-# Chrome, Safari, what was before them, Firefox
+# Libraries, Safari, what was before it, Firefox.  (Sec-Purpose: purpose.t)
 
 for my $case (
-    ['Sec-Purpose' => 'prefetch'],
-    ['Sec-Purpose' => 'prefetch;prerender'],
-    ['Sec-Purpose' => 'prefetch;anonymous-client-ip'],
-    ['Sec-Purpose' => 'Prefetch'],
-    ['sec-purpose' => 'prefetch'],
-    ['SEC-PURPOSE' => 'prefetch'],
+    ['X-Sec-Purpose' => 'prefetch'],
+    ['x-sec-purpose' => 'Prefetch;prerender'],
     ['Purpose' => 'prefetch'],
     ['Purpose' => 'Prefetch'],
     ['Purpose' => 'preview'],
@@ -85,7 +81,8 @@ for my $case (
     ['X-Moz' => '1'],
     ['Sec-Fetch-Mode' => 'navigate'],
     ['Sec-Fetch-Purpose' => 'prefetch'],
-    ['X-Sec-Purpose' => 'prefetch'],
+    ['X-Sec-Purpose' => 'login'],
+    ['Purpose' => 'prefetching, un-prefetch'],
     ['Purposes' => 'prefetch'],
     ['User-Agent' => 'prefetch'],
     ['DNT' => '1'],
@@ -94,7 +91,7 @@ for my $case (
 }
 
 outcome('skipped', 'one of many headers', 'GET', '/ref/abc',
-        (map { ("X-$_" => 'x') } 1 .. 50), 'Sec-Purpose' => 'prefetch',
+        (map { ("X-$_" => 'x') } 1 .. 50), 'X-Sec-Purpose' => 'prefetch',
         (map { ("Y-$_" => 'y') } 1 .. 50));
 
 # As proxy_no_cache: any value that is neither empty nor "0"

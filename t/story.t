@@ -120,7 +120,7 @@ for my $mode (qw(redirect direct inline)) {
 
     is_soon {
         $pg->text("select event, referrer from hype.confirmed_referral
-                   where user_id = ?", $visitor);
+                   where visitor = ? and user_id is null", $visitor);
     } "signup|alice\n", '- the visitor\'s sign-up is confirmed';
 
     $r = $browse->('/accounts/login/', '-d', 'name=nobody');

@@ -13,6 +13,10 @@ $pg->link('fragment', destination => '/welcome#pricing');
 $pg->link('both', destination => 'http://shop.example:8080/?plan=pro#top');
 $pg->link('bare', destination => 'https://shop.example');
 $pg->link('bytes', destination => "/w\xc3\xa4lcome%2F");
+$pg->link('raw', destination => '/"<>\\^`{|}%#a#b');
+$pg->link('empty-query', destination => '/w?');
+$pg->link('empty-argument', destination => '/w?x&#top');
+$pg->link('path-and', destination => '/w&');
 $pg->link('app', destination => 'myapp://open/x');
 $pg->link('disabled', destination => '/welcome', disabled => 't');
 $pg->link('expired', destination => '/welcome', expires => '2020-01-01');
@@ -88,7 +92,9 @@ goes('/ref/url/', 'https://shop.example/x', 'a URL');
 goes('/ref/query', '/welcome?plan=pro&x=%20y', 'with a query');
 goes('/ref/fragment', '/welcome#pricing', 'with a fragment');
 goes('/ref/both', 'http://shop.example:8080/?plan=pro#top', 'with all');
-goes('/ref/bytes', "/w\xc3\xa4lcome%2F", 'with other bytes');
+goes('/ref/bytes', '/w%C3%A4lcome%2F', 'with other bytes');
+goes('/ref/raw', '/%22%3C%3E%5C%5E%60%7B%7C%7D%25#a%23b',
+     'with bytes that may not stand in a URI');
 goes('/ref/app', 'myapp://open/x', 'of another scheme');
 goes('/ref/disabled', '/welcome', 'of a disabled link');
 goes('/ref/expired', '/welcome', 'of an expired link');
@@ -126,10 +132,14 @@ goes('/args/plain?a=b', '/home?from=ref&a=b#top', 'to the fallback');
 goes('/args/unknown?a=b', '/home?from=ref&a=b#top', '... of an unknown link');
 goes('/args-plain/plain?a=b', '/?a=b', '... that is the default');
 
+goes('/args/empty-query?a=b', '/w?a=b', 'behind a "?" at the end');
+goes('/args/empty-argument?a=b', '/w?x&a=b#top', 'behind a "&" at the end');
+goes('/args/path-and?a=b', '/w&?a=b', '"&" of a path is another one');
+
 goes('/args/path?a=%2f%20&&b&=c&a=+&;d', '/welcome?a=%2f%20&&b&=c&a=+&;d',
      'byte for byte');
-goes("/args/path?a=\xc3\xa4\xff%0d%0a", "/welcome?a=\xc3\xa4\xff%0d%0a",
-     'whatever they are');
+goes("/args/path?a=\xc3\xa4\xff%0d%0a|%", '/welcome?a=%C3%A4%FF%0d%0a%7C%25',
+     'encoded, if they may not stand in a URI');
 goes('/args/path?a=b#c', '/welcome?a=b', 'no fragment of the request');
 goes('/args/path?utm_source=x&ref=y&Next=z', '/welcome?utm_source=x&ref=y&Next=z',
      'whatever their names are');

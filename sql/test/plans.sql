@@ -120,7 +120,7 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.hits_by(''day'', ''Asia/Kathmandu'')',
     'SELECT * FROM hype.hits_by(''hour'', identifier => ''plan7'')',
     'SELECT * FROM hype.hits_from(''referer'')',
-    'SELECT * FROM hype.hits_from(''next'', identifier => ''plan7'')'
+    'SELECT * FROM hype.hits_from(''next'', current_date)'
 ]) AS q;
 
 SELECT cmp_ok(pg_temp.reads(q), '<', 100::bigint, 'a few hits: ' || q)

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(72);
+SELECT plan(74);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -185,6 +185,20 @@ SELECT hype.record_confirm('m', 'many', NULL, 1, '2024-01-04Z');
 CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('m'), 'many alice 501 9 01-10',
           'and changes nothing');
+
+-- Who is credited for a hit that was pruned stays so, whatever comes later.
+
+SELECT pg_temp.hit(651, '2001-01-01Z', 651);
+SELECT hype.record_confirm('p', 'pruned', pg_temp.v(651), 1, '2001-01-02Z');
+SELECT hype.claim(pg_temp.v(651), 'pruned');
+CALL pg_temp.derive();
+SELECT hype.maintain(keep => '20 years');
+SELECT hype.claim(pg_temp.v(652), 'pruned');
+CALL pg_temp.derive();
+SELECT is_empty($$ SELECT id FROM hype.referral_hit WHERE created < '2002-01-01' $$,
+                'a hit is pruned');
+SELECT is(pg_temp.outcome('p'), 'pruned alice 651 1 01-02',
+          'its credit stays when the user is seen with another visitor');
 
 -- Batches
 

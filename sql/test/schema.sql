@@ -33,7 +33,7 @@ SELECT is(pg_temp.columns_of('hype.referral_hit'),
 SELECT is(pg_temp.columns_of('hype.confirmed_referral'),
     'created timestamp with time zone, event text, id bigint, '
     'referral_hit_id uuid, referral_link_id bigint, referrer text, '
-    'told boolean, user_id text, value numeric, visitor uuid',
+    'told boolean, user_id text, value numeric, via uuid, visitor uuid',
     'columns of confirmed_referral');
 
 SELECT is(pg_temp.columns_of('hype.visitor_claim'),
@@ -80,6 +80,7 @@ SELECT is_empty($$
     FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
     WHERE c.relnamespace = 'hype'::regnamespace
       AND c.relname NOT IN ('referral_link', 'confirmed_referral')
+      AND t.tgtype & 4 > 0
 $$, 'no triggers on what is appended at line rate');
 
 -- Functions
@@ -119,7 +120,7 @@ $$, ARRAY[
     'hype.unrolled_days()',
     'hype.hits_by(text,text,timestamp with time zone,'
         'timestamp with time zone,text,text)',
-    'hype.hits_from(text,date,date,text,text)'
+    'hype.hits_from(text,date,date)', 'hype.forget_hits()'
 ], 'only these functions act for the owner');
 
 -- Comments

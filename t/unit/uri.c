@@ -24,6 +24,7 @@ static void test_identifier(void);
 static void test_args(void);
 static void test_args_names(void);
 static void test_unescape(void);
+static void test_uri(void);
 static void test_next(void);
 static void test_next_bytes(void);
 static void test_next_hosts(void);
@@ -404,6 +405,7 @@ main(void)
     test_args();
     test_args_names();
     test_unescape();
+    test_uri();
     test_next();
     test_next_bytes();
     test_next_hosts();
@@ -607,6 +609,64 @@ test_unescape(void)
     }
 
     tap_is(bad, 0, "unescape: every byte");
+}
+
+
+static void
+test_uri(void)
+{
+    size_t       len;
+    u_char       buf[64];
+    ngx_str_t    src, uri;
+    ngx_uint_t   i, c, bad;
+
+    static struct {
+        const char  *src;
+        const char  *uri;
+    } tests[] = {
+        { "", "" },
+        { "/", "/" },
+        { "/a b", "/a%20b" },
+        { "/a ", "/a%20" },
+        { "/\"<>\\^`{|}", "/%22%3C%3E%5C%5E%60%7B%7C%7D" },
+        { "/\xc3\xa4\xff", "/%C3%A4%FF" },
+        { "/\t\r\n\x7f", "/%09%0D%0A%7F" },
+        { "/%", "/%25" },
+        { "/%4", "/%254" },
+        { "/%4\xc3", "/%254%C3" },
+        { "/%zz%", "/%25zz%25" },
+        { "/%%41", "/%25%41" },
+        { "/%2f%2F%00", "/%2f%2F%00" },
+        { "/a#b#c#", "/a#b%23c%23" },
+        { "##", "#%23" },
+        { "/-._~:/?#[]@!$&'()*+,;=", "/-._~:/?#[]@!$&'()*+,;=" },
+    };
+
+    for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+        src = tap_bytes((u_char *) tests[i].src, strlen(tests[i].src));
+
+        len = ngx_http_hype_uri_escape(NULL, &src);
+
+        uri.data = buf;
+        uri.len = ngx_http_hype_uri_escape(buf, &src);
+
+        tap_is(len, uri.len, "uri: the length");
+        tap_ok(uri.len == strlen(tests[i].uri)
+               && ngx_memcmp(buf, tests[i].uri, uri.len) == 0, tests[i].uri);
+    }
+
+    for (c = 0, bad = 0; c < 256; c++) {
+        buf[0] = (u_char) c;
+        src.data = buf;
+        src.len = 1;
+
+        bad += (ngx_http_hype_uri_escape(NULL, &src) == 1)
+               != (c != 0 && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                    "abcdefghijklmnopqrstuvwxyz0123456789"
+                                    "-._~:/?#[]@!$&'()*+,;=", (int) c));
+    }
+
+    tap_is(bad, 0, "uri: every byte");
 }
 
 

@@ -279,7 +279,7 @@ sub _judge_events
         grep { $_->{kind} eq 'ref' && $_->{cookie} } @{ $run->{answers} };
     my @wrong;
     my ($claims, $confirms) = (0, 0);
-    my $end = time + 15;
+    my $end = time + ($o{settle} // 15);
 
     while (1) {
         my %claimed = map { @$_ } $pg->query('select user_id, visitor from '

@@ -10,6 +10,7 @@ package Hype::PgBouncer;
 use strict;
 use warnings;
 
+use IO::Socket::UNIX ();
 use Carp qw(croak);
 
 use Hype::Util qw(at_end free_port read_file server_user spawn stop_process
@@ -53,7 +54,7 @@ sub new
     wait_until {
         croak "PgBouncer did not start:\n" . read_file("$dir/log")
             if defined stop_process($pid, undef, 0);
-        -S "$dir/.s.PGSQL.$port";
+        IO::Socket::UNIX->new("$dir/.s.PGSQL.$port");
     } 10, 'PgBouncer to start';
 
     return bless { pg => $pg, dir => $dir, port => $port, pid => $pid }, $class;

@@ -17,6 +17,8 @@ package Hype::Proxy;
 #   $proxy->lose_reply('COMMIT');   once the client has sent this: the server
 #                                   gets it, its answer is lost and the
 #                                   connection ends
+#   $proxy->cut_after('refused');   once the server has sent an error with this:
+#                                   the client gets it, and no more
 #   $proxy->connections;            how many there are
 #
 # A method returns when it is in effect.
@@ -92,6 +94,7 @@ sub admit { $_[0]->_tell('admit') }
 sub connections { $_[0]->_tell('connections') }
 sub cut_at { $_[0]->_tell('limit', 'cut', @_[1, 2]) }
 sub freeze_at { $_[0]->_tell('limit', 'freeze', @_[1, 2]) }
+sub cut_after { $_[0]->_tell('cut_after', $_[1]) }
 sub lose_reply { $_[0]->_tell('lose_reply', $_[1]) }
 
 
@@ -157,6 +160,7 @@ sub _serve
             $state{limit}{bytes} = $bytes;
         },
         lose_reply => sub { $state{lose_reply} = $_[0] },
+        cut_after => sub { $state{cut_after} = $_[0] },
     );
 
     while (1) {
@@ -208,6 +212,16 @@ sub _serve
             }
 
             if ($end->{side} eq 'server' && $end->{peer}{doomed}) {
+                $drop->($end);
+                next;
+            }
+
+            if (defined $state{cut_after} && $end->{side} eq 'server'
+                && $data =~ /\Q$state{cut_after}\E/)
+            {
+                delete $state{cut_after};
+                $data =~ s/Z\x00\x00\x00\x05[ITE]\z//;    # "ReadyForQuery"
+                _pass($end, $data);
                 $drop->($end);
                 next;
             }

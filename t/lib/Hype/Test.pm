@@ -32,10 +32,11 @@ use Hype::Nginx ();
 use Hype::PgBouncer ();
 use Hype::Postgres ();
 use Hype::Proxy ();
-use Hype::Util qw(free_port read_file run server_user source_dir temp_dir
+use Hype::Util qw(as_uri free_port read_file run server_user source_dir temp_dir
                   wait_until write_file);
 
 our @EXPORT = qw(
+    as_uri
     curl http_get http_open http_raw http_read http_request
     visits visits_start
     free_port read_file run server_user source_dir temp_dir wait_until

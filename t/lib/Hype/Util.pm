@@ -19,6 +19,7 @@ use Socket qw(SOCK_STREAM SOL_SOCKET SO_REUSEADDR PF_INET
 use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(
+    as_uri
     at_end
     children
     free_port
@@ -311,6 +312,21 @@ END {
     }
 
     $? = $status || $failed;
+}
+
+
+# Bytes as they stand in a "Location": what may not be in a URI reference (RFC
+# 3986) is percent-encoded.
+
+sub as_uri
+{
+    my ($bytes) = @_;
+
+    $bytes =~ s{%(?![0-9A-Fa-f]{2})|[^-A-Za-z0-9._~:/?#\[\]\@!\$&'()*+,;=%]}
+               {sprintf '%%%02X', ord $&}ge;
+    $bytes =~ s/(?<=#)(.*)/$1 =~ s,#,%23,gr/se;
+
+    return $bytes;
 }
 
 
