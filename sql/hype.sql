@@ -1853,7 +1853,8 @@ BEGIN
                 WHERE c.id = p.id;
 
                 IF p.tries + 1 = 5 THEN
-                    set_aside := set_aside || format('%s: %s', p.id, SQLERRM);
+                    set_aside := set_aside || format('%s: %s', p.id,
+                        translate(SQLERRM, E'\n\r', '  '));
                 END IF;
         END;
     END LOOP;
@@ -2568,6 +2569,9 @@ CREATE OR REPLACE FUNCTION hype.replay(
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -2858,7 +2862,6 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
-SET hype.keep_totals = on
 AS $$
 DECLARE
     visitors uuid[] := hype.visitors_of(erase.user_id);
@@ -2886,6 +2889,8 @@ BEGIN
 
     PERFORM hype.roll_up();
 
+    PERFORM set_config('hype.keep_totals', 'on', true);
+
     DELETE FROM hype.referral_hit h WHERE h.user_id = erase.user_id;
     GET DIAGNOSTICS deleted = ROW_COUNT;
 
@@ -2893,6 +2898,8 @@ BEGIN
     WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL;
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
+
+    PERFORM set_config('hype.keep_totals', 'off', true);
 
     DELETE FROM hype.visitor_claim c WHERE c.visitor = ANY (visitors);
     DELETE FROM hype.pending_claim p
@@ -3640,9 +3647,6 @@ CREATE OR REPLACE FUNCTION hype.derive(
 )
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
-SET plan_cache_mode = force_generic_plan
 SET lock_timeout = '20ms'
 AS $$
 DECLARE

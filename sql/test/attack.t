@@ -222,18 +222,14 @@ while (time < $end) {
 
 is(outcome('trigger'), 'user good: alice', 'those who are not refused go on');
 is(scalar(@aside), 3, 'others are set aside, once each');
-is($aside[0], "SELECT hype.record_confirm('trigger', 'bad', NULL, '1', "
-	. "'2024-01-02 00:00:00+00') -- refused;  by the site",
-	'as a statement that repeats them, with the reason');
+like($aside[0], qr/^\d+: refused;  by the site$/,
+	'which is told with the reason, on one line');
 is($c->query("SELECT hype.maintain()") =~ /ERROR/ ? 1 : 0, 0,
 	'the daily upkeep tries them again');
 $c->query("DROP TRIGGER refuse ON hype.confirmed_referral");
 $c->derive();
 is(outcome('trigger'), 'user bad: alice, user bad2: alice, user good: alice',
 	'which succeeds when nothing refuses them');
-unlike($c->query($aside[0]), qr/ERROR/, 'the statement may be run, too');
-is(outcome('trigger'), 'user bad: alice, user bad2: alice, user good: alice',
-	'and changes nothing then');
 
 $c->query("CREATE TRIGGER refuse BEFORE UPDATE ON hype.referral_hit
 	FOR EACH ROW EXECUTE FUNCTION refuse()");
