@@ -253,6 +253,15 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
     switch (outcome) {
 
     case NGX_HTTP_HYPE_DB_DONE:
+
+        if (qb->conn->cancelled) {
+
+            /* it may have been the wait for a synchronous standby that ended */
+
+            ngx_http_hype_queue_put_back(queue, batch, 1);
+            break;
+        }
+
         ngx_http_hype_queue_done(qb);
         break;
 

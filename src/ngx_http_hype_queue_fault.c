@@ -6,10 +6,10 @@
 
 
 /*
- * A record that is refused alone is set aside after so many tries, each of which
- * counts as several where the probe says that others would be written, and as
- * one where others were written, but the probe is refused, too, or the connection
- * breaks.
+ * A record that is refused alone is set aside after so many tries, each of
+ * which counts as several where the probe says that others would be written,
+ * and as one where others were written, but the probe is refused, too, or the
+ * connection breaks.
  */
 #define NGX_HTTP_HYPE_QUEUE_TRIES        20
 #define NGX_HTTP_HYPE_QUEUE_PROBED       4

@@ -114,4 +114,29 @@ $nginx->start;
 is_soon { $pg->hits("next = '/slow-proxy'") } 1, 'the hit arrives all the same';
 $nginx->quit;
 
+# Another connection takes what comes meanwhile
+
+trigger(60);
+$nginx = nginx(pg => $proxy, workers => 1,
+               database => 'timeout=500ms connections=4', server => <<'END');
+    location /ref/ { hype_ref; add_header X-Outcome $hype_outcome always; }
+END
+
+my $slow = $nginx->visits_start(count => 1, path => '/ref/abc/?next=/slow-other');
+$slow->wait;
+wait_until { $pg->value($sleeping) == 2 } 5, 'the hit, and its copy in the spool';
+is_soon { $nginx->get('/ref/abc/')->header('X-Outcome') } 'hit',
+    'a third connection for hits';
+$connections = $proxy->connections;
+$proxy->freeze_new;
+wait_until { $proxy->connections > $connections } 10, 'a cancel request';
+trigger(0);
+$pg->value('select pg_cancel_backend(pid) from pg_stat_activity
+            where usename = ? and wait_event = ?', 'hype_nginx', 'PgSleep');
+is($nginx->get('/ref/abc/')->header('X-Outcome'), 'hit',
+   'a hit while one waits for its cancel request') for 1 .. 5;
+$proxy->thaw;
+is_soon { $pg->hits("next = '/slow-other'") } 1, 'the slow one arrives';
+$nginx->quit;
+
 done_testing();

@@ -195,8 +195,9 @@ CALL pg_temp.derive();
 SELECT hype.maintain(keep => '20 years');
 SELECT hype.claim(pg_temp.v(652), 'pruned');
 CALL pg_temp.derive();
-SELECT is_empty($$ SELECT id FROM hype.referral_hit WHERE created < '2002-01-01' $$,
-                'a hit is pruned');
+SELECT is_empty($$
+    SELECT id FROM hype.referral_hit WHERE created < '2002-01-01'
+$$, 'a hit is pruned');
 SELECT is(pg_temp.outcome('p'), 'pruned alice 651 1 01-02',
           'its credit stays when the user is seen with another visitor');
 
