@@ -10,6 +10,7 @@
 #include "ngx_http_hype.h"
 #include "ngx_http_hype_answer.h"
 #include "ngx_http_hype_conf.h"
+#include "ngx_http_hype_conf_check.h"
 #include "ngx_http_hype_conf_database.h"
 #include "ngx_http_hype_conf_ref.h"
 #include "ngx_http_hype_conf_visitor.h"
@@ -134,28 +135,28 @@ static ngx_command_t  ngx_http_hype_commands[] = {
 
     { ngx_string("hype_user"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_set_complex_value_slot,
+      ngx_http_hype_conf_user,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_hype_loc_conf_t, user),
       NULL },
 
     { ngx_string("hype_no_hit"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_http_set_predicate_slot,
+      ngx_http_hype_conf_predicate,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_hype_loc_conf_t, no_hit),
       NULL },
 
     { ngx_string("hype_no_cookie"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_http_set_predicate_slot,
+      ngx_http_hype_conf_predicate,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_hype_loc_conf_t, no_cookie),
       NULL },
 
     { ngx_string("hype_bot"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_set_complex_value_slot,
+      ngx_http_hype_conf_value,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_hype_loc_conf_t, bot),
       NULL },
@@ -433,6 +434,10 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->ip, prev->ip, NGX_HTTP_HYPE_IP_FULL);
     ngx_conf_merge_ptr_value(conf->confirm, prev->confirm, NULL);
 
+    if (ngx_http_hype_conf_check_location(cf, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     return ngx_http_hype_merge_cookie(cf, prev, conf);
 }
 
@@ -486,6 +491,10 @@ ngx_http_hype_init(ngx_conf_t *cf)
 
     hmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_hype_module);
 
+    if (ngx_http_hype_conf_check_variables(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (!hmcf->database) {
 
         if (hmcf->needs) {
@@ -505,6 +514,8 @@ ngx_http_hype_init(ngx_conf_t *cf)
                       "\"hype_spool\" is \"off\"");
         return NGX_ERROR;
     }
+
+    ngx_http_hype_conf_check_refs(cf);
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 

@@ -113,12 +113,12 @@ function notice(last, sample) {
 
     if (dropped > 0) {
         happened(sample.time, 'bad', `${plural(dropped, 'hit')} dropped: see `
-                 + 'the error log');
+                 + 'dropped.records');
     }
 
     if (rejected > 0) {
         happened(sample.time, 'warn', `${plural(rejected, 'record')} refused `
-                 + 'by PostgreSQL: see rejected.sql');
+                 + 'by PostgreSQL: see rejected.records');
     }
 
     if (pids(last) !== pids(sample)) {
@@ -261,7 +261,7 @@ function verdictOf(last, dropped, rejected) {
 
     if (rejected > 0) {
         return ['warn', `PostgreSQL refused ${plural(rejected, 'record')} in `
-                + 'the last minute.', ' rejected.sql has them.',
+                + 'the last minute.', ' rejected.records has them.',
                 'records refused'];
     }
 

@@ -4,7 +4,9 @@
 --     psql -d app -f hype.sql
 --
 -- as a superuser, or as the owner of the database if that role may create
--- roles (or if hype_nginx, hype_app and hype_report exist).  PostgreSQL 15 or
+-- roles (or if hype_nginx, hype_app and hype_report exist).  Upgrade as the
+-- role that owns the schema: a superuser upgrades only what superusers own,
+-- as code of others would run with the superuser's rights.  PostgreSQL 15 or
 -- newer.
 --
 -- Who may do what:
@@ -22,13 +24,90 @@
 \set QUIET on
 \set ON_ERROR_STOP on
 
+-- The settings of a database are its owner's, who may be a stranger to the
+-- superuser who installs.
+
+SET search_path = pg_catalog, pg_temp;
+SET standard_conforming_strings = on;
+
+DO $$
+DECLARE
+    stranger  record;
+    installed integer;
+BEGIN
+    IF current_setting('server_version_num')::integer < 150000 THEN
+        RAISE EXCEPTION 'hype needs PostgreSQL 15 or newer, this is %',
+            current_setting('server_version');
+    END IF;
+
+    -- SQL_ASCII takes any bytes, others lack most of what browsers send.
+
+    IF current_setting('server_encoding') NOT IN ('UTF8', 'SQL_ASCII') THEN
+        RAISE EXCEPTION 'hype needs a database with encoding UTF8, this has %',
+            current_setting('server_encoding');
+    END IF;
+
+    -- Before anything in the schema is called or written to: whose is it?
+    -- SET ROLE is no fence, as the code of another role can RESET ROLE.  The
+    -- objects are looked at, too: a schema can be given away with what is
+    -- in it.
+
+    SELECT o.object, o.kind, pg_get_userbyid(o.owner) AS owner INTO stranger
+    FROM pg_namespace n
+    CROSS JOIN LATERAL (
+        SELECT 0 AS kind, 'schema "hype"' AS object, n.nspowner AS owner
+        UNION ALL
+        SELECT 1, format('relation hype.%I', c.relname), c.relowner
+        FROM pg_class c WHERE c.relnamespace = n.oid
+        UNION ALL
+        SELECT 2, format('function hype.%I()', p.proname), p.proowner
+        FROM pg_proc p WHERE p.pronamespace = n.oid
+        UNION ALL
+        SELECT 3, format('type hype.%I', t.typname), t.typowner
+        FROM pg_type t WHERE t.typnamespace = n.oid
+        UNION ALL
+        SELECT 4, format('operator hype.%s', p.oprname), p.oprowner
+        FROM pg_operator p WHERE p.oprnamespace = n.oid
+    ) AS o
+    WHERE n.nspname = 'hype'
+      AND o.owner NOT IN (SELECT r.oid FROM pg_roles r
+                          WHERE r.rolsuper OR r.rolname = session_user)
+    ORDER BY o.kind, o.object LIMIT 1;
+
+    IF FOUND THEN
+        RAISE EXCEPTION '% belongs to "%", not to "%" or a superuser',
+            stranger.object, stranger.owner, session_user
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = 'Its code would run with your rights: nothing of '
+                      'it was run, and nothing was changed.',
+                  HINT = CASE stranger.kind WHEN 0 THEN
+                      format('Connect as "%s" to upgrade the schema. If that '
+                          'role should not have made it, drop it.',
+                          stranger.owner)
+                  ELSE 'Look at it; then drop it, or make it your own.' END;
+    END IF;
+
+    SELECT substring(pg_get_function_sqlbody(p.oid) FROM '^RETURN (\d+)$')
+    INTO installed
+    FROM pg_namespace n JOIN pg_proc p ON p.pronamespace = n.oid
+    WHERE n.nspname = 'hype' AND p.proname = 'version' AND p.pronargs = 0;
+
+    IF installed > 2 THEN
+        RAISE EXCEPTION 'the installed schema "hype" has version %, '
+            'this file has 2', installed;
+    END IF;
+END
+$$;
+
 -- An upgrade from version 1 changes the table of hits in steps of a moment
 -- each, so that hits are not locked out: indexes are built concurrently.
 
-SELECT EXISTS (
-    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
-) AS hype_upgrade \gset
+SELECT count(*) > 0 AS hype_upgrade, min(r.rolname) AS hype_owner
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_roles r ON r.oid = n.nspowner
+WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
+  AND (r.rolsuper OR r.rolname = session_user) \gset
 
 \if :hype_upgrade
 
@@ -44,20 +123,18 @@ BEGIN
 END
 $$;
 
-SELECT EXISTS (
-    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
-) AS hype_upgrade \gset
+SELECT count(*) > 0 AS hype_upgrade, min(r.rolname) AS hype_owner
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_roles r ON r.oid = n.nspowner
+WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
+  AND (r.rolsuper OR r.rolname = session_user) \gset
 
 \endif
 
 \if :hype_upgrade
 
-SELECT pg_get_userbyid(nspowner) AS hype_owner
-FROM pg_namespace WHERE nspname = 'hype' \gset
-
 SET ROLE :"hype_owner";
-SET search_path = pg_catalog;
 SET client_min_messages = warning;
 
 \set hype_in_a_moment 'DO $hype$ BEGIN FOR i IN 1..300 LOOP BEGIN SET LOCAL lock_timeout = ''200ms''; EXECUTE current_setting(''hype.ddl''); RETURN; EXCEPTION WHEN lock_not_available THEN PERFORM pg_sleep(0.3); END; END LOOP; RAISE EXCEPTION ''hype.referral_hit is in use by long transactions: run hype.sql again later'' USING ERRCODE = ''lock_not_available''; END $hype$;'
@@ -121,7 +198,6 @@ $$, false) AS ddl \gset hype_
 
 DROP TABLE hype_index;
 RESET client_min_messages;
-RESET search_path;
 RESET ROLE;
 
 \endif
@@ -130,7 +206,6 @@ RESET ROLE;
 BEGIN;
 
 SET LOCAL client_min_messages = warning;
-SET LOCAL search_path = pg_catalog;
 SET LOCAL lock_timeout = '10s';
 
 
@@ -142,20 +217,7 @@ DECLARE
     attributes text;
     setting    text;
     owner      text;
-    installed  integer;
 BEGIN
-    IF current_setting('server_version_num')::integer < 150000 THEN
-        RAISE EXCEPTION 'hype needs PostgreSQL 15 or newer, this is %',
-            current_setting('server_version');
-    END IF;
-
-    -- SQL_ASCII takes any bytes, others lack most of what browsers send.
-
-    IF current_setting('server_encoding') NOT IN ('UTF8', 'SQL_ASCII') THEN
-        RAISE EXCEPTION 'hype needs a database with encoding UTF8, this has %',
-            current_setting('server_encoding');
-    END IF;
-
     PERFORM pg_advisory_xact_lock(hashtextextended('hype.install', 0));
 
     FOR role, attributes IN
@@ -199,8 +261,11 @@ BEGIN
         END;
     END LOOP;
 
-    SELECT pg_get_userbyid(nspowner) INTO owner
-    FROM pg_namespace WHERE nspname = 'hype';
+    SELECT r.rolname INTO owner
+    FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+    WHERE n.nspname = 'hype' AND (r.rolsuper OR r.rolname = session_user);
+
+    -- Fails if somebody else has made one since we looked.
 
     IF NOT FOUND THEN
         CREATE SCHEMA hype;
@@ -216,15 +281,6 @@ BEGIN
             'for it', owner, current_user
             USING ERRCODE = 'insufficient_privilege';
     END;
-
-    IF to_regprocedure('hype.version()') IS NOT NULL THEN
-        EXECUTE 'SELECT hype.version()' INTO installed;
-
-        IF installed > 2 THEN
-            RAISE EXCEPTION 'the installed schema "hype" has version %, '
-                'this file has 2', installed;
-        END IF;
-    END IF;
 END
 $$;
 
@@ -245,7 +301,8 @@ COMMENT ON FUNCTION hype.version() IS 'The version of this schema';
 SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regclass('hype.log_position') IS NULL AS hype_new_2,
        to_regclass('hype.pending_confirm_waiting_user_id_idx') IS NULL
-           AS hype_new_3 \gset
+           AS hype_new_3,
+       to_regclass('hype.erased') IS NULL AS hype_new_erased \gset
 
 
 \if :hype_upgrade
@@ -519,13 +576,28 @@ AS $$
 DECLARE
     link hype.referral_link;
 BEGIN
+    IF create_link.identifier !~ '^[A-Za-z0-9_.~-]{1,64}$' THEN
+        RAISE EXCEPTION 'hype.create_link: "%" can''t be an identifier',
+            create_link.identifier
+            USING ERRCODE = 'check_violation',
+                  HINT = 'It has 1 to 64 of the characters A-Z, a-z, 0-9, '
+                      '"_", ".", "~" and "-".';
+    END IF;
+
     IF create_link.identifier IS NOT NULL THEN
         INSERT INTO hype.referral_link
             (identifier, user_id, destination, label, expires)
         VALUES (create_link.identifier, create_link.user_id,
                 create_link.destination, create_link.label,
                 create_link.expires)
+        ON CONFLICT (identifier) DO NOTHING
         RETURNING * INTO link;
+
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'hype.create_link: the identifier "%" is taken',
+                create_link.identifier
+                USING ERRCODE = 'unique_violation';
+        END IF;
 
         RETURN link;
     END IF;
@@ -785,7 +857,7 @@ CREATE INDEX IF NOT EXISTS confirmed_referral_referral_hit_id_idx
 \if :hype_new_3
 
 CREATE INDEX confirmed_referral_via_idx
-    ON hype.confirmed_referral (via) WHERE via IS NOT NULL AND NOT told;
+    ON hype.confirmed_referral (via) WHERE via IS NOT NULL;
 
 \endif
 
@@ -865,6 +937,31 @@ COMMENT ON COLUMN hype.pending_confirm.due IS
 COMMENT ON COLUMN hype.pending_confirm.error IS
     'Why the last try failed; after five tries nginx is told to set it aside, '
     'but it is tried again, up to once an hour';
+
+
+\if :hype_new_erased
+
+CREATE INDEX IF NOT EXISTS referral_link_user_id_idx
+    ON hype.referral_link (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS confirmed_referral_referrer_idx
+    ON hype.confirmed_referral (referrer) WHERE referrer IS NOT NULL;
+
+\endif
+
+CREATE TABLE IF NOT EXISTS hype.erased (
+    subject uuid NOT NULL,
+    known   boolean NOT NULL,
+    at      timestamptz NOT NULL,
+    PRIMARY KEY (subject, known)
+);
+
+COMMENT ON TABLE hype.erased IS
+    'Users and visitors whose data were erased, by hype.erase(): records of '
+    'requests from before that time, which arrive late, are left out';
+COMMENT ON COLUMN hype.erased.subject IS
+    'A hash: hype.user_key() of the user, or of the visitor';
+COMMENT ON COLUMN hype.erased.known IS
+    'It is a user, not a visitor';
 
 
 -- Roll-ups: what reports read.  The link hype.site() stands for all links,
@@ -1242,6 +1339,23 @@ RETURN encode(substring(sha256(textsend(user_id)) FOR 16), 'hex')::uuid;
 
 COMMENT ON FUNCTION hype.user_key(text) IS
     'A key of one size for users of any name, for the roll-ups';
+
+CREATE OR REPLACE FUNCTION hype.is_erased(
+    visitor uuid, user_id text, created timestamptz
+)
+RETURNS boolean
+LANGUAGE sql STABLE
+RETURN EXISTS (SELECT FROM hype.erased)
+       AND (EXISTS (SELECT FROM hype.erased e
+                    WHERE e.subject = hype.user_key(user_id) AND e.known
+                      AND e.at >= created)
+            OR EXISTS (SELECT FROM hype.erased e
+                       WHERE e.subject = hype.user_key(visitor::text)
+                         AND NOT e.known AND e.at >= created));
+
+COMMENT ON FUNCTION hype.is_erased(uuid, text, timestamptz) IS
+    'Whether a record of that visitor, or user, and time was erased before it '
+    'arrived';
 
 CREATE OR REPLACE FUNCTION hype.referer_host(http_referer text) RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -1739,9 +1853,7 @@ BEGIN
                 WHERE c.id = p.id;
 
                 IF p.tries + 1 = 5 THEN
-                    set_aside := set_aside || format(
-                        'SELECT hype.record_confirm(%L, %L, %L, %L, %L) -- %s',
-                        p.event, p.user_id, p.visitor, p.value, p.created,
+                    set_aside := set_aside || format('%s: %s', p.id,
                         translate(SQLERRM, E'\n\r', '  '));
                 END IF;
         END;
@@ -1751,7 +1863,7 @@ $$;
 
 COMMENT ON FUNCTION hype.confirm_step(integer, timestamptz) IS
     'Works off some of the confirms that are due; returns their number, and of '
-    'those that failed for the fifth time a statement that repeats them';
+    'those that failed for the fifth time the id and the error';
 
 
 CREATE OR REPLACE FUNCTION hype.check_confirm(
@@ -1800,6 +1912,12 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    IF hype.is_erased(record_confirm.visitor, record_confirm.user_id,
+                      record_confirm.created)
+    THEN
+        RETURN false;
+    END IF;
+
     -- hype.derive() looks at it again when this transaction has ended: hits
     -- or a claim may have been committed meanwhile.
 
@@ -1832,7 +1950,8 @@ CREATE OR REPLACE FUNCTION hype.to_numeric(val text) RETURNS numeric
 LANGUAGE sql IMMUTABLE
 RETURN CASE
     WHEN length(val) <= 100
-         AND val ~ '^[ \t]*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?[ \t]*$'
+         AND val ~ ('^[ \t]*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)'
+                    || '([eE][-+]?[0-9]{1,2})?[ \t]*$')
     THEN val::numeric
 END;
 
@@ -1850,6 +1969,9 @@ CREATE OR REPLACE FUNCTION hype.confirm_batch(
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 SET lock_timeout = '20ms'
 AS $$
 #variable_conflict use_column
@@ -1863,7 +1985,8 @@ BEGIN
          AS c (event, user_id, visitor, val, created)
     WHERE c.event <> ''
       AND (c.user_id <> '' OR c.visitor IS NOT NULL)
-      AND c.created IS NOT NULL;
+      AND c.created IS NOT NULL
+      AND NOT hype.is_erased(c.visitor, c.user_id, c.created);
 
     GET DIAGNOSTICS n = ROW_COUNT;
 
@@ -2232,6 +2355,7 @@ DECLARE
     visitors uuid[];
     voids    uuid[];
     moved    bigint[];
+    erased   uuid[];
     missed   timestamptz;
 BEGIN
     -- What claims and confirms that were here first make of new hits.
@@ -2268,11 +2392,19 @@ BEGIN
                      OFFSET 0
                  ) AS r
                  WHERE NOT r.told AND NOT h.bot AND r.created >= h.created
-                 GROUP BY r.id)
-    INTO n, late, times, users, visitors, voids, moved;
+                 GROUP BY r.id),
+           ARRAY(SELECT h.id FROM hits h
+                 WHERE hype.is_erased(h.visitor, h.user_id, h.created))
+    INTO n, late, times, users, visitors, voids, moved, erased;
 
     IF n = 0 THEN
         RETURN 0;
+    END IF;
+
+    IF erased <> '{}' THEN
+        PERFORM set_config('hype.keep_totals', 'on', true);
+        DELETE FROM hype.referral_hit h WHERE h.id = ANY (erased);
+        PERFORM set_config('hype.keep_totals', 'off', true);
     END IF;
 
     IF late <> '{}' THEN
@@ -2392,6 +2524,9 @@ CREATE OR REPLACE FUNCTION hype.claim_batch(
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 SET lock_timeout = '20ms'
 AS $$
 #variable_conflict use_column
@@ -2403,6 +2538,7 @@ BEGIN
     FROM unnest(visitors, user_ids, claim_batch.created)
          AS c (visitor, user_id, created)
     WHERE c.visitor IS NOT NULL AND c.user_id <> '' AND c.created IS NOT NULL
+      AND NOT hype.is_erased(c.visitor, c.user_id, c.created)
     ORDER BY c.visitor, c.created, c.user_id;
 
     GET DIAGNOSTICS n = ROW_COUNT;
@@ -2439,6 +2575,9 @@ CREATE OR REPLACE FUNCTION hype.replay(
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -2469,8 +2608,9 @@ BEGIN
           AND CASE WHEN f.referral_link_id IS NULL
               THEN l.identifier = r.identifier
               ELSE l.id = f.referral_link_id END
-    WHERE r.referral_link_id IS NOT NULL
-       OR hype.was_live(l, r.created, NULL)
+    WHERE (r.referral_link_id IS NOT NULL
+           OR hype.was_live(l, r.created, NULL))
+      AND NOT hype.is_erased(r.visitor, r.user_id, r.created)
     ON CONFLICT (id, created) DO NOTHING;
 
     GET DIAGNOSTICS inserted = ROW_COUNT;
@@ -2594,6 +2734,256 @@ COMMENT ON FUNCTION hype.confirm(
     'expired, a bot. A link without owner is credited with referrer NULL';
 
 
+-- Users whose ids are numbers: a literal in quotes is text, as ever
+
+CREATE OR REPLACE FUNCTION hype.create_link(
+    user_id     bigint,
+    destination text DEFAULT NULL,
+    identifier  text DEFAULT NULL,
+    label       text DEFAULT NULL,
+    expires     timestamptz DEFAULT NULL
+)
+RETURNS hype.referral_link
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.create_link(user_id::text, destination, identifier, label,
+                            expires);
+END;
+
+COMMENT ON FUNCTION hype.create_link(bigint, text, text, text, timestamptz) IS
+    'The same for a user whose id is a number';
+
+CREATE OR REPLACE FUNCTION hype.claim(visitor uuid, user_id bigint)
+RETURNS text
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.claim(visitor, user_id::text);
+END;
+
+COMMENT ON FUNCTION hype.claim(uuid, bigint) IS
+    'The same for a user whose id is a number';
+
+CREATE OR REPLACE FUNCTION hype.confirm(
+    event    text,
+    user_id  bigint,
+    visitor  uuid DEFAULT NULL,
+    value    numeric DEFAULT NULL,
+    model    text DEFAULT 'last',
+    "window" interval DEFAULT '90 days'
+)
+RETURNS SETOF hype.confirmed_referral
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT * FROM hype.confirm(event, user_id::text, visitor, value, model,
+                               "window");
+END;
+
+COMMENT ON FUNCTION hype.confirm(
+    text, bigint, uuid, numeric, text, interval
+) IS
+    'The same for a user whose id is a number';
+
+
+-- What is stored of a user
+
+CREATE OR REPLACE FUNCTION hype.visitors_of(user_id text) RETURNS uuid[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+    SELECT ARRAY(
+        SELECT c.visitor FROM hype.visitor_claim c
+        WHERE c.user_id = visitors_of.user_id
+        UNION
+        SELECT p.visitor FROM hype.pending_claim p
+        WHERE p.user_id = visitors_of.user_id
+          AND NOT EXISTS (SELECT FROM hype.visitor_claim c
+                          WHERE c.visitor = p.visitor))
+$$;
+
+COMMENT ON FUNCTION hype.visitors_of(text) IS
+    'The visitors that turned out to be this user';
+
+
+CREATE OR REPLACE FUNCTION hype.export(user_id text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    visitors uuid[] := hype.visitors_of(export.user_id);
+BEGIN
+    RETURN jsonb_build_object(
+        'user_id', export.user_id,
+        'visitors', to_jsonb(visitors),
+        'links', (
+            SELECT coalesce(jsonb_agg(to_jsonb(l) - 'disabled_xact'
+                                      ORDER BY l.id), '[]')
+            FROM hype.referral_link l WHERE l.user_id = export.user_id),
+        'hits', (
+            SELECT coalesce(jsonb_agg(to_jsonb(h) - 'xact' - 'void'
+                                      ORDER BY h.created, h.id), '[]')
+            FROM (SELECT u.* FROM hype.referral_hit u
+                  WHERE u.user_id = export.user_id
+                  UNION ALL
+                  SELECT v.* FROM hype.referral_hit v
+                  WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL) AS h),
+        'confirmed', (
+            SELECT coalesce(jsonb_agg(to_jsonb(c) - 'id' - 'told'
+                                      ORDER BY c.created, c.id), '[]')
+            FROM (SELECT u.* FROM hype.confirmed_referral u
+                  WHERE u.user_id = export.user_id
+                  UNION ALL
+                  SELECT v.* FROM hype.confirmed_referral v
+                  WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL) AS c),
+
+        -- Whom the user has referred is others' data.
+
+        'referred', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object(
+                       'event', c.event, 'created', c.created,
+                       'referral_link_id', c.referral_link_id,
+                       'value', c.value) ORDER BY c.created, c.id), '[]')
+            FROM hype.confirmed_referral c
+            WHERE c.referrer = export.user_id),
+        'pending', (
+            SELECT coalesce(jsonb_agg(to_jsonb(p) - 'id' ORDER BY p.id), '[]')
+            FROM (SELECT w.id, w.event, w.user_id, w.visitor, w.value,
+                         w.created
+                  FROM hype.pending_confirm w
+                  WHERE w.user_id = export.user_id
+                  UNION
+                  SELECT w.id, w.event, w.user_id, w.visitor, w.value,
+                         w.created
+                  FROM hype.pending_confirm w
+                  WHERE w.visitor = ANY (visitors)) AS p));
+END
+$$;
+
+COMMENT ON FUNCTION hype.export(text) IS
+    'What is stored of a user, as JSON: links, hits, visitors, what was '
+    'confirmed of the user and by the user''s links';
+
+
+CREATE OR REPLACE FUNCTION hype.erase(user_id text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    visitors uuid[] := hype.visitors_of(erase.user_id);
+    own_key  uuid := hype.user_key(erase.user_id);
+    links    bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
+                               WHERE l.user_id = erase.user_id);
+    n        bigint;
+    deleted  bigint;
+BEGIN
+    IF coalesce(erase.user_id, '') = '' THEN
+        RAISE EXCEPTION 'hype.erase: no user'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- What a spool has, anywhere, is left out when it arrives.
+
+    INSERT INTO hype.erased (subject, known, at)
+    SELECT own_key, true, clock_timestamp()
+    UNION ALL
+    SELECT hype.user_key(v::text), false, clock_timestamp()
+    FROM unnest(visitors) AS v
+    ON CONFLICT (subject, known) DO UPDATE SET at = excluded.at;
+
+    -- Totals outlive the hits.
+
+    PERFORM hype.roll_up();
+
+    PERFORM set_config('hype.keep_totals', 'on', true);
+
+    DELETE FROM hype.referral_hit h WHERE h.user_id = erase.user_id;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+
+    DELETE FROM hype.referral_hit h
+    WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+
+    PERFORM set_config('hype.keep_totals', 'off', true);
+
+    DELETE FROM hype.visitor_claim c WHERE c.visitor = ANY (visitors);
+    DELETE FROM hype.pending_claim p
+    WHERE p.visitor = ANY (visitors) OR p.user_id = erase.user_id;
+    UPDATE hype.pending_claim p SET was = array_remove(p.was, erase.user_id)
+    WHERE erase.user_id = ANY (p.was);
+    DELETE FROM hype.pending_confirm p
+    WHERE p.user_id = erase.user_id OR p.claimant = erase.user_id
+       OR p.visitor = ANY (visitors);
+
+    -- That a referrer was credited stays true, but not for whom; and the other
+    -- way round.
+
+    UPDATE hype.confirmed_referral c
+    SET user_id = NULL, visitor = gen_random_uuid(), via = NULL, told = true,
+        referral_hit_id = '00000000-0000-0000-0000-000000000000'
+    WHERE c.user_id = erase.user_id
+       OR (c.visitor = ANY (visitors) AND c.user_id IS NULL);
+    UPDATE hype.confirmed_referral c SET via = NULL
+    WHERE c.via = ANY (visitors);
+    UPDATE hype.confirmed_referral c SET referrer = NULL
+    WHERE c.referrer = erase.user_id;
+
+    -- A link may be named after its owner.
+
+    UPDATE hype.referral_link l
+    SET user_id = NULL, label = NULL, disabled = true,
+        identifier = hype.new_identifier()
+    WHERE l.id = ANY (links);
+    DELETE FROM hype.former_identifier f WHERE f.referral_link_id = ANY (links);
+
+    DELETE FROM hype.visit v
+    WHERE (v.known AND v.subject = own_key)
+       OR (NOT v.known AND v.subject = ANY (visitors));
+    DELETE FROM hype.link_user u WHERE u.user_id = erase.user_id;
+
+    PERFORM hype.roll_up();
+
+    DELETE FROM hype.link_confirmed c
+    WHERE (c.known AND c.subject = own_key)
+       OR (NOT c.known AND c.subject = ANY (visitors));
+
+    RETURN deleted;
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase(text) IS
+    'Deletes for good what is stored of a user, and leaves out what a spool '
+    'still has; totals stay, and credits of others, for nobody. The user''s '
+    'links are disabled and lose their identifiers. Returns the number of hits';
+
+
+CREATE OR REPLACE FUNCTION hype.erase(user_id bigint) RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.erase(user_id::text);
+END;
+
+COMMENT ON FUNCTION hype.erase(bigint) IS
+    'The same for a user whose id is a number';
+
+CREATE OR REPLACE FUNCTION hype.export(user_id bigint) RETURNS jsonb
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT hype.export(user_id::text);
+END;
+
+COMMENT ON FUNCTION hype.export(bigint) IS
+    'The same for a user whose id is a number';
+
+
 -- Roll-ups
 
 CREATE OR REPLACE FUNCTION hype.log_confirmed() RETURNS trigger
@@ -2646,6 +3036,13 @@ DECLARE
     since timestamptz := '-infinity';
 BEGIN
     IF TG_OP = 'DELETE' THEN
+
+        -- Totals outlive what hype.erase() deletes.
+
+        IF current_setting('hype.keep_totals', true) = 'on' THEN
+            RETURN NULL;
+        END IF;
+
         SELECT min(d.created) INTO since FROM deleted_hits d;
 
         IF since IS NULL THEN
@@ -3470,11 +3867,14 @@ SET timezone = 'UTC'
 AS $$
 DECLARE
     expired timestamptz := date_trunc('month', now() - keep);
+    earliest timestamptz := date_trunc('month', now() - interval '10 years');
     part    record;
+    made    integer := 0;
 BEGIN
-    IF (keep IS NOT NULL OR move_up_to > 20000)
-       AND NOT pg_has_role(session_user, current_user, 'MEMBER')
-    THEN
+    IF pg_has_role(session_user, current_user, 'MEMBER') THEN
+        earliest := '1970-01-01';
+
+    ELSIF keep IS NOT NULL OR move_up_to > 20000 THEN
         RAISE EXCEPTION 'hype.maintain: only "%" may prune hits or move many',
             current_user
             USING ERRCODE = 'insufficient_privilege';
@@ -3524,21 +3924,28 @@ BEGIN
 
     FOR part IN
         SELECT month, to_char(month, '"hype.referral_hit_"YYYY_MM') AS name,
-               sum(n) AS found
+               sum(n) AS found, month < date_trunc('month', now()) AS past
         FROM (SELECT date_trunc('month', h.created) AS month, count(*) AS n
               FROM hype.referral_hit_default h
-              WHERE isfinite(h.created)
+              WHERE h.created >= earliest
+                AND h.created < date_trunc('month', now())
+                                + make_interval(months => ahead + 1)
               GROUP BY 1
               UNION ALL
               SELECT date_trunc('month', now()) + make_interval(months => i), 0
               FROM generate_series(0, ahead) AS i) AS months
         GROUP BY month
-        ORDER BY month
+        ORDER BY past, month
     LOOP
         CONTINUE WHEN to_regclass(part.name) IS NOT NULL;
 
         object := part.name;
         hits := part.found;
+
+        -- Locks are held until the end: who can write hits must not choose
+        -- how many.
+
+        CONTINUE WHEN part.past AND made >= 24;
 
         IF part.found > move_up_to THEN
             action := 'left in referral_hit_default';
@@ -3549,6 +3956,7 @@ BEGIN
         BEGIN
             hits := hype.add_partition(part.month);
             move_up_to := move_up_to - hits;
+            made := made + part.past::integer;
             action := 'added';
             RETURN NEXT;
         EXCEPTION
@@ -4140,8 +4548,13 @@ GRANT SELECT ON hype.referral_hit, hype.visitor_claim, hype.confirmed_referral,
 GRANT EXECUTE ON FUNCTION
     hype.new_identifier(),
     hype.create_link(text, text, text, text, timestamptz),
+    hype.create_link(bigint, text, text, text, timestamptz),
     hype.claim(uuid, text),
-    hype.confirm(text, text, uuid, numeric, text, interval)
+    hype.claim(uuid, bigint),
+    hype.confirm(text, text, uuid, numeric, text, interval),
+    hype.confirm(text, bigint, uuid, numeric, text, interval),
+    hype.erase(text), hype.erase(bigint),
+    hype.export(text), hype.export(bigint)
 TO hype_app;
 
 
@@ -4206,9 +4619,14 @@ SELECT pg_advisory_unlock(hashtextextended('hype.upgrade', 0)) AS unlocked
 \unset hype_unlocked
 \endif
 
+RESET search_path;
+RESET standard_conforming_strings;
+
 \set QUIET :hype_quiet
 \unset hype_quiet
 \unset hype_new
 \unset hype_new_2
 \unset hype_new_3
+\unset hype_new_erased
 \unset hype_upgrade
+\unset hype_owner

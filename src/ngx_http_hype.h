@@ -72,6 +72,9 @@ typedef struct {
     ngx_array_t                 *server_names; /* ngx_http_server_name_t */
     ngx_uint_t                   needs_spool; /* unsigned needs_spool:1 */
 
+    ngx_array_t                 *notes;       /* variables, */
+    ngx_array_t                 *places;      /* and locations, to check */
+
     ngx_http_hype_store_t       *store;       /* this worker's */
 } ngx_http_hype_main_conf_t;
 

@@ -2,6 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_http_hype_cache.h"
+#include "ngx_http_hype_hash.h"
 
 
 /* an unknown identifier may have one in so many bytes of the zone */
@@ -217,7 +218,7 @@ ngx_http_hype_cache_get(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
     ngx_http_hype_cache_node_t   *node;
 
     now = ngx_current_msec;
-    hash = ngx_murmur_hash2(identifier->data, identifier->len);
+    hash = ngx_http_hype_hash(cache->metrics->key, identifier);
 
     ngx_http_hype_cache_lock(cache);
 
@@ -314,7 +315,7 @@ ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
         size += link->user_id.len + link->destination.len;
     }
 
-    hash = ngx_murmur_hash2(identifier->data, identifier->len);
+    hash = ngx_http_hype_hash(cache->metrics->key, identifier);
 
     ngx_http_hype_cache_lock(cache);
 
@@ -383,7 +384,7 @@ ngx_http_hype_cache_ask(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
     ngx_uint_t                  rc;
     ngx_http_hype_cache_ask_t  *ask;
 
-    hash = ngx_murmur_hash2(identifier->data, identifier->len);
+    hash = ngx_http_hype_hash(cache->metrics->key, identifier);
 
     ngx_http_hype_cache_lock(cache);
 
@@ -411,7 +412,7 @@ ngx_http_hype_cache_asked(ngx_http_hype_cache_t *cache,
     uint32_t                    hash;
     ngx_http_hype_cache_ask_t  *ask;
 
-    hash = ngx_murmur_hash2(identifier->data, identifier->len);
+    hash = ngx_http_hype_hash(cache->metrics->key, identifier);
 
     ngx_http_hype_cache_lock(cache);
 
@@ -432,7 +433,7 @@ ngx_http_hype_cache_delete(ngx_http_hype_cache_t *cache,
     uint32_t                      hash;
     ngx_http_hype_cache_node_t  **slot;
 
-    hash = ngx_murmur_hash2(identifier->data, identifier->len);
+    hash = ngx_http_hype_hash(cache->metrics->key, identifier);
 
     ngx_http_hype_cache_lock(cache);
 

@@ -53,6 +53,34 @@ ngx_http_hype_utf8_length(ngx_str_t *src)
 }
 
 
+void
+ngx_http_hype_utf8_cut(ngx_str_t *src, size_t max)
+{
+    size_t   n, len;
+    u_char  *p, *last;
+
+    if (src->len <= max / (sizeof("\xef\xbf\xbd") - 1)) {
+        return;
+    }
+
+    last = src->data + src->len;
+    len = 0;
+
+    for (p = src->data; p < last; p += n) {
+
+        n = ngx_http_hype_utf8_char(p, last);
+        len += n ? n : sizeof("\xef\xbf\xbd") - 1;
+
+        if (len > max) {
+            src->len = p - src->data;
+            return;
+        }
+
+        n = n ? n : 1;
+    }
+}
+
+
 u_char *
 ngx_http_hype_utf8_copy(u_char *p, ngx_str_t *src)
 {

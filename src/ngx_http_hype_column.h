@@ -80,6 +80,10 @@ ngx_http_hype_get64(u_char *p)
 
 size_t ngx_http_hype_utf8_length(ngx_str_t *src);
 
+/* Cuts "src" behind a character, so that this is at most "max". */
+
+void ngx_http_hype_utf8_cut(ngx_str_t *src, size_t max);
+
 /* Writes that text to "p", returns its end. */
 
 u_char *ngx_http_hype_utf8_copy(u_char *p, ngx_str_t *src);

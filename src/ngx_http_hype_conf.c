@@ -1,5 +1,6 @@
 
 #include "ngx_http_hype_conf.h"
+#include "ngx_http_hype_conf_check.h"
 
 
 /* as ngx_conf_set_enum_slot(), but the error names the directive, too */
@@ -72,6 +73,10 @@ ngx_http_hype_conf_compile(ngx_conf_t *cf, ngx_str_t *value)
     ccv.cf = cf;
     ccv.value = value;
     ccv.complex_value = cv;
+
+    if (ngx_http_hype_conf_note_variables(cf) != NGX_OK) {
+        return NULL;
+    }
 
     return (ngx_http_compile_complex_value(&ccv) == NGX_OK) ? cv : NULL;
 }

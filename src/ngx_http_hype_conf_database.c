@@ -1,7 +1,12 @@
 
 #include "ngx_http_hype_conf.h"
+#include "ngx_http_hype_conf_check.h"
 #include "ngx_http_hype_conf_database.h"
 #include "ngx_http_hype_status.h"
+
+
+static ngx_int_t ngx_http_hype_conf_check_spool(ngx_conf_t *cf,
+    ngx_str_t *name);
 
 
 static ngx_conf_enum_t  ngx_http_hype_status[] = {
@@ -83,7 +88,15 @@ ngx_http_hype_conf_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_hype_conninfo_parse(cf, &value[1], &hmcf->db.info);
+    if (ngx_http_hype_conninfo_parse(cf, &value[1], &hmcf->db.info)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_http_hype_conf_check_ssl(cf, &hmcf->db.info);
+
+    return NGX_CONF_OK;
 }
 
 
@@ -145,7 +158,8 @@ ngx_http_hype_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     size = ngx_parse_size(&s);
     if (size == NGX_ERROR) {
         return ngx_http_hype_conf_invalid(cf, &value[1],
-                                          "\"name:size\" is expected");
+                                          "a size such as \"8m\" is expected "
+                                          "after the name");
     }
 
     if (size < (ssize_t) (8 * ngx_pagesize)) {
@@ -229,9 +243,10 @@ ngx_http_hype_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         if (ngx_http_hype_conf_has_prefix(&value[i], "max_size=", &s)) {
 
             hmcf->spool.max_size = ngx_parse_offset(&s);
-            if (hmcf->spool.max_size <= 0) {
+            if (hmcf->spool.max_size < NGX_HTTP_HYPE_SPOOL_MIN) {
                 return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "a size above 0 is expected");
+                                                  "a size of 64k or more is "
+                                                  "expected");
             }
 
             continue;
@@ -270,6 +285,61 @@ ngx_http_hype_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/*
+ * nginx would give an ordinary file to the workers' user, and tell of a
+ * directory that it can't make without file and line.
+ */
+
+static ngx_int_t
+ngx_http_hype_conf_check_spool(ngx_conf_t *cf, ngx_str_t *name)
+{
+    u_char           *p, *parent;
+    ngx_file_info_t   fi;
+
+    if (ngx_file_info(name->data, &fi) != NGX_FILE_ERROR) {
+
+        if (ngx_is_dir(&fi)) {
+            return NGX_OK;
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"hype_spool\" names \"%V\", which is no "
+                           "directory", name);
+        return NGX_ERROR;
+    }
+
+    if (ngx_errno != NGX_ENOENT) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "\"hype_spool\" can't have \"%V\"", name);
+        return NGX_ERROR;
+    }
+
+    parent = ngx_pnalloc(cf->temp_pool, name->len + 1);
+    if (parent == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_cpystrn(parent, name->data, name->len + 1);
+
+    p = (u_char *) strrchr((char *) parent, '/');
+
+    if (p == NULL || p == parent) {
+        return NGX_OK;
+    }
+
+    *p = '\0';
+
+    if (access((char *) parent, W_OK|X_OK) == -1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "\"hype_spool\" can't make \"%V\" in \"%s\"",
+                           name, parent);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 /* as client_body_temp_path: made by the master, for the workers' user */
 
 char *
@@ -290,6 +360,10 @@ ngx_http_hype_conf_set_spool_path(ngx_conf_t *cf,
     }
 
     if (ngx_conf_full_name(cf->cycle, &path->name, 0) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_hype_conf_check_spool(cf, &path->name) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 

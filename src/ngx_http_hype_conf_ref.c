@@ -1,5 +1,6 @@
 
 #include "ngx_http_hype_conf.h"
+#include "ngx_http_hype_conf_check.h"
 #include "ngx_http_hype_conf_ref.h"
 #include "ngx_http_hype_param.h"
 
@@ -160,6 +161,11 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         hlcf->mode = NGX_HTTP_HYPE_REDIRECT;
     }
 
+    if (hlcf->to && hlcf->mode == NGX_HTTP_HYPE_INLINE) {
+        return "with \"mode=inline\" redirects to nothing, and can't have "
+               "\"to=\"";
+    }
+
     return NGX_CONF_OK;
 }
 
@@ -202,6 +208,10 @@ ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    if (ngx_http_hype_conf_note_variables(cf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     value = cf->args->elts;
 
     hlcf->next_hosts = ngx_array_create(cf->pool, cf->args->nelts - 1,
@@ -220,6 +230,14 @@ ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         if (ngx_http_script_variables_count(&value[i]) == 0) {
 
             ngx_strlow(value[i].data, value[i].data, value[i].len);
+
+            if (ngx_strncmp(value[i].data, "*.", 2) == 0) {
+                return ngx_http_hype_conf_invalid(cf, &value[i],
+                                                  "a host name is expected; "
+                                                  "it is \".example.com\" "
+                                                  "that stands for all hosts "
+                                                  "below it");
+            }
 
             if (!ngx_http_hype_conf_is_host(cf, &value[i])) {
                 return ngx_http_hype_conf_invalid(cf, &value[i],

@@ -29,8 +29,11 @@
 #define NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN  1000
 #define NGX_HTTP_HYPE_DERIVE_BACKOFF_MAX  10000
 
-/* maximum length of the statement's part in a log line */
-#define NGX_HTTP_HYPE_DERIVE_LOG_LINE     1600
+/* between two log lines about confirms that are set aside */
+#define NGX_HTTP_HYPE_DERIVE_LOG          10000
+
+/* maximum length of the error in a log line */
+#define NGX_HTTP_HYPE_DERIVE_TEXT         512
 
 
 static void ngx_http_hype_derive_after(ngx_http_hype_derive_t *derive,
@@ -44,10 +47,6 @@ static void ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive,
     PGresult *res);
 static void ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive,
     char *text);
-static void ngx_http_hype_derive_part(char *text, ngx_str_t *sql,
-    ngx_str_t *reason);
-static void ngx_http_hype_derive_drop(ngx_http_hype_derive_t *derive,
-    ngx_str_t *sql);
 
 
 /* sent as one text, so that it is one transaction behind a pooler, too */
@@ -319,100 +318,31 @@ ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive, PGresult *res)
 }
 
 
+/* the database keeps it, with the error */
+
 static void
 ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive, char *text)
 {
-    u_char     *p, *line;
-    ngx_int_t   rc;
-    ngx_str_t   sql, reason;
+    size_t  len;
 
     ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_REJECTED, 1);
 
-    ngx_http_hype_derive_part(text, &sql, &reason);
-
-    /* it may quote a visitor; what ends the comment would be run */
-
-    ngx_http_hype_db_clean(reason.data, reason.len);
-
-    line = ngx_alloc(sizeof("-- : \n;\n") + ngx_cached_http_log_iso8601.len
-                     + reason.len + sql.len, derive->log);
-
-    if (line == NULL) {
-        ngx_http_hype_derive_drop(derive, &sql);
+    if (derive->logged
+        && ngx_current_msec - derive->logged < NGX_HTTP_HYPE_DERIVE_LOG)
+    {
         return;
     }
 
-    p = ngx_sprintf(line, "-- %V: %V\n%V;\n", &ngx_cached_http_log_iso8601,
-                    &reason, &sql);
+    derive->logged = ngx_current_msec ? ngx_current_msec : 1;
 
-    rc = ngx_http_hype_spool_set_aside(derive->spool, line, p - line);
+    /* it may quote a visitor */
 
-    ngx_free(line);
+    len = ngx_min(ngx_strlen(text), NGX_HTTP_HYPE_DERIVE_TEXT);
+    ngx_http_hype_db_clean((u_char *) text, len);
 
     ngx_log_error(NGX_LOG_ERR, derive->log, 0,
-                  "hype: a confirm is set aside%s: %V",
-                  (rc == NGX_OK) ? " in rejected.sql" : "", &reason);
-
-    if (rc != NGX_OK) {
-        ngx_http_hype_derive_drop(derive, &sql);
-    }
-}
-
-
-/*
- * A statement, " -- ", and why it was given up.  Both may quote whatever a
- * visitor has sent: the first " -- " that is not within quotes counts.  In
- * what PostgreSQL's format() quotes, a quote is doubled, a backslash too.
- */
-
-static void
-ngx_http_hype_derive_part(char *text, ngx_str_t *sql, ngx_str_t *reason)
-{
-    char        *p;
-    ngx_uint_t   quoted;
-
-    quoted = 0;
-
-    for (p = text; *p; p++) {
-
-        if (*p == '\'') {
-            quoted = !quoted;
-
-        } else if (!quoted && ngx_strncmp(p, " -- ", 4) == 0) {
-            break;
-        }
-    }
-
-    sql->data = (u_char *) text;
-    sql->len = p - text;
-
-    reason->data = (u_char *) (*p ? p + 4 : p);
-    reason->len = ngx_strlen(reason->data);
-}
-
-
-/* the log has the last copy */
-
-static void
-ngx_http_hype_derive_drop(ngx_http_hype_derive_t *derive, ngx_str_t *sql)
-{
-    u_char      *p, *last;
-    size_t       len;
-    ngx_uint_t   n;
-
-    ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_DROPPED, 1);
-
-    ngx_http_hype_db_clean(sql->data, sql->len);
-
-    last = sql->data + sql->len;
-
-    for (n = 1, p = sql->data; p < last; p += len, n++) {
-        len = ngx_min(last - p, NGX_HTTP_HYPE_DERIVE_LOG_LINE);
-
-        ngx_log_error(NGX_LOG_ALERT, derive->log, 0,
-                      "hype: dropped, part %ui%s: %*s",
-                      n, (p + len < last) ? "" : ", the last", len, p);
-    }
+                  "hype: confirms are set aside in hype.pending_confirm, one "
+                  "of them: %*s", len, text);
 }
 
 

@@ -16,13 +16,11 @@
 #include <ngx_event.h>
 #include "ngx_http_hype_db.h"
 #include "ngx_http_hype_metrics.h"
-#include "ngx_http_hype_spool.h"
 
 
 typedef struct {
     ngx_http_hype_db_t       *db;
     ngx_http_hype_metrics_t  *metrics;
-    ngx_http_hype_spool_t    *spool;
     ngx_log_t                *log;
 
     ngx_event_t               timer;      /* until the next call */
@@ -35,6 +33,7 @@ typedef struct {
 
     ngx_msec_t                timeout;    /* of the statement */
     ngx_msec_t                backoff;    /* 0: the last call went well */
+    ngx_msec_t                logged;     /* that something is set aside */
 
     unsigned                  pending:1;  /* call when there is a connection */
     unsigned                  flight:1;   /* a call is under way, */

@@ -110,7 +110,7 @@ static const ngx_http_hype_metric_t  ngx_http_hype_metrics[] = {
       "Requests that wait for PostgreSQL or the spool.",
       NULL, NGX_HTTP_HYPE_GAUGE_WAITING },
     { "hype_rejected_records_total", "counter",
-      "Records that PostgreSQL refuses, set aside in rejected.sql.",
+      "Records that PostgreSQL refuses, set aside.",
       NULL, NGX_HTTP_HYPE_REJECTED },
 
     { "hype_spool_appended_records_total", "counter",

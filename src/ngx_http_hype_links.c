@@ -11,6 +11,9 @@
 /* milliseconds between two looks for what another worker has found */
 #define NGX_HTTP_HYPE_LINKS_POLL  5
 
+/* and between two times that all links are looked up again */
+#define NGX_HTTP_HYPE_LINKS_DISTRUST  1000
+
 
 struct ngx_http_hype_lookup_s {
     ngx_str_node_t            node;
@@ -38,6 +41,8 @@ static ngx_int_t ngx_http_hype_links_copy(ngx_pool_t *pool,
 static void ngx_http_hype_links_free(ngx_http_hype_links_t *links,
     ngx_http_hype_lookup_t *lookup);
 static void ngx_http_hype_links_poll_handler(ngx_event_t *ev);
+static void ngx_http_hype_links_distrust(ngx_http_hype_links_t *links);
+static void ngx_http_hype_links_distrust_handler(ngx_event_t *ev);
 static void ngx_http_hype_links_fail(ngx_http_hype_links_t *links,
     ngx_queue_t *queue);
 
@@ -71,6 +76,11 @@ ngx_http_hype_links_init(ngx_http_hype_links_t *links)
     links->poll.data = &links->dummy;
     links->poll.log = links->log;
     links->poll.cancelable = 1;
+
+    links->distrust.handler = ngx_http_hype_links_distrust_handler;
+    links->distrust.data = &links->dummy;
+    links->distrust.log = links->log;
+    links->distrust.cancelable = 1;
 }
 
 
@@ -537,9 +547,14 @@ ngx_http_hype_links_changed(ngx_http_hype_links_t *links,
 
     if (identifier->len == 0) {
 
-        /* what was asked for up to now can't be trusted */
+        /* anybody who can connect may send this: not as often as he likes */
 
-        links->db->listening = ngx_current_msec + 1;
+        if (!links->distrust.timer_set) {
+            ngx_http_hype_links_distrust(links);
+            return;
+        }
+
+        links->distrusted = 1;
         return;
     }
 
@@ -553,4 +568,35 @@ ngx_http_hype_links_changed(ngx_http_hype_links_t *links,
     }
 
     ngx_http_hype_cache_delete(links->cache, identifier);
+}
+
+
+/* what was asked for up to now can't be trusted */
+
+static void
+ngx_http_hype_links_distrust(ngx_http_hype_links_t *links)
+{
+    links->distrusted = 0;
+    links->db->listening = ngx_current_msec + 1;
+
+    ngx_add_timer(&links->distrust, NGX_HTTP_HYPE_LINKS_DISTRUST);
+}
+
+
+static void
+ngx_http_hype_links_distrust_handler(ngx_event_t *ev)
+{
+    ngx_connection_t       *dummy;
+    ngx_http_hype_links_t  *links;
+
+    dummy = ev->data;
+    links = dummy->data;
+
+    /* the connection may be gone: what comes is trusted when there is one */
+
+    if (links->distrusted && links->db->listening) {
+        ngx_http_hype_links_distrust(links);
+    }
+
+    links->distrusted = 0;
 }

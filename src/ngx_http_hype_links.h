@@ -32,6 +32,8 @@ typedef struct {
     ngx_event_t               poll;       /* whether that has landed */
     ngx_connection_t          dummy;
     ngx_msec_t                sent;
+    ngx_event_t               distrust;   /* until all may be distrusted, */
+    ngx_uint_t                distrusted; /* again, if anything came */
 } ngx_http_hype_links_t;
 
 

@@ -66,6 +66,7 @@ ngx_http_hype_metrics_create(ngx_slab_pool_t *pool)
 
     metrics->started = (uint64_t) tp->sec * 1000 + tp->msec;
     metrics->nworkers = nworkers;
+    ngx_http_hype_hash_key(metrics->key);
     metrics->workers = (ngx_http_hype_worker_slot_t *) (pool->end + workers);
     metrics->mask = sets - 1;
     metrics->recent = (ngx_http_hype_recent_t *) (pool->end + recent);
@@ -163,7 +164,7 @@ ngx_http_hype_metrics_hit(ngx_http_hype_metrics_t *metrics,
     ngx_http_hype_recent_t  *set, *recent;
 
     now = ngx_time();
-    hash = ngx_murmur_hash2(identifier->data, identifier->len);
+    hash = ngx_http_hype_hash(metrics->key, identifier);
 
     set = &metrics->recent[(hash & metrics->mask)
                            * NGX_HTTP_HYPE_METRICS_WAYS];

@@ -15,6 +15,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_http_hype_hash.h"
 
 
 /* buckets of the histograms, and one for what is above them */
@@ -117,6 +118,7 @@ typedef struct {
     ngx_http_hype_worker_slot_t *workers;
     ngx_uint_t                   mask;
     ngx_http_hype_recent_t      *recent;
+    u_char                        key[NGX_HTTP_HYPE_HASH_KEY];
 } ngx_http_hype_metrics_t;
 
 

@@ -232,6 +232,18 @@ ngx_http_hype_record_check(u_char *p, u_char *last, size_t *len)
 }
 
 
+ngx_uint_t
+ngx_http_hype_record_is_note(u_char *record)
+{
+    return record[NGX_HTTP_HYPE_RECORD_AT_VERSION]
+           == NGX_HTTP_HYPE_RECORD_VERSION
+           && ngx_http_hype_record_type(record) == NGX_HTTP_HYPE_RECORD_NOTE
+           && ngx_http_hype_record_event_valid(
+                  record + NGX_HTTP_HYPE_RECORD_HEADER,
+                  record + ngx_http_hype_record_length(record));
+}
+
+
 static ngx_uint_t
 ngx_http_hype_record_hit_valid(u_char *p, u_char *last)
 {

@@ -7,15 +7,18 @@
  *      0       4    length of the whole record in bytes
  *      4       4    CRC-32 of all that follows
  *      8       1    version, 1
- *      9       1    type: hit, claim or confirm
+ *      9       1    type: hit, claim, confirm or note
  *     10       2    zero
  *     12       ..   hit: 4 bytes length of the identifier, the identifier
  *                        (empty once the link is known), the row's tuple
- *                   claim, confirm: NGX_HTTP_HYPE_RECORD_FIELDS fields of
+ *                   others: NGX_HTTP_HYPE_RECORD_FIELDS fields of
  *                        the form of a column in a tuple (4 bytes length,
  *                        -1 for NULL, then the bytes): visitor (16 bytes),
  *                        user_id, created (8 bytes, microseconds since
  *                        2000-01-01), event, value
+ *
+ * A note has a time and a text, as the value, and stands before a record that
+ * was set aside.  It is in no file that is read back.
  *
  * All numbers are in network byte order.  A file whose last record is cut
  * short, or does not match its CRC, ends before that record.
@@ -39,7 +42,8 @@
 typedef enum {
     NGX_HTTP_HYPE_RECORD_HIT = 1,
     NGX_HTTP_HYPE_RECORD_CLAIM,
-    NGX_HTTP_HYPE_RECORD_CONFIRM
+    NGX_HTTP_HYPE_RECORD_CONFIRM,
+    NGX_HTTP_HYPE_RECORD_NOTE
 } ngx_http_hype_record_type_e;
 
 typedef enum {
@@ -90,12 +94,16 @@ void ngx_http_hype_record_seal(u_char *record);
  * NGX_OK: it does, its size is in "len".
  * NGX_AGAIN: it may, but it is cut short; "len" is the size it says it has,
  *     or 0 where even the header is cut.
- * NGX_DECLINED: a sealed record of a version or type that is not known here;
- *     its size is in "len".
+ * NGX_DECLINED: a sealed record of a version or type that is not known here,
+ *     or a note; its size is in "len".
  * NGX_ERROR: it does not.
  */
 
 ngx_int_t ngx_http_hype_record_check(u_char *p, u_char *last, size_t *len);
+
+/* Whether a record that was declined is a well-formed note. */
+
+ngx_uint_t ngx_http_hype_record_is_note(u_char *record);
 
 /* For well-formed records: */
 
@@ -106,7 +114,7 @@ ngx_http_hype_record_type_e ngx_http_hype_record_type(u_char *record);
 
 u_char *ngx_http_hype_record_tuple(u_char *record, ngx_str_t *identifier);
 
-/* A claim's or confirm's field, as ngx_http_hype_row_column() does. */
+/* A claim's, confirm's or note's field, as ngx_http_hype_row_column() does. */
 
 size_t ngx_http_hype_record_field(u_char *record,
     ngx_http_hype_record_field_e n, u_char **field);

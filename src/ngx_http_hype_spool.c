@@ -1,7 +1,6 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <sys/file.h>
 #include "ngx_http_hype_spool.h"
 #include "ngx_http_hype_spool_files.h"
 #include "ngx_http_hype_spool_read.h"
@@ -141,64 +140,4 @@ ngx_http_hype_spool_tidy_handler(ngx_event_t *ev)
     }
 
     ngx_add_timer(ev, NGX_HTTP_HYPE_SPOOL_TIDY);
-}
-
-
-ngx_int_t
-ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, u_char *line,
-    size_t len)
-{
-    u_char           *name;
-    ssize_t           n;
-    ngx_fd_t          fd;
-    ngx_str_t        *folder;
-    ngx_file_info_t   fi;
-
-    if (spool->conf->path == NULL) {
-        return NGX_DECLINED;
-    }
-
-    folder = &spool->conf->path->name;
-
-    name = ngx_alloc(folder->len + sizeof("/rejected.sql"), spool->log);
-    if (name == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_sprintf(name, "%V/rejected.sql%Z", folder);
-
-    fd = ngx_open_file(name, NGX_FILE_APPEND, NGX_FILE_CREATE_OR_OPEN, 0600);
-
-    if (fd == NGX_INVALID_FILE) {
-        ngx_http_hype_spool_log(spool, ngx_errno, "open rejected.sql in",
-                                folder);
-        ngx_free(name);
-        return NGX_ERROR;
-    }
-
-    /* half a statement would spoil the next one, of another worker, too */
-
-    if (flock(fd, LOCK_EX) == -1
-        || ngx_fd_info(fd, &fi) == NGX_FILE_ERROR)
-    {
-        n = -1;
-
-    } else {
-        n = write(fd, line, len);
-    }
-
-    if (n != (ssize_t) len) {
-        ngx_http_hype_spool_log(spool, n == -1 ? ngx_errno : NGX_ENOSPC,
-                                "write rejected.sql in", folder);
-
-        if (n > 0 && ftruncate(fd, ngx_file_size(&fi)) == -1) {
-            ngx_http_hype_spool_log(spool, ngx_errno,
-                                    "truncate rejected.sql in", folder);
-        }
-    }
-
-    (void) ngx_close_file(fd);
-    ngx_free(name);
-
-    return (n == (ssize_t) len) ? NGX_OK : NGX_ERROR;
 }

@@ -24,13 +24,19 @@
 
 #define NGX_HTTP_HYPE_SPOOL_STREAMS      3
 
+/* the least "max_size" */
+#define NGX_HTTP_HYPE_SPOOL_MIN          (64 * 1024)
+
+#define NGX_HTTP_HYPE_SPOOL_REJECTED     0
+#define NGX_HTTP_HYPE_SPOOL_DROPPED      1
+
 #define NGX_HTTP_HYPE_SPOOL_SYNC_OFF     0
 #define NGX_HTTP_HYPE_SPOOL_SYNC_ALWAYS  ((ngx_msec_t) -1)
 
 
 typedef struct {
     ngx_path_t                   *path;      /* NULL: there is no spool */
-    off_t                         max_size;  /* of all workers' files */
+    off_t                         max_size;  /* of all files */
     ngx_msec_t                    sync;      /* or one of the above */
 } ngx_http_hype_spool_conf_t;
 
@@ -139,13 +145,16 @@ void ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t file,
 ngx_uint_t ngx_http_hype_spool_pending(ngx_http_hype_spool_t *spool);
 
 /*
- * Appends a line to the file of what was set aside, "rejected.sql" in the
- * spool's folder.  NGX_DECLINED if there is no spool, NGX_ERROR if the disk
- * does not take it.
+ * Appends a record, and a note with the time and the reason, to one of the
+ * files that nobody reads back but hype-spool: "rejected.records" and
+ * "dropped.records" in the spool's directory.  Seals the record.
+ *
+ * NGX_DECLINED if there is no spool, or the file has its share of "max_size";
+ * NGX_ERROR if the disk does not take it.
  */
 
 ngx_int_t ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool,
-    u_char *line, size_t len);
+    ngx_uint_t file, u_char *record, ngx_str_t *reason);
 
 
 #endif /* _NGX_HTTP_HYPE_SPOOL_H_INCLUDED_ */

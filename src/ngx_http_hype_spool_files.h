@@ -20,6 +20,9 @@
 /* of both, claims and confirms have one part each in so many */
 #define NGX_HTTP_HYPE_SPOOL_SHARE      4
 
+/* of "max_size", rejected and dropped records have one part each in so many */
+#define NGX_HTTP_HYPE_SPOOL_ASIDE      32
+
 
 struct ngx_http_hype_segment_s {
     ngx_queue_t             queue;

@@ -103,7 +103,7 @@ ngx_http_hype_spool_append(ngx_http_hype_spool_t *spool, u_char *record,
 static ngx_uint_t
 ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool, size_t size)
 {
-    off_t       more, own, total;
+    off_t       more, own, total, max;
     ngx_uint_t  i;
 
     if (spool->conf->path == NULL) {
@@ -124,9 +124,13 @@ ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool, size_t size)
         total += spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES + i];
     }
 
-    return total + more > spool->conf->max_size
-           || own + more > ngx_http_hype_spool_part(spool,
-                                                    spool->conf->max_size);
+    /* what is rejected or dropped when this is full has its place, too */
+
+    max = spool->conf->max_size
+          - spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_ASIDE * 2;
+
+    return total + more > max
+           || own + more > ngx_http_hype_spool_part(spool, max);
 }
 
 

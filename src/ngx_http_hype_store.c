@@ -110,7 +110,6 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
 
     store->derive.db = store->db;
     store->derive.metrics = cache->metrics;
-    store->derive.spool = &store->streams[NGX_HTTP_HYPE_STREAM_CONFIRMS].spool;
     store->derive.log = cycle->log;
 
     ngx_http_hype_derive_init(&store->derive);

@@ -14,6 +14,9 @@
 /* records from the spool that are tried again while others are read */
 #define NGX_HTTP_HYPE_STREAM_TRIALS     1000
 
+/* milliseconds between two log lines about records that are set aside */
+#define NGX_HTTP_HYPE_STREAM_LOG        10000
+
 /* maximum length of the record in a log line */
 #define NGX_HTTP_HYPE_STREAM_LOG_LINE   1600
 
@@ -21,6 +24,8 @@
 static void ngx_http_hype_stream_queue(ngx_http_hype_stream_t *stream,
     ngx_http_hype_queue_t *queue);
 static void ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream,
+    u_char *record, const char *reason);
+static void ngx_http_hype_stream_tell(ngx_http_hype_stream_t *stream,
     u_char *record);
 static void ngx_http_hype_stream_save(void *data,
     ngx_http_hype_item_t *item);
@@ -28,6 +33,11 @@ static void ngx_http_hype_stream_forget(void *data,
     ngx_http_hype_item_t *item);
 static void ngx_http_hype_stream_reject(void *data,
     ngx_http_hype_item_t *item, const char *reason);
+static void ngx_http_hype_stream_report(ngx_http_hype_stream_t *stream,
+    const char *reason);
+static void ngx_http_hype_stream_report_handler(ngx_event_t *ev);
+static void ngx_http_hype_stream_log(ngx_http_hype_stream_t *stream,
+    const char *reason);
 static void ngx_http_hype_stream_done(void *data,
     ngx_http_hype_item_t *item);
 static void ngx_http_hype_stream_refused(void *data, ngx_uint_t refused);
@@ -58,6 +68,11 @@ ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
         stream->faults.pause.data = &stream->dummy;
         stream->faults.pause.log = stream->log;
         stream->faults.pause.cancelable = 1;
+
+        stream->report.handler = ngx_http_hype_stream_report_handler;
+        stream->report.data = &stream->dummy;
+        stream->report.log = stream->log;
+        stream->report.cancelable = 1;
 
         /* hits are what visitors wait for */
 
@@ -122,6 +137,8 @@ ngx_http_hype_streams_close(ngx_http_hype_stream_t *streams)
                                  stream);
 
         ngx_http_hype_spool_close(&stream->spool);
+
+        ngx_http_hype_stream_log(stream, NULL);
     }
 }
 
@@ -155,7 +172,7 @@ ngx_http_hype_stream_keep(ngx_http_hype_stream_t *stream, u_char *record,
            ? ngx_http_hype_queue_alloc(&stream->queue, size) : NULL;
 
     if (item == NULL) {
-        ngx_http_hype_stream_drop(stream, record);
+        ngx_http_hype_stream_drop(stream, record, "no room");
         return NGX_ERROR;
     }
 
@@ -168,16 +185,46 @@ ngx_http_hype_stream_keep(ngx_http_hype_stream_t *stream, u_char *record,
 }
 
 
-/* the log has the last copy: a statement that restores it */
+static void
+ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream, u_char *record,
+    const char *reason)
+{
+    ngx_int_t  rc;
+    ngx_str_t  text;
+
+    ngx_http_hype_count(stream->cache, NGX_HTTP_HYPE_DROPPED, 1);
+
+    stream->dropped++;
+
+    text.data = (u_char *) reason;
+    text.len = ngx_strlen(reason);
+
+    rc = ngx_http_hype_spool_set_aside(&stream->spool,
+                                       NGX_HTTP_HYPE_SPOOL_DROPPED, record,
+                                       &text);
+
+    if (rc == NGX_OK) {
+        stream->kept++;
+
+    } else if (rc == NGX_ERROR || stream->spool.conf->path == NULL) {
+        ngx_http_hype_stream_tell(stream, record);
+    }
+
+    ngx_http_hype_stream_report(stream, reason);
+}
+
+
+/*
+ * The log has the last copy: a statement that restores it.  Not so where the
+ * file has its share, as strangers could fill the log, too.
+ */
 
 static void
-ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream, u_char *record)
+ngx_http_hype_stream_tell(ngx_http_hype_stream_t *stream, u_char *record)
 {
     u_char      *p, *last, *sql;
     size_t       len;
     ngx_uint_t   n;
-
-    ngx_http_hype_count(stream->cache, NGX_HTTP_HYPE_DROPPED, 1);
 
     sql = ngx_alloc(ngx_http_hype_record_sql_length(record), stream->log);
     if (sql == NULL) {
@@ -227,7 +274,7 @@ ngx_http_hype_stream_save(void *data, ngx_http_hype_item_t *item)
     if (ngx_http_hype_spool_append(&stream->spool, item->record, item->size)
         != NGX_OK)
     {
-        ngx_http_hype_stream_drop(stream, item->record);
+        ngx_http_hype_stream_drop(stream, item->record, "no room");
     }
 
     ngx_http_hype_queue_remove(&stream->queue, item);
@@ -253,40 +300,89 @@ ngx_http_hype_stream_reject(void *data, ngx_http_hype_item_t *item,
 {
     ngx_http_hype_stream_t *stream = data;
 
-    u_char     *p, *line, *text;
-    size_t      len;
-    ngx_int_t   rc;
+    ngx_str_t  text;
 
     ngx_http_hype_count(stream->cache, NGX_HTTP_HYPE_REJECTED, 1);
 
-    len = ngx_strlen(reason);
+    text.data = (u_char *) reason;
+    text.len = ngx_strlen(reason);
 
-    line = ngx_alloc(sizeof("-- : \n;\n") + ngx_cached_http_log_iso8601.len
-                     + len + ngx_http_hype_record_sql_length(item->record),
-                     stream->log);
-
-    if (line == NULL) {
-        ngx_http_hype_stream_drop(stream, item->record);
+    if (ngx_http_hype_spool_set_aside(&stream->spool,
+                                      NGX_HTTP_HYPE_SPOOL_REJECTED,
+                                      item->record, &text)
+        != NGX_OK)
+    {
+        ngx_http_hype_stream_drop(stream, item->record, reason);
         return;
     }
 
-    text = ngx_sprintf(line, "-- %V: ", &ngx_cached_http_log_iso8601);
-    p = ngx_cpymem(text, reason, len);
-    *p++ = LF;
-    p = ngx_http_hype_record_sql(p, item->record);
-    p = ngx_cpymem(p, ";\n", 2);
+    stream->rejected++;
+    ngx_http_hype_stream_report(stream, reason);
+}
 
-    rc = ngx_http_hype_spool_set_aside(&stream->spool, line, p - line);
 
-    ngx_log_error(NGX_LOG_ERR, stream->log, 0,
-                  "hype: a record that PostgreSQL refuses is set aside%s: "
-                  "%*s", (rc == NGX_OK) ? " in rejected.sql" : "", len, text);
+/* at once, and what comes soon after that all together: a log can be filled */
 
-    ngx_free(line);
-
-    if (rc != NGX_OK) {
-        ngx_http_hype_stream_drop(stream, item->record);
+static void
+ngx_http_hype_stream_report(ngx_http_hype_stream_t *stream,
+    const char *reason)
+{
+    if (!stream->report.timer_set) {
+        ngx_http_hype_stream_log(stream, reason);
+        ngx_add_timer(&stream->report, NGX_HTTP_HYPE_STREAM_LOG);
     }
+}
+
+
+static void
+ngx_http_hype_stream_report_handler(ngx_event_t *ev)
+{
+    ngx_connection_t        *dummy;
+    ngx_http_hype_stream_t  *stream;
+
+    dummy = ev->data;
+    stream = dummy->data;
+
+    if (stream->dropped || stream->rejected) {
+        ngx_http_hype_stream_report(stream, NULL);
+    }
+}
+
+
+static void
+ngx_http_hype_stream_log(ngx_http_hype_stream_t *stream, const char *reason)
+{
+    u_char      text[512];
+    size_t      len;
+
+    len = 0;
+
+    if (reason) {
+
+        /* it may quote a visitor */
+
+        len = ngx_min(ngx_strlen(reason), sizeof(text));
+        ngx_memcpy(text, reason, len);
+        ngx_http_hype_db_clean(text, len);
+    }
+
+    if (stream->rejected) {
+        ngx_log_error(NGX_LOG_ERR, stream->log, 0,
+                      "hype: records that PostgreSQL refuses are set aside in "
+                      "rejected.records: %ui%s%*s", stream->rejected,
+                      len ? ", the last: " : "", len, text);
+    }
+
+    if (stream->dropped) {
+        ngx_log_error(NGX_LOG_ALERT, stream->log, 0,
+                      "hype: dropped records: %ui, of which dropped.records "
+                      "has %ui%s%*s", stream->dropped, stream->kept,
+                      len ? ", the last: " : "", len, text);
+    }
+
+    stream->rejected = 0;
+    stream->dropped = 0;
+    stream->kept = 0;
 }
 
 

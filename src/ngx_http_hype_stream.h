@@ -41,6 +41,11 @@ typedef struct {
     ngx_http_hype_spool_t          spool;
     ngx_connection_t               dummy;
 
+    ngx_event_t                    report;    /* logs since the last time: */
+    ngx_uint_t                     rejected;
+    ngx_uint_t                     dropped;
+    ngx_uint_t                     kept;      /* of those dropped */
+
     unsigned                       drained:1; /* the last batch was "drain"'s */
 } ngx_http_hype_stream_t;
 

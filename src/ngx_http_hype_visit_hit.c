@@ -4,8 +4,9 @@
 #include "ngx_http_hype_visit_hit.h"
 
 
-/* bytes of a column's text, which may become three times as many */
-#define NGX_HTTP_HYPE_VISIT_TEXT  65536
+/* bytes of a text that the site names, and of one that a visitor sends */
+#define NGX_HTTP_HYPE_VISIT_NAME  65536
+#define NGX_HTTP_HYPE_VISIT_TEXT  2048
 
 
 static ngx_uint_t ngx_http_hype_visit_skipped(ngx_http_request_t *r,
@@ -129,9 +130,9 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     }
 
     ngx_http_hype_cut(&row.user_id);
-    ngx_http_hype_cut(&row.next);
-    ngx_http_hype_cut(&row.user_agent);
-    ngx_http_hype_cut(&row.referer);
+    ngx_http_hype_utf8_cut(&row.next, NGX_HTTP_HYPE_VISIT_TEXT);
+    ngx_http_hype_utf8_cut(&row.user_agent, NGX_HTTP_HYPE_VISIT_TEXT);
+    ngx_http_hype_utf8_cut(&row.referer, NGX_HTTP_HYPE_VISIT_TEXT);
 
     ngx_http_hype_visit_ip(r, hlcf->ip, addr, &row);
 
@@ -154,7 +155,7 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 void
 ngx_http_hype_cut(ngx_str_t *text)
 {
-    text->len = ngx_min(text->len, NGX_HTTP_HYPE_VISIT_TEXT);
+    text->len = ngx_min(text->len, NGX_HTTP_HYPE_VISIT_NAME);
 }
 
 

@@ -7,6 +7,22 @@ use Hype::Test;
 my $nginx = nginx(start => 0);
 my $database = 'hype_database "host=/nonexistent";';
 
+# What is allowed, but deserves a warning
+
+sub warned
+{
+    my ($text, $warning, %config) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ($status, $output) = $nginx->test_config(server => '', %config);
+
+    is($status, 0, $text) or diag($output);
+    my @warnings = $output =~ /\[warn\] (?:\d+#\d+: )?(.*)/g;
+    is(scalar @warnings, 1, '... with a warning');
+    like($warnings[0] // '', $warning, '... of this');
+}
+
+
 sub right
 {
     my ($text, %config) = @_;
@@ -15,7 +31,10 @@ sub right
     my ($status, $output) = $nginx->test_config(server => '', %config);
 
     is($status, 0, $text) or diag($output);
-    unlike($output, qr/\[(?:warn|error|crit|alert|emerg)\]/, '... without a word');
+
+    # these are below
+    $output =~ s/^.*\[warn\].*(?:has no "sslmode"|what the client sends).*\n//mg;
+    unlike($output, qr/\[(?:warn|error|crit|alert|emerg)\]/, '... without a word') or diag($text);
 }
 
 
@@ -64,7 +83,7 @@ for my $text (
     'hype_spool spool;',
     'hype_spool spool/;',
     'hype_spool %%DIR%%/spool max_size=100m;',
-    'hype_spool spool max_size=1024 sync=off;',
+    'hype_spool spool max_size=64k sync=off;',
     'hype_spool spool sync=always;',
     'hype_spool spool sync=100ms max_size=2g;',
     'hype_spool "my spool";',
@@ -229,5 +248,42 @@ is(owner("$dir/there"), $uid, 'a whole path');
 
 my $off = nginx(pg => $pg, http => 'hype_spool off;', server => '');
 is(owner($off->dir . '/hype_spool'), 'no folder', 'none');
+
+# Warnings
+
+for my $variable (qw($http_x_user $arg_user $cookie_user ${HTTP_X_USER} x$arg_a)) {
+    warned("hype_user $variable", qr/^"hype_user \Q$variable\E" is what the client sends/,
+           http => "$database hype_user \"$variable\";");
+}
+
+for my $host (qw(db.invalid 192.0.2.1 /nonexistent,db.invalid)) {
+    my $last = (split /,/, $host)[-1];
+    warned("host=$host", qr/^"hype_database" has no "sslmode" for host "$last"/,
+           http => qq{hype_database "host=$host";});
+}
+
+for my $conninfo (qw(host=/nonexistent host=127.0.0.1 host=localhost host=::1),
+                  'host=192.0.2.1 sslmode=prefer') {
+    my ($status, $output) = $nginx->test_config(
+        server => '', http => qq{hype_database "$conninfo";});
+    unlike($output, qr/\[warn\]/, "\"$conninfo\" has none");
+}
+
+my $ref_param = qr/^"hype_ref_param" redirects to "\/ref\/", but the server in \S+:\d+ has no location/;
+
+for my $locations ('', 'location /referral/ { hype_ref; }', 'location = /ref/ { return 204; }') {
+    warned("hype_ref_param and \"$locations\"", $ref_param, http => $database,
+           server => "hype_ref_param ref; $locations");
+}
+
+right("hype_ref_param and \"$_\"", http => $database, server => $_) for
+    'hype_ref_param ref; location /ref/ { hype_ref; }',
+    'hype_ref_param ref; location /ref { hype_ref; }',
+    'hype_ref_param ref; location / { location /ref/ { hype_ref; } }',
+    'hype_ref_param ref; location ~ ^/ref/(.*) { hype_ref $1; }',
+    'hype_ref_param ref to=/r/; location /r/ { hype_ref; }',
+    'hype_ref_param ref to=/$host/;',
+    'hype_ref_param ref mode=inline;',
+    'location /ref/ { hype_ref; if ($arg_x) { return 403; } }';
 
 done_testing();

@@ -143,8 +143,9 @@ my $samesite = '"strict", "lax", "none" or "off" is expected';
 my @cases = (
     # hype_zone
     (map { invalid('hype_zone', $_, $name_size) }
-         'hype', ':8m', 'hype:', 'hype:x', 'hype:-8m', 'hype:8x', 'hype:8m:8m',
-         ':'),
+         'hype', ':8m', ':'),
+    (map { invalid('hype_zone', $_, 'a size such as "8m" is expected after the name') }
+         'hype:', 'hype:x', 'hype:-8m', 'hype:8x', 'hype:8mb', 'hype:8m:8m'),
     (map { invalid('hype_zone', "hype:$_", 'the zone is too small') }
          '0', '1', '1k', '31k'),
     (map { ["hype_zone hype:8m $_;"
@@ -159,8 +160,9 @@ my @cases = (
                 => qq{invalid value "$_" in "hype_spool": "off" has no parameters}] }
          'max_size=1g', 'x'),
     (map { ["hype_spool spool $_;"
-                => qq{invalid value "$_" in "hype_spool": a size above 0 is expected}] }
-         'max_size=', 'max_size=0', 'max_size=x', 'max_size=-1', 'max_size=1t'),
+                => qq{invalid value "$_" in "hype_spool": a size of 64k or more is expected}] }
+         'max_size=', 'max_size=0', 'max_size=x', 'max_size=-1', 'max_size=1t',
+         'max_size=1', 'max_size=65535', 'max_size=63k'),
     (map { ["hype_spool spool $_;"
                 => qq{invalid value "$_" in "hype_spool": "off", "always" or a }
                  . 'time above 0 is expected'] }
@@ -187,11 +189,15 @@ my @cases = (
     # hype_next_hosts
     (map { [qq{hype_next_hosts good.example "$_";}
                 => qq{invalid value "$_" in "hype_next_hosts": $host}] }
-         'http://x.example', 'x.example/', 'x/y', 'a b', '*.x.example', '*',
+         'http://x.example', 'x.example/', 'x/y', 'a b', '*',
          '@', 'a@x.example', 'x.example:', 'x.example:x', 'x.example:65536',
          ':80', '.', '..x.example', 'x..example', 'x.example.', 'a,b', 'a;b',
          '::1', '[::1', "\xc3\xa4.example", '//x.example', 'x?y', 'x#y',
          '%78.example'),
+
+    ['hype_next_hosts *.x.example;' => 'invalid value "*.x.example" in '
+        . qq{"hype_next_hosts": $host; it is ".example.com" that stands for all }
+        . 'hosts below it'],
 
     # hype_fallback
     (map { invalid('hype_fallback', $_, $code) }
@@ -252,6 +258,11 @@ my @cases = (
            ["hype_ref_param ref $first $second;" => qq{invalid value "$second" }
                 . 'in "hype_ref_param": it was said before'] }
          ['mode=direct', 'mode=inline'], ['to=/a/', 'to=/a/']),
+    ['hype_ref_param ref mode=inline to=/x/;' => '"hype_ref_param" directive '
+        . 'with "mode=inline" redirects to nothing, and can\'t have "to="'],
+    (map { ["$_;" => '"hype_ref_param" and "hype_next_param" have the same name, '
+                . '"next"'] }
+         'hype_ref_param next', 'hype_next_param next; hype_ref_param ref next'),
     ['hype_ref_param off ref;'
         => 'invalid value "ref" in "hype_ref_param": "off" has no parameters'],
     ['hype_ref_param mode=direct;'
@@ -302,6 +313,33 @@ for my $case (@cases) {
     wrong($case->[0], $case->[1], http => "$database $case->[0]");
 }
 
+like(wrong('an unknown variable', 'unknown "x" variable',
+           http => "$database\nhype_user \$x;"), qr/nginx\.conf:\d+$/, '... and where');
+
+
+# hype_spool: what is there must be a directory, or have a place
+
+my $dir = temp_dir('spool');
+write_file("$dir/file", 'precious');
+chmod 0640, "$dir/file";
+my @before = (stat "$dir/file")[2, 4, 5];
+
+for my $case (
+    ["$dir/file" => qq{"hype_spool" names "$dir/file", which is no directory}],
+    ["$dir/file/" => qq{"hype_spool" can't have "$dir/file" (20: Not a directory)}],
+    ["$dir/file/x" => qq{"hype_spool" can't have "$dir/file/x" (20: Not a directory)}],
+    ["$dir/no/x" => qq{"hype_spool" can't make "$dir/no/x" in "$dir/no" }
+                    . '(2: No such file or directory)'],
+) {
+    my $message = wrong("hype_spool $case->[0]", $case->[1],
+                        http => "$database\nhype_spool $case->[0];");
+    like($message, qr/nginx\.conf:\d+$/, '... and where');
+}
+
+is_deeply([(stat "$dir/file")[2, 4, 5]], \@before, 'the file is as it was');
+is(read_file("$dir/file"), 'precious', 'to the byte');
+
+
 wrong('a zone that is another module\'s',
       'the shared memory zone "hype" is already declared for a different use',
       http => "$database limit_req_zone \$uri zone=hype:1m rate=1r/s;");
@@ -321,6 +359,12 @@ for my $case (
     ['location /ref/ { hype_ref; hype_ref; }' => '"hype_ref" directive is duplicate'],
     ['location /ref/ { hype_ref; hype_ref $arg_x; }'
         => '"hype_ref" directive is duplicate'],
+    ['location /ref/ { hype_ref; return 302 /; }'
+        => '"hype_ref" in location "/ref/" never comes to its turn: "return" '
+         . 'answers before it'],
+    ['location /ref/ { return 204; hype_ref; }'
+        => '"hype_ref" in location "/ref/" never comes to its turn: "return" '
+         . 'answers before it'],
     ['location /ref/ { hype_ref a b; }'
         => 'invalid number of arguments in "hype_ref" directive'],
     ['location /ref/ { hype_ref ""; }'

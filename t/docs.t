@@ -34,7 +34,6 @@ schema();
 examples();
 design();
 log_lines();
-dropped();
 
 done_testing();
 
@@ -237,6 +236,8 @@ WHERE pronamespace = 'hype'::regnamespace
        OR proname IN ('maintain', 'roll_up', 'derive'))
   AND proname NOT IN ('version', 'new_identifier', 'site', 'day_quarter')
   AND proname !~ '^unrolled_'
+  AND (proname IN ('maintain', 'roll_up', 'derive')
+       OR NOT 'bigint'::regtype = ANY (proargtypes))
 GROUP BY proname
 END
 
@@ -367,32 +368,4 @@ sub log_lines
 
     is_deeply([grep { my $quoted = $_; !grep { /^$quoted/ } @lines } @quoted],
               [], 'which has all that are quoted');
-}
-
-
-# The command that restores dropped records from the error log.
-
-sub dropped
-{
-    my $command = block('docs/operations.md', qr/perl .*hype: dropped/s)
-                  =~ s/^sudo //r;
-
-    my $dir = temp_dir('dropped');
-    $command =~ s{/var/log/nginx/error\.log}{$dir/error.log};
-    $command =~ s{> dropped\.sql}{> $dir/dropped.sql};
-
-    my $prefix = '2026/11/22 13:11:40 [alert]';
-    write_file("$dir/error.log", <<"END");
-$prefix 7#7: hype: dropped, part 1: INSERT 
-2026/11/22 13:11:40 [error] 8#8: hype: lost PostgreSQL: it is gone (1 errors)
-$prefix 8#8: hype: dropped, part 1, the last: SELECT 'one'
-$prefix 7#7: hype: dropped, part 2:  two 
-$prefix 7#7: hype: dropped, part 3, the last: three
-END
-
-    my ($status, $output) = run(command => ['sh', '-c', $command]);
-
-    is($output, '', 'dropped records are restored');
-    is(read_file("$dir/dropped.sql"), "SELECT 'one';\nINSERT  two three;\n",
-       'from parts of different workers');
 }

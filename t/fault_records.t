@@ -10,7 +10,7 @@ my $pg = cluster();
 my ($link) = fault_links($pg);
 my $nginx = fault_nginx(pg => $pg, workers => 1, database => 'timeout=10s');
 my $dir = $nginx->dir . '/hype_spool';
-my $rejected = "$dir/rejected.sql";
+my $rejected = "$dir/rejected.records";
 my $trigger;
 
 $pg->exec(<<'END');
@@ -49,17 +49,7 @@ sub visit
 
 sub rejected
 {
-    return -e $rejected ? scalar(() = read_file($rejected) =~ /^INSERT INTO/mg)
-                        : 0;
-}
-
-
-sub restore
-{
-    my ($status, $output) = $pg->psql('-q', '-v', 'ON_ERROR_STOP=1', '-f',
-                                      $rejected);
-    is($status, 0, 'psql runs what was set aside') or diag($output);
-    unlink $rejected;
+    return scalar(() = set_aside($rejected) =~ /^INSERT INTO/mg);
 }
 
 
@@ -89,10 +79,10 @@ for my $code (qw(55000 42501 XX000 40001 40P01 57014 42P01 55P03 53100 0A000
     is(outcomes(@answers), 'dropped=3 hit=117', "$code for three hits of many");
     is($pg->hits("next like '/$code-%'"), 117, 'the others are in the table');
     is(rejected(), 3, 'three are set aside');
-    like($nginx->error_log($log),
-         qr/\[error\].*hype: a record that PostgreSQL refuses is set aside in rejected\.sql: ERROR: +the site says no to evil/,
+    like($nginx->error_log,
+         qr/\[error\].*hype: records that PostgreSQL refuses are set aside in rejected\.records: 1, the last: ERROR: +the site says no to evil/,
          'and the log says so');
-    like(read_file($rejected), qr/^-- \S+: ERROR: +the site says no to evil$/m,
+    like(set_aside($rejected), qr/^-- \{"type": "note", "created": "[^"]+", "reason": "ERROR: +the site says no to evil"\}$/m,
          'and why');
 
     # from the spool, where others do not wait for it either
@@ -106,7 +96,7 @@ for my $code (qw(55000 42501 XX000 40001 40P01 57014 42P01 55P03 53100 0A000
     is_soon { scalar(my @files = spool_files($nginx)) } 0, 'the spool is empty';
 
     trigger();
-    restore();
+    restore($pg, $rejected);
     is($pg->hits("next like '/$code-%'"), 125, 'all are in the table');
 }
 
@@ -128,7 +118,7 @@ is(visit('waits', 'good'), 'hit', 'a hit');
     is_soon { scalar(my @files = spool_files($nginx)) } 0, 'once';
     is(rejected(), 1, 'and for all');
     trigger();
-    restore();
+    restore($pg, $rejected);
     is($pg->hits("next = '/waits'"), 22, 'and it can be written');
 }
 
@@ -141,7 +131,7 @@ $pg->start;
 is_soon { $pg->hits("next like '/many-%'") } 300, 'every other one is refused', 20;
 is_soon { rejected() } 300, 'and set aside', 20;
 trigger();
-restore();
+restore($pg, $rejected);
 is($pg->hits("next like '/many-%'"), 600, 'and all are in the table');
 
 # For all records, with or without a visitor's agent: nothing is set aside
@@ -177,7 +167,7 @@ is_soon { visit('between', 'good'); rejected() } 1, 'that one is set aside', 30;
 is_soon { scalar(my @files = spool_files($nginx)) } 0, 'the spool is empty';
 $pg->exec('alter function hype.probe_ rename to probe');
 trigger();
-restore();
+restore($pg, $rejected);
 
 # A worker that is killed while a record is tried again
 
@@ -192,7 +182,7 @@ is_soon { rejected() } 1, 'the next worker sets it aside';
 is_soon { scalar(my @files = spool_files($nginx)) } 0, 'and the spool is empty';
 is($pg->hits("next like '/killed-%'"), 5, 'no row is there twice');
 trigger();
-restore();
+restore($pg, $rejected);
 
 # One that takes too long
 
@@ -203,11 +193,11 @@ visit("slow-$_", $_ == 7 ? 'evil' : 'good') for 1 .. 20;
 $pg->start;
 is_soon { $pg->hits("next like '/slow-%'") } 19, 'one takes too long: others are written';
 is_soon { rejected() } 1, 'that one is set aside', 20;
-like(read_file($rejected), qr/^-- \S+: ERROR: +canceling statement/m, 'and why');
+like(set_aside($rejected), qr/"reason": "ERROR: +canceling statement/, 'and why');
 $pg->exec('alter role hype_nginx reset statement_timeout');
 $pg->terminate;
 trigger();
-restore();
+restore($pg, $rejected);
 
 # Confirms
 
@@ -216,10 +206,10 @@ $pg->exec(q(alter table hype.pending_confirm
 $nginx->get("/buy?user=$_") for qw(one two evil three four);
 is_soon { $pg->value('select count(*) from hype.pending_confirm') } 4,
     'a confirm of five is refused';
-is_soon { -e $rejected ? scalar(() = read_file($rejected) =~ /^SELECT hype\.confirm_batch/mg) : 0 }
+is_soon { scalar(() = set_aside($rejected) =~ /^SELECT hype\.confirm_batch/mg) }
     1, 'and set aside';
 $pg->exec('alter table hype.pending_confirm drop constraint no_evil');
-restore();
+restore($pg, $rejected);
 is($pg->value("select count(*) from hype.pending_confirm where user_id = 'evil'"),
    1, 'and restored');
 

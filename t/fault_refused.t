@@ -9,7 +9,7 @@ my $pg = cluster();
 my ($link) = fault_links($pg);
 my $proxy = proxy($pg);
 my $nginx = fault_nginx(pg => $proxy, workers => 1, database => 'timeout=3s');
-my $rejected = $nginx->dir . '/hype_spool/rejected.sql';
+my $rejected = $nginx->dir . '/hype_spool/rejected.records';
 
 $pg->exec(<<'END');
 create function site() returns trigger language plpgsql as $$
@@ -40,8 +40,7 @@ sub visit
 
 sub rejected
 {
-    return -e $rejected ? scalar(() = read_file($rejected) =~ /^INSERT INTO/mg)
-                        : 0;
+    return scalar(() = set_aside($rejected) =~ /^INSERT INTO/mg);
 }
 
 

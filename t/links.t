@@ -4,6 +4,7 @@
 use lib 't/lib';
 use Hype::Test;
 use Hype::Fault;
+use Hype::Status;
 use List::Util qw(sum);
 
 my $pg = cluster(config => "log_statement = 'all'");
@@ -20,6 +21,7 @@ server {
     add_header X-Referrer $hype_referrer;
     add_header X-Worker $pid;
     location /ref/ { hype_ref; }
+    location = /status { hype_status; }
 }
 END
 
@@ -181,6 +183,22 @@ acts(q(update hype.referral_link set destination = '/after' where identifier lik
 is_soon { all(\&location, 'bulk3000') } '/after', 'to the last of them';
 acts(q(delete from hype.referral_link where identifier like 'bulk%'),
      \&outcome, 'bulk1', 'unknown', 'or deleted');
+
+# Anybody who can connect may send that: nginx looks all up once a second at most
+
+is(all(\&location, 'abc'), '/end', 'a link');
+{
+    my $misses = status($nginx)->{cache}{misses};
+    my $end = time + 2;
+
+    while (time < $end) {
+        $pg->exec('notify hype_link');
+        all(\&location, 'abc');
+    }
+
+    cmp_ok(status($nginx)->{cache}{misses} - $misses, '<=', 4 * 4,
+           'a flood of notifications has few looked up again');
+}
 
 @times = sort { $a <=> $b } @times;
 diag(sprintf 'changes act on 4 workers after %.1f ms in the median, %.1f at most',

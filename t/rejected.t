@@ -13,7 +13,7 @@ my $nginx = fault_nginx(pg => $pg, workers => 1, database => 'timeout=10s',
     location = /outcome { return 204; }
 END
 
-my $rejected = $nginx->dir . '/hype_spool/rejected.sql';
+my $rejected = $nginx->dir . '/hype_spool/rejected.records';
 
 
 # Many hits in one batch: they wait for a lock.
@@ -45,14 +45,6 @@ sub outcomes
 }
 
 
-sub restore
-{
-    my ($status, $output) = $pg->psql('-q', '-f', $rejected);
-    is($status, 0, 'psql runs what was set aside') or diag($output);
-    unlink $rejected;
-}
-
-
 # One row of many
 
 $pg->exec(<<'END');
@@ -70,16 +62,16 @@ is(grep({ $_->status == 302 } @answers), 200, 'all visitors are redirected');
 is(outcomes(@answers), 'dropped=1 hit=199', 'one hit is refused');
 is($pg->hits("next like '/one-%'"), 199, 'the others are in the table');
 
-my $text = read_file($rejected);
+my $text = set_aside($rejected);
 is(() = $text =~ /^INSERT INTO/mg, 1, 'it alone is set aside');
-like($text, qr/^-- \S+: ERROR: +new row .* violates check constraint "no_evil"/m,
+like($text, qr/^-- \{"type": "note", "created": "[^"]+", "reason": "ERROR: +new row .* violates check constraint \\"no_evil\\""\}$/m,
      'with the reason');
-like($nginx->error_log, qr/\[error\].*hype: a record that PostgreSQL refuses is set aside in rejected\.sql: ERROR: .*no_evil/,
+like($nginx->error_log, qr/\[error\].*hype: records that PostgreSQL refuses are set aside in rejected\.records: 1, the last: ERROR: .*no_evil/,
      'the log says so');
 is((stat $rejected)[2] & 0777, 0600, 'nobody else may read the file');
 
 $pg->exec('alter table hype.referral_hit drop constraint no_evil');
-restore();
+restore($pg, $rejected);
 is($pg->value("select visitor from hype.referral_hit where next = '/one-17'"),
    $answers[17]->cookie('hype_visitor'), 'and its row is the hit');
 is($pg->value("select id from hype.referral_hit where next = '/one-17'"),
@@ -115,10 +107,10 @@ my @agents = qw(raises unique null range long);
 
 is(outcomes(@answers), 'dropped=7 hit=143', 'seven hits are refused');
 is($pg->hits("next like '/many-%'"), 143, 'the others are in the table');
-is(() = read_file($rejected) =~ /^INSERT INTO/mg, 7, 'seven are set aside');
+is(() = set_aside($rejected) =~ /^INSERT INTO/mg, 7, 'seven are set aside');
 
 $pg->exec('alter table hype.referral_hit disable trigger refuse');
-restore();
+restore($pg, $rejected);
 is($pg->hits("next like '/many-%'"), 150, 'all are in the table');
 $pg->exec('alter table hype.referral_hit enable trigger refuse');
 
@@ -133,10 +125,10 @@ is(outcomes(@answers), 'spooled=20', 'hits are spooled');
 $pg->start;
 is_soon { $pg->hits("next like '/late-%'") } 18, 'all but two arrive';
 is_soon {
-    -e $rejected ? scalar(() = read_file($rejected) =~ /^INSERT INTO/mg) : 0
+    scalar(() = set_aside($rejected) =~ /^INSERT INTO/mg)
 } 2, 'which are set aside';
 $pg->exec('alter table hype.referral_hit disable trigger refuse');
-restore();
+restore($pg, $rejected);
 is($pg->hits("next like '/late-%'"), 20, 'all are in the table');
 
 # A unique index of the owner's own: what it refuses is no hit that is there
@@ -145,9 +137,9 @@ my ($partition) = $pg->value('select tableoid::regclass from hype.referral_hit l
 $pg->exec("create unique index own on $partition (next)");
 @answers = map { $nginx->get("/ref/$link/?next=/own-$_") } 1, 2, 2, 3;
 is(outcomes(@answers), 'dropped=1 hit=3', 'a unique index of one\'s own');
-is(() = read_file($rejected) =~ /^INSERT INTO/mg, 1, 'what it refuses is set aside');
+is(() = set_aside($rejected) =~ /^INSERT INTO/mg, 1, 'what it refuses is set aside');
 $pg->exec('drop index hype.own');
-restore();
+restore($pg, $rejected);
 is($pg->hits("next like '/own-%'"), 4, 'and restored');
 
 # Refused after its visitor has gone on: it is in the batch, and in the spool
@@ -170,9 +162,9 @@ $pg->exec("alter table hype.referral_hit add constraint slow check (next <> '/sl
 
 is_soon { -e $rejected ? 1 : 0 } 1, 'the hit is refused later';
 is_soon { scalar(my @files = spool_files($nginx)) } 0, 'and out of the spool';
-is(() = read_file($rejected) =~ /^INSERT INTO/mg, 1, 'set aside once');
+is(() = set_aside($rejected) =~ /^INSERT INTO/mg, 1, 'set aside once');
 $pg->exec('alter table hype.referral_hit drop constraint slow');
-restore();
+restore($pg, $rejected);
 is($pg->hits("next = '/slow'"), 1, 'and restored');
 $nginx->restart(pg => $pg, database => 'timeout=10s');
 
@@ -200,15 +192,21 @@ is_soon { $pg->value("select count(*) from hype.visitor_claim where user_id like
 is_soon { $pg->value("select count(*) from hype.confirmed_referral where user_id like 'good-%'") }
     7, 'all confirms but one';
 is_soon {
-    -e $rejected ? scalar(() = read_file($rejected) =~ /^SELECT hype/mg) : 0
-} 2, 'which are set aside';
+    $pg->value(q(select user_id || error from hype.pending_confirm where tries >= 5))
+        =~ /^good-3.*"no_evil"/
+} 1, 'which is kept with its error', 20;
+like($nginx->error_log,
+     qr/\[error\].*hype: confirms are set aside in hype\.pending_confirm, one of them: \d+: .*no_evil/,
+     'and logged');
 
 $pg->exec(<<'END');
 alter table hype.pending_claim drop constraint no_evil;
-alter table hype.confirmed_referral drop constraint no_evil
+alter table hype.confirmed_referral drop constraint no_evil;
+update hype.pending_confirm set due = now(), tries = 0 where tries >= 5;
+notify hype_claim
 END
-restore();
-is_soon { $pg->value("select visitor from hype.visitor_claim where user_id = 'evil'") }
+restore($pg, $rejected);
+is_soon { $pg->value("select visitor from hype.visitor_claim where user_id = 'evil'") // '' }
     $visitors[4], 'the claim is restored';
 is_soon { $pg->value("select count(*) from hype.confirmed_referral where user_id = 'good-3'") }
     1, 'and the confirm';
@@ -233,20 +231,22 @@ ok(!-e $rejected, 'nothing is set aside');
 $pg->exec('alter table hype.referral_hit drop constraint none');
 is_soon { $pg->hits("next = '/none'") } 100, 'and all are written in the end';
 
-# Without a spool the log has them
+# Without a spool the log has it
 
 $nginx->restart(http => 'hype_spool off;');
-push @{ $nginx->{allow} }, qr/hype: dropped, part/;
-$pg->exec("alter table hype.referral_hit add constraint none check (next <> '/last') not valid");
+push @{ $nginx->{allow} }, qr/hype: dropped(?: records|, part)/;
+$pg->exec("alter table hype.referral_hit add constraint last check (next <> '/last') not valid");
 $r = $nginx->get("/ref/$link/?next=/last");
 is($r->header('X-Outcome'), 'dropped', 'without a spool a hit is dropped');
-$pg->exec('alter table hype.referral_hit drop constraint none');
+like($nginx->error_log, qr/\[alert\].* hype: dropped records: 1, of which dropped\.records has 0, the last: ERROR: .*\"last\"$/m,
+     'with an alert');
+$pg->exec('alter table hype.referral_hit drop constraint last');
 
 my $statement = join '', $nginx->error_log
     =~ /\[alert\].* hype: dropped, part \d+(?:, the last)?: (.*)/g;
 $pg->exec($statement);
 is($pg->value("select id from hype.referral_hit where next = '/last'"),
-   $r->header('X-Hit'), 'with an alert that restores it');
+   $r->header('X-Hit'), 'and one that restores it');
 
 $nginx->quit;
 $pg->stop;

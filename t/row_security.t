@@ -50,14 +50,14 @@ is_soon { $pg->hits("next = '/late'") } 300, 'and read from it';
 
 # what the policy refuses is set aside
 
-my $rejected = $nginx->dir . '/hype_spool/rejected.sql';
+my $rejected = $nginx->dir . '/hype_spool/rejected.records';
 $nginx->restart(database => 'timeout=10s');
 my $good = $nginx->visits_start(count => 200, connections => 20,
                                 path => "/ref/$link/?next=/good");
 is(burst('forbidden', 2), 'dropped=2', 'what the policy forbids');
 is(grep({ $_->header('X-Outcome') eq 'hit' } $good->wait), 200,
    'others are written');
-is(() = read_file($rejected) =~ /^INSERT INTO/mg, 2, 'is set aside');
+is(() = set_aside($rejected) =~ /^INSERT INTO/mg, 2, 'is set aside');
 is($pg->hits("next = '/forbidden'"), 0, 'and not in the table');
 
 # once it is off, COPY is back with the next connection

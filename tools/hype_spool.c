@@ -38,6 +38,7 @@ static int hype_spool_records(hype_spool_file_t *file);
 static size_t hype_spool_damage(hype_spool_file_t *file, size_t offset,
     ngx_int_t rc, size_t len);
 static void hype_spool_record(hype_spool_file_t *file, u_char *record);
+static void hype_spool_note(hype_spool_file_t *file, u_char *record);
 static void hype_spool_sql(u_char *record);
 static void hype_spool_json(hype_spool_file_t *file, u_char *record);
 static void hype_spool_json_value(const char *name, u_char *column,
@@ -310,6 +311,13 @@ hype_spool_records(hype_spool_file_t *file)
             continue;
         }
 
+        if (rc == NGX_DECLINED
+            && ngx_http_hype_record_is_note(file->data + offset))
+        {
+            hype_spool_note(file, file->data + offset);
+            continue;
+        }
+
         status = HYPE_SPOOL_DAMAGED;
         len = hype_spool_damage(file, offset, rc, len);
         file->lost += len;
@@ -374,6 +382,40 @@ hype_spool_record(hype_spool_file_t *file, u_char *record)
     } else {
         hype_spool_json(file, record);
     }
+}
+
+
+/* why and when the next record was set aside: a comment, in SQL */
+
+static void
+hype_spool_note(hype_spool_file_t *file, u_char *record)
+{
+    u_char  *column;
+
+    if (hype_spool_check_only) {
+        return;
+    }
+
+    if (hype_spool_as_sql) {
+        printf("-- {");
+
+    } else {
+        printf("{\"file\": ");
+        hype_spool_json_text((u_char *) file->name, strlen(file->name));
+        printf(", \"offset\": %lu, ", (unsigned long) (record - file->data));
+    }
+
+    printf("\"type\": \"note\"");
+
+    (void) ngx_http_hype_record_field(record, NGX_HTTP_HYPE_RECORD_CREATED,
+                                      &column);
+    hype_spool_json_value("created", column, NGX_HTTP_HYPE_COLUMN_TIME);
+
+    (void) ngx_http_hype_record_field(record, NGX_HTTP_HYPE_RECORD_VALUE,
+                                      &column);
+    hype_spool_json_value("reason", column, NGX_HTTP_HYPE_COLUMN_TEXT);
+
+    printf("}\n");
 }
 
 

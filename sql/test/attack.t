@@ -223,9 +223,8 @@ while (time < $end) {
 
 is(outcome('trigger'), 'user good: alice', 'those who are not refused go on');
 is(scalar(@aside), 3, 'others are set aside, once each');
-is($aside[0], "SELECT hype.record_confirm('trigger', 'bad', NULL, '1', "
-	. "'2024-01-02 00:00:00+00') -- refused;  by the site",
-	'as a statement that repeats them, with the reason');
+like($aside[0], qr/^\d+: refused;  by the site$/,
+	'which is told with the reason, on one line');
 is($c->query("SELECT count(*) FROM hype.pending_confirm
 	WHERE error IS NOT NULL AND due < now() + interval '1 hour'"), 3,
 	'and are tried again, ever more rarely');
@@ -235,9 +234,6 @@ $c->query("UPDATE hype.pending_confirm SET due = now()
 $c->derive();
 is(outcome('trigger'), 'user bad: alice, user bad2: alice, user good: alice',
 	'which succeeds when nothing refuses them');
-unlike($c->query($aside[0]), qr/ERROR/, 'the statement may be run, too');
-is(outcome('trigger'), 'user bad: alice, user bad2: alice, user good: alice',
-	'and changes nothing then');
 
 $c->query("CREATE TRIGGER refuse BEFORE UPDATE ON hype.referral_hit
 	FOR EACH ROW EXECUTE FUNCTION refuse()");

@@ -55,16 +55,18 @@ $b->query("RESET SESSION AUTHORIZATION");
 
 # Others
 
-is(Session->install(), '', 'a superuser upgrades');
+my $refused = qr/schema "hype" belongs to "$owner", not to/;
+
+like(Session->install(), $refused, 'a superuser does not upgrade it');
+like(Session->install("SET SESSION AUTHORIZATION $other"), $refused,
+	'nor does somebody else');
+is(Session->install("SET SESSION AUTHORIZATION $owner"), '', 'the owner does');
 is($b->query("SELECT count(*) FROM (
 	SELECT relowner FROM pg_class WHERE relnamespace = 'hype'::regnamespace
 	UNION ALL
 	SELECT proowner FROM pg_proc WHERE pronamespace = 'hype'::regnamespace
 	) AS o (owner) WHERE owner <> '$owner'::regrole"), 0,
 	'and everything stays the owner\'s');
-like(Session->install("SET SESSION AUTHORIZATION $other"),
-	qr/schema "hype" belongs to "$owner", and "$other" may not act for it/,
-	'somebody else may not upgrade');
 
 # While transactions are open that have everything in use
 
@@ -73,7 +75,7 @@ $a->copy('2 2 -');
 $a->query("SELECT hype.create_link('alice', identifier => 'kept')");
 $a->query("SELECT hype.claim('" . Session::uuid(2) . "', 'u')");
 $a->query("SELECT hype.record_confirm('e', 'x', NULL, NULL, now())");
-is(Session->install(), '',
+is(Session->install("SET SESSION AUTHORIZATION $owner"), '',
 	'an upgrade waits for no transaction');
 $a->query("COMMIT");
 is($b->query("SELECT count(*) FROM hype.referral_hit, hype.referral_link"), 2,
@@ -83,8 +85,69 @@ is($b->query("SELECT count(*) FROM hype.referral_hit, hype.referral_link"), 2,
 
 $b->query("CREATE OR REPLACE FUNCTION hype.version() RETURNS integer
 	LANGUAGE sql IMMUTABLE RETURN 1000");
-like(Session->install(), qr/schema "hype" has version 1000, this file has 2/,
+like(Session->install("SET SESSION AUTHORIZATION $owner"),
+	qr/schema "hype" has version 1000, this file has 2/,
 	'a newer schema is left alone');
+
+$b->query("DROP SCHEMA hype CASCADE");
+
+# The owner of the database lays a trap for the superuser who installs
+
+my $trap = "RESET ROLE; EXECUTE ''ALTER ROLE $owner SUPERUSER''; RETURN";
+my $function = 'LANGUAGE plpgsql AS';
+
+for my $trap (
+	'CREATE VIEW hype.unsettled AS SELECT 1 AS visitor',
+	"CREATE FUNCTION hype.version() RETURNS integer $function
+		'BEGIN $trap 1; END'",
+	"CREATE FUNCTION hype.maintain() RETURNS integer $function
+		'BEGIN $trap 1; END'",
+	"CREATE FUNCTION hype.trap() RETURNS trigger $function
+		'BEGIN $trap NULL; END';
+	CREATE TABLE hype.log_position (LIKE pg_class);
+	CREATE TRIGGER trap BEFORE INSERT ON hype.log_position
+		FOR EACH STATEMENT EXECUTE FUNCTION hype.trap()",
+	"CREATE TYPE hype.t AS (a integer);
+	CREATE FUNCTION hype.eq(text, hype.t) RETURNS boolean $function
+		'BEGIN $trap true; END';
+	CREATE FUNCTION hype.as_text(hype.t) RETURNS text $function
+		'BEGIN $trap NULL; END';
+	CREATE OPERATOR hype.= (LEFTARG = text, RIGHTARG = hype.t,
+		FUNCTION = hype.eq);
+	CREATE CAST (hype.t AS text) WITH FUNCTION hype.as_text(hype.t)
+		AS IMPLICIT",
+) {
+	my ($what) = $trap =~ /CREATE \w+ (\S+)/;
+
+	$b->query("SET SESSION AUTHORIZATION $owner; CREATE SCHEMA hype; $trap");
+	$b->query("RESET SESSION AUTHORIZATION");
+
+	like(Session->install(), $refused, "$what is not touched");
+
+	# ... nor when the schema alone is a superuser's
+
+	$b->query("ALTER SCHEMA hype OWNER TO CURRENT_USER");
+	like(Session->install(),
+		qr/ hype\.\w+(\(\))? belongs to "$owner", not to/,
+		"also in a superuser's schema");
+
+	is($b->query("SELECT rolsuper FROM pg_roles WHERE rolname = '$owner'"),
+		'f', 'and its owner gains nothing');
+	$b->query("DROP SCHEMA hype CASCADE");
+}
+
+$b->query("SET SESSION AUTHORIZATION $owner; CREATE SCHEMA evil;
+	CREATE FUNCTION evil.current_setting(text) RETURNS text $function
+		'BEGIN $trap ''1''; END'");
+$b->query("DO \$\$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path
+	= evil, pg_catalog', current_database()); END \$\$");
+$b->query("RESET SESSION AUTHORIZATION");
+is(Session->install(), '', 'a search_path is not followed');
+is($b->query("SELECT rolsuper FROM pg_roles WHERE rolname = '$owner'"), 'f',
+	'and its owner gains nothing');
+$b->query("DO \$\$ BEGIN EXECUTE format('ALTER DATABASE %I RESET search_path',
+	current_database()); END \$\$");
+$b->query("DROP SCHEMA evil CASCADE");
 
 # Two at once
 

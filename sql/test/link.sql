@@ -122,9 +122,11 @@ $$, $$
 $$, 'create_link() returns the link it made');
 
 SELECT throws_ok($$ SELECT hype.create_link(identifier => 'summer') $$,
-                 '23505', NULL, 'an identifier that is taken is an error');
+                 '23505', 'hype.create_link: the identifier "summer" is taken',
+                 'an identifier that is taken is an error');
 SELECT throws_ok($$ SELECT hype.create_link(identifier => 'a/b') $$,
-                 '23514', NULL, 'so is a malformed one');
+                 '23514', 'hype.create_link: "a/b" can''t be an identifier',
+                 'so is a malformed one');
 
 CREATE TEMPORARY TABLE made AS
     SELECT l.*

@@ -5,7 +5,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(31);
+SELECT plan(36);
 
 -- In the far past and future, so as to be alone.
 
@@ -142,6 +142,33 @@ SELECT lives_ok(format('CREATE TABLE hype.own PARTITION OF hype.referral_hit '
     'an hour in a month to come');
 SELECT is((SELECT count(*) FROM hype.maintain(17)), 1::bigint,
           'that month is passed over, the next is not');
+
+-- Hits of very many months
+
+INSERT INTO hype.referral_hit (id, referral_link_id, created)
+SELECT gen_random_uuid(), 1, date_trunc('month', now()) - n * interval '1 month'
+FROM generate_series(1, 15000) AS n
+UNION ALL
+SELECT gen_random_uuid(), 1, now() + n * interval '5 years'
+FROM generate_series(1, 100) AS n;
+
+CREATE FUNCTION pg_temp.parts() RETURNS bigint LANGUAGE sql
+    RETURN (SELECT count(*) FROM pg_inherits
+            WHERE inhparent = 'hype.referral_hit'::regclass);
+SELECT pg_temp.parts() AS parts \gset
+
+SET LOCAL SESSION AUTHORIZATION hype_nginx;
+SELECT is((SELECT count(*) FROM hype.maintain()), 24::bigint,
+          'of very many months some get a partition');
+SELECT is((SELECT count(*) FROM hype.maintain()), 24::bigint,
+          'others the next time');
+SELECT lives_ok('SELECT hype.maintain() FROM generate_series(1, 5)',
+                'it can be called any number of times');
+RESET SESSION AUTHORIZATION;
+SELECT cmp_ok(pg_temp.parts() - :parts, '<=', 121::bigint,
+              'nginx makes them for ten years');
+SELECT is((SELECT count(*) FROM hype.maintain()), 24::bigint,
+          'the owner for others, too');
 
 -- Mistakes
 

@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(80);
+SELECT plan(84);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -75,6 +75,8 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.confirmed_referral',
     'SELECT * FROM hype.link_stats',
     'SELECT hype.create_link()',
+    'SELECT hype.erase(''u'')',
+    'SELECT hype.export(''u'')',
     'SELECT hype.confirm(''e'', ''u'')',
     'SELECT hype.apply_claim(1, 1)',
     'SELECT hype.roll_up(now())',
@@ -103,6 +105,8 @@ FROM unnest(ARRAY[
     'UPDATE hype.referral_link SET disabled = false WHERE identifier = ''a''',
     'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',
     'SELECT hype.confirm(''e'', ''u'')',
+    'SELECT hype.export(''nobody''), hype.export(1)',
+    'SELECT hype.erase(''nobody''), hype.erase(1)',
     'SELECT * FROM hype.referral_link, hype.referral_hit, hype.visitor_claim, '
         'hype.confirmed_referral, hype.link_stats, hype.daily_hits, '
         'hype.funnel, hype.site_stats',

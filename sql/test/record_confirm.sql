@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(73);
+SELECT plan(74);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -236,6 +236,17 @@ SELECT results_eq($$
 $$, ARRAY[1, -1.50, .5, 1, 7, 1000, 0.01, NULL, NULL, NULL, NULL, NULL, NULL,
           NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL]::numeric[],
     'what is a number, and what is not');
+
+SELECT is_empty($$
+    SELECT to_hex(c) FROM unnest(ARRAY[
+        9, 10, 11, 12, 13, 32, 133, 160, 5760, 8192, 8193, 8194, 8195, 8196,
+        8197, 8198, 8199, 8200, 8201, 8202, 8203, 8232, 8233, 8239, 8287,
+        12288, 65279, 1635, 65299]) AS c
+    WHERE c NOT IN (9, 32)
+      AND coalesce(hype.to_numeric(chr(c) || '7'),
+                   hype.to_numeric('7' || chr(c)),
+                   hype.to_numeric('1' || chr(c) || '7')) IS NOT NULL
+$$, 'white space of Unicode and digits of other scripts make no number');
 
 -- Mistakes
 

@@ -108,6 +108,8 @@ $$, ARRAY[
     'hype.replay(uuid[],bigint[],timestamp with time zone[],boolean[],'
         'boolean[],uuid[],text[],inet[],text[],text[],text[],text[])',
     'hype.settle()',
+    'hype.erase(text)',
+    'hype.export(text)',
     'hype.derive()',
     'hype.roll_up(timestamp with time zone)',
     'hype.stamp_link()',

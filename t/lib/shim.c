@@ -59,7 +59,7 @@ is_named(int fd, const char *part)
 static int
 is_spool(int fd)
 {
-    return is_named(fd, ".spool") || is_named(fd, "/rejected.sql");
+    return is_named(fd, ".spool") || is_named(fd, ".records");
 }
 
 

@@ -35,9 +35,10 @@ use Test::More ();
 use Time::HiRes qw(sleep time);
 
 use Hype::Load ();
-use Hype::Util qw(wait_until);
+use Hype::Util qw(run source_dir temp_dir wait_until write_file);
 
-our @EXPORT = qw(fault fault_links fault_nginx judge report spool_files);
+our @EXPORT = qw(fault fault_links fault_nginx judge report restore set_aside
+                 spool_files);
 
 # What a machine busy with other things may add to any wait
 
@@ -360,6 +361,36 @@ sub spool_files
     my ($nginx) = @_;
 
     return glob(($nginx->{spool} // $nginx->dir . '/hype_spool') . '/*.spool');
+}
+
+
+# What hype-spool makes of a file of records that were set aside, if it is there.
+
+sub set_aside
+{
+    my ($file) = @_;
+
+    return '' if !-e $file;
+
+    my $build = $ENV{BUILD} // source_dir() . '/build';
+
+    return scalar((run(command => ["$build/hype-spool", '--sql', $file]))[1]);
+}
+
+
+# Runs that, and removes the file.
+
+sub restore
+{
+    my ($pg, $file) = @_;
+
+    my $sql = temp_dir('restore') . '/records.sql';
+    write_file($sql, set_aside($file));
+    my ($status, $output) = $pg->psql('-q', '-v', 'ON_ERROR_STOP=1', '-f', $sql);
+
+    Test::More::is($status, 0, 'psql runs what was set aside')
+        or Test::More::diag($output);
+    unlink $file;
 }
 
 
