@@ -275,7 +275,7 @@ statement 'a long next' => sub {
     my $next = '/' . 'x' x 5000;
 
     is($nginx->get("/ref/abc123/?next=$next")->location, $next, 'a redirect');
-    is(hits('next'), $next, 'a hit');
+    is(hits('next'), substr($next, 0, 2048), 'a hit, with the first 2 KB of it');
 };
 
 statement 'identifiers' => sub {
