@@ -90,7 +90,9 @@ location = /code {
 
 location /return/ {
     hype_ref;
-    return 410;
+    if (\$uri) {
+        return 410;
+    }
 }
 SERVER
 

@@ -70,14 +70,14 @@ stored('?next=/%C0%AF', "/$replacement$replacement", 'an overlong one');
 stored('?next=/%ED%A0%80', '/' . $replacement x 3, 'a surrogate');
 stored('?next=/%F4%90%80%80', '/' . $replacement x 4, 'beyond Unicode');
 
-for my $length (200, 201, 255, 256, 2000, 4000, 4001, 8000, 32000) {
+# no more than 2 KB of it, and no half characters
+
+for my $length (200, 201, 255, 256, 2000, 2047, 2048, 2049, 8000, 32000) {
     my $next = '/' . 'x' x ($length - 1);
-    stored("?next=$next", $next, "$length characters");
+    stored("?next=$next", substr($next, 0, 2048), "$length characters");
 }
 
-stored('?next=/' . '%C3%A4' x 4000, '/' . "\xc3\xa4" x 4000,
+stored('?next=/' . '%C3%A4' x 4000, '/' . "\xc3\xa4" x 1023,
        '4,000 characters of two bytes');
-stored('?next=/' . '%FF' x 5000, '/' . $replacement x 5000,
-       '5,000 bytes that are no characters');
 
 done_testing();

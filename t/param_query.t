@@ -121,7 +121,7 @@ for my $length (2600, 2710 .. 2740, 7500) {
     }
 
     is($r->location, "/redirect?$query", "redirect: $length bytes");
-    is(last_hit(), "abc123|/redirect?$query", '- the hit');
+    is(last_hit(), 'abc123|' . substr("/redirect?$query", 0, 2048), '- the hit');
 }
 
 
@@ -241,7 +241,7 @@ sub stored
 
     my $text = $url;
     $text =~ s/\xff/\xef\xbf\xbd/g;
-    return $text;
+    return substr $text, 0, 2048;
 }
 
 

@@ -240,7 +240,7 @@ is_soon { scalar(my @files = files()) } 0, 'and go';
 # rejected.records: a record that the disk takes half of does not spoil the next
 
 $shim->around(sub { $nginx->restart(http => '') });
-push @{ $nginx->{allow} }, qr/hype: dropped records/;
+push @{ $nginx->{allow} }, qr/hype: dropped/;
 $pg->exec(q(alter table hype.referral_hit
             add constraint no_evil check (next !~ '^/evil') not valid));
 

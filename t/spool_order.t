@@ -17,17 +17,17 @@ $pg->stop('fast');
 
 # two whole files and more, of 16 MB each; and one and more
 
-visit('old', 5000);
+visit('old', 6000);
 my ($pid) = $nginx->workers;
 $nginx->reload;
 wait_until { !kill 0, $pid } 10, 'the old worker to end';
-visit('new', 3000);
+visit('new', 4000);
 
 cmp_ok(scalar(() = glob $nginx->dir . '/hype_spool/*.spool'), '>=', 4,
        'there are several files');
 
 $pg->start;
-is_soon { $pg->hits } 8001, 'all hits arrive', 60;
+is_soon { $pg->hits } 10001, 'all hits arrive', 60;
 
 # one worker writes batch after batch, each a transaction
 
@@ -48,7 +48,8 @@ sub visit
 
     my @answers = $nginx->visits(
         count => $count, connections => 8,
-        path => sub { "/ref/abc123/?next=/$name-$_[0]-$long" });
+        path => sub { "/ref/abc123/?next=/$name-$_[0]-$long" },
+        headers => ['User-Agent' => $long, Referer => $long]);
 
     die "wrong answers" if grep { $_->status != 302 } @answers;
 }
