@@ -94,7 +94,7 @@ sub follow
 {
     my ($browser) = @_;
 
-    $browser->value('document.querySelector("a").click()');
+    $browser->value('setTimeout(() => document.querySelector("a").click(), 0)');
     $browser->wait_for('location.pathname == "/welcome"
                         && document.readyState == "complete"');
     is($pg->hits, 1, 'followed: one');

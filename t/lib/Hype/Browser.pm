@@ -207,8 +207,12 @@ sub wait_for
     my $end = time + ($seconds // 20);
 
     while (1) {
-        my $value = $self->value($expression);
+        my $value = eval { $self->value($expression) };
         return $value if $value;
+
+        # the page may be on its way to another one
+        croak $@ if $@ && $@ !~ /navigated or closed|context/;
+
         croak 'timed out: ' . ($what // $expression) if time > $end;
         $self->_read(0.05);
     }
