@@ -44,16 +44,21 @@ for my $path ('/ref/abc', '/x?ref=abc') {
     like($answer, qr/^HTTP\/1\.1 302 /m, "$path: a full handshake");
     is($pg->hits, 1, '- a hit');
 
+    my $hits = 1;
+
     for (1 .. 3) {
-        $answer = tls('-sess_in', "$dir/session", '-early_data',
-                      "$dir/request");
-        like($answer, qr/^HTTP\/1\.1 425 Too Early\r?$/m, 'early data: 425')
+        my ($early, $late);
+        ($answer, $early, $late) = replay();
+        $hits += $late;
+
+        ok($early, 'early data');
+        like($answer, qr/^HTTP\/1\.1 425 Too Early\r?$/m, '- 425')
             or diag($answer);
         unlike($answer, qr/^Set-Cookie:/mi, '- no cookie');
         like($answer, qr/^Cache-Control: no-store\r?$/m, '- not to be stored');
     }
 
-    is($pg->hits, 1, '- no hit');
+    is($pg->hits, $hits, '- no hit');
 }
 
 like(read_file($nginx->dir . '/logs/early.log'),
@@ -70,4 +75,31 @@ sub tls
         ? '/dev/null' : "$dir/request";
 
     return `openssl s_client -connect 127.0.0.1:$port -tls1_3 -ign_eof @options < $input 2>/dev/null`;
+}
+
+
+# The answer to early data, whether it was early, and how many were not.  Where
+# nginx comes to a request only when the handshake is over, nobody can replay it
+# any more, and it is a hit: then it is tried again.
+
+sub replay
+{
+    my $log = $nginx->dir . '/logs/early.log';
+
+    for my $late (0 .. 19) {
+        my $before = () = read_file($log) =~ /\n/g;
+        my $answer = tls('-sess_in', "$dir/session", '-early_data',
+                         "$dir/request");
+        my @lines;
+
+        is_soon {
+            @lines = split /\n/, read_file($log);
+            scalar @lines;
+        } $before + 1, 'a line in the log';
+
+        return ($answer, $lines[-1] =~ /^1\|/, $late)
+            if $lines[-1] ne '-|302|hit';
+    }
+
+    return ('', 0, 20);
 }
