@@ -34,7 +34,7 @@ like("@filters", qr/^(?!.*hype.*hype)(?=.*\bcopy).*\bhype_module headers_filter_
 # has changed
 
 my @make = ('make', '-C', $dir, '-f', 'objs/Makefile');
-my $object = 'objs/addon/src/ngx_http_hype_status.o';
+my $object = 'objs/addon/http/ngx_http_hype_status.o';
 
 ($status, $output) = run(command => [@make, $object]);
 is($status, 0, 'the status page is built in') or diag $output;

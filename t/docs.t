@@ -6,7 +6,7 @@ use Hype::Docs;
 use Hype::Nginx ();
 
 my $source = source_dir();
-my $code = join '', map { read_file($_) } glob "$source/*.c $source/src/*.c";
+my $code = join '', map { read_file($_) } glob "$source/*.c $source/src/*/*.c";
 my %pages = %{ pages() };
 
 my $pg = cluster();
@@ -304,7 +304,7 @@ sub design
     }
 
     my $name = sub { $_[0] =~ /ngx_http_hype(?:_(\w+))?\.[ch]$/; $1 // 'hype' };
-    my @files = glob "$source/*.c $source/src/*.[ch]";
+    my @files = glob "$source/*.c $source/src/*/*.[ch]";
     my %there = map { $name->($_) => 1 } @files;
 
     is_deeply([sort keys %layer], [sort keys %there],

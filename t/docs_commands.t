@@ -332,7 +332,7 @@ sub has_lines
 }
 
 
-# A claim of that user, as it is in a spool file (src/ngx_http_hype_record.h)
+# A claim of that user, as it is in a spool file (src/codec/ngx_http_hype_record.h)
 
 sub claim
 {

@@ -14,8 +14,8 @@ our @EXPORT = qw(flags headers sources);
 chdir source_dir() or die $!;
 
 
-sub sources { return ('ngx_http_hype_module.c', glob('src/*.c')) }
-sub headers { return glob('src/*.h') }
+sub sources { return ('ngx_http_hype_module.c', glob('src/*/*.c')) }
+sub headers { return glob('src/*/*.h') }
 
 
 # The compiler's flags for what it is to include, as nginx's makefile has them
