@@ -5,6 +5,8 @@ use Hype::Test;
 use Hype::Docs;
 use Hype::Nginx ();
 
+use File::Basename qw(basename);
+
 my $source = source_dir();
 my $code = join '', map { read_file($_) } glob "$source/*.c $source/src/*/*.c";
 my %pages = %{ pages() };
@@ -289,41 +291,48 @@ sub examples
 }
 
 
-# docs/design.md has all files, each in a layer that includes none above it, and
-# tests that are there.
+# docs/design.md has all files, each in its folder, whose files include none of
+# a folder above or beside it, and tests that are there.
 
 sub design
 {
     my $page = $pages{'docs/design.md'};
-    my ($table) = $page =~ /^\| layer \|.*?\n\n/ms ? $& : '';
-    my ($depth, %layer) = (0);
+    my ($table) = $page =~ /^\| folder \|.*?\n\n/ms ? $& : '';
+    my ($level, %level, %listed) = (0);
 
-    for my $files ($table =~ /^\| \w+ \| (`.*?`) \|/mg) {
-        $depth++;
-        $layer{$_} = $depth for $files =~ /`(\w+)`/g;
+    while ($table =~ m{^\| `src/(\w+)`(, beside)?.*? \| (`.*?`) \|}mg) {
+        my ($folder, $beside, $files) = ($1, $2, $3);
+
+        # one and the other have the same level
+        $level{$folder} = $beside ? $level + 1 : ++$level;
+        $listed{"$folder/$_"} = 1 for $files =~ /`(\w+)`/g;
     }
 
-    my $name = sub { $_[0] =~ /ngx_http_hype(?:_(\w+))?\.[ch]$/; $1 // 'hype' };
-    my @files = glob "$source/*.c $source/src/*/*.[ch]";
-    my %there = map { $name->($_) => 1 } @files;
-
-    is_deeply([sort keys %layer], [sort keys %there],
-              'docs/design.md has all files');
-
-    my @above;
+    my (%folder, %there);
+    my @files = glob "$source/src/*/*.[ch]";
 
     for my $file (@files) {
-        my ($from) = $name->($file);
+        $file =~ m{/(\w+)/ngx_http_hype(?:_(\w+))?\.[ch]$} or next;
+        $there{"$1/" . ($2 // 'hype')} = 1;
+        $folder{ basename($file) } = $1;
+    }
+
+    is_deeply([sort keys %listed], [sort keys %there],
+              'docs/design.md has all files');
+
+    my @wrong;
+
+    for my $file (@files) {
+        my $from = $folder{ basename($file) };
 
         for my $header (read_file($file) =~ /#include "(ngx_http_hype\w*\.h)"/g) {
-            my $to = $name->($header);
-            next if !$there{$to};     # the status page, which make puts there
-            push @above, "$from includes $to"
-                if ($layer{$to} // 0) < ($layer{$from} // 0);
+            my $to = $folder{$header} // next;   # the page is made by make
+            push @wrong, "$from/" . basename($file) . " includes $to/$header"
+                if $to ne $from && $level{$to} <= $level{$from};
         }
     }
 
-    is_deeply(\@above, [], 'no file includes one of a layer above its own');
+    is_deeply(\@wrong, [], 'no file includes one above or beside it');
 
     is_deeply([grep { !-e "$source/$_" }
                $page =~ m{`((?:t|sql/test|fuzz)/\w+\.\w+)`}g],

@@ -147,9 +147,8 @@ typedef struct {
     u_char                       visitor[NGX_HTTP_HYPE_UUID_LEN];
     u_char                       hit[NGX_HTTP_HYPE_UUID_LEN];
 
-    ngx_http_hype_parked_t       parked;
-    ngx_http_hype_links_wait_t   wait;        /* has the link */
-    ngx_http_hype_ticket_t       ticket;
+    ngx_http_hype_wait_t         wait;
+    ngx_http_hype_link_t         link;
 
     ngx_uint_t                   purpose;     /* of the request, a bit mask */
 

@@ -222,7 +222,7 @@ ngx_http_hype_ref_target(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         }
     }
 
-    *target = ctx->wait.link.destination;
+    *target = ctx->link.destination;
 
     if (target->len) {
 

@@ -10,8 +10,7 @@
 typedef struct {
     ngx_http_request_t           *request;
     ngx_http_hype_store_t        *store;
-    ngx_http_hype_parked_t        parked;
-    ngx_http_hype_report_wait_t   wait;
+    ngx_http_hype_wait_t          wait;
 } ngx_http_hype_status_ctx_t;
 
 
@@ -30,8 +29,7 @@ static ngx_int_t ngx_http_hype_status_report(ngx_http_request_t *r);
 static ngx_http_hype_status_ctx_t *ngx_http_hype_status_create_ctx(
     ngx_http_request_t *r, ngx_http_hype_store_t *store);
 static void ngx_http_hype_status_cleanup(void *data);
-static void ngx_http_hype_status_resume(ngx_http_hype_parked_t *parked);
-static void ngx_http_hype_status_expire(ngx_http_hype_parked_t *parked);
+static void ngx_http_hype_status_resume(ngx_http_hype_wait_t *wait);
 static ngx_int_t ngx_http_hype_status_send_report(ngx_http_request_t *r,
     ngx_http_hype_report_t *report);
 static ngx_int_t ngx_http_hype_status_send(ngx_http_request_t *r,
@@ -234,10 +232,8 @@ ngx_http_hype_status_create_ctx(ngx_http_request_t *r,
 
     ctx->request = r;
     ctx->store = store;
-    ctx->parked.resume = ngx_http_hype_status_resume;
-    ctx->parked.expire = ngx_http_hype_status_expire;
-    ctx->parked.data = ctx;
-    ctx->wait.parked = &ctx->parked;
+    ctx->wait.resume = ngx_http_hype_status_resume;
+    ctx->wait.data = ctx;
 
     cln->handler = ngx_http_hype_status_cleanup;
 
@@ -250,19 +246,18 @@ ngx_http_hype_status_cleanup(void *data)
 {
     ngx_http_hype_status_ctx_t *ctx = data;
 
-    ngx_http_hype_park_leave(&ctx->store->park, &ctx->parked);
-    ngx_http_hype_report_leave(&ctx->wait);
+    ngx_http_hype_park_leave(&ctx->store->park, &ctx->wait);
 }
 
 
 static void
-ngx_http_hype_status_resume(ngx_http_hype_parked_t *parked)
+ngx_http_hype_status_resume(ngx_http_hype_wait_t *wait)
 {
     ngx_connection_t            *c;
     ngx_http_request_t          *r;
     ngx_http_hype_status_ctx_t  *ctx;
 
-    ctx = parked->data;
+    ctx = wait->data;
     r = ctx->request;
     c = r->connection;
 
@@ -278,17 +273,6 @@ ngx_http_hype_status_resume(ngx_http_hype_parked_t *parked)
               ngx_http_hype_status_send_report(r, &ctx->store->report));
 
     ngx_http_run_posted_requests(c);
-}
-
-
-static void
-ngx_http_hype_status_expire(ngx_http_hype_parked_t *parked)
-{
-    ngx_http_hype_status_ctx_t  *ctx;
-
-    ctx = parked->data;
-
-    ngx_http_hype_report_leave(&ctx->wait);
 }
 
 

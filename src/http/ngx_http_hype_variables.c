@@ -167,7 +167,7 @@ ngx_http_hype_variable_referrer(ngx_http_request_t *r,
     ctx = ngx_http_hype_get_ctx(r->main);
 
     ngx_http_hype_variable_set(v, (ctx && ngx_http_hype_visit_made(ctx))
-                                  ? &ctx->wait.link.user_id : NULL);
+                                  ? &ctx->link.user_id : NULL);
 
     return NGX_OK;
 }

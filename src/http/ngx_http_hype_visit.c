@@ -5,8 +5,8 @@
 
 static void ngx_http_hype_cleanup(void *data);
 static void ngx_http_hype_suspend(ngx_http_request_t *r);
-static void ngx_http_hype_resume(ngx_http_hype_parked_t *parked);
-static void ngx_http_hype_expire(ngx_http_hype_parked_t *parked);
+static void ngx_http_hype_resume(ngx_http_hype_wait_t *wait);
+static void ngx_http_hype_expire(ngx_http_hype_wait_t *wait);
 static void ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx);
 static void ngx_http_hype_visit_stored(ngx_http_hype_ctx_t *ctx);
 
@@ -70,13 +70,11 @@ ngx_http_hype_create_ctx(ngx_http_request_t *r)
     ctx->store = hmcf->store;
     ctx->outcome = NGX_HTTP_HYPE_OUTCOME_NONE;
 
-    ctx->parked.resume = ngx_http_hype_resume;
-    ctx->parked.expire = ngx_http_hype_expire;
-    ctx->parked.data = ctx;
-
-    ctx->wait.parked = &ctx->parked;
+    ctx->wait.resume = ngx_http_hype_resume;
+    ctx->wait.expire = ngx_http_hype_expire;
+    ctx->wait.data = ctx;
     ctx->wait.pool = r->pool;
-    ctx->ticket.parked = &ctx->parked;
+    ctx->wait.result = &ctx->link;
 
     cln->handler = ngx_http_hype_cleanup;
     ngx_http_set_ctx(r, ctx, ngx_http_hype_module);
@@ -90,9 +88,7 @@ ngx_http_hype_cleanup(void *data)
 {
     ngx_http_hype_ctx_t *ctx = data;
 
-    ngx_http_hype_park_leave(&ctx->store->park, &ctx->parked);
-    ngx_http_hype_links_leave(&ctx->wait);
-    ngx_http_hype_store_leave(&ctx->ticket);
+    ngx_http_hype_park_leave(&ctx->store->park, &ctx->wait);
 }
 
 
@@ -113,13 +109,13 @@ ngx_http_hype_suspend(ngx_http_request_t *r)
 
 
 static void
-ngx_http_hype_resume(ngx_http_hype_parked_t *parked)
+ngx_http_hype_resume(ngx_http_hype_wait_t *wait)
 {
     ngx_connection_t     *c;
     ngx_http_request_t   *r;
     ngx_http_hype_ctx_t  *ctx;
 
-    ctx = parked->data;
+    ctx = wait->data;
     r = ctx->request;
     c = r->connection;
 
@@ -142,16 +138,14 @@ ngx_http_hype_resume(ngx_http_hype_parked_t *parked)
 
 
 static void
-ngx_http_hype_expire(ngx_http_hype_parked_t *parked)
+ngx_http_hype_expire(ngx_http_hype_wait_t *wait)
 {
     ngx_http_hype_ctx_t  *ctx;
 
-    ctx = parked->data;
-
-    ngx_http_hype_links_leave(&ctx->wait);
+    ctx = wait->data;
 
     if (ctx->state == NGX_HTTP_HYPE_STORE) {
-        ngx_http_hype_store_expire(ctx->store, &ctx->ticket);
+        ngx_http_hype_store_expire(ctx->store, wait);
     }
 }
 
@@ -187,13 +181,13 @@ ngx_http_hype_visit_find(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
             return NGX_ERROR;
         }
 
-        ctx->wait.rc = rc;
+        ctx->wait.status = rc;
         ngx_http_hype_visit_judge(ctx);
         break;
 
     case NGX_HTTP_HYPE_FIND:
 
-        if (ctx->wait.rc == NGX_ERROR) {
+        if (ctx->wait.status == NGX_ERROR) {
             return NGX_ERROR;
         }
 
@@ -210,13 +204,13 @@ ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx)
 {
     ngx_http_hype_link_t  *link;
 
-    link = &ctx->wait.link;
+    link = &ctx->link;
 
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "http hype found: %i, known: %d, link: %L",
-                   ctx->wait.rc, link->known, link->id);
+                   ctx->wait.status, link->known, link->id);
 
-    if (ctx->wait.rc == NGX_DECLINED) {
+    if (ctx->wait.status == NGX_DECLINED) {
 
         /* the database is away: what the link is will be seen later */
 
@@ -284,7 +278,7 @@ ngx_http_hype_visit_record(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
         ngx_http_hype_count(ctx->store->cache, ctx->outcome, 1);
     }
 
-    if (ctx->wait.link.known
+    if (ctx->link.known
         && (ctx->outcome == NGX_HTTP_HYPE_OUTCOME_HIT
             || ctx->outcome == NGX_HTTP_HYPE_OUTCOME_SPOOLED))
     {
@@ -338,17 +332,17 @@ ngx_http_hype_visit_stored(ngx_http_hype_ctx_t *ctx)
 {
     ctx->state = NGX_HTTP_HYPE_DONE;
 
-    switch (ctx->ticket.status) {
+    switch (ctx->wait.status) {
 
-    case NGX_HTTP_HYPE_TICKET_COMMITTED:
+    case NGX_OK:
         ctx->outcome = NGX_HTTP_HYPE_OUTCOME_HIT;
         break;
 
-    case NGX_HTTP_HYPE_TICKET_SPOOLED:
+    case NGX_DECLINED:
         ctx->outcome = NGX_HTTP_HYPE_OUTCOME_SPOOLED;
         break;
 
-    default:
+    default: /* NGX_ERROR */
         ctx->outcome = NGX_HTTP_HYPE_OUTCOME_DROPPED;
     }
 }

@@ -115,7 +115,7 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         row.bot = (bot.len && !(bot.len == 1 && bot.data[0] == '0'));
     }
 
-    link = &ctx->wait.link;
+    link = &ctx->link;
 
     row.link = link->id;
     row.created = ngx_http_hype_visit_time(r);
@@ -148,7 +148,7 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
                                             : &ctx->identifier,
                                    &row,
                                    hlcf->durability == NGX_HTTP_HYPE_SPOOL,
-                                   &ctx->ticket);
+                                   &ctx->wait);
 }
 
 

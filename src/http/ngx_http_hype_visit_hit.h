@@ -15,7 +15,7 @@
  * Makes the hit and hands it to the store, unless nothing is to be recorded:
  * ctx->outcome says so then.
  *
- * NGX_OK: nothing is to be waited for, and ctx->ticket has what became of it.
+ * NGX_OK: nothing is to be waited for, and ctx->wait.status says what became of it.
  * NGX_AGAIN: the request waits for the store.
  * NGX_ERROR: no memory.
  */

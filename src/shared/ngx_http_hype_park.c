@@ -37,22 +37,23 @@ ngx_http_hype_park_init(ngx_http_hype_park_t *park, ngx_msec_t timeout,
 
 
 void
-ngx_http_hype_park(ngx_http_hype_park_t *park,
-    ngx_http_hype_parked_t *parked)
+ngx_http_hype_park(ngx_http_hype_park_t *park, ngx_http_hype_wait_t *wait,
+    ngx_queue_t *place, void *owner, ngx_int_t status)
 {
-    ngx_queue_t             *q;
-    ngx_http_hype_parked_t  *before;
+    ngx_queue_t           *q;
+    ngx_http_hype_wait_t  *before;
 
-    if (parked->waiting) {
-        return;
-    }
+    wait->waiting = 1;
+    wait->owner = owner;
+    wait->status = status;
 
-    parked->waiting = 1;
+    ngx_queue_insert_tail(place, &wait->place);
+
     (*park->n)++;
 
-    if (!parked->timed) {
-        parked->timed = 1;
-        parked->deadline = ngx_current_msec + park->timeout;
+    if (!wait->timed) {
+        wait->timed = 1;
+        wait->deadline = ngx_current_msec + park->timeout;
     }
 
     /* most wait for the first time, so their deadline is the last */
@@ -61,19 +62,19 @@ ngx_http_hype_park(ngx_http_hype_park_t *park,
          q != ngx_queue_sentinel(&park->waiting);
          q = ngx_queue_prev(q))
     {
-        before = ngx_queue_data(q, ngx_http_hype_parked_t, queue);
+        before = ngx_queue_data(q, ngx_http_hype_wait_t, queue);
 
-        if ((ngx_msec_int_t) (before->deadline - parked->deadline) <= 0) {
+        if ((ngx_msec_int_t) (before->deadline - wait->deadline) <= 0) {
             break;
         }
     }
 
-    ngx_queue_insert_after(q, &parked->queue);
+    ngx_queue_insert_after(q, &wait->queue);
 
     park->timer.cancelable = 0;
 
     if (!park->timer.timer_set
-        || (ngx_msec_int_t) (park->timer.timer.key - parked->deadline) > 0)
+        || (ngx_msec_int_t) (park->timer.timer.key - wait->deadline) > 0)
     {
         ngx_http_hype_park_timer(park);
     }
@@ -82,18 +83,18 @@ ngx_http_hype_park(ngx_http_hype_park_t *park,
 
 void
 ngx_http_hype_park_wake(ngx_http_hype_park_t *park,
-    ngx_http_hype_parked_t *parked)
+    ngx_http_hype_wait_t *wait)
 {
-    if (parked->ready) {
+    if (wait->ready) {
         return;
     }
 
-    ngx_http_hype_park_leave(park, parked);
+    ngx_http_hype_park_leave(park, wait);
 
-    parked->ready = 1;
+    wait->ready = 1;
     (*park->n)++;
 
-    ngx_queue_insert_tail(&park->ready, &parked->queue);
+    ngx_queue_insert_tail(&park->ready, &wait->queue);
 
     park->timer.cancelable = 0;
 
@@ -102,13 +103,33 @@ ngx_http_hype_park_wake(ngx_http_hype_park_t *park,
 
 
 void
-ngx_http_hype_park_leave(ngx_http_hype_park_t *park,
-    ngx_http_hype_parked_t *parked)
+ngx_http_hype_park_wake_all(ngx_http_hype_park_t *park, ngx_queue_t *place,
+    ngx_int_t status)
 {
-    if (parked->waiting || parked->ready) {
-        ngx_queue_remove(&parked->queue);
-        parked->waiting = 0;
-        parked->ready = 0;
+    ngx_http_hype_wait_t  *wait;
+
+    while (!ngx_queue_empty(place)) {
+        wait = ngx_queue_data(ngx_queue_head(place), ngx_http_hype_wait_t,
+                              place);
+
+        wait->status = status;
+        ngx_http_hype_park_wake(park, wait);
+    }
+}
+
+
+void
+ngx_http_hype_park_leave(ngx_http_hype_park_t *park,
+    ngx_http_hype_wait_t *wait)
+{
+    if (wait->waiting) {
+        ngx_queue_remove(&wait->place);
+    }
+
+    if (wait->waiting || wait->ready) {
+        ngx_queue_remove(&wait->queue);
+        wait->waiting = 0;
+        wait->ready = 0;
         (*park->n)--;
     }
 
@@ -122,11 +143,11 @@ ngx_http_hype_park_leave(ngx_http_hype_park_t *park,
 static void
 ngx_http_hype_park_event_handler(ngx_event_t *ev)
 {
-    ngx_uint_t               n;
-    ngx_queue_t             *q;
-    ngx_connection_t        *dummy;
-    ngx_http_hype_park_t    *park;
-    ngx_http_hype_parked_t  *parked;
+    ngx_uint_t             n;
+    ngx_queue_t           *q;
+    ngx_connection_t      *dummy;
+    ngx_http_hype_park_t  *park;
+    ngx_http_hype_wait_t  *wait;
 
     dummy = ev->data;
     park = dummy->data;
@@ -138,11 +159,11 @@ ngx_http_hype_park_event_handler(ngx_event_t *ev)
         }
 
         q = ngx_queue_head(&park->ready);
-        parked = ngx_queue_data(q, ngx_http_hype_parked_t, queue);
+        wait = ngx_queue_data(q, ngx_http_hype_wait_t, queue);
 
-        ngx_http_hype_park_leave(park, parked);
+        ngx_http_hype_park_leave(park, wait);
 
-        parked->resume(parked);
+        wait->resume(wait);
     }
 
     if (!ngx_queue_empty(&park->ready)) {
@@ -166,10 +187,10 @@ ngx_http_hype_park_event_handler(ngx_event_t *ev)
 static void
 ngx_http_hype_park_timer_handler(ngx_event_t *ev)
 {
-    ngx_queue_t             *q;
-    ngx_connection_t        *dummy;
-    ngx_http_hype_park_t    *park;
-    ngx_http_hype_parked_t  *parked;
+    ngx_queue_t           *q;
+    ngx_connection_t      *dummy;
+    ngx_http_hype_park_t  *park;
+    ngx_http_hype_wait_t  *wait;
 
     dummy = ev->data;
     park = dummy->data;
@@ -177,15 +198,17 @@ ngx_http_hype_park_timer_handler(ngx_event_t *ev)
     while (!ngx_queue_empty(&park->waiting)) {
 
         q = ngx_queue_head(&park->waiting);
-        parked = ngx_queue_data(q, ngx_http_hype_parked_t, queue);
+        wait = ngx_queue_data(q, ngx_http_hype_wait_t, queue);
 
-        if ((ngx_msec_int_t) (parked->deadline - ngx_current_msec) > 0) {
+        if ((ngx_msec_int_t) (wait->deadline - ngx_current_msec) > 0) {
             break;
         }
 
-        parked->expire(parked);
+        ngx_http_hype_park_wake(park, wait);
 
-        ngx_http_hype_park_wake(park, parked);
+        if (wait->expire) {
+            wait->expire(wait);
+        }
     }
 
     ngx_http_hype_park_timer(park);
@@ -195,18 +218,18 @@ ngx_http_hype_park_timer_handler(ngx_event_t *ev)
 static void
 ngx_http_hype_park_timer(ngx_http_hype_park_t *park)
 {
-    ngx_queue_t             *q;
-    ngx_msec_int_t           timer;
-    ngx_http_hype_parked_t  *parked;
+    ngx_queue_t           *q;
+    ngx_msec_int_t         timer;
+    ngx_http_hype_wait_t  *wait;
 
     if (ngx_queue_empty(&park->waiting)) {
         return;
     }
 
     q = ngx_queue_head(&park->waiting);
-    parked = ngx_queue_data(q, ngx_http_hype_parked_t, queue);
+    wait = ngx_queue_data(q, ngx_http_hype_wait_t, queue);
 
-    timer = parked->deadline - ngx_current_msec;
+    timer = wait->deadline - ngx_current_msec;
 
     if (park->timer.timer_set) {
         ngx_del_timer(&park->timer);

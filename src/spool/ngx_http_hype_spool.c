@@ -20,7 +20,7 @@ ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool, ngx_cycle_t *cycle)
     ngx_http_hype_spool_sync_t  *ctx;
 
     ngx_queue_init(&spool->segments);
-    ngx_queue_init(&spool->tickets);
+    ngx_queue_init(&spool->waits);
     ngx_queue_init(&spool->written);
     ngx_queue_init(&spool->syncing);
 

@@ -18,7 +18,7 @@
 #include <ngx_event.h>
 #include <ngx_thread_pool.h>
 #include "ngx_http_hype_metrics.h"
-#include "ngx_http_hype_queue.h"
+#include "ngx_http_hype_park.h"
 #include "ngx_http_hype_record.h"
 
 
@@ -44,7 +44,7 @@ typedef struct {
 typedef struct ngx_http_hype_segment_s  ngx_http_hype_segment_t;
 
 
-struct ngx_http_hype_spool_s {
+typedef struct {
     ngx_http_hype_spool_conf_t   *conf;
     ngx_uint_t                    stream;    /* a record's type, less one */
     ngx_atomic_t                 *counters;  /* of all workers */
@@ -60,8 +60,8 @@ struct ngx_http_hype_spool_s {
     size_t                        used;
     size_t                        size;
     ngx_uint_t                    records;
-    ngx_queue_t                   tickets;   /* of what is in "buf" */
-    ngx_queue_t                   written;   /* of what is not yet synced */
+    ngx_queue_t                   waits;     /* for what is in "buf", */
+    ngx_queue_t                   written;   /* and not yet synced */
     ngx_queue_t                   syncing;
 
     ngx_event_t                   flush;     /* at the end of this turn */
@@ -86,7 +86,7 @@ struct ngx_http_hype_spool_s {
     void                        (*lost)(void *data, u_char *record,
                                       size_t size);
     void                         *data;
-};
+} ngx_http_hype_spool_t;
 
 
 /*
@@ -111,11 +111,11 @@ u_char *ngx_http_hype_spool_reserve(ngx_http_hype_spool_t *spool,
 
 /*
  * The record is there: it goes to the file at the end of this turn of the
- * event loop, with all others, and then "ticket" has its status and is woken.
+ * event loop, with all others; until then "wait" is parked.  Its status is NGX_DECLINED.
  */
 
 void ngx_http_hype_spool_commit(ngx_http_hype_spool_t *spool, size_t size,
-    ngx_http_hype_ticket_t *ticket);
+    ngx_http_hype_wait_t *wait);
 
 /*
  * Appends a record, and writes it to the file at once.  NGX_ERROR if it is

@@ -17,7 +17,7 @@ static ngx_uint_t ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool,
     size_t size);
 static void ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_settle(ngx_http_hype_spool_t *spool,
-    ngx_queue_t *tickets);
+    ngx_queue_t *waits);
 static void ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool);
 
 
@@ -59,16 +59,14 @@ ngx_http_hype_spool_reserve(ngx_http_hype_spool_t *spool, size_t size)
 
 void
 ngx_http_hype_spool_commit(ngx_http_hype_spool_t *spool, size_t size,
-    ngx_http_hype_ticket_t *ticket)
+    ngx_http_hype_wait_t *wait)
 {
     ngx_http_hype_record_seal(spool->buf + spool->used);
 
     spool->used += size;
     spool->records++;
 
-    ticket->status = NGX_HTTP_HYPE_TICKET_WAITS;
-    ticket->spooling = 1;
-    ngx_queue_insert_tail(&spool->tickets, &ticket->queue);
+    ngx_http_hype_park(spool->park, wait, &spool->waits, NULL, NGX_DECLINED);
 
     ngx_post_event(&spool->flush, &ngx_posted_events);
 }
@@ -224,8 +222,8 @@ ngx_http_hype_spool_flush(ngx_http_hype_spool_t *spool)
     spool->used = 0;
     spool->records = 0;
 
-    while (!ngx_queue_empty(&spool->tickets)) {
-        q = ngx_queue_head(&spool->tickets);
+    while (!ngx_queue_empty(&spool->waits)) {
+        q = ngx_queue_head(&spool->waits);
         ngx_queue_remove(q);
         ngx_queue_insert_tail(&spool->written, q);
     }
@@ -258,7 +256,7 @@ ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool)
         spool->lost(spool->data, p, size);
     }
 
-    ngx_http_hype_spool_settle(spool, &spool->tickets);
+    ngx_http_hype_spool_settle(spool, &spool->waits);
 }
 
 
@@ -277,23 +275,12 @@ ngx_http_hype_spool_flush_handler(ngx_event_t *ev)
 }
 
 
+/* the status they have already */
+
 static void
-ngx_http_hype_spool_settle(ngx_http_hype_spool_t *spool,
-    ngx_queue_t *tickets)
+ngx_http_hype_spool_settle(ngx_http_hype_spool_t *spool, ngx_queue_t *waits)
 {
-    ngx_queue_t             *q;
-    ngx_http_hype_ticket_t  *ticket;
-
-    while (!ngx_queue_empty(tickets)) {
-        q = ngx_queue_head(tickets);
-        ticket = ngx_queue_data(q, ngx_http_hype_ticket_t, queue);
-
-        ngx_queue_remove(q);
-
-        ticket->spooling = 0;
-        ticket->status = NGX_HTTP_HYPE_TICKET_SPOOLED;
-        ngx_http_hype_park_wake(spool->park, ticket->parked);
-    }
+    ngx_http_hype_park_wake_all(spool->park, waits, NGX_DECLINED);
 }
 
 

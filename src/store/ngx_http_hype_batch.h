@@ -17,17 +17,14 @@
 #include <ngx_core.h>
 #include "ngx_http_hype_db.h"
 #include "ngx_http_hype_record.h"
-
-
-typedef struct ngx_http_hype_ticket_s  ngx_http_hype_ticket_t;
-typedef struct ngx_http_hype_spool_s   ngx_http_hype_spool_t;
+#include "ngx_http_hype_spool.h"
 
 
 /* a record in memory, in one allocation */
 
 typedef struct {
     ngx_queue_t                queue;
-    ngx_http_hype_ticket_t    *ticket;   /* of the request that waits */
+    ngx_queue_t                waits;    /* the request that waits for it */
     ngx_http_hype_spool_t     *spool;    /* that it was read from, or NULL, */
     ngx_uint_t                 file;     /* and the file's number in it */
     size_t                     size;     /* of the record in bytes */

@@ -86,16 +86,18 @@ ngx_http_hype_links_init(ngx_http_hype_links_t *links)
 
 ngx_int_t
 ngx_http_hype_links_find(ngx_http_hype_links_t *links, ngx_str_t *identifier,
-    ngx_http_hype_links_wait_t *wait)
+    ngx_http_hype_wait_t *wait)
 {
-    ngx_int_t                rc;
+    ngx_int_t                rc, status;
     ngx_http_hype_db_t      *db;
+    ngx_http_hype_link_t    *link;
     ngx_http_hype_lookup_t  *lookup;
 
     db = links->db;
+    link = wait->result;
 
     rc = ngx_http_hype_cache_get(links->cache, identifier, db->listening,
-                                 wait->pool, &wait->link);
+                                 wait->pool, link);
 
     if (rc == NGX_OK && (db->listening || db->pooled)) {
         ngx_http_hype_count(links->cache, NGX_HTTP_HYPE_CACHE_HITS, 1);
@@ -108,8 +110,7 @@ ngx_http_hype_links_find(ngx_http_hype_links_t *links, ngx_str_t *identifier,
 
     /* what is to be asked for again may still serve while that can't be */
 
-    wait->rc = (rc == NGX_DECLINED || !wait->link.known) ? NGX_DECLINED
-                                                         : NGX_OK;
+    status = (rc == NGX_DECLINED || !link->known) ? NGX_DECLINED : NGX_OK;
 
     if (!ngx_http_hype_db_available(db, NGX_HTTP_HYPE_DB_LINKS)) {
 
@@ -117,14 +118,14 @@ ngx_http_hype_links_find(ngx_http_hype_links_t *links, ngx_str_t *identifier,
 
             /* that it is unknown was true a moment ago */
 
-            wait->rc = NGX_OK;
+            status = NGX_OK;
         }
 
-        if (wait->rc == NGX_OK) {
+        if (status == NGX_OK) {
             ngx_http_hype_count(links->cache, NGX_HTTP_HYPE_CACHE_STALE, 1);
         }
 
-        return wait->rc;
+        return status;
     }
 
     ngx_http_hype_count(links->cache, NGX_HTTP_HYPE_CACHE_MISSES, 1);
@@ -134,11 +135,7 @@ ngx_http_hype_links_find(ngx_http_hype_links_t *links, ngx_str_t *identifier,
         return NGX_ERROR;
     }
 
-    wait->lookup = lookup;
-
-    ngx_queue_insert_tail(&lookup->waits, &wait->queue);
-
-    ngx_http_hype_park(links->park, wait->parked);
+    ngx_http_hype_park(links->park, wait, &lookup->waits, NULL, status);
 
     ngx_http_hype_db_wake(db, NGX_HTTP_HYPE_DB_LINKS);
 
@@ -179,16 +176,6 @@ ngx_http_hype_links_lookup(ngx_http_hype_links_t *links,
     ngx_rbtree_insert(&links->rbtree, &lookup->node.node);
 
     return lookup;
-}
-
-
-void
-ngx_http_hype_links_leave(ngx_http_hype_links_wait_t *wait)
-{
-    if (wait->lookup) {
-        ngx_queue_remove(&wait->queue);
-        wait->lookup = NULL;
-    }
 }
 
 
@@ -421,21 +408,19 @@ static void
 ngx_http_hype_links_wake(ngx_http_hype_links_t *links,
     ngx_http_hype_lookup_t *lookup, ngx_http_hype_link_t *link)
 {
-    ngx_queue_t                 *q;
-    ngx_http_hype_links_wait_t  *wait;
+    ngx_queue_t           *q;
+    ngx_http_hype_wait_t  *wait;
 
     while (!ngx_queue_empty(&lookup->waits)) {
         q = ngx_queue_head(&lookup->waits);
-        wait = ngx_queue_data(q, ngx_http_hype_links_wait_t, queue);
-
-        ngx_http_hype_links_leave(wait);
+        wait = ngx_queue_data(q, ngx_http_hype_wait_t, place);
 
         if (link) {
-            wait->rc = ngx_http_hype_links_copy(wait->pool, &wait->link,
-                                                link);
+            wait->status = ngx_http_hype_links_copy(wait->pool, wait->result,
+                                                    link);
         }
 
-        ngx_http_hype_park_wake(links->park, wait->parked);
+        ngx_http_hype_park_wake(links->park, wait);
     }
 
     ngx_http_hype_links_free(links, lookup);
@@ -501,13 +486,13 @@ ngx_http_hype_links_fail(ngx_http_hype_links_t *links, ngx_queue_t *queue)
 static void
 ngx_http_hype_links_poll_handler(ngx_event_t *ev)
 {
-    ngx_int_t                    rc;
-    ngx_queue_t                 *q;
-    ngx_connection_t            *dummy;
-    ngx_http_hype_link_t         link;
-    ngx_http_hype_links_t       *links;
-    ngx_http_hype_lookup_t      *lookup;
-    ngx_http_hype_links_wait_t  *wait;
+    ngx_int_t                rc;
+    ngx_queue_t             *q;
+    ngx_connection_t        *dummy;
+    ngx_http_hype_link_t     link;
+    ngx_http_hype_wait_t    *wait;
+    ngx_http_hype_links_t   *links;
+    ngx_http_hype_lookup_t  *lookup;
 
     dummy = ev->data;
     links = dummy->data;
@@ -518,7 +503,7 @@ ngx_http_hype_links_poll_handler(ngx_event_t *ev)
 
         if (!ngx_queue_empty(&lookup->waits)) {
             wait = ngx_queue_data(ngx_queue_head(&lookup->waits),
-                                  ngx_http_hype_links_wait_t, queue);
+                                  ngx_http_hype_wait_t, place);
 
             rc = ngx_http_hype_cache_get(links->cache, &lookup->node.str,
                                          links->db->listening, wait->pool,

@@ -40,18 +40,6 @@ typedef struct {
 typedef struct ngx_http_hype_lookup_s  ngx_http_hype_lookup_t;
 
 
-/* one request's look-up */
-
-typedef struct {
-    ngx_queue_t               queue;
-    ngx_http_hype_lookup_t   *lookup;     /* NULL: not waiting */
-    ngx_http_hype_parked_t   *parked;
-    ngx_pool_t               *pool;       /* for the strings of "link" */
-    ngx_http_hype_link_t      link;
-    ngx_int_t                 rc;
-} ngx_http_hype_links_wait_t;
-
-
 void ngx_http_hype_links_init(ngx_http_hype_links_t *links);
 
 /*
@@ -66,11 +54,7 @@ void ngx_http_hype_links_init(ngx_http_hype_links_t *links);
  */
 
 ngx_int_t ngx_http_hype_links_find(ngx_http_hype_links_t *links,
-    ngx_str_t *identifier, ngx_http_hype_links_wait_t *wait);
-
-/* Stops waiting: its time is over, or the request is gone. */
-
-void ngx_http_hype_links_leave(ngx_http_hype_links_wait_t *wait);
+    ngx_str_t *identifier, ngx_http_hype_wait_t *wait);
 
 /* Sends a query; returns 0 if there is none to be sent. */
 

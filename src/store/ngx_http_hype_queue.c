@@ -59,6 +59,8 @@ ngx_http_hype_queue_alloc(ngx_http_hype_queue_t *queue, size_t size)
 
     item->size = size;
 
+    ngx_queue_init(&item->waits);
+
     return item;
 }
 
@@ -87,7 +89,7 @@ ngx_http_hype_queue_remove(ngx_http_hype_queue_t *queue,
         queue->ntrials--;
     }
 
-    ngx_http_hype_queue_free(queue, item, NGX_HTTP_HYPE_TICKET_SPOOLED);
+    ngx_http_hype_queue_free(queue, item, NGX_DECLINED);
 }
 
 
@@ -326,7 +328,7 @@ ngx_http_hype_queue_done(ngx_http_hype_queue_batch_t *qb)
         ngx_queue_remove(q);
 
         ngx_http_hype_queue_free(queue, item,
-                                 NGX_HTTP_HYPE_TICKET_COMMITTED);
+                                 NGX_OK);
     }
 
     ngx_http_hype_queue_accepted(qb);
@@ -376,7 +378,7 @@ ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
             /* the spool sees to it */
 
             ngx_http_hype_queue_free(queue, item,
-                                     NGX_HTTP_HYPE_TICKET_SPOOLED);
+                                     NGX_DECLINED);
             continue;
         }
 
@@ -390,15 +392,11 @@ ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
 
 void
 ngx_http_hype_queue_free(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_item_t *item, ngx_http_hype_ticket_status_e status)
+    ngx_http_hype_item_t *item, ngx_int_t status)
 {
-    if (item->ticket) {
-        item->ticket->item = NULL;
-        item->ticket->status = status;
-        ngx_http_hype_park_wake(queue->park, item->ticket->parked);
-    }
+    ngx_http_hype_park_wake_all(queue->park, &item->waits, status);
 
-    if (item->spool && status != NGX_HTTP_HYPE_TICKET_SPOOLED) {
+    if (item->spool && status != NGX_DECLINED) {
         queue->done(queue->data, item);
     }
 

@@ -29,25 +29,6 @@
 #define NGX_HTTP_HYPE_QUEUE_BATCH  1000
 
 
-/* a request that waits for its record */
-
-typedef enum {
-    NGX_HTTP_HYPE_TICKET_WAITS = 0,
-    NGX_HTTP_HYPE_TICKET_COMMITTED,
-    NGX_HTTP_HYPE_TICKET_SPOOLED,      /* or kept in memory without a spool */
-    NGX_HTTP_HYPE_TICKET_DROPPED
-} ngx_http_hype_ticket_status_e;
-
-
-struct ngx_http_hype_ticket_s {
-    ngx_queue_t                     queue;    /* in the spool, */
-    ngx_http_hype_item_t           *item;     /* or in the queue, or NULL */
-    ngx_http_hype_parked_t         *parked;
-    ngx_http_hype_ticket_status_e   status;
-    ngx_uint_t                      spooling; /* unsigned spooling:1 */
-};
-
-
 /* what all queues of a stream share */
 
 typedef struct {

@@ -220,7 +220,7 @@ ngx_http_hype_queue_blame(ngx_http_hype_queue_batch_t *qb,
                   qb->reason ? (char *) qb->reason
                              : "refused, or the connection breaks");
 
-    ngx_http_hype_queue_free(queue, item, NGX_HTTP_HYPE_TICKET_DROPPED);
+    ngx_http_hype_queue_free(queue, item, NGX_ERROR);
 }
 
 

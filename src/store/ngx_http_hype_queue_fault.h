@@ -46,7 +46,7 @@ void ngx_http_hype_queue_trial_handler(ngx_event_t *ev);
 void ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch, ngx_uint_t again);
 void ngx_http_hype_queue_free(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_item_t *item, ngx_http_hype_ticket_status_e status);
+    ngx_http_hype_item_t *item, ngx_int_t status);
 uint64_t ngx_http_hype_queue_time(void);
 
 

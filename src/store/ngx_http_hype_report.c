@@ -20,7 +20,6 @@ static void ngx_http_hype_report_keep(ngx_http_hype_report_t *report,
     PGresult *res);
 static void ngx_http_hype_report_fail(ngx_http_hype_report_t *report,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
-static void ngx_http_hype_report_done(ngx_http_hype_report_t *report);
 
 
 /* in one transaction, as it is sent as one text */
@@ -72,7 +71,7 @@ ngx_http_hype_report_close(ngx_http_hype_report_t *report)
 
 ngx_int_t
 ngx_http_hype_report_get(ngx_http_hype_report_t *report, ngx_msec_t valid,
-    ngx_http_hype_report_wait_t *wait)
+    ngx_http_hype_wait_t *wait)
 {
     if (report->text.len && ngx_current_msec - report->made < valid) {
         return NGX_OK;
@@ -84,10 +83,7 @@ ngx_http_hype_report_get(ngx_http_hype_report_t *report, ngx_msec_t valid,
         return NGX_OK;
     }
 
-    wait->waiting = 1;
-    ngx_queue_insert_tail(&report->waits, &wait->queue);
-
-    ngx_http_hype_park(report->park, wait->parked);
+    ngx_http_hype_park(report->park, wait, &report->waits, NULL, NGX_OK);
 
     if (!report->flight) {
         report->pending = 1;
@@ -95,16 +91,6 @@ ngx_http_hype_report_get(ngx_http_hype_report_t *report, ngx_msec_t valid,
     }
 
     return NGX_AGAIN;
-}
-
-
-void
-ngx_http_hype_report_leave(ngx_http_hype_report_wait_t *wait)
-{
-    if (wait->waiting) {
-        ngx_queue_remove(&wait->queue);
-        wait->waiting = 0;
-    }
 }
 
 
@@ -150,7 +136,7 @@ ngx_http_hype_report_handler(void *data, ngx_http_hype_db_outcome_e outcome,
         ngx_http_hype_report_fail(report, outcome, res);
     }
 
-    ngx_http_hype_report_done(report);
+    ngx_http_hype_park_wake_all(report->park, &report->waits, NGX_OK);
 }
 
 
@@ -208,22 +194,6 @@ ngx_http_hype_report_fail(ngx_http_hype_report_t *report,
 }
 
 
-static void
-ngx_http_hype_report_done(ngx_http_hype_report_t *report)
-{
-    ngx_queue_t                  *q;
-    ngx_http_hype_report_wait_t  *wait;
-
-    while (!ngx_queue_empty(&report->waits)) {
-        q = ngx_queue_head(&report->waits);
-        wait = ngx_queue_data(q, ngx_http_hype_report_wait_t, queue);
-
-        ngx_http_hype_report_leave(wait);
-        ngx_http_hype_park_wake(report->park, wait->parked);
-    }
-}
-
-
 void
 ngx_http_hype_report_away(ngx_http_hype_report_t *report)
 {
@@ -236,5 +206,5 @@ ngx_http_hype_report_away(ngx_http_hype_report_t *report)
     report->pending = 0;
     report->tried = ngx_current_msec;
 
-    ngx_http_hype_report_done(report);
+    ngx_http_hype_park_wake_all(report->park, &report->waits, NGX_OK);
 }

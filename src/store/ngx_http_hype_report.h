@@ -32,15 +32,6 @@ typedef struct {
 } ngx_http_hype_report_t;
 
 
-/* a request that waits */
-
-typedef struct {
-    ngx_queue_t               queue;
-    ngx_http_hype_parked_t   *parked;
-    unsigned                  waiting:1;
-} ngx_http_hype_report_wait_t;
-
-
 /* What is above "text" is for the caller to set. */
 
 void ngx_http_hype_report_init(ngx_http_hype_report_t *report);
@@ -50,8 +41,7 @@ void ngx_http_hype_report_init(ngx_http_hype_report_t *report);
 void ngx_http_hype_report_close(ngx_http_hype_report_t *report);
 
 /*
- * Sees to a report that is no older than "valid" milliseconds; "parked" of
- * "wait" is set.
+ * Sees to a report that is no older than "valid" milliseconds.
  *
  * NGX_OK: there is nothing to wait for; report->text is the last one, which
  *     may be older if a new one has just failed, and is empty if there is
@@ -60,11 +50,7 @@ void ngx_http_hype_report_close(ngx_http_hype_report_t *report);
  */
 
 ngx_int_t ngx_http_hype_report_get(ngx_http_hype_report_t *report,
-    ngx_msec_t valid, ngx_http_hype_report_wait_t *wait);
-
-/* Stops waiting: its time is over, or the request is gone. */
-
-void ngx_http_hype_report_leave(ngx_http_hype_report_wait_t *wait);
+    ngx_msec_t valid, ngx_http_hype_wait_t *wait);
 
 /* Sends a query; returns 0 if there is none to be sent. */
 

@@ -146,8 +146,7 @@ ngx_http_hype_store_close(ngx_http_hype_store_t *store)
 
 ngx_int_t
 ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
-    ngx_http_hype_row_t *row, ngx_uint_t spool,
-    ngx_http_hype_ticket_t *ticket)
+    ngx_http_hype_row_t *row, ngx_uint_t spool, ngx_http_hype_wait_t *wait)
 {
     u_char                  *p;
     size_t                   size;
@@ -157,8 +156,6 @@ ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
     ngx_http_hype_stream_t  *stream;
 
     stream = &store->streams[NGX_HTTP_HYPE_STREAM_HITS];
-
-    ticket->status = NGX_HTTP_HYPE_TICKET_WAITS;
 
     size = ngx_http_hype_record_hit_length(identifier, row);
 
@@ -172,8 +169,7 @@ ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
         if (p) {
             (void) ngx_http_hype_record_hit(p, identifier, row);
 
-            ngx_http_hype_spool_commit(&stream->spool, size, ticket);
-            ngx_http_hype_park(&store->park, ticket->parked);
+            ngx_http_hype_spool_commit(&stream->spool, size, wait);
 
             return NGX_AGAIN;
         }
@@ -181,19 +177,17 @@ ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
 
     item = ngx_http_hype_queue_alloc(&stream->queue, size);
     if (item == NULL) {
-        ticket->status = NGX_HTTP_HYPE_TICKET_DROPPED;
+        wait->status = NGX_ERROR;
         return NGX_OK;
     }
 
     (void) ngx_http_hype_record_hit(item->record, identifier, row);
 
     if (live) {
-        item->ticket = ticket;
-        ticket->item = item;
-
         store->visited = ngx_current_msec;
 
-        ngx_http_hype_park(&store->park, ticket->parked);
+        ngx_http_hype_park(&store->park, wait, &item->waits, item,
+                           NGX_DECLINED);
         ngx_http_hype_queue_push(&stream->queue, item);
 
         /* all hits of a turn of the event loop are one batch */
@@ -205,8 +199,7 @@ ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
 
     rc = ngx_http_hype_stream_keep(stream, item->record, size);
 
-    ticket->status = (rc == NGX_OK) ? NGX_HTTP_HYPE_TICKET_SPOOLED
-                                    : NGX_HTTP_HYPE_TICKET_DROPPED;
+    wait->status = (rc == NGX_OK) ? NGX_DECLINED : NGX_ERROR;
 
     ngx_free(item);
 
@@ -254,34 +247,11 @@ ngx_http_hype_store_gather_handler(ngx_event_t *ev)
 
 void
 ngx_http_hype_store_expire(ngx_http_hype_store_t *store,
-    ngx_http_hype_ticket_t *ticket)
+    ngx_http_hype_wait_t *wait)
 {
-    ngx_http_hype_item_t  *item;
-
-    item = ticket->item;
-
-    ngx_http_hype_store_leave(ticket);
-
-    ticket->status = NGX_HTTP_HYPE_TICKET_SPOOLED;
-
-    if (item) {
+    if (wait->owner) {
         ngx_http_hype_stream_expire(&store->streams[NGX_HTTP_HYPE_STREAM_HITS],
-                                    item);
-    }
-}
-
-
-void
-ngx_http_hype_store_leave(ngx_http_hype_ticket_t *ticket)
-{
-    if (ticket->item) {
-        ticket->item->ticket = NULL;
-        ticket->item = NULL;
-    }
-
-    if (ticket->spooling) {
-        ngx_queue_remove(&ticket->queue);
-        ticket->spooling = 0;
+                                    wait->owner);
     }
 }
 
@@ -435,14 +405,14 @@ ngx_http_hype_store_away_item(void *data, ngx_http_hype_item_t *item)
 {
     ngx_http_hype_store_t *store = data;
 
-    ngx_http_hype_parked_t  *parked;
-
-    if (item->ticket) {
-        parked = item->ticket->parked;
-
-        ngx_http_hype_store_expire(store, item->ticket);
-        ngx_http_hype_park_wake(&store->park, parked);
+    if (ngx_queue_empty(&item->waits)) {
+        return;
     }
+
+    ngx_http_hype_park_wake_all(&store->park, &item->waits, NGX_DECLINED);
+
+    ngx_http_hype_stream_expire(&store->streams[NGX_HTTP_HYPE_STREAM_HITS],
+                                item);
 }
 
 

@@ -66,13 +66,15 @@ void ngx_http_hype_store_close(ngx_http_hype_store_t *store);
  * the spool is enough; it has to be where the link is not known, as nobody
  * knows yet whether there will be a row.
  *
- * NGX_AGAIN: the request of "ticket" is parked, and resumed with the status.
- * NGX_OK: ticket->status says what has become of it.
+ * NGX_AGAIN: the request is parked, and resumed with wait->status.
+ * NGX_OK: there is nothing to wait for, wait->status is there: NGX_OK if the hit
+ *     is committed, NGX_DECLINED if it is in the spool or else kept, NGX_ERROR
+ *     if it is dropped.
  */
 
 ngx_int_t ngx_http_hype_store_hit(ngx_http_hype_store_t *store,
     ngx_str_t *identifier, ngx_http_hype_row_t *row, ngx_uint_t spool,
-    ngx_http_hype_ticket_t *ticket);
+    ngx_http_hype_wait_t *wait);
 
 /* Takes a claim or a confirm: into the spool, or else into memory. */
 
@@ -82,11 +84,7 @@ void ngx_http_hype_store_event(ngx_http_hype_store_t *store,
 /* The request's time is over: its hit goes on without it. */
 
 void ngx_http_hype_store_expire(ngx_http_hype_store_t *store,
-    ngx_http_hype_ticket_t *ticket);
-
-/* The request is gone: its hit goes on without it. */
-
-void ngx_http_hype_store_leave(ngx_http_hype_ticket_t *ticket);
+    ngx_http_hype_wait_t *wait);
 
 
 #endif /* _NGX_HTTP_HYPE_STORE_H_INCLUDED_ */
