@@ -54,17 +54,15 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         conn = &db->conns[i];
 
         conn->db = db;
-        conn->ident = -1;
         conn->roles = (i == 0) ? NGX_HTTP_HYPE_DB_LINKS
                       : (i < conf->connections) ? NGX_HTTP_HYPE_DB_HITS
                       : (i == conf->connections) ? NGX_HTTP_HYPE_DB_CARE
                       : NGX_HTTP_HYPE_DB_DERIVE;
-        conn->timer.handler = ngx_http_hype_db_timer_handler;
-        conn->timer.data = conn;
-        conn->timer.log = db->log;
-        conn->next.handler = ngx_http_hype_db_next_handler;
-        conn->next.data = conn;
-        conn->next.log = db->log;
+
+        ngx_http_hype_event_init(&conn->timer, ngx_http_hype_db_timer_handler,
+                                 conn, db->log, 0);
+        ngx_http_hype_event_init(&conn->next, ngx_http_hype_db_next_handler,
+                                 conn, db->log, 0);
 
         ngx_http_hype_db_cancel_init(conn);
 

@@ -17,6 +17,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include "ngx_http_hype_conninfo.h"
+#include "ngx_http_hype_event.h"
 #include "ngx_http_hype_metrics.h"
 
 
@@ -154,8 +155,7 @@ struct ngx_http_hype_db_s {
 
 
 struct ngx_http_hype_db_conn_s {
-    void                       *dummy[3];
-    ngx_int_t                   ident;   /* where an event's c->fd is read */
+    ngx_http_hype_ident_t       ident;
 
     ngx_http_hype_db_t         *db;
     ngx_uint_t                  state;
@@ -184,10 +184,10 @@ struct ngx_http_hype_db_conn_s {
     unsigned                    cancelled:1;   /* so the server was asked to, */
     unsigned                    cancelling:1;  /* and is being asked */
 
-    /* kept for "work": reset when the connection is made */
-    unsigned                    asked:1;     /* to prepare its statement */
-    unsigned                    prepared:1;
-    unsigned                    no_copy:1;   /* COPY is not allowed */
+    /* reset when the connection is made: */
+    unsigned                    asked:1;     /* to prepare a statement, */
+    unsigned                    prepared:1;  /* and has done it */
+    ngx_uint_t                  flags;       /* of those who have the work */
 };
 
 
@@ -242,6 +242,18 @@ void ngx_http_hype_db_renew(ngx_http_hype_db_conn_t *conn);
 /* Makes a message of PostgreSQL's one line, of what a log may have. */
 
 void ngx_http_hype_db_clean(u_char *text, size_t len);
+
+/*
+ * From "work": has a statement prepared on an idle connection, the one that it
+ * is for, by an SQL text "PREPARE name ...".  Behind a pooler there is none,
+ * as the next transaction may be another session's.
+ *
+ * NGX_OK: it is there, to be sent by its name; NGX_DECLINED: it can't be;
+ * NGX_AGAIN: it is under way.
+ */
+
+ngx_int_t ngx_http_hype_db_prepare(ngx_http_hype_db_conn_t *conn,
+    const char *sql);
 
 /* Sends a statement on an idle connection, from "work". */
 

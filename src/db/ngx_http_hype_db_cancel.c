@@ -41,9 +41,9 @@ static void ngx_http_hype_db_cancel_done(ngx_http_hype_db_conn_t *conn);
 void
 ngx_http_hype_db_cancel_init(ngx_http_hype_db_conn_t *conn)
 {
-    conn->cancel_poll.handler = ngx_http_hype_db_cancel_handler;
-    conn->cancel_poll.data = conn;
-    conn->cancel_poll.log = conn->db->log;
+    ngx_http_hype_event_init(&conn->cancel_poll,
+                             ngx_http_hype_db_cancel_handler,
+                             conn, conn->db->log, 0);
 }
 
 

@@ -8,6 +8,8 @@
 #include "ngx_http_hype_db_statement.h"
 
 
+static void ngx_http_hype_db_prepared(void *data,
+    ngx_http_hype_db_outcome_e outcome, PGresult *res);
 static void ngx_http_hype_db_notifies(ngx_http_hype_db_conn_t *conn);
 static ngx_int_t ngx_http_hype_db_result(ngx_http_hype_db_conn_t *conn,
     PGresult *res);
@@ -24,6 +26,40 @@ static void ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn);
 static const int  ngx_http_hype_db_binary[] = {
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
 };
+
+
+ngx_int_t
+ngx_http_hype_db_prepare(ngx_http_hype_db_conn_t *conn, const char *sql)
+{
+    ngx_http_hype_db_statement_t  st;
+
+    if (conn->asked || conn->db->pooled) {
+        return conn->prepared ? NGX_OK : NGX_DECLINED;
+    }
+
+    conn->asked = 1;
+
+    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+
+    st.sql = sql;
+    st.aside = 1;
+    st.handler = ngx_http_hype_db_prepared;
+    st.data = conn;
+
+    ngx_http_hype_db_send(conn, &st);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_hype_db_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
+    PGresult *res)
+{
+    ngx_http_hype_db_conn_t *conn = data;
+
+    conn->prepared = (outcome == NGX_HTTP_HYPE_DB_DONE);
+}
 
 
 void

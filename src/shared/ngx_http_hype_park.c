@@ -23,16 +23,11 @@ ngx_http_hype_park_init(ngx_http_hype_park_t *park, ngx_msec_t timeout,
 
     park->timeout = timeout;
     park->n = n;
-    park->dummy.fd = (ngx_socket_t) -1;
-    park->dummy.data = park;
+    ngx_http_hype_event_init(&park->timer, ngx_http_hype_park_timer_handler,
+                             park, log, 0);
 
-    park->timer.handler = ngx_http_hype_park_timer_handler;
-    park->timer.data = &park->dummy;
-    park->timer.log = log;
-
-    park->event.handler = ngx_http_hype_park_event_handler;
-    park->event.data = &park->dummy;
-    park->event.log = log;
+    ngx_http_hype_event_init(&park->event, ngx_http_hype_park_event_handler,
+                             park, log, 0);
 }
 
 
@@ -145,12 +140,10 @@ ngx_http_hype_park_event_handler(ngx_event_t *ev)
 {
     ngx_uint_t             n;
     ngx_queue_t           *q;
-    ngx_connection_t      *dummy;
     ngx_http_hype_park_t  *park;
     ngx_http_hype_wait_t  *wait;
 
-    dummy = ev->data;
-    park = dummy->data;
+    park = ev->data;
 
     for (n = 0; n < NGX_HTTP_HYPE_PARK_SLICE; n++) {
 
@@ -188,12 +181,10 @@ static void
 ngx_http_hype_park_timer_handler(ngx_event_t *ev)
 {
     ngx_queue_t           *q;
-    ngx_connection_t      *dummy;
     ngx_http_hype_park_t  *park;
     ngx_http_hype_wait_t  *wait;
 
-    dummy = ev->data;
-    park = dummy->data;
+    park = ev->data;
 
     while (!ngx_queue_empty(&park->waiting)) {
 

@@ -13,6 +13,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include "ngx_http_hype_event.h"
 
 
 typedef struct ngx_http_hype_wait_s  ngx_http_hype_wait_t;
@@ -49,13 +50,13 @@ struct ngx_http_hype_wait_s {
 
 
 typedef struct {
-    ngx_queue_t          waiting;     /* the next to expire first */
-    ngx_queue_t          ready;
-    ngx_event_t          timer;
-    ngx_event_t          event;
-    ngx_connection_t     dummy;
-    ngx_msec_t           timeout;
-    ngx_atomic_t        *n;           /* requests in both, for others to see */
+    ngx_http_hype_ident_t   ident;
+    ngx_queue_t             waiting;  /* the next to expire first */
+    ngx_queue_t             ready;
+    ngx_event_t             timer;
+    ngx_event_t             event;
+    ngx_msec_t              timeout;
+    ngx_atomic_t           *n;        /* of both, for others to see */
 } ngx_http_hype_park_t;
 
 

@@ -42,22 +42,14 @@ ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool, ngx_cycle_t *cycle)
     spool->task->event.data = ctx;
     spool->task->event.log = spool->log;
 
-    spool->dummy.fd = (ngx_socket_t) -1;
-    spool->dummy.data = spool;
+    ngx_http_hype_event_init(&spool->flush, ngx_http_hype_spool_flush_handler,
+                             spool, spool->log, 0);
 
-    spool->flush.handler = ngx_http_hype_spool_flush_handler;
-    spool->flush.data = &spool->dummy;
-    spool->flush.log = spool->log;
+    ngx_http_hype_event_init(&spool->sync, ngx_http_hype_spool_sync_handler,
+                             spool, spool->log, 1);
 
-    spool->sync.handler = ngx_http_hype_spool_sync_handler;
-    spool->sync.data = &spool->dummy;
-    spool->sync.log = spool->log;
-    spool->sync.cancelable = 1;
-
-    spool->tidy.handler = ngx_http_hype_spool_tidy_handler;
-    spool->tidy.data = &spool->dummy;
-    spool->tidy.log = spool->log;
-    spool->tidy.cancelable = 1;
+    ngx_http_hype_event_init(&spool->tidy, ngx_http_hype_spool_tidy_handler,
+                             spool, spool->log, 1);
 
     ngx_http_hype_spool_scan(spool);
 
@@ -109,11 +101,9 @@ ngx_http_hype_spool_close(ngx_http_hype_spool_t *spool)
 static void
 ngx_http_hype_spool_tidy_handler(ngx_event_t *ev)
 {
-    ngx_connection_t       *dummy;
     ngx_http_hype_spool_t  *spool;
 
-    dummy = ev->data;
-    spool = dummy->data;
+    spool = ev->data;
 
     if (ngx_exiting) {
 

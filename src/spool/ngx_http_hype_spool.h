@@ -17,6 +17,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_thread_pool.h>
+#include "ngx_http_hype_event.h"
 #include "ngx_http_hype_metrics.h"
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_record.h"
@@ -45,6 +46,7 @@ typedef struct ngx_http_hype_segment_s  ngx_http_hype_segment_t;
 
 
 typedef struct {
+    ngx_http_hype_ident_t         ident;
     ngx_http_hype_spool_conf_t   *conf;
     ngx_uint_t                    stream;    /* a record's type, less one */
     ngx_atomic_t                 *counters;  /* of all workers */
@@ -67,7 +69,6 @@ typedef struct {
     ngx_event_t                   flush;     /* at the end of this turn */
     ngx_event_t                   tidy;      /* looks for orphans, too */
     ngx_event_t                   sync;
-    ngx_connection_t              dummy;
     ngx_thread_task_t            *task;
 
     ngx_uint_t                    held;      /* records that are not done */

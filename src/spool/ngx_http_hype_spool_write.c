@@ -263,11 +263,9 @@ ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool)
 void
 ngx_http_hype_spool_flush_handler(ngx_event_t *ev)
 {
-    ngx_connection_t       *dummy;
     ngx_http_hype_spool_t  *spool;
 
-    dummy = ev->data;
-    spool = dummy->data;
+    spool = ev->data;
 
     if (ngx_http_hype_spool_flush(spool) == NGX_OK) {
         spool->wake(spool->data);
@@ -425,11 +423,9 @@ ngx_http_hype_spool_sync_done(ngx_event_t *ev)
 void
 ngx_http_hype_spool_sync_handler(ngx_event_t *ev)
 {
-    ngx_connection_t       *dummy;
     ngx_http_hype_spool_t  *spool;
 
-    dummy = ev->data;
-    spool = dummy->data;
+    spool = ev->data;
 
     spool->syncs = 1;
 

@@ -8,6 +8,10 @@
 #define NGX_HTTP_HYPE_BATCH_IDENTIFIER  (NGX_HTTP_HYPE_ROW_NCOLUMNS)
 #define NGX_HTTP_HYPE_BATCH_PARAMS      (NGX_HTTP_HYPE_ROW_NCOLUMNS + 1)
 
+/* a connection's flag: COPY is not allowed */
+
+#define NGX_HTTP_HYPE_BATCH_NO_COPY     0x01
+
 /* types from PostgreSQL's src/include/catalog/pg_type.dat */
 
 #define NGX_HTTP_HYPE_BATCH_INTEGER     23
@@ -25,8 +29,6 @@ typedef struct {
 } ngx_http_hype_batch_call_t;
 
 
-static void ngx_http_hype_batch_prepared(void *data,
-    ngx_http_hype_db_outcome_e outcome, PGresult *res);
 static void ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
     ngx_http_hype_item_t *item, ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch,
@@ -133,39 +135,11 @@ ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
 }
 
 
-/* behind a pooler, the next transaction may be another session's */
-
 ngx_uint_t
 ngx_http_hype_batch_prepare(ngx_http_hype_db_conn_t *conn)
 {
-    ngx_http_hype_db_statement_t  st;
-
-    if (conn->asked || conn->db->pooled) {
-        return 0;
-    }
-
-    conn->asked = 1;
-
-    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
-
-    st.sql = ngx_http_hype_batch_prepare_sql;
-    st.aside = 1;
-    st.handler = ngx_http_hype_batch_prepared;
-    st.data = conn;
-
-    ngx_http_hype_db_send(conn, &st);
-
-    return 1;
-}
-
-
-static void
-ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
-    PGresult *res)
-{
-    ngx_http_hype_db_conn_t *conn = data;
-
-    conn->prepared = (outcome == NGX_HTTP_HYPE_DB_DONE);
+    return ngx_http_hype_db_prepare(conn, ngx_http_hype_batch_prepare_sql)
+           == NGX_AGAIN;
 }
 
 
@@ -189,7 +163,7 @@ ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch,
         return;
     }
 
-    if (conn->no_copy) {
+    if (conn->flags & NGX_HTTP_HYPE_BATCH_NO_COPY) {
         ngx_http_hype_batch_call(batch, conn);
         return;
     }
@@ -208,10 +182,11 @@ ngx_http_hype_batch_other_way(ngx_http_hype_batch_t *batch,
 
     code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
-    if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY && !conn->no_copy
+    if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
+        && !(conn->flags & NGX_HTTP_HYPE_BATCH_NO_COPY)
         && code && ngx_strcmp(code, "0A000") == 0)
     {
-        conn->no_copy = 1;
+        conn->flags |= NGX_HTTP_HYPE_BATCH_NO_COPY;
         return 1;
     }
 

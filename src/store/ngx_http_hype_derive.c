@@ -60,18 +60,13 @@ static const char  ngx_http_hype_derive_sql[] =
 void
 ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive)
 {
-    derive->dummy.fd = (ngx_socket_t) -1;
-    derive->dummy.data = derive;
+    ngx_http_hype_event_init(&derive->timer,
+                             ngx_http_hype_derive_timer_handler,
+                             derive, derive->log, 1);
 
-    derive->timer.handler = ngx_http_hype_derive_timer_handler;
-    derive->timer.data = &derive->dummy;
-    derive->timer.log = derive->log;
-    derive->timer.cancelable = 1;
-
-    derive->watch.handler = ngx_http_hype_derive_watch_handler;
-    derive->watch.data = &derive->dummy;
-    derive->watch.log = derive->log;
-    derive->watch.cancelable = 1;
+    ngx_http_hype_event_init(&derive->watch,
+                             ngx_http_hype_derive_watch_handler,
+                             derive, derive->log, 1);
 
     if (ngx_worker == 0) {
 
@@ -128,11 +123,9 @@ ngx_http_hype_derive_after(ngx_http_hype_derive_t *derive, ngx_msec_t delay)
 static void
 ngx_http_hype_derive_timer_handler(ngx_event_t *ev)
 {
-    ngx_connection_t        *dummy;
     ngx_http_hype_derive_t  *derive;
 
-    dummy = ev->data;
-    derive = dummy->data;
+    derive = ev->data;
 
     derive->pending = 1;
 
@@ -143,11 +136,9 @@ ngx_http_hype_derive_timer_handler(ngx_event_t *ev)
 static void
 ngx_http_hype_derive_watch_handler(ngx_event_t *ev)
 {
-    ngx_connection_t        *dummy;
     ngx_http_hype_derive_t  *derive;
 
-    dummy = ev->data;
-    derive = dummy->data;
+    derive = ev->data;
 
     if (ngx_exiting) {
 

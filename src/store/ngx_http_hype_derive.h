@@ -15,17 +15,18 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include "ngx_http_hype_db.h"
+#include "ngx_http_hype_event.h"
 #include "ngx_http_hype_metrics.h"
 
 
 typedef struct {
+    ngx_http_hype_ident_t     ident;
     ngx_http_hype_db_t       *db;
     ngx_http_hype_metrics_t  *metrics;
     ngx_log_t                *log;
 
     ngx_event_t               timer;      /* until the next call */
     ngx_event_t               watch;      /* looks for what was written */
-    ngx_connection_t          dummy;
 
     ngx_msec_t                called;     /* the last time, and then: */
     ngx_atomic_uint_t         rows;       /* NGX_HTTP_HYPE_ROWS, */

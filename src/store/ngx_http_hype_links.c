@@ -24,6 +24,8 @@ struct ngx_http_hype_lookup_s {
 };
 
 
+static ngx_int_t ngx_http_hype_links_cached(ngx_http_hype_links_t *links,
+    ngx_str_t *identifier, ngx_pool_t *pool, ngx_http_hype_link_t *link);
 static ngx_http_hype_lookup_t *ngx_http_hype_links_lookup(
     ngx_http_hype_links_t *links, ngx_str_t *identifier);
 static void ngx_http_hype_links_handler(void *data,
@@ -69,18 +71,12 @@ ngx_http_hype_links_init(ngx_http_hype_links_t *links)
     ngx_queue_init(&links->flight);
     ngx_queue_init(&links->foreign);
 
-    links->dummy.fd = (ngx_socket_t) -1;
-    links->dummy.data = links;
+    ngx_http_hype_event_init(&links->poll, ngx_http_hype_links_poll_handler,
+                             links, links->log, 1);
 
-    links->poll.handler = ngx_http_hype_links_poll_handler;
-    links->poll.data = &links->dummy;
-    links->poll.log = links->log;
-    links->poll.cancelable = 1;
-
-    links->distrust.handler = ngx_http_hype_links_distrust_handler;
-    links->distrust.data = &links->dummy;
-    links->distrust.log = links->log;
-    links->distrust.cancelable = 1;
+    ngx_http_hype_event_init(&links->distrust,
+                             ngx_http_hype_links_distrust_handler,
+                             links, links->log, 1);
 }
 
 
@@ -96,8 +92,7 @@ ngx_http_hype_links_find(ngx_http_hype_links_t *links, ngx_str_t *identifier,
     db = links->db;
     link = wait->result;
 
-    rc = ngx_http_hype_cache_get(links->cache, identifier, db->listening,
-                                 wait->pool, link);
+    rc = ngx_http_hype_links_cached(links, identifier, wait->pool, link);
 
     if (rc == NGX_OK && (db->listening || db->pooled)) {
         ngx_http_hype_count(links->cache, NGX_HTTP_HYPE_CACHE_HITS, 1);
@@ -140,6 +135,27 @@ ngx_http_hype_links_find(ngx_http_hype_links_t *links, ngx_str_t *identifier,
     ngx_http_hype_db_wake(db, NGX_HTTP_HYPE_DB_LINKS);
 
     return NGX_AGAIN;
+}
+
+
+/* trusts what was asked for since changes are heard, and all may have changed */
+
+static ngx_int_t
+ngx_http_hype_links_cached(ngx_http_hype_links_t *links,
+    ngx_str_t *identifier, ngx_pool_t *pool, ngx_http_hype_link_t *link)
+{
+    ngx_msec_t  since;
+
+    since = links->db->listening;
+
+    if (since && links->since
+        && (ngx_msec_int_t) (links->since - since) > 0)
+    {
+        since = links->since;
+    }
+
+    return ngx_http_hype_cache_get(links->cache, identifier, since, pool,
+                                   link);
 }
 
 
@@ -488,14 +504,12 @@ ngx_http_hype_links_poll_handler(ngx_event_t *ev)
 {
     ngx_int_t                rc;
     ngx_queue_t             *q;
-    ngx_connection_t        *dummy;
     ngx_http_hype_link_t     link;
     ngx_http_hype_wait_t    *wait;
     ngx_http_hype_links_t   *links;
     ngx_http_hype_lookup_t  *lookup;
 
-    dummy = ev->data;
-    links = dummy->data;
+    links = ev->data;
 
     while (!ngx_queue_empty(&links->foreign)) {
         q = ngx_queue_head(&links->foreign);
@@ -505,9 +519,8 @@ ngx_http_hype_links_poll_handler(ngx_event_t *ev)
             wait = ngx_queue_data(ngx_queue_head(&lookup->waits),
                                   ngx_http_hype_wait_t, place);
 
-            rc = ngx_http_hype_cache_get(links->cache, &lookup->node.str,
-                                         links->db->listening, wait->pool,
-                                         &link);
+            rc = ngx_http_hype_links_cached(links, &lookup->node.str,
+                                            wait->pool, &link);
 
             if (rc == NGX_OK && (links->db->listening || links->db->pooled)) {
                 ngx_http_hype_links_wake(links, lookup, &link);
@@ -562,7 +575,7 @@ static void
 ngx_http_hype_links_distrust(ngx_http_hype_links_t *links)
 {
     links->distrusted = 0;
-    links->db->listening = ngx_current_msec + 1;
+    links->since = ngx_current_msec + 1;
 
     ngx_add_timer(&links->distrust, NGX_HTTP_HYPE_LINKS_DISTRUST);
 }
@@ -571,11 +584,9 @@ ngx_http_hype_links_distrust(ngx_http_hype_links_t *links)
 static void
 ngx_http_hype_links_distrust_handler(ngx_event_t *ev)
 {
-    ngx_connection_t       *dummy;
     ngx_http_hype_links_t  *links;
 
-    dummy = ev->data;
-    links = dummy->data;
+    links = ev->data;
 
     /* the connection may be gone: what comes is trusted when there is one */
 

@@ -14,11 +14,13 @@
 #include <ngx_core.h>
 #include "ngx_http_hype_cache.h"
 #include "ngx_http_hype_db.h"
+#include "ngx_http_hype_event.h"
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_uri.h"
 
 
 typedef struct {
+    ngx_http_hype_ident_t     ident;
     ngx_http_hype_cache_t    *cache;
     ngx_http_hype_db_t       *db;
     ngx_http_hype_park_t     *park;
@@ -30,8 +32,8 @@ typedef struct {
     ngx_queue_t               flight;
     ngx_queue_t               foreign;    /* in another worker's flight */
     ngx_event_t               poll;       /* whether that has landed */
-    ngx_connection_t          dummy;
     ngx_msec_t                sent;
+    ngx_msec_t                since;      /* all may have changed, or 0 */
     ngx_event_t               distrust;   /* until all may be distrusted, */
     ngx_uint_t                distrusted; /* again, if anything came */
 } ngx_http_hype_links_t;

@@ -34,13 +34,8 @@ ngx_http_hype_queue_init(ngx_http_hype_queue_t *queue)
     queue->cap = NGX_HTTP_HYPE_QUEUE_BATCH;
     queue->pace = NGX_HTTP_HYPE_QUEUE_BATCH;
 
-    queue->dummy.fd = (ngx_socket_t) -1;
-    queue->dummy.data = queue;
-
-    queue->trial.handler = ngx_http_hype_queue_trial_handler;
-    queue->trial.data = &queue->dummy;
-    queue->trial.log = queue->log;
-    queue->trial.cancelable = 1;
+    ngx_http_hype_event_init(&queue->trial, ngx_http_hype_queue_trial_handler,
+                             queue, queue->log, 1);
 }
 
 

@@ -21,6 +21,7 @@
 #include <ngx_event.h>
 #include "ngx_http_hype_batch.h"
 #include "ngx_http_hype_db.h"
+#include "ngx_http_hype_event.h"
 #include "ngx_http_hype_metrics.h"
 #include "ngx_http_hype_park.h"
 
@@ -44,6 +45,7 @@ typedef struct {
 typedef struct ngx_http_hype_queue_s  ngx_http_hype_queue_t;
 
 struct ngx_http_hype_queue_s {
+    ngx_http_hype_ident_t           ident;
     ngx_http_hype_metrics_t        *metrics;
     ngx_http_hype_worker_t         *worker;   /* NULL: it is not counted */
     ngx_http_hype_db_t             *db;
@@ -61,7 +63,6 @@ struct ngx_http_hype_queue_s {
     ngx_uint_t                      pace;     /* as they took their time */
     ngx_uint_t                      target;   /* that time in us, 0: any */
     ngx_uint_t                      time;     /* of a batch, on average */
-    ngx_connection_t                dummy;
 
     /*
      * A record is set aside; takes its bytes, not the item.  The reason is one

@@ -291,11 +291,9 @@ ngx_http_hype_queue_due(ngx_http_hype_queue_t *queue)
 void
 ngx_http_hype_queue_trial_handler(ngx_event_t *ev)
 {
-    ngx_connection_t       *dummy;
     ngx_http_hype_queue_t  *queue;
 
-    dummy = ev->data;
-    queue = dummy->data;
+    queue = ev->data;
 
     ngx_http_hype_db_wake(queue->db, NGX_HTTP_HYPE_DB_HITS);
 }

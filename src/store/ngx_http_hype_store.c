@@ -18,8 +18,6 @@
 #define NGX_HTTP_HYPE_STORE_MAINTENANCE_TIMEOUT  (10 * 60 * 1000)
 
 
-static void ngx_http_hype_store_timer(ngx_http_hype_store_t *store,
-    ngx_event_t *ev, ngx_event_handler_pt handler);
 static void ngx_http_hype_store_gather_handler(ngx_event_t *ev);
 static void ngx_http_hype_store_work(void *data,
     ngx_http_hype_db_conn_t *conn);
@@ -27,6 +25,7 @@ static ngx_uint_t ngx_http_hype_store_write(ngx_http_hype_store_t *store,
     ngx_http_hype_db_conn_t *conn);
 static ngx_uint_t ngx_http_hype_store_target(ngx_http_hype_store_t *store);
 static void ngx_http_hype_store_away(void *data);
+static void ngx_http_hype_store_away_handler(ngx_event_t *ev);
 static void ngx_http_hype_store_away_item(void *data,
     ngx_http_hype_item_t *item);
 static void ngx_http_hype_store_notify(void *data, ngx_str_t *channel,
@@ -84,15 +83,16 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
 
     ngx_http_hype_report_init(&store->report);
 
-    store->dummy.fd = (ngx_socket_t) -1;
-    store->dummy.data = store;
+    ngx_http_hype_event_init(&store->gather,
+                             ngx_http_hype_store_gather_handler,
+                             store, store->log, 0);
 
-    store->gather.handler = ngx_http_hype_store_gather_handler;
-    store->gather.data = &store->dummy;
-    store->gather.log = store->log;
+    ngx_http_hype_event_init(&store->away, ngx_http_hype_store_away_handler,
+                             store, store->log, 0);
 
-    ngx_http_hype_store_timer(store, &store->maintain,
-                              ngx_http_hype_store_maintain_handler);
+    ngx_http_hype_event_init(&store->maintain,
+                             ngx_http_hype_store_maintain_handler,
+                             store, store->log, 1);
 
     for (n = 0; n < NGX_HTTP_HYPE_STREAMS; n++) {
         stream = &store->streams[n];
@@ -119,17 +119,6 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
     }
 
     return store;
-}
-
-
-static void
-ngx_http_hype_store_timer(ngx_http_hype_store_t *store, ngx_event_t *ev,
-    ngx_event_handler_pt handler)
-{
-    ev->handler = handler;
-    ev->data = &store->dummy;
-    ev->log = store->log;
-    ev->cancelable = 1;
 }
 
 
@@ -235,11 +224,9 @@ ngx_http_hype_store_event(ngx_http_hype_store_t *store,
 static void
 ngx_http_hype_store_gather_handler(ngx_event_t *ev)
 {
-    ngx_connection_t       *dummy;
     ngx_http_hype_store_t  *store;
 
-    dummy = ev->data;
-    store = dummy->data;
+    store = ev->data;
 
     ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_HITS);
 }
@@ -380,23 +367,27 @@ ngx_http_hype_store_away(void *data)
 {
     ngx_http_hype_store_t *store = data;
 
+    ngx_post_event(&store->away, &ngx_posted_events);
+}
+
+
+/* nobody need wait for what is not available; it may be again by now */
+
+static void
+ngx_http_hype_store_away_handler(ngx_event_t *ev)
+{
+    ngx_http_hype_store_t  *store;
+
+    store = ev->data;
+
     ngx_http_hype_links_away(&store->links);
     ngx_http_hype_report_away(&store->report);
 
-    if (store->away
-        || ngx_http_hype_db_available(store->db, NGX_HTTP_HYPE_DB_HITS))
-    {
-        return;
-    }
-
-    /* what is left to memory may open a connection, which may fail at once */
-
-    store->away = 1;
-
-    ngx_http_hype_queue_each(&store->streams[NGX_HTTP_HYPE_STREAM_HITS].queue,
+    if (!ngx_http_hype_db_available(store->db, NGX_HTTP_HYPE_DB_HITS)) {
+        ngx_http_hype_queue_each(
+                             &store->streams[NGX_HTTP_HYPE_STREAM_HITS].queue,
                              ngx_http_hype_store_away_item, store);
-
-    store->away = 0;
+    }
 }
 
 
@@ -434,11 +425,9 @@ ngx_http_hype_store_notify(void *data, ngx_str_t *channel,
 static void
 ngx_http_hype_store_maintain_handler(ngx_event_t *ev)
 {
-    ngx_connection_t       *dummy;
     ngx_http_hype_store_t  *store;
 
-    dummy = ev->data;
-    store = dummy->data;
+    store = ev->data;
 
     /* this worker also hears of claims, so it is connected all the time */
 

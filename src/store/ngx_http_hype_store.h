@@ -14,6 +14,7 @@
 #include "ngx_http_hype_cache.h"
 #include "ngx_http_hype_db.h"
 #include "ngx_http_hype_derive.h"
+#include "ngx_http_hype_event.h"
 #include "ngx_http_hype_links.h"
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_record.h"
@@ -23,6 +24,7 @@
 
 
 typedef struct {
+    ngx_http_hype_ident_t    ident;
     ngx_http_hype_db_t      *db;
     ngx_http_hype_cache_t   *cache;
     ngx_http_hype_worker_t  *worker;     /* its figures */
@@ -37,16 +39,15 @@ typedef struct {
     ngx_http_hype_uuid_pool_t  uuids;
 
     ngx_event_t              gather;     /* to send what has come */
+    ngx_event_t              away;       /* to keep nobody waiting */
 
     ngx_uint_t               next;       /* stream whose turn it is */
     ngx_msec_t               visited;    /* when the last live hit came */
 
     ngx_event_t              maintain;
-    ngx_connection_t         dummy;
 
     unsigned                 others:1;   /* the last batch was no live hits' */
     unsigned                 looked:1;   /* the last turn was for links */
-    unsigned                 away:1;     /* nobody is kept waiting just now */
     unsigned                 maintaining:1;
 } ngx_http_hype_store_t;
 

@@ -61,18 +61,13 @@ ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
 
         stream->n = n;
 
-        stream->dummy.fd = (ngx_socket_t) -1;
-        stream->dummy.data = stream;
+        ngx_http_hype_event_init(&stream->faults.pause,
+                                 ngx_http_hype_stream_pause_handler,
+                                 stream, stream->log, 1);
 
-        stream->faults.pause.handler = ngx_http_hype_stream_pause_handler;
-        stream->faults.pause.data = &stream->dummy;
-        stream->faults.pause.log = stream->log;
-        stream->faults.pause.cancelable = 1;
-
-        stream->report.handler = ngx_http_hype_stream_report_handler;
-        stream->report.data = &stream->dummy;
-        stream->report.log = stream->log;
-        stream->report.cancelable = 1;
+        ngx_http_hype_event_init(&stream->report,
+                                 ngx_http_hype_stream_report_handler,
+                                 stream, stream->log, 1);
 
         /* hits are what visitors wait for */
 
@@ -337,11 +332,9 @@ ngx_http_hype_stream_report(ngx_http_hype_stream_t *stream,
 static void
 ngx_http_hype_stream_report_handler(ngx_event_t *ev)
 {
-    ngx_connection_t        *dummy;
     ngx_http_hype_stream_t  *stream;
 
-    dummy = ev->data;
-    stream = dummy->data;
+    stream = ev->data;
 
     if (stream->dropped || stream->rejected) {
         ngx_http_hype_stream_report(stream, NULL);
@@ -407,11 +400,9 @@ ngx_http_hype_stream_refused(void *data, ngx_uint_t refused)
 static void
 ngx_http_hype_stream_pause_handler(ngx_event_t *ev)
 {
-    ngx_connection_t        *dummy;
     ngx_http_hype_stream_t  *stream;
 
-    dummy = ev->data;
-    stream = dummy->data;
+    stream = ev->data;
 
     if (stream->queue.n == 0 && stream->drain.n == 0
         && !ngx_http_hype_spool_pending(&stream->spool))

@@ -15,6 +15,7 @@
 #include <ngx_event.h>
 #include "ngx_http_hype_cache.h"
 #include "ngx_http_hype_db.h"
+#include "ngx_http_hype_event.h"
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_queue.h"
 #include "ngx_http_hype_record.h"
@@ -28,6 +29,7 @@
 
 
 typedef struct {
+    ngx_http_hype_ident_t          ident;
     ngx_uint_t                     n;         /* which one it is */
     ngx_http_hype_db_t            *db;
     ngx_http_hype_cache_t         *cache;
@@ -39,7 +41,6 @@ typedef struct {
     ngx_http_hype_queue_t          queue;
     ngx_http_hype_queue_t          drain;     /* what is read from the spool */
     ngx_http_hype_spool_t          spool;
-    ngx_connection_t               dummy;
 
     ngx_event_t                    report;    /* logs since the last time: */
     ngx_uint_t                     rejected;
