@@ -8,16 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_hype.h"
-#include "ngx_http_hype_answer.h"
 #include "ngx_http_hype_conf.h"
-#include "ngx_http_hype_conf_check.h"
-#include "ngx_http_hype_conf_database.h"
-#include "ngx_http_hype_conf_ref.h"
-#include "ngx_http_hype_conf_visitor.h"
-#include "ngx_http_hype_param.h"
-#include "ngx_http_hype_ref.h"
-#include "ngx_http_hype_target.h"
-#include "ngx_http_hype_variables.h"
 #include "ngx_http_hype_visit.h"
 
 

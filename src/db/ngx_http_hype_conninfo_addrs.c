@@ -2,7 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <netdb.h>
-#include "ngx_http_hype_conninfo_addrs.h"
+#include "ngx_http_hype_conninfo.h"
 
 
 static ngx_int_t ngx_http_hype_conninfo_add(

@@ -4,11 +4,7 @@
 #include <ngx_event.h>
 #include <ngx_thread_pool.h>
 #include "ngx_http_hype_db.h"
-#include "ngx_http_hype_db_cancel.h"
-#include "ngx_http_hype_db_connect.h"
-#include "ngx_http_hype_db_fail.h"
-#include "ngx_http_hype_db_state.h"
-#include "ngx_http_hype_db_statement.h"
+#include "ngx_http_hype_db_conn.h"
 
 
 /* how long a statement may be overdue before it is cancelled */

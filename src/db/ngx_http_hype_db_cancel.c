@@ -4,10 +4,7 @@
 #include <ngx_event.h>
 #include <pthread.h>
 #include <signal.h>
-#include "ngx_http_hype_db_cancel.h"
-#include "ngx_http_hype_db_fail.h"
-#include "ngx_http_hype_db_state.h"
-#include "ngx_http_hype_db_statement.h"
+#include "ngx_http_hype_db_conn.h"
 
 
 /* milliseconds between two looks at whether the thread is done */

@@ -4,10 +4,7 @@
 #include <ngx_event.h>
 #include <ngx_thread_pool.h>
 #include <netdb.h>
-#include "ngx_http_hype_db_connect.h"
-#include "ngx_http_hype_db_fail.h"
-#include "ngx_http_hype_db_state.h"
-#include "ngx_http_hype_db_statement.h"
+#include "ngx_http_hype_db_conn.h"
 
 
 /* milliseconds between two clocks that are worth a warning */

@@ -2,8 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include "ngx_http_hype_db_fail.h"
-#include "ngx_http_hype_db_state.h"
+#include "ngx_http_hype_db_conn.h"
 
 
 #define NGX_HTTP_HYPE_DB_BACKOFF_MIN    100

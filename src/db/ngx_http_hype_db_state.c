@@ -2,8 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include "ngx_http_hype_db_cancel.h"
-#include "ngx_http_hype_db_state.h"
+#include "ngx_http_hype_db_conn.h"
 
 
 /* what hype_status calls these states */

@@ -167,4 +167,52 @@ extern ngx_module_t  ngx_http_hype_module;
 extern ngx_str_t  ngx_http_hype_outcomes[];
 
 
+/*
+ * ngx_http_hype_answer.c: what an answer says and does besides: the cookie, who
+ * may store it, and, once the application has answered, claims and confirms.
+ */
+
+/*
+ * For the header filter, on main requests.  "ctx" may be NULL.  NGX_OK, or
+ * NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_answer(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+
+/*
+ * Whether "value" can be that of a cookie's attribute: RFC 6265, 4.1.1.
+ * Returns 1 or 0.
+ */
+
+ngx_uint_t ngx_http_hype_answer_attribute(ngx_str_t *value);
+
+
+/* ngx_http_hype_param.c: referral codes on any URL, ?ref=<identifier> */
+
+/* The phase handler where "hype_ref_param" is on. */
+
+ngx_int_t ngx_http_hype_param_handler(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf);
+
+/* Whether identifiers can be appended to that path.  Returns 1 or 0. */
+
+ngx_uint_t ngx_http_hype_param_to_valid(ngx_str_t *to);
+
+
+/* ngx_http_hype_ref.c: referral links as locations, /ref/<identifier>/ */
+
+/* The phase handler of a location with "hype_ref". */
+
+ngx_int_t ngx_http_hype_ref_handler(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf);
+
+
+/* ngx_http_hype_variables.c */
+
+/* For the module's preconfiguration. */
+
+ngx_int_t ngx_http_hype_variables_add(ngx_conf_t *cf);
+
+
 #endif /* _NGX_HTTP_HYPE_H_INCLUDED_ */

@@ -1,6 +1,4 @@
 
-#include "ngx_http_hype_answer.h"
-#include "ngx_http_hype_purpose.h"
 #include "ngx_http_hype_visit.h"
 
 

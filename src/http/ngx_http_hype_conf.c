@@ -1,6 +1,5 @@
 
 #include "ngx_http_hype_conf.h"
-#include "ngx_http_hype_conf_check.h"
 
 
 /* as ngx_conf_set_enum_slot(), but the error names the directive, too */

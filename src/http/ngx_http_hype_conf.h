@@ -1,7 +1,8 @@
 
 /*
- * What the directives' setters have in common: values, and what is wrong with
- * them.
+ * The directives' setters.  Like those of nginx they return NGX_CONF_OK, or what
+ * is wrong, or NGX_CONF_ERROR once they have logged it with the directive and
+ * the value.
  */
 
 
@@ -11,6 +12,8 @@
 
 #include "ngx_http_hype.h"
 
+
+/* ngx_http_hype_conf.c: what they have in common */
 
 /* A setter for a word of the list that the command has in "post". */
 
@@ -50,6 +53,94 @@ ngx_uint_t ngx_http_hype_conf_has_prefix(ngx_str_t *value,
  */
 
 void ngx_http_hype_conf_needs_database(ngx_conf_t *cf, const char *name);
+
+
+/*
+ * ngx_http_hype_conf_check.c: what can only be judged when all of the
+ * configuration has been read, and what is worth a warning.
+ */
+
+/* Notes the variables of the directive's arguments, with file and line. */
+
+ngx_int_t ngx_http_hype_conf_note_variables(ngx_conf_t *cf);
+
+/* NGX_ERROR once it has logged the first one that does not exist. */
+
+ngx_int_t ngx_http_hype_conf_check_variables(ngx_conf_t *cf);
+
+/* ngx_http_set_complex_value_slot() and ngx_http_set_predicate_slot() */
+
+char *ngx_http_hype_conf_value(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_hype_conf_predicate(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* The former, and warns of a user whom the request names. */
+
+char *ngx_http_hype_conf_user(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* Warns of a database on another machine without "sslmode". */
+
+void ngx_http_hype_conf_check_ssl(ngx_conf_t *cf,
+    ngx_http_hype_conninfo_t *info);
+
+/*
+ * Called for each location and server, when it has been merged; then once at
+ * the end, for what leads nowhere.
+ */
+
+ngx_int_t ngx_http_hype_conf_check_location(ngx_conf_t *cf,
+    ngx_http_hype_loc_conf_t *hlcf);
+void ngx_http_hype_conf_check_refs(ngx_conf_t *cf);
+
+
+/*
+ * ngx_http_hype_conf_database.c: where hits go, and where they are looked at:
+ * database, zone, spool, status.
+ */
+
+char *ngx_http_hype_conf_database(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_hype_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_hype_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_hype_conf_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* The zone of that name and size, or the default one. */
+
+char *ngx_http_hype_conf_add_zone(ngx_conf_t *cf,
+    ngx_http_hype_main_conf_t *hmcf, ngx_str_t *name, size_t size);
+
+/* The spool's folder, for nginx to make. */
+
+char *ngx_http_hype_conf_set_spool_path(ngx_conf_t *cf,
+    ngx_http_hype_main_conf_t *hmcf, ngx_str_t *name);
+
+
+/*
+ * ngx_http_hype_conf_ref.c: referral links, where they are found in a URL, and
+ * where they lead.
+ */
+
+char *ngx_http_hype_conf_ref(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_hype_conf_next_param(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_hype_conf_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
+/*
+ * ngx_http_hype_conf_visitor.c: the cookie, and what is confirmed of a user.
+ */
+
+char *ngx_http_hype_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_hype_conf_confirm(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 
 #endif /* _NGX_HTTP_HYPE_CONF_H_INCLUDED_ */

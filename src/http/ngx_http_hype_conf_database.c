@@ -1,7 +1,5 @@
 
 #include "ngx_http_hype_conf.h"
-#include "ngx_http_hype_conf_check.h"
-#include "ngx_http_hype_conf_database.h"
 #include "ngx_http_hype_status.h"
 
 

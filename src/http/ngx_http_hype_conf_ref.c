@@ -1,8 +1,5 @@
 
 #include "ngx_http_hype_conf.h"
-#include "ngx_http_hype_conf_check.h"
-#include "ngx_http_hype_conf_ref.h"
-#include "ngx_http_hype_param.h"
 
 
 static ngx_uint_t ngx_http_hype_conf_is_host(ngx_conf_t *cf,

@@ -1,7 +1,5 @@
 
-#include "ngx_http_hype_answer.h"
 #include "ngx_http_hype_conf.h"
-#include "ngx_http_hype_conf_visitor.h"
 
 
 #define NGX_HTTP_HYPE_COOKIE_SAMESITE  0x01

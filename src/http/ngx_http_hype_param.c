@@ -1,7 +1,4 @@
 
-#include "ngx_http_hype_param.h"
-#include "ngx_http_hype_purpose.h"
-#include "ngx_http_hype_target.h"
 #include "ngx_http_hype_visit.h"
 
 

@@ -1,5 +1,5 @@
 
-#include "ngx_http_hype_purpose.h"
+#include "ngx_http_hype_visit.h"
 
 
 #define NGX_HTTP_HYPE_TOO_EARLY  425

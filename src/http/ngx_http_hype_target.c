@@ -1,5 +1,5 @@
 
-#include "ngx_http_hype_target.h"
+#include "ngx_http_hype_visit.h"
 
 
 typedef struct {

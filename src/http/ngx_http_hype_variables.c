@@ -1,5 +1,4 @@
 
-#include "ngx_http_hype_variables.h"
 #include "ngx_http_hype_visit.h"
 
 

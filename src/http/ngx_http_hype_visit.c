@@ -1,6 +1,5 @@
 
 #include "ngx_http_hype_visit.h"
-#include "ngx_http_hype_visit_hit.h"
 
 
 static void ngx_http_hype_cleanup(void *data);

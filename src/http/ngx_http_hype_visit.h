@@ -134,4 +134,89 @@ ngx_http_hype_cookies(ngx_http_request_t *r)
 }
 
 
+/*
+ * The hit of a visit: whether there is one, and what it has, for the visit.
+ */
+
+/*
+ * Makes the hit and hands it to the store, unless nothing is to be recorded:
+ * ctx->outcome says so then.
+ *
+ * NGX_OK: nothing is to be waited for, and ctx->wait.status says what became of it.
+ * NGX_AGAIN: the request waits for the store.
+ * NGX_ERROR: no memory.
+ */
+
+ngx_int_t ngx_http_hype_visit_make(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+
+/* When the request came, in milliseconds since the Unix epoch. */
+
+uint64_t ngx_http_hype_visit_time(ngx_http_request_t *r);
+
+
+/*
+ * What a browser says that it asks for a page for: to go there, to have it
+ * before anybody may go there, or to have it in another page.
+ */
+
+/* a prefetch, after which the browser asks again when the link is followed */
+#define NGX_HTTP_HYPE_PREFETCH     0x01
+
+/* a prefetch that may be shown later without another request */
+#define NGX_HTTP_HYPE_SPECULATIVE  0x02
+
+/* no navigation: an image, a frame, a script's fetch() */
+#define NGX_HTTP_HYPE_EMBEDDED     0x04
+
+/* TLS early data, which anybody may replay (RFC 8470) */
+#define NGX_HTTP_HYPE_EARLY        0x08
+
+
+/* A bit mask of the above; 0 for an ordinary visit. */
+
+ngx_uint_t ngx_http_hype_purpose(ngx_http_request_t *r);
+
+/*
+ * Answers a request that comes too early with 503 or 425, so that the browser
+ * asks again when the link is followed, or when TLS is established.  No
+ * "error_page" applies, as it might turn the answer into a page to be shown.
+ *
+ * NGX_DONE: it is answered; for the phase's handler to return.
+ * NGX_DECLINED: the request is none of those; ctx->purpose says what it is.
+ */
+
+ngx_int_t ngx_http_hype_purpose_refuse(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx);
+
+
+/*
+ * Where a redirect leads, as far as nginx's configuration tells: one visit
+ * must not become a second one, nor go round in circles.
+ */
+
+/*
+ * Finds the location that answers "target", a URI reference, if it leads to
+ * this host or to one of "server_name".  What "rewrite" or an application make
+ * of it is not known here.
+ *
+ * NGX_OK: "target" may be followed.  Arguments by which "hype_ref_param" of
+ *     that location would make another hit are taken out, in a copy.
+ * NGX_DECLINED: it leads to a location with "hype_ref".  "next" is the
+ *     decoded argument of where that link would lead, or empty.
+ * NGX_ERROR: no memory.
+ */
+
+ngx_int_t ngx_http_hype_target(ngx_http_request_t *r, ngx_str_t *target,
+    ngx_str_t *next);
+
+/*
+ * Keeps the names of all servers, which nginx forgets when it has read its
+ * configuration.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_target_init(ngx_conf_t *cf,
+    ngx_http_hype_main_conf_t *hmcf);
+
+
 #endif /* _NGX_HTTP_HYPE_VISIT_H_INCLUDED_ */

@@ -1,7 +1,5 @@
 
-#include "ngx_http_hype_purpose.h"
 #include "ngx_http_hype_visit.h"
-#include "ngx_http_hype_visit_hit.h"
 
 
 /* bytes of a text that the site names, and of one that a visitor sends */

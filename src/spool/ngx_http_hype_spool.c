@@ -3,8 +3,6 @@
 #include <ngx_core.h>
 #include "ngx_http_hype_spool.h"
 #include "ngx_http_hype_spool_files.h"
-#include "ngx_http_hype_spool_read.h"
-#include "ngx_http_hype_spool_write.h"
 
 
 /* milliseconds between two looks at the folder */

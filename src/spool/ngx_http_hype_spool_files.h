@@ -80,4 +80,46 @@ void ngx_http_hype_spool_log(ngx_http_hype_spool_t *spool,
     ngx_err_t err, const char *what, ngx_str_t *name);
 
 
+/* ngx_http_hype_spool_read.c */
+
+/* The first file that has something to read, and can be read; or NULL. */
+
+ngx_http_hype_segment_t *ngx_http_hype_spool_oldest(
+    ngx_http_hype_spool_t *spool);
+
+
+/* ngx_http_hype_spool_write.c: what writes, and has it synced */
+
+#define NGX_HTTP_HYPE_SPOOL_SYNC_FDS   8
+
+
+/* what the thread has to sync */
+
+typedef struct {
+    ngx_http_hype_spool_t  *spool;
+    ngx_fd_t                fds[NGX_HTTP_HYPE_SPOOL_SYNC_FDS];
+    ngx_uint_t              n;
+    ngx_err_t               err;
+} ngx_http_hype_spool_sync_t;
+
+
+/*
+ * Writes what has been committed, and wakes who waits for it, once it is
+ * synced if that is to be always.  NGX_ERROR if the disk does not take it: the
+ * records went to "lost" then.
+ */
+
+ngx_int_t ngx_http_hype_spool_flush(ngx_http_hype_spool_t *spool);
+
+/* Handlers of the events "flush" and "sync". */
+
+void ngx_http_hype_spool_flush_handler(ngx_event_t *ev);
+void ngx_http_hype_spool_sync_handler(ngx_event_t *ev);
+
+/* What the task does in its thread, and what is done after it. */
+
+void ngx_http_hype_spool_sync_thread(void *data, ngx_log_t *log);
+void ngx_http_hype_spool_sync_done(ngx_event_t *ev);
+
+
 #endif /* _NGX_HTTP_HYPE_SPOOL_FILES_H_INCLUDED_ */

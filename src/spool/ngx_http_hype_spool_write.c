@@ -2,7 +2,6 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_http_hype_spool_files.h"
-#include "ngx_http_hype_spool_write.h"
 
 
 #define NGX_HTTP_HYPE_SPOOL_BUFFER     (64 * 1024)

@@ -1,0 +1,172 @@
+
+/*
+ * A connection, for the files of this folder: its state, how it is made, what
+ * is sent on it, what becomes of it when that fails.
+ */
+
+
+#ifndef _NGX_HTTP_HYPE_DB_CONN_H_INCLUDED_
+#define _NGX_HTTP_HYPE_DB_CONN_H_INCLUDED_
+
+
+#include "ngx_http_hype_conninfo.h"
+#include "ngx_http_hype_db.h"
+
+
+/* ngx_http_hype_db_state.c: its state and its end */
+
+typedef enum {
+    NGX_HTTP_HYPE_DB_CLOSED = 0,
+    NGX_HTTP_HYPE_DB_RESOLVING,
+    NGX_HTTP_HYPE_DB_CONNECTING,
+    NGX_HTTP_HYPE_DB_SETUP,
+    NGX_HTTP_HYPE_DB_PAUSED,
+    NGX_HTTP_HYPE_DB_IDLE,
+    NGX_HTTP_HYPE_DB_BUSY
+} ngx_http_hype_db_state_e;
+
+
+/* Enters the state, and has the worker's figures say so. */
+
+void ngx_http_hype_db_state(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_state_e state);
+
+/*
+ * Sets the connection's timer, in milliseconds, instead of what it was set to.
+ * One that is cancelable does not keep a worker that exits.
+ */
+
+void ngx_http_hype_db_timer(ngx_http_hype_db_conn_t *conn, ngx_msec_t timer,
+    ngx_uint_t cancelable);
+
+/*
+ * Gives up the connection of nginx's that watches the socket, if there is
+ * one.  NGX_CLOSE_EVENT: libpq closes the socket, or has done so already.
+ */
+
+void ngx_http_hype_db_detach(ngx_http_hype_db_conn_t *conn, ngx_uint_t flags);
+
+/*
+ * Hands the outcome and the result to the statement's handler, if there is a
+ * statement, and forgets both.
+ */
+
+void ngx_http_hype_db_deliver(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_outcome_e outcome);
+
+/*
+ * Closes it.  A statement under way ends, as NGX_HTTP_HYPE_DB_UNKNOWN unless
+ * more is known of it.
+ */
+
+void ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn);
+
+
+/* ngx_http_hype_db_connect.c: from its host's name to its set-up */
+
+/*
+ * What a thread does, in conn->task: it looks names up, and makes a connection
+ * that can't be made without blocking.
+ */
+
+typedef struct {
+    ngx_http_hype_db_conn_t         *conn;
+    ngx_uint_t                       first;        /* of several hosts */
+    ngx_http_hype_conninfo_addrs_t   addrs;
+    ngx_int_t                        rc;           /* of the look-up */
+    PGconn                          *pg;
+} ngx_http_hype_db_thread_t;
+
+
+/* Opens a connection that is closed. */
+
+void ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn);
+
+
+/* ngx_http_hype_db_statement.c: statements, and the turns between them */
+
+/*
+ * Sends a statement, one of the set-up or another; a connection that can't
+ * fails.
+ */
+
+void ngx_http_hype_db_start(ngx_http_hype_db_conn_t *conn,
+    ngx_http_hype_db_statement_t *statement);
+
+/* Reads what the server has sent, and acts on it. */
+
+void ngx_http_hype_db_process(ngx_http_hype_db_conn_t *conn);
+
+/* Has an idle connection ask for work. */
+
+void ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn);
+
+/* Handler of the event "next": does so. */
+
+void ngx_http_hype_db_next_handler(ngx_event_t *ev);
+
+
+/* ngx_http_hype_db_fail.c: backing off, logging, and the end of both */
+
+/*
+ * The connection is lost, or could not be made.  One that did its work before
+ * is opened again at once; if it was idle, that is no error.
+ */
+
+void ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason);
+
+/* Keeps the connection, but gives the database some time. */
+
+void ngx_http_hype_db_pause(ngx_http_hype_db_conn_t *conn);
+
+/* Whether it is worth a visitor's wait has changed; says so if it is not. */
+
+void ngx_http_hype_db_failing(ngx_http_hype_db_conn_t *conn,
+    ngx_uint_t failing);
+
+/* A statement has gone well: ends what the above began. */
+
+void ngx_http_hype_db_success(ngx_http_hype_db_conn_t *conn);
+
+/*
+ * Counts an error.  One line each time something goes wrong that went well
+ * before, and one in a while as long as it does.
+ */
+
+void ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
+    const char *message);
+
+
+/*
+ * ngx_http_hype_db_cancel.c: a statement that takes too long is cancelled at the
+ * server; a backend that is only left alone goes on with it, and the next try
+ * would add another one.
+ */
+
+/* Prepares a connection for it. */
+
+void ngx_http_hype_db_cancel_init(ngx_http_hype_db_conn_t *conn);
+
+/*
+ * Has the server cancel the statement under way; its result, most likely
+ * SQLSTATE 57014, comes as any other.  Does not wait.  NGX_DECLINED: it has
+ * been asked to already, or an earlier request is still under way.  NGX_ERROR:
+ * it can't be done.
+ */
+
+ngx_int_t ngx_http_hype_db_cancel(ngx_http_hype_db_conn_t *conn);
+
+/*
+ * Whether the server is still being asked, so that it may cancel whatever is
+ * sent now: no statement must be.  When it is over, the connection asks for
+ * work by itself.
+ */
+
+ngx_uint_t ngx_http_hype_db_cancelling(ngx_http_hype_db_conn_t *conn);
+
+/* The session has ended. */
+
+void ngx_http_hype_db_cancel_forget(ngx_http_hype_db_conn_t *conn);
+
+
+#endif /* _NGX_HTTP_HYPE_DB_CONN_H_INCLUDED_ */
