@@ -91,6 +91,9 @@ for my $case (
              . '"connect_timeout=" or "timeout=" is expected, and the conninfo '
              . 'in quotes before them']
     } 'x', 'x=1', 'TIMEOUT=1s', 'port=5432', 'timeout'),
+
+    ['hype_database "host=x" timeout=1s timeout=2s;'
+        => 'invalid value "timeout=2s" in "hype_database": it was said before'],
 ) {
     wrong($case->[0], $case->[1], http => $case->[0]);
 }
@@ -153,6 +156,8 @@ my @cases = (
          'valid=', 'valid=x', 'valid=-1', 'unknown=', 'unknown=1x'),
     ['hype_zone hype:8m x=1;'
         => 'invalid value "x=1" in "hype_zone": "valid=" or "unknown=" is expected'],
+    ['hype_zone hype:8m valid=1m unknown=1s valid=2m;'
+        => 'invalid value "valid=2m" in "hype_zone": it was said before'],
     ['hype_zone hype:8m; hype_zone other:8m;' => '"hype_zone" directive is duplicate'],
 
     # hype_spool
@@ -169,6 +174,8 @@ my @cases = (
          'sync=', 'sync=0', 'sync=x', 'sync=on', 'sync=-1s'),
     ['hype_spool spool x=1;' => 'invalid value "x=1" in "hype_spool": '
         . '"max_size=" or "sync=" is expected'],
+    ['hype_spool spool sync=off sync=off;'
+        => 'invalid value "sync=off" in "hype_spool": it was said before'],
     ['hype_spool "";' => 'invalid value "" in "hype_spool": a path is expected'],
 
     # those with few values
@@ -388,7 +395,8 @@ for my $case (
 
 # hype_confirm
 
-my $confirm = '"value=" or "if=" is expected, each once';
+my $confirm = '"value=" or "if=" is expected';
+my $twice = 'it was said before';
 
 for my $case (
     ['hype_confirm;' => 'invalid number of arguments in "hype_confirm" directive'],
@@ -400,9 +408,9 @@ for my $case (
                 => qq{invalid value "$_" in "hype_confirm": $confirm}] }
          'b', 'If=1', 'event=b'),
     ['hype_confirm a if=1 if=2;'
-        => qq{invalid value "if=2" in "hype_confirm": $confirm}],
+        => qq{invalid value "if=2" in "hype_confirm": $twice}],
     ['hype_confirm a value=1 value=2;'
-        => qq{invalid value "value=2" in "hype_confirm": $confirm}],
+        => qq{invalid value "value=2" in "hype_confirm": $twice}],
     (map { ["hype_confirm $_;" => 'unknown "no_such_variable" variable'] }
          '$no_such_variable', 'a if=$no_such_variable',
          'a value=$no_such_variable'),

@@ -2,6 +2,10 @@
 #include "ngx_http_hype_conf.h"
 
 
+/* bytes of what lists the words of an ngx_conf_enum_t */
+#define NGX_HTTP_HYPE_CONF_WORDS  128
+
+
 /* as ngx_conf_set_enum_slot(), but the error names the directive, too */
 
 char *
@@ -9,6 +13,7 @@ ngx_http_hype_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char *p = conf;
 
+    char        *reason;
     ngx_str_t   *value;
     ngx_uint_t  *np;
 
@@ -20,39 +25,174 @@ ngx_http_hype_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    return ngx_http_hype_conf_enum_value(cf, cmd->post, &value[1], &value[1],
-                                         np);
+    reason = ngx_http_hype_conf_word(cf, cmd->post, &value[1], np);
+
+    return reason ? ngx_http_hype_conf_invalid(cf, &value[1], reason)
+                  : NGX_CONF_OK;
 }
 
 
-/* "value" is all or a part of the directive's argument */
-
 char *
-ngx_http_hype_conf_enum_value(ngx_conf_t *cf, ngx_conf_enum_t *e,
-    ngx_str_t *argument, ngx_str_t *value, ngx_uint_t *result)
+ngx_http_hype_conf_word(ngx_conf_t *cf, ngx_conf_enum_t *e, ngx_str_t *value,
+    ngx_uint_t *result)
 {
-    u_char            *p, expected[64];
-    ngx_conf_enum_t   *start;
+    u_char           *p, *expected, *last;
+    ngx_conf_enum_t  *start;
+
+    expected = ngx_pnalloc(cf->temp_pool, NGX_HTTP_HYPE_CONF_WORDS);
+    if (expected == NULL) {
+        return "memory ran out";
+    }
 
     start = e;
     p = expected;
+    last = expected + NGX_HTTP_HYPE_CONF_WORDS;
 
     for ( /* void */ ; e->name.len; e++) {
         if (e->name.len == value->len
             && ngx_strncmp(e->name.data, value->data, value->len) == 0)
         {
             *result = e->value;
-            return NGX_CONF_OK;
+            return NULL;
         }
 
-        p = ngx_slprintf(p, expected + sizeof(expected) - 1, "%s\"%V\"",
+        p = ngx_slprintf(p, last, "%s\"%V\"",
                          (e == start) ? "" : (e[1].name.len) ? ", " : " or ",
                          &e->name);
     }
 
-    ngx_slprintf(p, expected + sizeof(expected), " is expected%Z");
+    ngx_slprintf(p, last, " is expected%Z");
 
-    return ngx_http_hype_conf_invalid(cf, argument, (char *) expected);
+    return (char *) expected;
+}
+
+
+char *
+ngx_http_hype_conf_params(ngx_conf_t *cf, ngx_uint_t n,
+    ngx_http_hype_conf_param_t *params, void *conf)
+{
+    char        *rc;
+    ngx_str_t   *value;
+    ngx_uint_t   seen;
+
+    value = cf->args->elts;
+    seen = 0;
+
+    for ( /* void */ ; n < cf->args->nelts; n++) {
+        rc = ngx_http_hype_conf_param(cf, &value[n], params,
+                           ngx_http_hype_conf_find_param(params, &value[n]),
+                           conf, &seen);
+        if (rc != NGX_CONF_OK) {
+            return rc;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_http_hype_conf_param_t *
+ngx_http_hype_conf_find_param(ngx_http_hype_conf_param_t *params,
+    ngx_str_t *argument)
+{
+    ngx_str_t                   *name;
+    ngx_http_hype_conf_param_t  *param;
+
+    for (param = params; param->name.len; param++) {
+        name = &param->name;
+
+        if (name->len <= argument->len
+            && ngx_strncmp(name->data, argument->data, name->len) == 0
+            && (name->len == argument->len
+                || name->data[name->len - 1] == '='))
+        {
+            break;
+        }
+    }
+
+    return param;
+}
+
+
+char *
+ngx_http_hype_conf_param(ngx_conf_t *cf, ngx_str_t *argument,
+    ngx_http_hype_conf_param_t *params, ngx_http_hype_conf_param_t *param,
+    void *conf, ngx_uint_t *seen)
+{
+    char                        *rc;
+    ngx_str_t                    value;
+    ngx_http_hype_conf_param_t  *p;
+
+    if (param->name.len == 0) {
+        return ngx_http_hype_conf_invalid(cf, argument, param->post);
+    }
+
+    /* a field may have several words, such as "secure" and "nosecure" */
+
+    for (p = params; p->name.len; p++) {
+        if (p->offset == param->offset
+            && *seen & ((ngx_uint_t) 1 << (p - params)))
+        {
+            return ngx_http_hype_conf_invalid(cf, argument,
+                                              "it was said before");
+        }
+    }
+
+    *seen |= (ngx_uint_t) 1 << (param - params);
+
+    value.data = argument->data + param->name.len;
+    value.len = argument->len - param->name.len;
+
+    rc = param->set(cf, &value, (u_char *) conf + param->offset, param->post);
+
+    if (rc == NGX_CONF_OK || rc == NGX_CONF_ERROR) {
+        return rc;
+    }
+
+    return ngx_http_hype_conf_invalid(cf, argument, rc);
+}
+
+
+char *
+ngx_http_hype_conf_param_flag(ngx_conf_t *cf, ngx_str_t *value, void *field,
+    void *post)
+{
+    *(ngx_uint_t *) field = (ngx_uint_t) (uintptr_t) post;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_hype_conf_param_enum(ngx_conf_t *cf, ngx_str_t *value, void *field,
+    void *post)
+{
+    return ngx_http_hype_conf_word(cf, post, value, field);
+}
+
+
+char *
+ngx_http_hype_conf_param_msec(ngx_conf_t *cf, ngx_str_t *value, void *field,
+    void *post)
+{
+    ngx_msec_t *msec = field;
+
+    *msec = ngx_parse_time(value, 0);
+
+    return (*msec == (ngx_msec_t) NGX_ERROR || *msec == 0)
+           ? "a time above 0 is expected" : NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_hype_conf_param_value(ngx_conf_t *cf, ngx_str_t *value, void *field,
+    void *post)
+{
+    ngx_http_complex_value_t **cv = field;
+
+    *cv = ngx_http_hype_conf_compile(cf, value);
+
+    return *cv ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
@@ -116,25 +256,6 @@ ngx_http_hype_conf_is_token(ngx_str_t *value)
     }
 
     return value->len != 0;
-}
-
-
-ngx_uint_t
-ngx_http_hype_conf_has_prefix(ngx_str_t *value, const char *prefix,
-    ngx_str_t *rest)
-{
-    size_t  len;
-
-    len = ngx_strlen(prefix);
-
-    if (ngx_strncmp(value->data, prefix, len) != 0) {
-        return 0;
-    }
-
-    rest->data = value->data + len;
-    rest->len = value->len - len;
-
-    return 1;
 }
 
 

@@ -19,14 +19,61 @@
 
 char *ngx_http_hype_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
+/* The number of the list's word "value"; else returns which words there are. */
+
+char *ngx_http_hype_conf_word(ngx_conf_t *cf, ngx_conf_enum_t *e,
+    ngx_str_t *value, ngx_uint_t *result);
+
 /*
- * The number of the list's word "value", which is all or a part of the
- * directive's argument.  NGX_CONF_ERROR once it has logged the words that are
- * there.
+ * Parameters of a directive, such as "valid=10m" or "secure".  A table of them
+ * ends with one without a name, whose "post" says what is expected.
  */
 
-char *ngx_http_hype_conf_enum_value(ngx_conf_t *cf, ngx_conf_enum_t *e,
-    ngx_str_t *argument, ngx_str_t *value, ngx_uint_t *result);
+typedef struct {
+    ngx_str_t    name;             /* with "=", if it has a value */
+
+    /*
+     * Sets "field", as "value" says, or "post" for one without; returns
+     * NGX_CONF_OK, or what is wrong, or NGX_CONF_ERROR once it has logged it
+     */
+    char      *(*set)(ngx_conf_t *cf, ngx_str_t *value, void *field,
+                      void *post);
+
+    size_t       offset;           /* of the field, which is said once */
+    void        *post;
+} ngx_http_hype_conf_param_t;
+
+
+/*
+ * Sets the fields of "conf" by the directive's arguments from the number "n" on,
+ * and by the one argument that is "param"; "seen" has the table's parameters
+ * that have been there, as bits, and is 0 at first.
+ */
+
+char *ngx_http_hype_conf_params(ngx_conf_t *cf, ngx_uint_t n,
+    ngx_http_hype_conf_param_t *params, void *conf);
+char *ngx_http_hype_conf_param(ngx_conf_t *cf, ngx_str_t *argument,
+    ngx_http_hype_conf_param_t *params, ngx_http_hype_conf_param_t *param,
+    void *conf, ngx_uint_t *seen);
+
+/* The one that the argument is, or else the last one, without a name. */
+
+ngx_http_hype_conf_param_t *ngx_http_hype_conf_find_param(
+    ngx_http_hype_conf_param_t *params, ngx_str_t *argument);
+
+/*
+ * Setters: of an ngx_uint_t to "post" (a flag) or to the value of its word in a
+ * list (ngx_conf_enum_t); of an ngx_msec_t above 0; of a complex value.
+ */
+
+char *ngx_http_hype_conf_param_flag(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post);
+char *ngx_http_hype_conf_param_enum(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post);
+char *ngx_http_hype_conf_param_msec(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post);
+char *ngx_http_hype_conf_param_value(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post);
 
 /* A value that may have variables; NULL after an error. */
 
@@ -41,11 +88,6 @@ char *ngx_http_hype_conf_invalid(ngx_conf_t *cf, ngx_str_t *value,
 /* May it be the name of a cookie, or of an argument? */
 
 ngx_uint_t ngx_http_hype_conf_is_token(ngx_str_t *value);
-
-/* Does it begin like that?  If so, "rest" is what follows, in its memory. */
-
-ngx_uint_t ngx_http_hype_conf_has_prefix(ngx_str_t *value,
-    const char *prefix, ngx_str_t *rest);
 
 /*
  * This directive, whose name must stay there, is of no use without

@@ -3,8 +3,72 @@
 #include "ngx_http_hype_status.h"
 
 
+static char *ngx_http_hype_conf_connections(ngx_conf_t *cf,
+    ngx_str_t *value, void *field, void *post);
+static char *ngx_http_hype_conf_time(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post);
+static char *ngx_http_hype_conf_max_size(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post);
+static char *ngx_http_hype_conf_sync(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post);
 static ngx_int_t ngx_http_hype_conf_check_spool(ngx_conf_t *cf,
     ngx_str_t *name);
+
+
+static ngx_http_hype_conf_param_t  ngx_http_hype_database_params[] = {
+
+    { ngx_string("connections="),
+      ngx_http_hype_conf_connections,
+      offsetof(ngx_http_hype_db_conf_t, connections), NULL },
+
+    { ngx_string("connect_timeout="),
+      ngx_http_hype_conf_param_msec,
+      offsetof(ngx_http_hype_db_conf_t, connect_timeout), NULL },
+
+    { ngx_string("timeout="),
+      ngx_http_hype_conf_param_msec,
+      offsetof(ngx_http_hype_db_conf_t, timeout), NULL },
+
+    { ngx_null_string, NULL, 0, NULL }
+};
+
+
+static ngx_http_hype_conf_param_t  ngx_http_hype_zone_params[] = {
+
+    { ngx_string("valid="),
+      ngx_http_hype_conf_time,
+      offsetof(ngx_http_hype_cache_t, valid), NULL },
+
+    { ngx_string("unknown="),
+      ngx_http_hype_conf_time,
+      offsetof(ngx_http_hype_cache_t, unknown), NULL },
+
+    { ngx_null_string, NULL, 0, "\"valid=\" or \"unknown=\" is expected" }
+};
+
+
+static ngx_http_hype_conf_param_t  ngx_http_hype_spool_params[] = {
+
+    { ngx_string("max_size="),
+      ngx_http_hype_conf_max_size,
+      offsetof(ngx_http_hype_spool_conf_t, max_size), NULL },
+
+    { ngx_string("sync="),
+      ngx_http_hype_conf_sync,
+      offsetof(ngx_http_hype_spool_conf_t, sync), NULL },
+
+    { ngx_null_string, NULL, 0, "\"max_size=\" or \"sync=\" is expected" }
+};
+
+
+static ngx_http_hype_conf_param_t  ngx_http_hype_status_params[] = {
+
+    { ngx_string("reports="),
+      ngx_http_hype_conf_param_msec,
+      offsetof(ngx_http_hype_loc_conf_t, reports), NULL },
+
+    { ngx_null_string, NULL, 0, "\"reports=\" after \"html\" is expected" }
+};
 
 
 static ngx_conf_enum_t  ngx_http_hype_status[] = {
@@ -20,9 +84,9 @@ ngx_http_hype_conf_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_main_conf_t *hmcf = conf;
 
-    ngx_int_t    n;
-    ngx_str_t   *value, s;
-    ngx_uint_t   i;
+    ngx_str_t                   *value;
+    ngx_uint_t                   i;
+    ngx_http_hype_conf_param_t  *param;
 
     if (hmcf->database) {
         return "is duplicate";
@@ -37,52 +101,25 @@ ngx_http_hype_conf_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 2; i < cf->args->nelts; i++) {
 
-        if (ngx_http_hype_conf_has_prefix(&value[i], "connections=", &s)) {
-
-            n = ngx_atoi(s.data, s.len);
-            if (n == NGX_ERROR || n < 1 || n > 100) {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "a number from 1 to 100 is "
-                                                  "expected");
-            }
-
-            hmcf->db.connections = n;
-            continue;
-        }
-
-        if (ngx_http_hype_conf_has_prefix(&value[i], "connect_timeout=", &s)) {
-
-            hmcf->db.connect_timeout = ngx_parse_time(&s, 0);
-            if (hmcf->db.connect_timeout == (ngx_msec_t) NGX_ERROR
-                || hmcf->db.connect_timeout == 0)
-            {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "a time above 0 is expected");
-            }
-
-            continue;
-        }
-
-        if (ngx_http_hype_conf_has_prefix(&value[i], "timeout=", &s)) {
-
-            hmcf->db.timeout = ngx_parse_time(&s, 0);
-            if (hmcf->db.timeout == (ngx_msec_t) NGX_ERROR
-                || hmcf->db.timeout == 0)
-            {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "a time above 0 is expected");
-            }
-
-            continue;
-        }
+        param = ngx_http_hype_conf_find_param(ngx_http_hype_database_params,
+                                              &value[i]);
 
         /* it may be a part of the conninfo without quotes: not shown */
 
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter %ui of \"hype_database\": "
-                           "\"connections=\", \"connect_timeout=\" or "
-                           "\"timeout=\" is expected, and the conninfo in "
-                           "quotes before them", i);
+        if (param->name.len == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter %ui of \"hype_database\": "
+                               "\"connections=\", \"connect_timeout=\" or "
+                               "\"timeout=\" is expected, and the conninfo in "
+                               "quotes before them", i);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (ngx_http_hype_conf_params(cf, 2, ngx_http_hype_database_params,
+                                  &hmcf->db)
+        != NGX_CONF_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -98,48 +135,40 @@ ngx_http_hype_conf_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+static char *
+ngx_http_hype_conf_connections(ngx_conf_t *cf, ngx_str_t *value, void *field,
+    void *post)
+{
+    ngx_uint_t *connections = field;
+
+    ngx_int_t  n;
+
+    n = ngx_atoi(value->data, value->len);
+
+    if (n < 1 || n > 100) {
+        return "a number from 1 to 100 is expected";
+    }
+
+    *connections = n;
+
+    return NGX_CONF_OK;
+}
+
+
 char *
 ngx_http_hype_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_main_conf_t *hmcf = conf;
 
-    u_char      *p;
-    char        *rc;
-    ssize_t      size;
-    ngx_str_t   *value, name, s;
-    ngx_uint_t   i;
-    ngx_msec_t   valid, unknown, *time;
+    u_char     *p;
+    ssize_t     size;
+    ngx_str_t  *value, name, s;
 
     if (hmcf->zone) {
         return "is duplicate";
     }
 
-    valid = 10 * 60 * 1000;
-    unknown = 10 * 1000;
-
     value = cf->args->elts;
-
-    for (i = 2; i < cf->args->nelts; i++) {
-
-        if (ngx_http_hype_conf_has_prefix(&value[i], "valid=", &s)) {
-            time = &valid;
-
-        } else if (ngx_http_hype_conf_has_prefix(&value[i], "unknown=", &s)) {
-            time = &unknown;
-
-        } else {
-            return ngx_http_hype_conf_invalid(cf, &value[i],
-                                              "\"valid=\" or \"unknown=\" is "
-                                              "expected");
-        }
-
-        *time = ngx_parse_time(&s, 0);
-        if (*time == (ngx_msec_t) NGX_ERROR) {
-            return ngx_http_hype_conf_invalid(cf, &value[i],
-                                              "a time is expected");
-        }
-    }
-
     name = value[1];
 
     p = (u_char *) ngx_strchr(name.data, ':');
@@ -165,15 +194,25 @@ ngx_http_hype_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                           "the zone is too small");
     }
 
-    rc = ngx_http_hype_conf_add_zone(cf, hmcf, &name, size);
-    if (rc != NGX_CONF_OK) {
-        return rc;
+    if (ngx_http_hype_conf_add_zone(cf, hmcf, &name, size) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
-    hmcf->cache->valid = valid;
-    hmcf->cache->unknown = unknown;
+    return ngx_http_hype_conf_params(cf, 2, ngx_http_hype_zone_params,
+                                     hmcf->cache);
+}
 
-    return NGX_CONF_OK;
+
+static char *
+ngx_http_hype_conf_time(ngx_conf_t *cf, ngx_str_t *value, void *field,
+    void *post)
+{
+    ngx_msec_t *msec = field;
+
+    *msec = ngx_parse_time(value, 0);
+
+    return (*msec == (ngx_msec_t) NGX_ERROR) ? "a time is expected"
+                                             : NGX_CONF_OK;
 }
 
 
@@ -210,8 +249,7 @@ ngx_http_hype_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_main_conf_t *hmcf = conf;
 
-    ngx_str_t   *value, s;
-    ngx_uint_t   i;
+    ngx_str_t  *value;
 
     if (hmcf->spool.max_size) {
         return "is duplicate";
@@ -236,50 +274,50 @@ ngx_http_hype_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    for (i = 2; i < cf->args->nelts; i++) {
-
-        if (ngx_http_hype_conf_has_prefix(&value[i], "max_size=", &s)) {
-
-            hmcf->spool.max_size = ngx_parse_offset(&s);
-            if (hmcf->spool.max_size < NGX_HTTP_HYPE_SPOOL_MIN) {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "a size of 64k or more is "
-                                                  "expected");
-            }
-
-            continue;
-        }
-
-        if (ngx_http_hype_conf_has_prefix(&value[i], "sync=", &s)) {
-
-            if (ngx_strcmp(s.data, "off") == 0) {
-                hmcf->spool.sync = NGX_HTTP_HYPE_SPOOL_SYNC_OFF;
-                continue;
-            }
-
-            if (ngx_strcmp(s.data, "always") == 0) {
-                hmcf->spool.sync = NGX_HTTP_HYPE_SPOOL_SYNC_ALWAYS;
-                continue;
-            }
-
-            hmcf->spool.sync = ngx_parse_time(&s, 0);
-            if (hmcf->spool.sync == (ngx_msec_t) NGX_ERROR
-                || hmcf->spool.sync == 0)
-            {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "\"off\", \"always\" or a "
-                                                  "time above 0 is expected");
-            }
-
-            continue;
-        }
-
-        return ngx_http_hype_conf_invalid(cf, &value[i],
-                                          "\"max_size=\" or \"sync=\" is "
-                                          "expected");
+    if (ngx_http_hype_conf_params(cf, 2, ngx_http_hype_spool_params,
+                                  &hmcf->spool)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
     return ngx_http_hype_conf_set_spool_path(cf, hmcf, &value[1]);
+}
+
+
+static char *
+ngx_http_hype_conf_max_size(ngx_conf_t *cf, ngx_str_t *value, void *field,
+    void *post)
+{
+    off_t *size = field;
+
+    *size = ngx_parse_offset(value);
+
+    return (*size < NGX_HTTP_HYPE_SPOOL_MIN)
+           ? "a size of 64k or more is expected" : NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_hype_conf_sync(ngx_conf_t *cf, ngx_str_t *value, void *field,
+    void *post)
+{
+    ngx_msec_t *sync = field;
+
+    if (ngx_strcmp(value->data, "off") == 0) {
+        *sync = NGX_HTTP_HYPE_SPOOL_SYNC_OFF;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value->data, "always") == 0) {
+        *sync = NGX_HTTP_HYPE_SPOOL_SYNC_ALWAYS;
+        return NGX_CONF_OK;
+    }
+
+    return (ngx_http_hype_conf_param_msec(cf, value, field, post)
+            == NGX_CONF_OK)
+           ? NGX_CONF_OK
+           : "\"off\", \"always\" or a time above 0 is expected";
 }
 
 
@@ -383,7 +421,8 @@ ngx_http_hype_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_loc_conf_t *hlcf = conf;
 
-    ngx_str_t                 *value, s;
+    char                      *reason;
+    ngx_str_t                 *value;
     ngx_http_core_loc_conf_t  *clcf;
 
     if (hlcf->status != NGX_CONF_UNSET_UINT) {
@@ -400,31 +439,21 @@ ngx_http_hype_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (cf->args->nelts > 1
-        && ngx_http_hype_conf_enum_value(cf, ngx_http_hype_status, &value[1],
-                                         &value[1], &hlcf->status)
-           != NGX_CONF_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    if (cf->args->nelts < 3) {
+    if (cf->args->nelts == 1) {
         return NGX_CONF_OK;
     }
 
-    if (hlcf->status != NGX_HTTP_HYPE_STATUS_HTML
-        || !ngx_http_hype_conf_has_prefix(&value[2], "reports=", &s))
-    {
+    reason = ngx_http_hype_conf_word(cf, ngx_http_hype_status, &value[1],
+                                     &hlcf->status);
+    if (reason) {
+        return ngx_http_hype_conf_invalid(cf, &value[1], reason);
+    }
+
+    if (cf->args->nelts > 2 && hlcf->status != NGX_HTTP_HYPE_STATUS_HTML) {
         return ngx_http_hype_conf_invalid(cf, &value[2],
                                           "\"reports=\" after \"html\" is "
                                           "expected");
     }
 
-    hlcf->reports = ngx_parse_time(&s, 0);
-    if (hlcf->reports == (ngx_msec_t) NGX_ERROR || hlcf->reports == 0) {
-        return ngx_http_hype_conf_invalid(cf, &value[2],
-                                          "a time above 0 is expected");
-    }
-
-    return NGX_CONF_OK;
+    return ngx_http_hype_conf_params(cf, 2, ngx_http_hype_status_params, hlcf);
 }

@@ -2,6 +2,8 @@
 #include "ngx_http_hype_conf.h"
 
 
+static char *ngx_http_hype_conf_to(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post);
 static ngx_uint_t ngx_http_hype_conf_is_host(ngx_conf_t *cf,
     ngx_str_t *value);
 static ngx_uint_t ngx_http_hype_conf_has_control(ngx_str_t *value);
@@ -12,6 +14,21 @@ static ngx_conf_enum_t  ngx_http_hype_mode[] = {
     { ngx_string("direct"), NGX_HTTP_HYPE_DIRECT },
     { ngx_string("inline"), NGX_HTTP_HYPE_INLINE },
     { ngx_null_string, 0 }
+};
+
+
+static ngx_http_hype_conf_param_t  ngx_http_hype_ref_params[] = {
+
+    { ngx_string("mode="),
+      ngx_http_hype_conf_param_enum,
+      offsetof(ngx_http_hype_loc_conf_t, mode),
+      ngx_http_hype_mode },
+
+    { ngx_string("to="),
+      ngx_http_hype_conf_to,
+      offsetof(ngx_http_hype_loc_conf_t, to), NULL },
+
+    { ngx_null_string, NULL, 0, NULL }
 };
 
 
@@ -67,8 +84,9 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_loc_conf_t *hlcf = conf;
 
-    ngx_str_t   *value, *name, s;
-    ngx_uint_t   i;
+    ngx_str_t                   *value, *name;
+    ngx_uint_t                   i, seen;
+    ngx_http_hype_conf_param_t  *param;
 
     if (hlcf->params != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -94,43 +112,20 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    seen = 0;
+
     for (i = 1; i < cf->args->nelts; i++) {
 
-        if (ngx_http_hype_conf_has_prefix(&value[i], "mode=", &s)) {
+        param = ngx_http_hype_conf_find_param(ngx_http_hype_ref_params,
+                                              &value[i]);
 
-            if (hlcf->mode != NGX_CONF_UNSET_UINT) {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "it was said before");
-            }
+        if (param->name.len) {
 
-            if (ngx_http_hype_conf_enum_value(cf, ngx_http_hype_mode, &value[i],
-                                         &s, &hlcf->mode)
+            if (ngx_http_hype_conf_param(cf, &value[i],
+                                         ngx_http_hype_ref_params, param,
+                                         hlcf, &seen)
                 != NGX_CONF_OK)
             {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        if (ngx_http_hype_conf_has_prefix(&value[i], "to=", &s)) {
-
-            if (hlcf->to) {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "it was said before");
-            }
-
-            if (!ngx_http_hype_param_to_valid(&s)
-                || strpbrk((char *) s.data, " ?#"))
-            {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "a path that begins and "
-                                                  "ends with \"/\" is "
-                                                  "expected");
-            }
-
-            hlcf->to = ngx_http_hype_conf_compile(cf, &s);
-            if (hlcf->to == NULL) {
                 return NGX_CONF_ERROR;
             }
 
@@ -164,6 +159,20 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_hype_conf_to(ngx_conf_t *cf, ngx_str_t *value, void *field,
+    void *post)
+{
+    if (!ngx_http_hype_param_to_valid(value)
+        || strpbrk((char *) value->data, " ?#"))
+    {
+        return "a path that begins and ends with \"/\" is expected";
+    }
+
+    return ngx_http_hype_conf_param_value(cf, value, field, post);
 }
 
 

@@ -2,30 +2,109 @@
 #include "ngx_http_hype_conf.h"
 
 
-#define NGX_HTTP_HYPE_COOKIE_SAMESITE  0x01
-#define NGX_HTTP_HYPE_COOKIE_SECURE    0x02
-#define NGX_HTTP_HYPE_COOKIE_HTTPONLY  0x04
-#define NGX_HTTP_HYPE_COOKIE_DOMAIN    0x08
-#define NGX_HTTP_HYPE_COOKIE_PATH      0x10
-#define NGX_HTTP_HYPE_COOKIE_MAX_AGE   0x20
-#define NGX_HTTP_HYPE_COOKIE_LEGACY    0x40
+enum {
+    NGX_HTTP_HYPE_SAMESITE_STRICT = 0,
+    NGX_HTTP_HYPE_SAMESITE_LAX,
+    NGX_HTTP_HYPE_SAMESITE_NONE,
+    NGX_HTTP_HYPE_SAMESITE_OFF
+};
 
 
-static char *ngx_http_hype_conf_cookie_name(ngx_http_hype_cookie_t *cookie,
-    ngx_str_t *path, ngx_uint_t secure);
+/* what "hype_cookie" says */
+
+typedef struct {
+    ngx_http_hype_cookie_t   cookie;
+    ngx_str_t                path;
+    ngx_uint_t               samesite;
+    ngx_uint_t               secure;
+    ngx_uint_t               httponly;
+} ngx_http_hype_conf_cookie_t;
+
+
+static char *ngx_http_hype_conf_cookie_domain(ngx_conf_t *cf,
+    ngx_str_t *value, void *field, void *post);
+static char *ngx_http_hype_conf_cookie_path(ngx_conf_t *cf,
+    ngx_str_t *value, void *field, void *post);
+static char *ngx_http_hype_conf_cookie_max_age(ngx_conf_t *cf,
+    ngx_str_t *value, void *field, void *post);
+static char *ngx_http_hype_conf_cookie_legacy(ngx_conf_t *cf,
+    ngx_str_t *value, void *field, void *post);
+static char *ngx_http_hype_conf_cookie_name(
+    ngx_http_hype_conf_cookie_t *said);
 static char *ngx_http_hype_conf_cookie_flags(ngx_conf_t *cf,
-    ngx_http_hype_cookie_t *cookie, ngx_str_t *samesite, ngx_uint_t secure,
-    ngx_uint_t httponly);
+    ngx_http_hype_conf_cookie_t *said);
 
 
-/* attributes of a cookie, as RFC 6265bis spells them */
+static ngx_conf_enum_t  ngx_http_hype_samesite[] = {
+    { ngx_string("strict"), NGX_HTTP_HYPE_SAMESITE_STRICT },
+    { ngx_string("lax"), NGX_HTTP_HYPE_SAMESITE_LAX },
+    { ngx_string("none"), NGX_HTTP_HYPE_SAMESITE_NONE },
+    { ngx_string("off"), NGX_HTTP_HYPE_SAMESITE_OFF },
+    { ngx_null_string, 0 }
+};
 
-static ngx_str_t  ngx_http_hype_samesite[][2] = {
-    { ngx_string("strict"), ngx_string("; SameSite=Strict") },
-    { ngx_string("lax"), ngx_string("; SameSite=Lax") },
-    { ngx_string("none"), ngx_string("; SameSite=None") },
-    { ngx_string("off"), ngx_string("") },
-    { ngx_null_string, ngx_null_string }
+
+/* the attribute, as RFC 6265bis spells it */
+
+static const char  *ngx_http_hype_samesite_attributes[] = {
+    "; SameSite=Strict", "; SameSite=Lax", "; SameSite=None", ""
+};
+
+
+static ngx_http_hype_conf_param_t  ngx_http_hype_cookie_params[] = {
+
+    { ngx_string("domain="),
+      ngx_http_hype_conf_cookie_domain,
+      offsetof(ngx_http_hype_conf_cookie_t, cookie.domain), NULL },
+
+    { ngx_string("path="),
+      ngx_http_hype_conf_cookie_path,
+      offsetof(ngx_http_hype_conf_cookie_t, path), NULL },
+
+    { ngx_string("max_age="),
+      ngx_http_hype_conf_cookie_max_age,
+      offsetof(ngx_http_hype_conf_cookie_t, cookie.max_age), NULL },
+
+    { ngx_string("samesite="),
+      ngx_http_hype_conf_param_enum,
+      offsetof(ngx_http_hype_conf_cookie_t, samesite),
+      ngx_http_hype_samesite },
+
+    { ngx_string("legacy="),
+      ngx_http_hype_conf_cookie_legacy,
+      offsetof(ngx_http_hype_conf_cookie_t, cookie.legacy), NULL },
+
+    { ngx_string("secure"),
+      ngx_http_hype_conf_param_flag,
+      offsetof(ngx_http_hype_conf_cookie_t, secure), (void *) 1 },
+
+    { ngx_string("nosecure"),
+      ngx_http_hype_conf_param_flag,
+      offsetof(ngx_http_hype_conf_cookie_t, secure), (void *) 0 },
+
+    { ngx_string("httponly"),
+      ngx_http_hype_conf_param_flag,
+      offsetof(ngx_http_hype_conf_cookie_t, httponly), (void *) 1 },
+
+    { ngx_string("nohttponly"),
+      ngx_http_hype_conf_param_flag,
+      offsetof(ngx_http_hype_conf_cookie_t, httponly), (void *) 0 },
+
+    { ngx_null_string, NULL, 0, "there is no such parameter" }
+};
+
+
+static ngx_http_hype_conf_param_t  ngx_http_hype_confirm_params[] = {
+
+    { ngx_string("value="),
+      ngx_http_hype_conf_param_value,
+      offsetof(ngx_http_hype_confirm_t, value), NULL },
+
+    { ngx_string("if="),
+      ngx_http_hype_conf_param_value,
+      offsetof(ngx_http_hype_confirm_t, condition), NULL },
+
+    { ngx_null_string, NULL, 0, "\"value=\" or \"if=\" is expected" }
 };
 
 
@@ -34,21 +113,14 @@ ngx_http_hype_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_loc_conf_t *hlcf = conf;
 
-    char                    *error;
-    ngx_str_t               *value, s, *samesite, path;
-    ngx_uint_t               i, seen, bit, secure, httponly;
-    ngx_http_hype_cookie_t  *cookie;
+    char                         *error;
+    ngx_str_t                    *value;
+    ngx_http_hype_cookie_t       *cookie;
+    ngx_http_hype_conf_cookie_t   said;
 
     if (hlcf->cookie) {
         return "is duplicate";
     }
-
-    cookie = ngx_pcalloc(cf->pool, sizeof(ngx_http_hype_cookie_t));
-    if (cookie == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    hlcf->cookie = cookie;
 
     value = cf->args->elts;
 
@@ -57,169 +129,149 @@ ngx_http_hype_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                           "it can't be a cookie's name");
     }
 
-    cookie->name = value[1];
-    cookie->max_age = 365 * 24 * 60 * 60;
+    ngx_memzero(&said, sizeof(ngx_http_hype_conf_cookie_t));
 
-    ngx_str_set(&path, "/");
-    samesite = ngx_http_hype_samesite[1];
-    httponly = 1;
-    secure = 0;
-    seen = 0;
+    said.cookie.name = value[1];
+    said.cookie.max_age = 365 * 24 * 60 * 60;
+    said.samesite = NGX_HTTP_HYPE_SAMESITE_LAX;
+    said.secure = NGX_CONF_UNSET_UINT;
+    said.httponly = 1;
 
-    for (i = 2; i < cf->args->nelts; i++) {
+    ngx_str_set(&said.path, "/");
 
-        if (ngx_http_hype_conf_has_prefix(&value[i], "domain=", &s)) {
-
-            bit = NGX_HTTP_HYPE_COOKIE_DOMAIN;
-
-            if (s.len == 0 || !ngx_http_hype_answer_attribute(&s)) {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "a domain is expected");
-            }
-
-            cookie->domain = ngx_http_hype_conf_compile(cf, &s);
-            if (cookie->domain == NULL) {
-                return NGX_CONF_ERROR;
-            }
-
-        } else if (ngx_http_hype_conf_has_prefix(&value[i], "path=", &s)) {
-
-            bit = NGX_HTTP_HYPE_COOKIE_PATH;
-
-            if (s.len == 0
-                || (s.data[0] != '/' && s.data[0] != '$')
-                || !ngx_http_hype_answer_attribute(&s))
-            {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "a path is expected");
-            }
-
-            path = s;
-
-        } else if (ngx_http_hype_conf_has_prefix(&value[i], "max_age=", &s)) {
-
-            bit = NGX_HTTP_HYPE_COOKIE_MAX_AGE;
-
-            cookie->max_age = ngx_parse_time(&s, 1);
-            if (cookie->max_age == (time_t) NGX_ERROR
-                || cookie->max_age == 0)
-            {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "a time above 0 is expected");
-            }
-
-        } else if (ngx_http_hype_conf_has_prefix(&value[i], "samesite=", &s)) {
-
-            bit = NGX_HTTP_HYPE_COOKIE_SAMESITE;
-
-            for (samesite = ngx_http_hype_samesite[0];
-                 samesite->len;
-                 samesite += 2)
-            {
-                if (samesite->len == s.len
-                    && ngx_strcmp(samesite->data, s.data) == 0)
-                {
-                    break;
-                }
-            }
-
-            if (samesite->len == 0) {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "\"strict\", \"lax\", "
-                                                  "\"none\" or \"off\" is "
-                                                  "expected");
-            }
-
-        } else if (ngx_http_hype_conf_has_prefix(&value[i], "legacy=", &s)) {
-
-            bit = NGX_HTTP_HYPE_COOKIE_LEGACY;
-
-            if (!ngx_http_hype_conf_is_token(&s)
-                || (s.len == cookie->name.len
-                    && ngx_strcmp(s.data, cookie->name.data) == 0))
-            {
-                return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "another cookie's name is "
-                                                  "expected");
-            }
-
-            cookie->legacy = s;
-
-        } else if (ngx_strcmp(value[i].data, "secure") == 0) {
-            bit = NGX_HTTP_HYPE_COOKIE_SECURE;
-            secure = 1;
-
-        } else if (ngx_strcmp(value[i].data, "nosecure") == 0) {
-            bit = NGX_HTTP_HYPE_COOKIE_SECURE;
-            secure = 0;
-
-        } else if (ngx_strcmp(value[i].data, "httponly") == 0) {
-            bit = NGX_HTTP_HYPE_COOKIE_HTTPONLY;
-            httponly = 1;
-
-        } else if (ngx_strcmp(value[i].data, "nohttponly") == 0) {
-            bit = NGX_HTTP_HYPE_COOKIE_HTTPONLY;
-            httponly = 0;
-
-        } else {
-            return ngx_http_hype_conf_invalid(cf, &value[i],
-                                              "there is no such parameter");
-        }
-
-        if (seen & bit) {
-            return ngx_http_hype_conf_invalid(cf, &value[i],
-                                              "it was said before");
-        }
-
-        seen |= bit;
-    }
-
-    cookie->path = ngx_http_hype_conf_compile(cf, &path);
-    if (cookie->path == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    /* browsers refuse SameSite=None without Secure */
-
-    if (ngx_strcmp(samesite->data, "none") == 0) {
-
-        if (seen & NGX_HTTP_HYPE_COOKIE_SECURE && !secure) {
-            return "with \"samesite=none\" can't be \"nosecure\"";
-        }
-
-        secure = 1;
-    }
-
-    error = ngx_http_hype_conf_cookie_name(cookie, &path, secure);
+    error = ngx_http_hype_conf_params(cf, 2, ngx_http_hype_cookie_params,
+                                      &said);
     if (error != NGX_CONF_OK) {
         return error;
     }
 
-    return ngx_http_hype_conf_cookie_flags(cf, cookie, &samesite[1], secure,
-                                      httponly);
+    /* browsers refuse SameSite=None without Secure */
+
+    if (said.samesite == NGX_HTTP_HYPE_SAMESITE_NONE) {
+
+        if (said.secure == 0) {
+            return "with \"samesite=none\" can't be \"nosecure\"";
+        }
+
+        said.secure = 1;
+    }
+
+    ngx_conf_init_uint_value(said.secure, 0);
+
+    error = ngx_http_hype_conf_cookie_name(&said);
+    if (error != NGX_CONF_OK) {
+        return error;
+    }
+
+    cookie = ngx_palloc(cf->pool, sizeof(ngx_http_hype_cookie_t));
+    if (cookie == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    said.cookie.path = ngx_http_hype_conf_compile(cf, &said.path);
+    if (said.cookie.path == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_hype_conf_cookie_flags(cf, &said) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    *cookie = said.cookie;
+    hlcf->cookie = cookie;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_hype_conf_cookie_domain(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post)
+{
+    if (value->len == 0 || !ngx_http_hype_answer_attribute(value)) {
+        return "a domain is expected";
+    }
+
+    return ngx_http_hype_conf_param_value(cf, value, field, post);
+}
+
+
+static char *
+ngx_http_hype_conf_cookie_path(ngx_conf_t *cf, ngx_str_t *value, void *field,
+    void *post)
+{
+    ngx_str_t *path = field;
+
+    if (value->len == 0
+        || (value->data[0] != '/' && value->data[0] != '$')
+        || !ngx_http_hype_answer_attribute(value))
+    {
+        return "a path is expected";
+    }
+
+    *path = *value;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_hype_conf_cookie_max_age(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post)
+{
+    time_t *max_age = field;
+
+    *max_age = ngx_parse_time(value, 1);
+
+    return (*max_age == (time_t) NGX_ERROR || *max_age == 0)
+           ? "a time above 0 is expected" : NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_hype_conf_cookie_legacy(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post)
+{
+    ngx_str_t  *legacy, *args;
+
+    legacy = field;
+    args = cf->args->elts;
+
+    if (!ngx_http_hype_conf_is_token(value)
+        || (value->len == args[1].len
+            && ngx_strcmp(value->data, args[1].data) == 0))
+    {
+        return "another cookie's name is expected";
+    }
+
+    *legacy = *value;
+
+    return NGX_CONF_OK;
 }
 
 
 /* browsers refuse some names without "secure", too: RFC 6265bis, 4.1.3 */
 
 static char *
-ngx_http_hype_conf_cookie_name(ngx_http_hype_cookie_t *cookie,
-    ngx_str_t *path, ngx_uint_t secure)
+ngx_http_hype_conf_cookie_name(ngx_http_hype_conf_cookie_t *said)
 {
     u_char      *name;
     ngx_uint_t   host;
 
-    name = cookie->name.data;
+    name = said->cookie.name.data;
     host = (ngx_strncasecmp(name, (u_char *) "__Host-", 7) == 0);
 
-    if (!secure
+    if (!said->secure
         && (host || ngx_strncasecmp(name, (u_char *) "__Secure-", 9) == 0))
     {
         return "with a name such as \"__Secure-...\" or \"__Host-...\" needs "
                "\"secure\"";
     }
 
-    if (host && (cookie->domain || path->len != 1 || path->data[0] != '/')) {
+    if (host
+        && (said->cookie.domain
+            || said->path.len != 1 || said->path.data[0] != '/'))
+    {
         return "with a name such as \"__Host-...\" can't have a domain, or "
                "another path than \"/\"";
     }
@@ -229,23 +281,26 @@ ngx_http_hype_conf_cookie_name(ngx_http_hype_cookie_t *cookie,
 
 
 static char *
-ngx_http_hype_conf_cookie_flags(ngx_conf_t *cf, ngx_http_hype_cookie_t *cookie,
-    ngx_str_t *samesite, ngx_uint_t secure, ngx_uint_t httponly)
+ngx_http_hype_conf_cookie_flags(ngx_conf_t *cf,
+    ngx_http_hype_conf_cookie_t *said)
 {
-    u_char  *p;
+    u_char     *p;
+    ngx_str_t  *flags;
 
-    cookie->flags.data = ngx_pnalloc(cf->pool,
-                                     samesite->len
-                                     + sizeof("; Secure; HttpOnly"));
-    if (cookie->flags.data == NULL) {
+    flags = &said->cookie.flags;
+
+    p = ngx_pnalloc(cf->pool,
+                    sizeof("; SameSite=Strict; Secure; HttpOnly"));
+    if (p == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    p = ngx_sprintf(cookie->flags.data, "%V%s%s", samesite,
-                    secure ? "; Secure" : "",
-                    httponly ? "; HttpOnly" : "");
-
-    cookie->flags.len = p - cookie->flags.data;
+    flags->data = p;
+    flags->len = ngx_sprintf(p, "%s%s%s",
+                             ngx_http_hype_samesite_attributes[said->samesite],
+                             said->secure ? "; Secure" : "",
+                             said->httponly ? "; HttpOnly" : "")
+                 - p;
 
     return NGX_CONF_OK;
 }
@@ -256,8 +311,7 @@ ngx_http_hype_conf_confirm(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_loc_conf_t *hlcf = conf;
 
-    ngx_str_t                *value, s;
-    ngx_uint_t                i;
+    ngx_str_t                *value;
     ngx_http_hype_confirm_t  *confirm;
 
     ngx_http_hype_conf_needs_database(cf, "hype_confirm");
@@ -288,34 +342,6 @@ ngx_http_hype_conf_confirm(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    for (i = 2; i < cf->args->nelts; i++) {
-
-        if (ngx_http_hype_conf_has_prefix(&value[i], "value=", &s)
-            && confirm->value == NULL)
-        {
-            confirm->value = ngx_http_hype_conf_compile(cf, &s);
-            if (confirm->value == NULL) {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        if (ngx_http_hype_conf_has_prefix(&value[i], "if=", &s)
-            && confirm->condition == NULL)
-        {
-            confirm->condition = ngx_http_hype_conf_compile(cf, &s);
-            if (confirm->condition == NULL) {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        return ngx_http_hype_conf_invalid(cf, &value[i],
-                                          "\"value=\" or \"if=\" is expected, "
-                                          "each once");
-    }
-
-    return NGX_CONF_OK;
+    return ngx_http_hype_conf_params(cf, 2, ngx_http_hype_confirm_params,
+                                     confirm);
 }
