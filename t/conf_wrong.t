@@ -156,7 +156,7 @@ my @cases = (
          'valid=', 'valid=x', 'valid=-1', 'unknown=', 'unknown=1x'),
     ['hype_zone hype:8m x=1;'
         => 'invalid value "x=1" in "hype_zone": "valid=" or "unknown=" is expected'],
-    ['hype_zone hype:8m valid=1m unknown=1s valid=2m;'
+    ['hype_zone hype:8m valid=1m valid=2m;'
         => 'invalid value "valid=2m" in "hype_zone": it was said before'],
     ['hype_zone hype:8m; hype_zone other:8m;' => '"hype_zone" directive is duplicate'],
 
