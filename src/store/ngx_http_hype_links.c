@@ -163,13 +163,12 @@ static ngx_http_hype_lookup_t *
 ngx_http_hype_links_lookup(ngx_http_hype_links_t *links,
     ngx_str_t *identifier)
 {
-    uint32_t                 hash;
     ngx_str_node_t          *node;
     ngx_http_hype_lookup_t  *lookup;
 
-    hash = ngx_crc32_short(identifier->data, identifier->len);
+    /* all have the same key: the tree compares strings then */
 
-    node = ngx_str_rbtree_lookup(&links->rbtree, identifier, hash);
+    node = ngx_str_rbtree_lookup(&links->rbtree, identifier, 0);
 
     if (node) {
         return (ngx_http_hype_lookup_t *)
@@ -183,7 +182,7 @@ ngx_http_hype_links_lookup(ngx_http_hype_links_t *links,
 
     ngx_memcpy(lookup->data, identifier->data, identifier->len);
 
-    lookup->node.node.key = hash;
+    lookup->node.node.key = 0;
     lookup->node.str.len = identifier->len;
     lookup->node.str.data = lookup->data;
 
@@ -355,8 +354,7 @@ ngx_http_hype_links_row(ngx_http_hype_links_t *links, PGresult *res, int row)
     identifier.data = (u_char *) PQgetvalue(res, row, 0);
     identifier.len = PQgetlength(res, row, 0);
 
-    node = ngx_str_rbtree_lookup(&links->rbtree, &identifier,
-                       ngx_crc32_short(identifier.data, identifier.len));
+    node = ngx_str_rbtree_lookup(&links->rbtree, &identifier, 0);
     if (node == NULL) {
         return;
     }
@@ -556,8 +554,7 @@ ngx_http_hype_links_changed(ngx_http_hype_links_t *links,
         return;
     }
 
-    node = ngx_str_rbtree_lookup(&links->rbtree, identifier,
-                     ngx_crc32_long(identifier->data, identifier->len));
+    node = ngx_str_rbtree_lookup(&links->rbtree, identifier, 0);
 
     if (node) {
         lookup = (ngx_http_hype_lookup_t *)
