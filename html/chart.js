@@ -29,6 +29,22 @@ function ticks(most, { base = 10, least = 1, whole = false }) {
 }
 
 
+// The scale for most of the values, where a few are far above them: such as the
+// batches after an outage
+
+function usual(values) {
+    const some = values.filter((value) => value > 0).sort((a, b) => a - b);
+
+    if (!some.length) {
+        return 0;
+    }
+
+    const most = some[Math.floor((some.length - 1) * 0.9)] * 2;
+
+    return Math.min(some.at(-1), most);
+}
+
+
 // A chart: a card with title, legend and plot.  What is drawn in the plot is up
 // to Curves and Bars.  The cross is moved by pointer or keys.
 
@@ -190,7 +206,8 @@ class Chart {
 
         this.svg.setAttribute('viewBox', `0 0 ${this.width} ${this.height}`);
         const heights = this.heights();
-        const most = Math.max(0, ...heights.flat().map((pair) => pair[1] ?? 0));
+        const tops = heights.flat().map((pair) => pair[1] ?? 0);
+        const most = this.clip ? usual(tops) : Math.max(0, ...tops);
         const marks = ticks(most, this);
         this.most = marks.at(-1);
 
@@ -198,6 +215,7 @@ class Chart {
         this.body.replaceChildren();
         this.drawRules(marks);
         this.drawBody(heights);
+        this.drawAbove(Math.max(0, ...tops));
         this.drawCross();
         this.label();
     }
@@ -215,6 +233,16 @@ class Chart {
             add(this.back, 'text', { x: this.left - 8, y: y + 4,
                                      'text-anchor': 'end' }, texts[i]);
         });
+    }
+
+    // What a scale for the usual does not show
+
+    drawAbove(highest) {
+        if (highest > this.most) {
+            add(this.body, 'text', {
+                class: 'above', x: this.right, y: this.top + 10,
+                'text-anchor': 'end' }, `\u25b2 up to ${this.format(highest)}`);
+        }
     }
 
     drawCross() {
@@ -239,7 +267,9 @@ class Chart {
     }
 
     y(value) {
-        return this.bottom - value / this.most * (this.bottom - this.top);
+        const share = Math.min(1, value / this.most);
+
+        return this.bottom - share * (this.bottom - this.top);
     }
 
     tick(x, text, anchor = 'middle') {

@@ -37,12 +37,12 @@ function makeCharts() {
     make('Commit latency', 'of a batch', [
         ['p50', 'blue', quantile(commit, 0.5)],
         ['p99', 'violet', quantile(commit, 0.99), { bare: true }],
-    ], { height: 226, format: seconds, least: 0.001 });
+    ], { height: 226, format: seconds, least: 0.001, clip: true });
 
     make('Batch size', 'hits a batch', [
         ['mean', 'blue', mean(size)],
         ['p99', 'violet', quantile(size, 0.99), { bare: true }],
-    ], { format: plain });
+    ], { format: plain, clip: true });
 
     make('Queue', 'for the next batch', [
         ['records', 'blue', peak((sample) => sample.queue.records)],
@@ -193,15 +193,20 @@ function render() {
     }
 
     renderTiles(latest());
-    renderLinks(latest().links || []);
+    renderMost('links', latest().links || [], 'hits');
+    renderMost('unknown', latest().unknown || [], 'visits');
     renderWorkers(latest().workers || []);
     renderTotals(latest());
     renderCharts();
 }
 
-function renderCharts() {
-    const shown = view(Number(document.querySelector('#range :checked').value));
+const range = () => Number(document.querySelector('#range :checked').value);
 
+function renderCharts() {
+    const shown = view(range());
+
+    put('charts-note', `The last ${duration(range())}. Each point is of the ${
+        duration(shown.each)} before it.`);
     charts.forEach((chart) => chart.show(shown));
 }
 
@@ -286,19 +291,23 @@ function renderTiles(last) {
     const speed = rate(hits)(span);
 
     put('hits-rate', speed === null ? '\u2013' : rated(speed));
-    put('hits-more', `${count(hits(last))} since ${moment(last.started)}`);
+    put('hits-more', `in the last ${duration(SMOOTH)}; `
+        + `${count(hits(last))} since ${moment(last.started)}`);
 
     renderDatabase(last.database);
     renderSpool(last);
 
-    const minute = recent(MINUTE);
-    const [p50, p99] = [0.5, 0.99].map((q) => quantile(commit, q)(minute));
+    // of what the charts show
+
+    const shown = recent(range());
+    const [p50, p99] = [0.5, 0.99].map((q) => quantile(commit, q)(shown));
+    const time = duration(shown.early ? shown.b.time - shown.early.time : 0);
     const longest = last.batches.commit.le.at(-1);
 
     put('commit-p99', p99 === null ? '\u2013'
         : p99 >= longest ? `> ${seconds(longest)}` : seconds(p99));
-    put('commit-more', p99 === null ? 'no batch in the last minute'
-        : `p50 ${seconds(p50)}, in the last minute`);
+    put('commit-more', p99 === null ? `no batch in the last ${time}`
+        : `p50 ${seconds(p50)}, in the last ${time}`);
 }
 
 function renderDatabase({ state, connections: open, errors }) {
@@ -338,22 +347,24 @@ function spoolText(last) {
     return `for ${lasted(from, last.time)}${left}`;
 }
 
-function renderLinks(links) {
-    const most = Math.max(1, ...links.map((link) => link.hits));
+// The list of identifiers with the most of something, the first one first
 
-    get('links-none').hidden = links.length > 0;
-    get('links').hidden = !links.length;
+function renderMost(id, list, key) {
+    const most = Math.max(1, ...list.map((item) => item[key]));
 
-    rows(get('links').tBodies[0], links.slice(0, 10), (body) => {
+    get(`${id}-none`).hidden = list.length > 0;
+    get(id).hidden = !list.length;
+
+    rows(get(id).tBodies[0], list.slice(0, 10), (body) => {
         const row = add(body, 'tr');
         add(row, 'td', { class: 'cut' });
         add(row, 'td');
         add(row, 'td');
         return row;
-    }, (row, link) => {
-        named(row.cells[0], link.identifier);
-        track(row.cells[1], link.hits / most);
-        row.cells[2].textContent = count(link.hits);
+    }, (row, item) => {
+        named(row.cells[0], item.identifier);
+        track(row.cells[1], item[key] / most);
+        row.cells[2].textContent = count(item[key]);
     });
 }
 
@@ -384,7 +395,9 @@ function renderTotals(last) {
         ['database errors', database.errors, database.errors && 'warn'],
         ['derivation', derive.age > LATE ? `${duration(derive.age)} late`
             : 'up to date', derive.age > LATE && 'warn'],
-        ['cache hits', looked ? percent(cache.hits / looked) : '\u2013'],
+        ['cache hits', looked ? percent((cache.hits + cache.stale) / looked)
+            : '\u2013'],
+        ['stale answers', cache.stale],
         ['links in cache', cache.links],
         ['cache used', percent(1 - cache.free / cache.size)],
         ['evictions', cache.evictions],

@@ -141,7 +141,8 @@ function view(length) {
         }
     }
 
-    return { from, to, spans: spans.filter(({ b }) => b.time >= from),
+    return { from, to, each: Math.max(SMOOTH, step * INTERVAL / 1000),
+             spans: spans.filter(({ b }) => b.time >= from),
              lost: lost && latest() ? [...losses, [latest().time, to]] : losses,
              resets: resets.filter((time) => time > from) };
 }

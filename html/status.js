@@ -8,7 +8,12 @@ const TIMEOUT = 5000;
 
 // Tabs, range, pause
 
+const scrolled = {};            // how far each was when it was left
+
 function openTab(chosen) {
+    const left = get('live').hidden ? 'reports' : 'live';
+    scrolled[left] = scrollY;
+
     for (const id of ['live', 'reports']) {
         const tab = get(`tab-${id}`);
         const on = id === chosen;
@@ -21,13 +26,17 @@ function openTab(chosen) {
 
     get('range').hidden = get('pause').hidden = chosen !== 'live';
     renderNote();
+
+    if (left !== chosen) {
+        scrollTo(0, scrolled[chosen] ?? 0);
+    }
 }
 
 function choose(id) {
     history.replaceState(null, '', id === 'reports' ? '#reports'
                          : location.pathname + location.search);
     openTab(id);
-    get(`tab-${id}`).focus();
+    get(`tab-${id}`).focus({ preventScroll: true });
 }
 
 function listenToTabs() {

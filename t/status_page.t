@@ -32,6 +32,8 @@ moves_the_cross();
 pauses();
 reports();
 fits();
+keeps_where_it_was();
+clips_what_is_rare();
 has_names();
 
 is_deeply([$browser->complaints], [], 'no errors, nothing against the policy');
@@ -92,15 +94,18 @@ sub shows_what_happens
     is($browser->text('#database-state'), 'Up', 'the database is up');
     is($browser->text('#verdict'), 'All is well.', 'all is well');
     is($browser->text('#spool-state'), 'Empty', 'nothing in the spool');
-    like($browser->text('#hits-more'), qr/^15 since /, 'the headline');
+    like($browser->text('#hits-more'), qr/^in the last 5 s; 15 since /,
+         'the headline, and of which time it is');
     like($browser->text('#commit-p99'), qr/^[\d.]+ m?s$/, 'a commit took time');
 
     # of the last minutes, in which a new count may just have begun
 
-    like(join(' ', @{ $browser->value(
-        q{[...document.querySelectorAll('#links tbody tr')]
-          .map((row) => [...row.cells].map((cell) => cell.innerText).join('|'))}) }),
-        qr/^abc\|\|1[12] other\|\|[23]$/, 'links with their hits');
+    like(join(' ', @{ listed('links') }), qr/^abc\|\|1[12] other\|\|[23]$/, 'links with their hits');
+    is_deeply(listed('unknown'), ['nobody||2'],
+              'what was asked for and does not exist');
+    like($browser->text('#charts-note'),
+         qr/^The last 5 min\. Each point is of the 5 s before it\.$/,
+         'the time that the charts cover');
     is_deeply([sort @{ $browser->value(
         q{[...document.querySelectorAll('#workers tbody tr')]
           .map((row) => row.cells[0].innerText)}) }],
@@ -111,6 +116,61 @@ sub shows_what_happens
         q{document.querySelectorAll('#charts .plot .curve').length > 8});
 
     is_soon { $browser->text('#hits-rate') } 0, 'later nothing happens';
+}
+
+
+# The rows of a list of identifiers
+
+sub listed
+{
+    my ($id) = @_;
+
+    return $browser->value(
+        "[...document.querySelectorAll('#$id tbody tr')]"
+        . '.map((row) => [...row.cells].map((cell) => cell.innerText).join("|"))');
+}
+
+
+# One batch after an outage does not make the others a line at the bottom.
+
+sub clips_what_is_rare
+{
+    is_deeply($browser->value(<<'END'), [12, 10, 1000, 0], 'a usual scale');
+[usual([...Array(50).fill(6), 1000]), usual([5, 6, 10]),
+ usual([1000, 900, 980, 990]), usual([0, 0])]
+END
+
+    $browser->value(q{
+        const made = new Curves(document.body, 'Clipped', '', [
+            { name: 'size', color: 'blue', of: ({ b }) => b.size }],
+            { clip: true });
+        made.show({ from: 0, to: 50, lost: [], resets: [],
+                    spans: [...Array(51).keys()].map((time) => ({ b:
+                        { time, size: time === 25 ? 1000 : 6 } })) });
+        made.card.id = 'clipped'; 0});
+    $browser->wait_for(q{document.querySelector('#clipped .above')}, 20,
+                       'a value above the scale');
+    is($browser->value(q{document.querySelector('#clipped .above').textContent}),
+       "\x{25b2} up to 1,000",
+       'is told in words');
+    cmp_ok($browser->value(q{Math.max(...[...document.querySelectorAll(
+               '#clipped .plot text:not(.above)')]
+               .map((text) => Number(text.textContent) || 0))}), '<', 50,
+           'the scale is that of the others');
+    $browser->value(q{document.querySelector('#clipped').remove()});
+}
+
+
+sub keeps_where_it_was
+{
+    $browser->look(width => 375, height => 600, dark => 0);
+    $browser->value('scrollTo(0, 400)');
+    $browser->value(q{document.querySelector('#tab-reports').click()});
+    is($browser->value('scrollY'), 0, 'the other tab begins at its top');
+    $browser->value(q{document.querySelector('#tab-live').click()});
+    is($browser->value('scrollY'), 400, 'and this one is where it was');
+    $browser->value('scrollTo(0, 0)');
+    $browser->look(width => 1280, height => 900, dark => 0);
 }
 
 

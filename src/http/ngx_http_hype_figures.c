@@ -46,8 +46,9 @@ static u_char *ngx_http_hype_json_stores(u_char *p, u_char *last,
     ngx_http_hype_figures_t *figures);
 static u_char *ngx_http_hype_json_workers(u_char *p, u_char *last,
     ngx_http_hype_figures_t *figures);
-static u_char *ngx_http_hype_json_links(u_char *p, u_char *last,
-    ngx_http_hype_figures_t *figures);
+static u_char *ngx_http_hype_json_recent(u_char *p, u_char *last,
+    const char *list, const char *number, ngx_http_hype_recent_t *recent,
+    ngx_http_hype_name_t *name, ngx_uint_t n);
 static u_char *ngx_http_hype_prometheus_histogram(u_char *p, u_char *last,
     ngx_http_hype_histogram_t *h);
 static u_char *ngx_http_hype_figures_fraction(u_char *p, u_char *last,
@@ -221,11 +222,17 @@ ngx_http_hype_figures_get(ngx_http_hype_main_conf_t *hmcf, ngx_pool_t *pool)
     figures->values[NGX_HTTP_HYPE_GAUGE_DERIVE_AGE]
         = ngx_http_hype_derive_age(metrics);
 
-    figures->nlinks = ngx_http_hype_metrics_recent(metrics, figures->links,
-                                                NGX_HTTP_HYPE_FIGURES_LINKS);
+    figures->nlinks = ngx_http_hype_metrics_recent(&metrics->links,
+                                                   figures->links,
+                                                   NGX_HTTP_HYPE_FIGURES_LINKS);
 
     ngx_http_hype_cache_names(hmcf->cache, figures->links, figures->names,
                               figures->nlinks);
+
+    figures->nunknown = ngx_http_hype_metrics_unknowns(metrics,
+                                                   figures->unknown,
+                                                   figures->unknown_names,
+                                                   NGX_HTTP_HYPE_FIGURES_LINKS);
 
     if (ngx_http_hype_figures_workers(figures, metrics, pool) != NGX_OK) {
         return NULL;
@@ -332,7 +339,8 @@ ngx_http_hype_figures_alloc(ngx_http_hype_figures_t *figures,
     u_char  *p;
 
     size = NGX_HTTP_HYPE_FIGURES_TEXT
-           + figures->nlinks * NGX_HTTP_HYPE_FIGURES_LINK
+           + (figures->nlinks + figures->nunknown)
+             * NGX_HTTP_HYPE_FIGURES_LINK
            + figures->workers.nelts * NGX_HTTP_HYPE_FIGURES_WORKER;
 
     p = ngx_pnalloc(pool, size);
@@ -368,7 +376,11 @@ ngx_http_hype_figures_json(ngx_http_hype_figures_t *figures,
     p = ngx_http_hype_json_counters(p, last, figures);
     p = ngx_http_hype_json_stores(p, last, figures);
     p = ngx_http_hype_json_workers(p, last, figures);
-    p = ngx_http_hype_json_links(p, last, figures);
+    p = ngx_http_hype_json_recent(p, last, "links", "hits", figures->links,
+                                  figures->names, figures->nlinks);
+    p = ngx_http_hype_json_recent(p, last, "unknown", "visits",
+                                  figures->unknown, figures->unknown_names,
+                                  figures->nunknown);
 
     p = ngx_slprintf(p, last, "}\n");
 
@@ -538,27 +550,24 @@ ngx_http_hype_json_workers(u_char *p, u_char *last,
 /* an identifier has nothing in it that JSON would have escaped */
 
 static u_char *
-ngx_http_hype_json_links(u_char *p, u_char *last,
-    ngx_http_hype_figures_t *figures)
+ngx_http_hype_json_recent(u_char *p, u_char *last, const char *list,
+    const char *number, ngx_http_hype_recent_t *recent,
+    ngx_http_hype_name_t *name, ngx_uint_t n)
 {
-    ngx_uint_t                   i;
-    const char                  *comma;
-    ngx_http_hype_cache_name_t  *name;
+    const char  *comma;
 
-    p = ngx_slprintf(p, last, ",\n\"links\":[");
+    p = ngx_slprintf(p, last, ",\n\"%s\":[", list);
 
     comma = "";
 
-    for (i = 0; i < figures->nlinks; i++) {
-        name = &figures->names[i];
+    for ( /* void */ ; n; n--, recent++, name++) {
 
         if (name->len == 0) {
             continue;
         }
 
-        p = ngx_slprintf(p, last, "%s\n  {\"identifier\":\"%*s\",\"hits\":%uA}",
-                         comma, name->len, name->data,
-                         figures->links[i].hits);
+        p = ngx_slprintf(p, last, "%s\n  {\"identifier\":\"%*s\",\"%s\":%uA}",
+                         comma, name->len, name->data, number, recent->hits);
         comma = ",";
     }
 

@@ -50,7 +50,12 @@ typedef struct {
 
     ngx_uint_t                   nlinks;
     ngx_http_hype_recent_t       links[NGX_HTTP_HYPE_FIGURES_LINKS];
-    ngx_http_hype_cache_name_t   names[NGX_HTTP_HYPE_FIGURES_LINKS];
+    ngx_http_hype_name_t         names[NGX_HTTP_HYPE_FIGURES_LINKS];
+
+    /* identifiers that no link has */
+    ngx_uint_t                   nunknown;
+    ngx_http_hype_recent_t       unknown[NGX_HTTP_HYPE_FIGURES_LINKS];
+    ngx_http_hype_name_t         unknown_names[NGX_HTTP_HYPE_FIGURES_LINKS];
 } ngx_http_hype_figures_t;
 
 

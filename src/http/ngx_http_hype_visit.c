@@ -220,6 +220,8 @@ ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx)
 
     if (!link->known) {
         ctx->outcome = NGX_HTTP_HYPE_OUTCOME_UNKNOWN;
+        ngx_http_hype_metrics_unknown(ctx->store->cache->metrics,
+                                      &ctx->identifier);
 
     } else if (link->disabled) {
         ctx->outcome = NGX_HTTP_HYPE_OUTCOME_DISABLED;

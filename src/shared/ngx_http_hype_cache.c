@@ -589,7 +589,7 @@ ngx_http_hype_cache_stat(ngx_http_hype_cache_t *cache,
 
 void
 ngx_http_hype_cache_names(ngx_http_hype_cache_t *cache,
-    ngx_http_hype_recent_t *recent, ngx_http_hype_cache_name_t *names,
+    ngx_http_hype_recent_t *recent, ngx_http_hype_name_t *names,
     ngx_uint_t n)
 {
     ngx_uint_t                   i;

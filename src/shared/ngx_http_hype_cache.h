@@ -37,12 +37,6 @@ typedef struct {
 } ngx_http_hype_cache_stat_t;
 
 
-typedef struct {
-    size_t                      len;
-    u_char                      data[255];
-} ngx_http_hype_cache_name_t;
-
-
 typedef struct ngx_http_hype_cache_sh_s  ngx_http_hype_cache_sh_t;
 
 
@@ -112,7 +106,7 @@ void ngx_http_hype_cache_stat(ngx_http_hype_cache_t *cache,
  */
 
 void ngx_http_hype_cache_names(ngx_http_hype_cache_t *cache,
-    ngx_http_hype_recent_t *recent, ngx_http_hype_cache_name_t *names,
+    ngx_http_hype_recent_t *recent, ngx_http_hype_name_t *names,
     ngx_uint_t n);
 
 

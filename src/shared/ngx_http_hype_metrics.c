@@ -6,14 +6,20 @@
 
 #define NGX_HTTP_HYPE_METRICS_WORKERS  256
 
-/* links of recent hits: sets of so many, one of which makes room */
+/* identifiers of recent visits: sets of so many, one of which makes room */
 #define NGX_HTTP_HYPE_METRICS_SETS     256
 #define NGX_HTTP_HYPE_METRICS_WAYS     4
+
+/* sets of unknown ones, which have their names with them: one in so many */
+#define NGX_HTTP_HYPE_METRICS_UNKNOWN  4
 
 /* seconds */
 #define NGX_HTTP_HYPE_METRICS_PERIOD   600
 
 
+static ngx_http_hype_recent_t *ngx_http_hype_metrics_find(
+    ngx_http_hype_metrics_t *metrics, ngx_http_hype_recents_t *recents,
+    ngx_str_t *identifier, ngx_uint_t *found);
 static ngx_atomic_uint_t ngx_http_hype_metrics_age(
     ngx_http_hype_recent_t *recent, time_t now);
 
@@ -31,8 +37,8 @@ const ngx_uint_t  ngx_http_hype_commits[NGX_HTTP_HYPE_COMMITS] = {
 ngx_http_hype_metrics_t *
 ngx_http_hype_metrics_create(ngx_slab_pool_t *pool)
 {
-    size_t                    size, workers, recent;
-    ngx_uint_t                nworkers, sets;
+    size_t                    size, workers, links, unknown, names;
+    ngx_uint_t                nworkers, sets, unknowns;
     ngx_time_t               *tp;
     ngx_http_hype_metrics_t  *metrics;
 
@@ -48,11 +54,17 @@ ngx_http_hype_metrics_create(ngx_slab_pool_t *pool)
          sets *= 2)
     { /* void */ }
 
+    unknowns = sets / NGX_HTTP_HYPE_METRICS_UNKNOWN;
+
     workers = ngx_align(sizeof(ngx_http_hype_metrics_t),
                         sizeof(ngx_http_hype_worker_slot_t));
-    recent = workers + nworkers * sizeof(ngx_http_hype_worker_slot_t);
-    size = recent + sets * NGX_HTTP_HYPE_METRICS_WAYS
-                    * sizeof(ngx_http_hype_recent_t);
+    links = workers + nworkers * sizeof(ngx_http_hype_worker_slot_t);
+    unknown = links + sets * NGX_HTTP_HYPE_METRICS_WAYS
+                      * sizeof(ngx_http_hype_recent_t);
+    names = unknown + unknowns * NGX_HTTP_HYPE_METRICS_WAYS
+                      * sizeof(ngx_http_hype_recent_t);
+    size = names + unknowns * NGX_HTTP_HYPE_METRICS_WAYS
+                   * sizeof(ngx_http_hype_name_t);
 
     pool->end -= ngx_align(size, ngx_pagesize);
 
@@ -68,8 +80,12 @@ ngx_http_hype_metrics_create(ngx_slab_pool_t *pool)
     metrics->nworkers = nworkers;
     ngx_http_hype_hash_key(metrics->key);
     metrics->workers = (ngx_http_hype_worker_slot_t *) (pool->end + workers);
-    metrics->mask = sets - 1;
-    metrics->recent = (ngx_http_hype_recent_t *) (pool->end + recent);
+    metrics->links.mask = sets - 1;
+    metrics->links.recent = (ngx_http_hype_recent_t *) (pool->end + links);
+    metrics->unknown.mask = unknowns - 1;
+    metrics->unknown.recent = (ngx_http_hype_recent_t *)
+                              (pool->end + unknown);
+    metrics->names = (ngx_http_hype_name_t *) (pool->end + names);
 
     return metrics;
 }
@@ -147,15 +163,49 @@ ngx_http_hype_metrics_batch(ngx_http_hype_metrics_t *metrics,
 }
 
 
-/*
- * Of a set, the link that had the fewest hits makes room.  What two workers
- * do to it at the same time may cost a hit or two of a list that is about
- * the many.
- */
-
 void
 ngx_http_hype_metrics_hit(ngx_http_hype_metrics_t *metrics,
     ngx_str_t *identifier)
+{
+    ngx_uint_t  found;
+
+    (void) ngx_http_hype_metrics_find(metrics, &metrics->links, identifier,
+                                      &found);
+}
+
+
+void
+ngx_http_hype_metrics_unknown(ngx_http_hype_metrics_t *metrics,
+    ngx_str_t *identifier)
+{
+    ngx_uint_t               found;
+    ngx_http_hype_name_t    *name;
+    ngx_http_hype_recent_t  *recent;
+
+    recent = ngx_http_hype_metrics_find(metrics, &metrics->unknown,
+                                        identifier, &found);
+    if (found) {
+        return;
+    }
+
+    name = &metrics->names[recent - metrics->unknown.recent];
+
+    name->len = ngx_min(identifier->len, NGX_HTTP_HYPE_IDENTIFIER_MAX);
+    ngx_memcpy(name->data, identifier->data, name->len);
+}
+
+
+/*
+ * Counts a visit.  Of a set, the one that had the fewest makes room: many that
+ * are asked for once don't push out one that is asked for again and again.
+ * What two workers do to it at the same time may cost a visit or two of a list
+ * that is about the many.
+ */
+
+static ngx_http_hype_recent_t *
+ngx_http_hype_metrics_find(ngx_http_hype_metrics_t *metrics,
+    ngx_http_hype_recents_t *recents, ngx_str_t *identifier,
+    ngx_uint_t *found)
 {
     time_t                   now;
     uint32_t                 hash;
@@ -166,14 +216,16 @@ ngx_http_hype_metrics_hit(ngx_http_hype_metrics_t *metrics,
     now = ngx_time();
     hash = ngx_http_hype_hash(metrics->key, identifier);
 
-    set = &metrics->recent[(hash & metrics->mask)
+    set = &recents->recent[(hash & recents->mask)
                            * NGX_HTTP_HYPE_METRICS_WAYS];
 
     for (i = 0; i < NGX_HTTP_HYPE_METRICS_WAYS; i++) {
-        if (set[i].hash == hash) {
+        if (set[i].hash == hash && set[i].period) {
             (void) ngx_http_hype_metrics_age(&set[i], now);
             (void) ngx_atomic_fetch_add(&set[i].hits, 1);
-            return;
+
+            *found = 1;
+            return &set[i];
         }
     }
 
@@ -192,6 +244,9 @@ ngx_http_hype_metrics_hit(ngx_http_hype_metrics_t *metrics,
     recent->hash = hash;
     recent->before = 0;
     recent->hits = 1;
+
+    *found = 0;
+    return recent;
 }
 
 
@@ -217,7 +272,7 @@ ngx_http_hype_metrics_age(ngx_http_hype_recent_t *recent, time_t now)
 
 
 ngx_uint_t
-ngx_http_hype_metrics_recent(ngx_http_hype_metrics_t *metrics,
+ngx_http_hype_metrics_recent(ngx_http_hype_recents_t *recents,
     ngx_http_hype_recent_t *recent, ngx_uint_t n)
 {
     time_t                   now;
@@ -226,11 +281,11 @@ ngx_http_hype_metrics_recent(ngx_http_hype_metrics_t *metrics,
     ngx_http_hype_recent_t  *r;
 
     now = ngx_time();
-    total = (metrics->mask + 1) * NGX_HTTP_HYPE_METRICS_WAYS;
+    total = (recents->mask + 1) * NGX_HTTP_HYPE_METRICS_WAYS;
     found = 0;
 
     for (i = 0; i < total; i++) {
-        r = &metrics->recent[i];
+        r = &recents->recent[i];
         hits = ngx_http_hype_metrics_age(r, now);
 
         if (hits == 0 || (found == n && hits <= recent[n - 1].hits)) {
@@ -247,6 +302,31 @@ ngx_http_hype_metrics_recent(ngx_http_hype_metrics_t *metrics,
 
         recent[j].hash = r->hash;
         recent[j].hits = hits;
+    }
+
+    return found;
+}
+
+
+ngx_uint_t
+ngx_http_hype_metrics_unknowns(ngx_http_hype_metrics_t *metrics,
+    ngx_http_hype_recent_t *recent, ngx_http_hype_name_t *names,
+    ngx_uint_t n)
+{
+    ngx_uint_t  i, j, found, total;
+
+    found = ngx_http_hype_metrics_recent(&metrics->unknown, recent, n);
+    total = (metrics->unknown.mask + 1) * NGX_HTTP_HYPE_METRICS_WAYS;
+
+    for (i = 0; i < found; i++) {
+        names[i].len = 0;
+
+        for (j = 0; j < total; j++) {
+            if (metrics->unknown.recent[j].hash == recent[i].hash) {
+                names[i] = metrics->names[j];
+                break;
+            }
+        }
     }
 
     return found;

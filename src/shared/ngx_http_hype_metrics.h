@@ -2,7 +2,8 @@
 /*
  * The figures of hype_status, in shared memory: counters of all workers,
  * which only grow; what each worker has at the moment, in a slot that nobody
- * else writes to; and the links of recent hits.
+ * else writes to; and the identifiers of recent
+ * visits.
  *
  * They lie at the end of the zone, behind what links are allocated from, and
  * need no lock.
@@ -16,6 +17,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_http_hype_hash.h"
+#include "ngx_http_hype_uri.h"
 
 
 /* buckets of the histograms, and one for what is above them */
@@ -92,7 +94,7 @@ typedef union {
 } ngx_http_hype_worker_slot_t;
 
 
-/* a link of recent hits, by the hash of its identifier */
+/* visits by an identifier in the last minutes */
 
 typedef struct {
     uint32_t                     hash;
@@ -100,6 +102,20 @@ typedef struct {
     ngx_atomic_t                 hits;        /* in this period, */
     ngx_atomic_t                 before;      /* and the one before */
 } ngx_http_hype_recent_t;
+
+
+/* the identifiers of the most visits, in sets by their hash */
+
+typedef struct {
+    ngx_uint_t                   mask;        /* sets, less one */
+    ngx_http_hype_recent_t      *recent;
+} ngx_http_hype_recents_t;
+
+
+typedef struct {
+    size_t                       len;
+    u_char                       data[NGX_HTTP_HYPE_IDENTIFIER_MAX];
+} ngx_http_hype_name_t;
 
 
 typedef struct {
@@ -116,9 +132,10 @@ typedef struct {
 
     ngx_uint_t                   nworkers;
     ngx_http_hype_worker_slot_t *workers;
-    ngx_uint_t                   mask;
-    ngx_http_hype_recent_t      *recent;
-    u_char                        key[NGX_HTTP_HYPE_HASH_KEY];
+    ngx_http_hype_recents_t      links;
+    ngx_http_hype_recents_t      unknown;     /* which no link has, */
+    ngx_http_hype_name_t        *names;       /* and their names */
+    u_char                       key[NGX_HTTP_HYPE_HASH_KEY];
 } ngx_http_hype_metrics_t;
 
 
@@ -156,18 +173,29 @@ ngx_http_hype_worker_t *ngx_http_hype_metrics_next(
 void ngx_http_hype_metrics_batch(ngx_http_hype_metrics_t *metrics,
     ngx_uint_t records, ngx_uint_t time);
 
-/* A hit by a link that is known. */
+/*
+ * A hit by a link that is known; a visit by a valid identifier that no link
+ * has.
+ */
 
 void ngx_http_hype_metrics_hit(ngx_http_hype_metrics_t *metrics,
     ngx_str_t *identifier);
+void ngx_http_hype_metrics_unknown(ngx_http_hype_metrics_t *metrics,
+    ngx_str_t *identifier);
 
 /*
- * The links of the most hits in about the last ten minutes: up to "n", the
- * first one first, of which "hash" and "hits" are set.  Returns their number.
+ * Those of the most visits in about the last ten minutes: up to "n", the first
+ * one first, of which "hash" and "hits" are set.  Returns their number.
  */
 
-ngx_uint_t ngx_http_hype_metrics_recent(ngx_http_hype_metrics_t *metrics,
+ngx_uint_t ngx_http_hype_metrics_recent(ngx_http_hype_recents_t *recents,
     ngx_http_hype_recent_t *recent, ngx_uint_t n);
+
+/* The same of those that are unknown, and how they are written. */
+
+ngx_uint_t ngx_http_hype_metrics_unknowns(ngx_http_hype_metrics_t *metrics,
+    ngx_http_hype_recent_t *recent, ngx_http_hype_name_t *names,
+    ngx_uint_t n);
 
 
 /* "of" has "counters" */
