@@ -1355,22 +1355,41 @@ RETURN encode(substring(sha256(textsend(user_id)) FOR 16), 'hex')::uuid;
 COMMENT ON FUNCTION hype.user_key(text) IS
     'A key of one size for users of any name, for the roll-ups';
 
-CREATE OR REPLACE FUNCTION hype.is_erased(
-    visitor uuid, user_id text, created timestamptz
+CREATE OR REPLACE FUNCTION hype.are_erased(
+    visitors uuid[], user_ids text[], created timestamptz[]
 )
-RETURNS boolean
-LANGUAGE sql STABLE
-RETURN EXISTS (SELECT FROM hype.erased)
-       AND (EXISTS (SELECT FROM hype.erased e
-                    WHERE e.subject = hype.user_key(user_id) AND e.known
-                      AND e.at >= created)
-            OR EXISTS (SELECT FROM hype.erased e
-                       WHERE e.subject = hype.user_key(visitor::text)
-                         AND NOT e.known AND e.at >= created));
+RETURNS boolean[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    -- Most often nobody was.
 
-COMMENT ON FUNCTION hype.is_erased(uuid, text, timestamptz) IS
-    'Whether a record of that visitor, or user, and time was erased before it '
-    'arrived';
+    IF NOT EXISTS (SELECT FROM hype.erased) THEN
+        RETURN NULL;
+    END IF;
+
+    RETURN ARRAY(
+        SELECT EXISTS (SELECT FROM hype.erased e
+                       WHERE e.subject = hype.user_key(r.user_id)
+                         AND e.known AND e.at >= r.created)
+               OR EXISTS (SELECT FROM hype.erased e
+                          WHERE e.subject = hype.user_key(r.visitor::text)
+                            AND NOT e.known AND e.at >= r.created)
+        FROM unnest(visitors, user_ids, are_erased.created) WITH ORDINALITY
+             AS r (visitor, user_id, created, n)
+        ORDER BY r.n);
+END
+$$;
+
+COMMENT ON FUNCTION hype.are_erased(uuid[], text[], timestamptz[]) IS
+    'Whether records of these visitors, or users, and times were erased before '
+    'they arrived: one answer each, or NULL if none was';
+
+DROP FUNCTION IF EXISTS hype.is_erased(uuid, text, timestamptz);
 
 CREATE OR REPLACE FUNCTION hype.referer_host(http_referer text) RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -1927,8 +1946,9 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    IF hype.is_erased(record_confirm.visitor, record_confirm.user_id,
-                      record_confirm.created)
+    IF (hype.are_erased(ARRAY[record_confirm.visitor],
+                        ARRAY[record_confirm.user_id],
+                        ARRAY[record_confirm.created]))[1]
     THEN
         RETURN false;
     END IF;
@@ -1996,12 +2016,13 @@ BEGIN
     INSERT INTO hype.pending_confirm (event, user_id, visitor, value, created)
     SELECT c.event, nullif(c.user_id, ''), c.visitor, hype.to_numeric(c.val),
            c.created
-    FROM unnest(events, user_ids, visitors, vals, confirm_batch.created)
-         AS c (event, user_id, visitor, val, created)
+    FROM unnest(events, user_ids, visitors, vals, confirm_batch.created,
+                hype.are_erased(visitors, user_ids, confirm_batch.created))
+         AS c (event, user_id, visitor, val, created, erased)
     WHERE c.event <> ''
       AND (c.user_id <> '' OR c.visitor IS NOT NULL)
       AND c.created IS NOT NULL
-      AND NOT hype.is_erased(c.visitor, c.user_id, c.created);
+      AND c.erased IS NOT TRUE;
 
     GET DIAGNOSTICS n = ROW_COUNT;
 
@@ -2408,8 +2429,14 @@ BEGIN
                  ) AS r
                  WHERE NOT r.told AND NOT h.bot AND r.created >= h.created
                  GROUP BY r.id),
-           ARRAY(SELECT h.id FROM hits h
-                 WHERE hype.is_erased(h.visitor, h.user_id, h.created))
+           ARRAY(SELECT e.id
+                 FROM (SELECT array_agg(h.id) AS ids,
+                              hype.are_erased(array_agg(h.visitor),
+                                              array_agg(h.user_id),
+                                              array_agg(h.created)) AS erased
+                       FROM hits h) AS a
+                 CROSS JOIN unnest(a.ids, a.erased) AS e (id, erased)
+                 WHERE e.erased)
     INTO n, late, times, users, visitors, voids, moved, erased;
 
     IF n = 0 THEN
@@ -2550,10 +2577,11 @@ DECLARE
 BEGIN
     INSERT INTO hype.pending_claim (visitor, user_id, created)
     SELECT DISTINCT ON (c.visitor) c.visitor, c.user_id, c.created
-    FROM unnest(visitors, user_ids, claim_batch.created)
-         AS c (visitor, user_id, created)
+    FROM unnest(visitors, user_ids, claim_batch.created,
+                hype.are_erased(visitors, user_ids, claim_batch.created))
+         AS c (visitor, user_id, created, erased)
     WHERE c.visitor IS NOT NULL AND c.user_id <> '' AND c.created IS NOT NULL
-      AND NOT hype.is_erased(c.visitor, c.user_id, c.created)
+      AND c.erased IS NOT TRUE
     ORDER BY c.visitor, c.created, c.user_id;
 
     GET DIAGNOSTICS n = ROW_COUNT;
@@ -2609,9 +2637,11 @@ BEGIN
            r.http_referer, r.next
     FROM unnest(ids, referral_link_ids, replay.created, replay.authenticated,
                 replay.bot, visitors, user_ids, ips, user_agents,
-                http_referers, nexts, identifiers)
+                http_referers, nexts, identifiers,
+                hype.are_erased(visitors, user_ids, replay.created))
          AS r (id, referral_link_id, created, authenticated, bot, visitor,
-               user_id, ip, user_agent, http_referer, next, identifier)
+               user_id, ip, user_agent, http_referer, next, identifier,
+               erased)
     LEFT JOIN LATERAL (
         SELECT f.referral_link_id FROM hype.former_identifier f
         WHERE r.referral_link_id IS NULL
@@ -2625,7 +2655,7 @@ BEGIN
               ELSE l.id = f.referral_link_id END
     WHERE (r.referral_link_id IS NOT NULL
            OR hype.was_live(l, r.created, NULL))
-      AND NOT hype.is_erased(r.visitor, r.user_id, r.created)
+      AND r.erased IS NOT TRUE
     ON CONFLICT (id, created) DO NOTHING;
 
     GET DIAGNOSTICS inserted = ROW_COUNT;
