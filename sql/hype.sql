@@ -3221,17 +3221,14 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT max(v.quarter) AS quarter FROM hype.visit v
             WHERE v.subject = s.subject AND v.known = s.known
-              AND v.referral_link_id = s.link AND v.quarter < s.quarter
+              AND v.referral_link_id = s.link AND v.quarter <= s.quarter
         ) AS b
         CROSS JOIN LATERAL (
             SELECT min(v.quarter) AS quarter FROM hype.visit v
             WHERE v.subject = s.subject AND v.known = s.known
               AND v.referral_link_id = s.link AND v.quarter > s.quarter
         ) AS a
-        WHERE NOT EXISTS (
-            SELECT FROM hype.visit v
-            WHERE v.subject = s.subject AND v.known = s.known
-              AND v.referral_link_id = s.link AND v.quarter = s.quarter)
+        WHERE b.quarter IS DISTINCT FROM s.quarter
         WINDOW w AS (PARTITION BY s.link, s.subject, s.known
                      ORDER BY s.quarter)
     ),

@@ -188,6 +188,7 @@ struct ngx_http_hype_db_conn_s {
     unsigned                    asked:1;     /* to prepare its statement */
     unsigned                    prepared:1;
     unsigned                    no_copy:1;   /* COPY is not allowed */
+    unsigned                    backlog:1;   /* nobody waits for its batch */
 };
 
 

@@ -136,6 +136,7 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
     conn->asked = 0;
     conn->prepared = 0;
     conn->no_copy = 0;
+    conn->backlog = 0;
 
     ngx_http_hype_db_deliver(conn, outcome);
 }
