@@ -2251,6 +2251,69 @@ COMMENT ON FUNCTION hype.give_hits(uuid, text[], timestamptz, integer) IS
     'many it found and changed, the last of them, and the first one it left';
 
 
+CREATE OR REPLACE FUNCTION hype.give_run(
+    visitor uuid,
+    user_id text,
+    was     text[],
+    since   timestamptz,
+    max     integer,
+    OUT n       bigint,
+    OUT reached timestamptz,
+    OUT missed  timestamptz,
+    OUT changed bigint
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    first timestamptz;
+BEGIN
+    SELECT count(*), min(h.created), max(h.created) INTO n, first, reached
+    FROM (SELECT h.created
+          FROM hype.referral_hit h
+          WHERE h.visitor = give_run.visitor
+            AND h.created >= give_run.since
+            AND (h.user_id IS NULL
+                 OR (h.user_id = ANY (give_run.was) AND NOT h.authenticated))
+          ORDER BY h.created
+          LIMIT give_run.max) AS h;
+
+    changed := 0;
+
+    IF n >= max AND first = reached THEN
+        RAISE lock_not_available;     -- there may be any number of that time
+    END IF;
+
+    IF n > 0 THEN
+        UPDATE hype.referral_hit h
+        SET user_id = give_run.user_id,
+            void = h.bot OR h.referral_link_id IN (
+                SELECT l.id FROM hype.referral_link l
+                WHERE l.user_id = give_run.user_id)
+        WHERE h.visitor = give_run.visitor
+          AND h.created >= first AND h.created <= reached
+          AND (h.created < reached OR n < max)
+          AND (h.user_id IS NULL
+               OR (h.user_id = ANY (give_run.was) AND NOT h.authenticated));
+
+        GET DIAGNOSTICS changed = ROW_COUNT;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.give_run(
+    uuid, text, text[], timestamptz, integer
+) IS
+    'As hype.give_hits(), in less time, but fails if another '
+    'transaction has one of them locked (lock_not_available), or if all are of '
+    'one moment';
+
+
 CREATE OR REPLACE FUNCTION hype.apply_claim(entry bigint, max integer)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -2277,7 +2340,12 @@ BEGIN
     SELECT c.user_id INTO owner
     FROM hype.visitor_claim c WHERE c.visitor = p.visitor;
 
-    hits := hype.give_hits(p.visitor, p.was, p.since, max);
+    BEGIN
+        hits := hype.give_run(p.visitor, owner, p.was, p.since, max);
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        hits := hype.give_hits(p.visitor, p.was, p.since, max);
+    END;
+
     p.missed := least(p.missed, hits.missed);
 
     IF hits.n >= max AND hits.changed > 0 THEN
@@ -3753,7 +3821,16 @@ BEGIN
     END IF;
 
     IF clock_timestamp() >= began + interval '30 ms' AND step.done > 0 THEN
-        again := 0;
+
+        -- There is more.  To new hits, of which there are many while a spool
+        -- is drained, it leaves half of the time.
+
+        again := CASE
+            WHEN EXISTS (SELECT FROM hype.pending_claim c
+                         WHERE NOT c.applied AND c.due <= clock_timestamp())
+              OR EXISTS (SELECT FROM hype.pending_confirm c
+                         WHERE c.due <= clock_timestamp())
+            THEN 0 ELSE 30 END;
 
     ELSIF rolled > 0 THEN
 
