@@ -1417,6 +1417,21 @@ COMMENT ON FUNCTION hype.hit_subject(uuid, text) IS
 
 -- Crediting
 
+CREATE OR REPLACE FUNCTION hype.is_creditable(
+    hit hype.referral_hit, link hype.referral_link, user_id text
+)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN NOT (hit).bot AND (link).user_id IS DISTINCT FROM user_id
+       AND hype.was_live(link, (hit).created, (hit).xact);
+
+COMMENT ON FUNCTION hype.is_creditable(
+    hype.referral_hit, hype.referral_link, text
+) IS
+    'Whether the hit can be credited to its link: it is not a bot''s nor of '
+    'the link''s owner, and the link was live';
+
+
 CREATE OR REPLACE FUNCTION hype.creditable_hit(
     user_id text,
     visitor uuid,
@@ -1439,7 +1454,6 @@ AS $$
 #variable_conflict use_column
 DECLARE
     visitors uuid[];
-    sign     integer := CASE model WHEN 'first' THEN 1 ELSE -1 END;
 BEGIN
     -- Claims reach the hits a moment later: until then the hits of the user's
     -- latest visitors are looked up by visitor.
@@ -1456,45 +1470,66 @@ BEGIN
         visitors := visitors || creditable_hit.visitor;
     END IF;
 
-    -- Each way looks at 1,000 hits at most, from the end that is wanted.
+    -- Each way ends at the first hit that can be credited, from the end that
+    -- is wanted, or after 1,000 hits.
 
-    SELECT h.id, h.created, l.id, l.user_id
-    INTO id, created, referral_link_id, referrer
-    FROM (
-        (SELECT u.id, u.created, u.referral_link_id, u.xact, u.bot
-         FROM hype.referral_hit u
-         WHERE sign < 0 AND u.user_id = creditable_hit.user_id AND NOT u.void
-           AND u.created > since AND u.created <= until
-         ORDER BY u.created DESC LIMIT 1000)
-        UNION ALL
-        (SELECT u.id, u.created, u.referral_link_id, u.xact, u.bot
-         FROM hype.referral_hit u
-         WHERE sign > 0 AND u.user_id = creditable_hit.user_id AND NOT u.void
-           AND u.created > since AND u.created <= until
-         ORDER BY u.created LIMIT 1000)
-        UNION ALL
-        SELECT v.id, v.created, v.referral_link_id, v.xact, v.bot
-        FROM unnest(visitors) AS s (visitor)
-        CROSS JOIN LATERAL (
-            (SELECT v.* FROM hype.referral_hit v
-             WHERE sign < 0 AND v.visitor = s.visitor
-               AND v.created > since AND v.created <= until
-             ORDER BY v.created DESC LIMIT 1000)
+    IF model = 'first' THEN
+        SELECT c.* INTO id, created, referral_link_id, referrer
+        FROM (
+            (SELECT h.id, h.created, l.id, l.user_id
+             FROM (SELECT u.* FROM hype.referral_hit u
+                   WHERE u.user_id = creditable_hit.user_id AND NOT u.void
+                     AND u.created > since AND u.created <= until
+                   ORDER BY u.created LIMIT 1000) AS h
+             JOIN hype.referral_link l ON l.id = h.referral_link_id
+             WHERE hype.is_creditable(h, l, creditable_hit.user_id)
+             ORDER BY h.created, h.id LIMIT 1)
             UNION ALL
-            (SELECT v.* FROM hype.referral_hit v
-             WHERE sign > 0 AND v.visitor = s.visitor
-               AND v.created > since AND v.created <= until
-             ORDER BY v.created LIMIT 1000)
-        ) AS v
-        WHERE v.user_id IS NULL
-    ) AS h
-    JOIN hype.referral_link l ON l.id = h.referral_link_id
-    WHERE NOT h.bot
-      AND l.user_id IS DISTINCT FROM creditable_hit.user_id
-      AND hype.was_live(l, h.created, h.xact)
-    ORDER BY sign * extract(epoch FROM h.created),
-             CASE WHEN sign > 0 THEN h.id END, h.id DESC
-    LIMIT 1;
+            SELECT b.*
+            FROM unnest(visitors) AS s (visitor)
+            CROSS JOIN LATERAL (
+                SELECT h.id, h.created, l.id, l.user_id
+                FROM (SELECT v.* FROM hype.referral_hit v
+                      WHERE v.visitor = s.visitor
+                        AND v.created > since AND v.created <= until
+                      ORDER BY v.created LIMIT 1000) AS h
+                JOIN hype.referral_link l ON l.id = h.referral_link_id
+                WHERE h.user_id IS NULL
+                  AND hype.is_creditable(h, l, creditable_hit.user_id)
+                ORDER BY h.created, h.id LIMIT 1
+            ) AS b
+        ) AS c (id, created, referral_link_id, referrer)
+        ORDER BY c.created, c.id
+        LIMIT 1;
+    ELSE
+        SELECT c.* INTO id, created, referral_link_id, referrer
+        FROM (
+            (SELECT h.id, h.created, l.id, l.user_id
+             FROM (SELECT u.* FROM hype.referral_hit u
+                   WHERE u.user_id = creditable_hit.user_id AND NOT u.void
+                     AND u.created > since AND u.created <= until
+                   ORDER BY u.created DESC LIMIT 1000) AS h
+             JOIN hype.referral_link l ON l.id = h.referral_link_id
+             WHERE hype.is_creditable(h, l, creditable_hit.user_id)
+             ORDER BY h.created DESC, h.id DESC LIMIT 1)
+            UNION ALL
+            SELECT b.*
+            FROM unnest(visitors) AS s (visitor)
+            CROSS JOIN LATERAL (
+                SELECT h.id, h.created, l.id, l.user_id
+                FROM (SELECT v.* FROM hype.referral_hit v
+                      WHERE v.visitor = s.visitor
+                        AND v.created > since AND v.created <= until
+                      ORDER BY v.created DESC LIMIT 1000) AS h
+                JOIN hype.referral_link l ON l.id = h.referral_link_id
+                WHERE h.user_id IS NULL
+                  AND hype.is_creditable(h, l, creditable_hit.user_id)
+                ORDER BY h.created DESC, h.id DESC LIMIT 1
+            ) AS b
+        ) AS c (id, created, referral_link_id, referrer)
+        ORDER BY c.created DESC, c.id DESC
+        LIMIT 1;
+    END IF;
 END
 $$;
 
