@@ -5,8 +5,12 @@
 #include "ngx_http_hype_store.h"
 
 
-/* microseconds that a batch may take while visits come, at least; and else */
+/*
+ * Microseconds that a batch may take while visits come, at least; where they
+ * have another connection; and when none come.
+ */
 #define NGX_HTTP_HYPE_STORE_SHORT      1000
+#define NGX_HTTP_HYPE_STORE_BESIDE     4000
 #define NGX_HTTP_HYPE_STORE_LONG       100000
 
 /* milliseconds since the last visit, for it to be quiet */
@@ -450,12 +454,19 @@ ngx_http_hype_store_spare(ngx_http_hype_store_t *store,
 static ngx_uint_t
 ngx_http_hype_store_target(ngx_http_hype_store_t *store)
 {
+    ngx_uint_t  least;
+
     if (!ngx_http_hype_store_visited(store)) {
         return NGX_HTTP_HYPE_STORE_LONG;
     }
 
+    /* one for links, and at least two for hits: see "spare" */
+
+    least = (store->db->conf->connections > 2) ? NGX_HTTP_HYPE_STORE_BESIDE
+                                               : NGX_HTTP_HYPE_STORE_SHORT;
+
     return ngx_max(store->streams[NGX_HTTP_HYPE_STREAM_HITS].queue.time,
-                   NGX_HTTP_HYPE_STORE_SHORT);
+                   least);
 }
 
 
