@@ -2537,7 +2537,8 @@ BEGIN
                               hype.are_erased(array_agg(h.visitor),
                                               array_agg(h.user_id),
                                               array_agg(h.created)) AS erased
-                       FROM hits h) AS a
+                       FROM hits h
+                       WHERE EXISTS (SELECT FROM hype.erased)) AS a
                  CROSS JOIN unnest(a.ids, a.erased) AS e (id, erased)
                  WHERE e.erased)
     INTO n, late, times, users, visitors, voids, moved, erased;
@@ -3300,11 +3301,7 @@ BEGIN
                     THEN coalesce(h.user_id, (
                         SELECT c.user_id FROM hype.visitor_claim c
                         WHERE c.visitor = h.visitor)) END AS user_id,
-               CASE WHEN NOT h.bot
-                    THEN hype.referer_host(h.http_referer) END
-                   COLLATE "C" AS referer,
-               CASE WHEN NOT h.bot
-                    THEN hype.next_path(h.next) END COLLATE "C" AS next
+               h.http_referer, h.next
         FROM hype.hits_to_count(max, since) h
     ),
 
@@ -3324,12 +3321,26 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT max(v.quarter) AS quarter FROM hype.visit v
             WHERE v.subject = s.subject AND v.known = s.known
-              AND v.referral_link_id = s.link AND v.quarter <= s.quarter
+              AND v.referral_link_id = s.link
+        ) AS m
+
+        -- Few come late: the last visit is the one before.
+
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN m.quarter > s.quarter THEN (
+                       SELECT max(v.quarter) FROM hype.visit v
+                       WHERE v.subject = s.subject AND v.known = s.known
+                         AND v.referral_link_id = s.link
+                         AND v.quarter <= s.quarter)
+                   ELSE m.quarter END AS quarter
         ) AS b
         CROSS JOIN LATERAL (
-            SELECT min(v.quarter) AS quarter FROM hype.visit v
-            WHERE v.subject = s.subject AND v.known = s.known
-              AND v.referral_link_id = s.link AND v.quarter > s.quarter
+            SELECT CASE WHEN m.quarter > s.quarter THEN (
+                       SELECT min(v.quarter) FROM hype.visit v
+                       WHERE v.subject = s.subject AND v.known = s.known
+                         AND v.referral_link_id = s.link
+                         AND v.quarter > s.quarter)
+                   END AS quarter
         ) AS a
         WHERE b.quarter IS DISTINCT FROM s.quarter
         WINDOW w AS (PARTITION BY s.link, s.subject, s.known
@@ -3419,14 +3430,21 @@ BEGIN
           AND l.quarter > u.quarter
     ),
 
+    -- Many hits have the same: a regular expression takes its time.
+
     origins AS (
-        SELECT (h.created AT TIME ZONE 'UTC')::date AS day, d.dimension,
-               d.value, count(*) AS hits
-        FROM hits h
-        CROSS JOIN LATERAL (VALUES ('referer' COLLATE "C", h.referer),
-                                   ('next', h.next))
+        SELECT g.day, d.dimension, d.value, sum(g.n)::bigint AS hits
+        FROM (SELECT (h.created AT TIME ZONE 'UTC')::date AS day,
+                     h.http_referer, h.next, count(*) AS n
+              FROM hits h
+              WHERE NOT h.bot AND h.quarter IS NOT NULL
+              GROUP BY 1, 2, 3) AS g
+        CROSS JOIN LATERAL (
+            VALUES ('referer' COLLATE "C",
+                    hype.referer_host(g.http_referer) COLLATE "C"),
+                   ('next', hype.next_path(g.next) COLLATE "C"))
             AS d (dimension, value)
-        WHERE d.value IS NOT NULL AND h.quarter IS NOT NULL
+        WHERE d.value IS NOT NULL
         GROUP BY 1, 2, 3
     ),
     rooms AS (
