@@ -348,4 +348,27 @@ is($c->query("SELECT count(*)
 	WHERE (c.user_id, c.created) IS DISTINCT FROM (m.user_id, m.created)"), 0,
 	'of nginx\'s claims the earliest counts');
 
+# Many hits, more than a step takes: at once, and one after the other, of which
+# another transaction has two.
+
+my $many = uuid(4242);
+my $left = "SELECT count(*) FROM hype.referral_hit
+	WHERE visitor = '$many' AND user_id IS DISTINCT FROM 'many'";
+
+$a->query("INSERT INTO hype.referral_hit
+	(id, referral_link_id, visitor, created)
+	SELECT gen_random_uuid(), 1, '$many',
+		'2024-01-01Z'::timestamptz + greatest(0, i - 1200) * interval '1 s'
+	FROM generate_series(1, 3000) AS i");
+$b->query('BEGIN');
+$b->query("UPDATE hype.referral_hit SET next = '/' WHERE visitor = '$many'
+	AND created IN (SELECT '2024-01-01Z'::timestamptz + i * interval '1 s'
+		FROM unnest('{100,1500}'::integer[]) AS i)");
+$a->query(record(4242, 'many', '2024-01-03Z'));
+step($c) for 1 .. 20;
+is($c->query($left), 2, 'many hits, but those that are locked');
+$b->query('COMMIT');
+$c->derive();
+is($c->query($left), 0, 'and these when they are free');
+
 done_testing();

@@ -116,6 +116,8 @@ $$, ARRAY[
     'hype.notify_link()',
     'hype.log_confirmed()',
     'hype.unrolled_links()',
+    'hype.changed_links()',
+    'hype.changed_totals()',
     'hype.unrolled_confirmed()',
     'hype.unrolled_days()',
     'hype.hits_by(text,text,timestamp with time zone,'

@@ -4,6 +4,8 @@
 #include "ngx_http_hype_spool_files.h"
 
 
+/* bytes that are read at once: of so many records, about, and at most */
+#define NGX_HTTP_HYPE_SPOOL_RECORD     512
 #define NGX_HTTP_HYPE_SPOOL_CHUNK      (512 * 1024)
 
 /* milliseconds until a file that can't be read is tried again */
@@ -71,7 +73,9 @@ ngx_http_hype_spool_read_segment(ngx_http_hype_spool_t *spool,
 
     len = 0;
 
-    room = ngx_min(segment->size - segment->read, NGX_HTTP_HYPE_SPOOL_CHUNK);
+    room = ngx_min(max * NGX_HTTP_HYPE_SPOOL_RECORD,
+                   NGX_HTTP_HYPE_SPOOL_CHUNK);
+    room = ngx_min((off_t) room, segment->size - segment->read);
 
 again:
 

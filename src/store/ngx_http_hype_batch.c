@@ -8,10 +8,6 @@
 #define NGX_HTTP_HYPE_BATCH_IDENTIFIER  (NGX_HTTP_HYPE_ROW_NCOLUMNS)
 #define NGX_HTTP_HYPE_BATCH_PARAMS      (NGX_HTTP_HYPE_ROW_NCOLUMNS + 1)
 
-/* a connection's flag: COPY is not allowed */
-
-#define NGX_HTTP_HYPE_BATCH_NO_COPY     0x01
-
 /* types from PostgreSQL's src/include/catalog/pg_type.dat */
 
 #define NGX_HTTP_HYPE_BATCH_INTEGER     23
@@ -163,7 +159,7 @@ ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch,
         return;
     }
 
-    if (conn->flags & NGX_HTTP_HYPE_BATCH_NO_COPY) {
+    if (conn->flags & NGX_HTTP_HYPE_CONN_NO_COPY) {
         ngx_http_hype_batch_call(batch, conn);
         return;
     }
@@ -183,10 +179,10 @@ ngx_http_hype_batch_other_way(ngx_http_hype_batch_t *batch,
     code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
     if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
-        && !(conn->flags & NGX_HTTP_HYPE_BATCH_NO_COPY)
+        && !(conn->flags & NGX_HTTP_HYPE_CONN_NO_COPY)
         && code && ngx_strcmp(code, "0A000") == 0)
     {
-        conn->flags |= NGX_HTTP_HYPE_BATCH_NO_COPY;
+        conn->flags |= NGX_HTTP_HYPE_CONN_NO_COPY;
         return 1;
     }
 

@@ -20,6 +20,11 @@
 #include "ngx_http_hype_spool.h"
 
 
+/* a connection's flags: COPY is not allowed; nobody waits for its batch */
+#define NGX_HTTP_HYPE_CONN_NO_COPY  0x01
+#define NGX_HTTP_HYPE_CONN_BACKLOG  0x02
+
+
 /* a record in memory, in one allocation */
 
 typedef struct {

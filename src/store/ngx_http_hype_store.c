@@ -5,8 +5,12 @@
 #include "ngx_http_hype_store.h"
 
 
-/* microseconds that a batch may take while visits come, at least; and else */
+/*
+ * Microseconds that a batch may take while visits come, at least; where they
+ * have another connection; and when none come.
+ */
 #define NGX_HTTP_HYPE_STORE_SHORT      1000
+#define NGX_HTTP_HYPE_STORE_BESIDE     4000
 #define NGX_HTTP_HYPE_STORE_LONG       100000
 
 /* milliseconds since the last visit, for it to be quiet */
@@ -22,6 +26,9 @@ static void ngx_http_hype_store_gather_handler(ngx_event_t *ev);
 static void ngx_http_hype_store_work(void *data,
     ngx_http_hype_db_conn_t *conn);
 static ngx_uint_t ngx_http_hype_store_write(ngx_http_hype_store_t *store,
+    ngx_http_hype_db_conn_t *conn);
+static ngx_uint_t ngx_http_hype_store_visited(ngx_http_hype_store_t *store);
+static ngx_uint_t ngx_http_hype_store_spare(ngx_http_hype_store_t *store,
     ngx_http_hype_db_conn_t *conn);
 static ngx_uint_t ngx_http_hype_store_target(ngx_http_hype_store_t *store);
 static void ngx_http_hype_store_away(void *data);
@@ -322,6 +329,12 @@ ngx_http_hype_store_write(ngx_http_hype_store_t *store,
 
     hits = &store->streams[NGX_HTTP_HYPE_STREAM_HITS];
 
+    conn->flags &= ~NGX_HTTP_HYPE_CONN_BACKLOG;
+
+    if (!ngx_http_hype_store_spare(store, conn)) {
+        return ngx_http_hype_stream_write(hits, conn, 0);
+    }
+
     if (store->others && ngx_http_hype_stream_write(hits, conn, 0)) {
         store->others = 0;
         return 1;
@@ -340,6 +353,7 @@ ngx_http_hype_store_write(ngx_http_hype_store_t *store,
         if (done) {
             store->next = n + 1;
             store->others = 1;
+            conn->flags |= NGX_HTTP_HYPE_CONN_BACKLOG;
             return 1;
         }
     }
@@ -348,17 +362,68 @@ ngx_http_hype_store_write(ngx_http_hype_store_t *store,
 }
 
 
-/* a visitor waits for the batch that is under way: no longer than for his own */
+static ngx_uint_t
+ngx_http_hype_store_visited(ngx_http_hype_store_t *store)
+{
+    return ngx_current_msec - store->visited <= NGX_HTTP_HYPE_STORE_QUIET;
+}
+
+
+/*
+ * Whether a connection may take what nobody waits for.  While visits come,
+ * another one is to be free for them, if there are several; it asks again when
+ * it has written theirs.
+ */
+
+static ngx_uint_t
+ngx_http_hype_store_spare(ngx_http_hype_store_t *store,
+    ngx_http_hype_db_conn_t *conn)
+{
+    ngx_uint_t                i, n;
+    ngx_http_hype_db_conn_t  *other;
+
+    if (!ngx_http_hype_store_visited(store)) {
+        return 1;
+    }
+
+    n = 0;
+
+    for (i = 0; i < store->db->nconns; i++) {
+        other = &store->db->conns[i];
+
+        if (other == conn || !(other->roles & NGX_HTTP_HYPE_DB_HITS)) {
+            continue;
+        }
+
+        if (!(other->flags & NGX_HTTP_HYPE_CONN_BACKLOG)) {
+            return 1;
+        }
+
+        n++;
+    }
+
+    return n == 0;
+}
+
+
+/* a visitor waits for the batch under way: no longer than for his own */
 
 static ngx_uint_t
 ngx_http_hype_store_target(ngx_http_hype_store_t *store)
 {
-    if (ngx_current_msec - store->visited > NGX_HTTP_HYPE_STORE_QUIET) {
+    ngx_uint_t  least;
+
+    if (!ngx_http_hype_store_visited(store)) {
         return NGX_HTTP_HYPE_STORE_LONG;
     }
 
+    /* one for links, and at least two for hits: see "spare" */
+
+    least = (store->db->conf->connections > 2) ? NGX_HTTP_HYPE_STORE_BESIDE
+                                               : NGX_HTTP_HYPE_STORE_SHORT;
+
     return ngx_max(store->streams[NGX_HTTP_HYPE_STREAM_HITS].queue.time,
-                   NGX_HTTP_HYPE_STORE_SHORT);
+                   least);
 }
 
 
