@@ -1,8 +1,10 @@
 
 /*
- * The reports: what the roll-ups of sql/hype.sql say, as JSON.  They are read
- * by a role that may do nothing else, on the connection that is not there
- * for visitors, once for all who ask meanwhile, and kept for a while.
+ * The reports: what hype.report() of sql/hype.sql says, as JSON, for the
+ * arguments that a viewer asks with.  They are read by a role that may do
+ * nothing else, on the connection that is not there for visitors, one after
+ * the other.  All who ask for the same get the same one, which is kept for a
+ * while.
  */
 
 
@@ -16,32 +18,79 @@
 #include "ngx_http_hype_park.h"
 
 
+/* reports that are kept, or asked for, at a time */
+#define NGX_HTTP_HYPE_REPORT_ENTRIES  16
+
+/* maximum length of a name in PostgreSQL */
+#define NGX_HTTP_HYPE_REPORT_NAME     63
+
+
+/* why there is no new report */
+
+typedef enum {
+    NGX_HTTP_HYPE_REPORT_FINE = 0,
+    NGX_HTTP_HYPE_REPORT_PENDING,   /* not ready yet */
+    NGX_HTTP_HYPE_REPORT_BUSY,      /* too many are asked for */
+    NGX_HTTP_HYPE_REPORT_AWAY,      /* no connection to the database */
+    NGX_HTTP_HYPE_REPORT_GRANT,     /* hype_report is not granted */
+    NGX_HTTP_HYPE_REPORT_SCHEMA,    /* the schema has no hype.report() */
+    NGX_HTTP_HYPE_REPORT_SLOW,      /* it takes too long */
+    NGX_HTTP_HYPE_REPORT_FAILED     /* anything else: see the error log */
+} ngx_http_hype_report_problem_e;
+
+
 typedef struct {
-    ngx_http_hype_db_t       *db;
-    ngx_http_hype_park_t     *park;
-    ngx_log_t                *log;
+    ngx_str_t                        arguments;  /* "{...}" */
+    uint32_t                         viewer;     /* who asked first */
+    ngx_str_t                        text;       /* the last one, "{...}" */
+    ngx_str_t                        error;      /* of the arguments, if bad */
+    ngx_msec_t                       made;       /* when either came */
+    ngx_msec_t                       tried;      /* when it failed, or 0 */
+    ngx_http_hype_report_problem_e   problem;    /* and why */
+    ngx_msec_t                       used;
+    ngx_uint_t                       turn;       /* in order of asking */
+    ngx_queue_t                      waits;
+    ngx_uint_t                       refs;       /* of requests */
 
-    ngx_str_t                 text;     /* the last one, "{...}" */
-    ngx_msec_t                made;
-    ngx_msec_t                tried;    /* when one has failed, or 0 */
-    ngx_msec_t                logged;   /* when that was told of, or 0 */
-    ngx_queue_t               waits;
+    unsigned                         pending:1;
+} ngx_http_hype_report_entry_t;
 
-    unsigned                  pending:1;
-    unsigned                  flight:1;
+
+typedef struct {
+    ngx_http_hype_db_t              *db;
+    ngx_http_hype_park_t            *park;
+    ngx_log_t                       *log;
+
+    ngx_http_hype_report_entry_t     entries[NGX_HTTP_HYPE_REPORT_ENTRIES];
+    ngx_http_hype_report_entry_t    *current;    /* being asked for */
+    ngx_http_hype_db_conn_t         *conn;       /* where */
+    ngx_uint_t                       step;
+    ngx_uint_t                       turn;
+    uint32_t                         viewer;     /* of the last one */
+
+    /* of all reports */
+    ngx_http_hype_report_problem_e   problem;
+    ngx_msec_t                       tried;      /* when, or 0 */
+    ngx_msec_t                       logged;     /* when that was logged */
+
+    /* the role that nginx connects as, "" until it has */
+    u_char                           user[NGX_HTTP_HYPE_REPORT_NAME + 1];
 } ngx_http_hype_report_t;
 
 
-/* a request that waits */
+/* a request; "parked" is for the caller to set */
 
 typedef struct {
-    ngx_queue_t               queue;
-    ngx_http_hype_parked_t   *parked;
-    unsigned                  waiting:1;
+    ngx_http_hype_report_t          *report;
+    ngx_http_hype_report_entry_t    *entry;      /* or NULL */
+    ngx_http_hype_report_problem_e   problem;
+    ngx_queue_t                      queue;
+    ngx_http_hype_parked_t          *parked;
+    unsigned                         waiting:1;
 } ngx_http_hype_report_wait_t;
 
 
-/* What is above "text" is for the caller to set. */
+/* "db", "park" and "log" are for the caller to set. */
 
 void ngx_http_hype_report_init(ngx_http_hype_report_t *report);
 
@@ -50,19 +99,26 @@ void ngx_http_hype_report_init(ngx_http_hype_report_t *report);
 void ngx_http_hype_report_close(ngx_http_hype_report_t *report);
 
 /*
- * Sees to a report that is no older than "valid" milliseconds; "parked" of
- * "wait" is set.
+ * Sees to a report that is no older than "valid" milliseconds.  "arguments"
+ * is a JSON object, and is copied; "viewer" tells one client from others.
  *
- * NGX_OK: there is nothing to wait for; report->text is the last one, which
- *     may be older if a new one has just failed, and is empty if there is
- *     none.
- * NGX_AGAIN: the request is parked.
+ * NGX_OK: there is nothing to wait for.  wait->entry has the last report,
+ *     which may be older, or the error, or neither, or is NULL;
+ *     wait->problem says why there is no new one.
+ * NGX_AGAIN: the request is parked; then wait->entry is as above.
+ *
+ * wait->entry stays until ngx_http_hype_report_leave().
  */
 
 ngx_int_t ngx_http_hype_report_get(ngx_http_hype_report_t *report,
-    ngx_msec_t valid, ngx_http_hype_report_wait_t *wait);
+    ngx_str_t *arguments, uint32_t viewer, ngx_msec_t valid,
+    ngx_http_hype_report_wait_t *wait);
 
-/* Stops waiting: its time is over, or the request is gone. */
+/* The request's time is over: it goes on with what there is. */
+
+void ngx_http_hype_report_expire(ngx_http_hype_report_wait_t *wait);
+
+/* The request is answered, or gone. */
 
 void ngx_http_hype_report_leave(ngx_http_hype_report_wait_t *wait);
 
