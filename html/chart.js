@@ -419,6 +419,10 @@ class Bars extends Chart {
         return weekday(point.time);
     }
 
+    short(point) {
+        return day(point.time);
+    }
+
     x(i) {
         return this.left + (i + 0.5) * this.slot();
     }
@@ -440,7 +444,7 @@ class Bars extends Chart {
         this.points.forEach((point, i) => {
             if ((this.points.length - 1 - i) % every === 0) {
                 this.tick(Math.min(this.x(i), this.right - 16),
-                          day(point.time));
+                          this.short(point));
             }
         });
 

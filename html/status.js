@@ -21,10 +21,11 @@ function openTab(chosen) {
 
     get('range').hidden = get('pause').hidden = chosen !== 'live';
     renderNote();
+    openReports(chosen === 'reports');
 }
 
 function choose(id) {
-    history.replaceState(null, '', id === 'reports' ? '#reports'
+    history.replaceState(null, '', id === 'reports' ? reportHash()
                          : location.pathname + location.search);
     openTab(id);
     get(`tab-${id}`).focus();
@@ -106,6 +107,7 @@ async function poll() {
 function start() {
     makeCharts();
     makeReports();
+    listenToReports();
     listenToTabs();
     drawPause();
     get('pause').addEventListener('click', pause);
