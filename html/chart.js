@@ -415,6 +415,8 @@ const path = (points) => 'M' + points.map(([x, y]) =>
 // Bars by day
 
 class Bars extends Chart {
+    wide = 60;                  // the room of a label
+
     when(point) {
         return weekday(point.time);
     }
@@ -439,7 +441,7 @@ class Bars extends Chart {
 
     drawBody(heights) {
         const width = Math.max(1, Math.min(34, this.slot() * 0.72));
-        const every = Math.max(1, Math.ceil(48 / this.slot()));
+        const every = Math.max(1, Math.ceil(this.wide / this.slot()));
 
         this.points.forEach((point, i) => {
             if ((this.points.length - 1 - i) % every === 0) {

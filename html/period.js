@@ -42,6 +42,7 @@ class Periods extends Bars {
 
     renew({ grain, days, from, until }) {
         this.grain = grain;
+        this.wide = grain === 'month' ? 80 : 60;
         this.title = `Hits by ${grain}`;
         this.card.querySelector('h2').firstChild.data = this.title;
         this.svg.setAttribute('aria-label', this.title);

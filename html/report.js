@@ -237,6 +237,7 @@ function showProblem({ problem, message, statement }, key) {
     get('report-body').setAttribute('aria-busy', Boolean(shown) && !same);
     get('report-banner').hidden = !problem || brief && Boolean(shown);
     get('report-statement').hidden = !statement;
+    get('report-filters').hidden = ['grant', 'schema'].includes(problem);
 
     if (!problem) {
         return;

@@ -29,6 +29,12 @@ function renderList(answer) {
     wanted.page = page;
     renderHead(answer);
 
+    const [name, small] = get('report-heading').childNodes;
+    name.data = by === 'owner' ? 'Owners ' : 'Links ';
+    small.textContent = by === 'owner'
+        ? 'hits of their links, and what they are credited with'
+        : 'without the hits of bots';
+
     rows(get('report-links').tBodies[0], list, (body) => add(body, 'tr'),
          (row, item) => renderRow(row, item, by, best, answer));
 
@@ -94,7 +100,8 @@ function renderRow(row, item, by, best, answer) {
 
         } else if (key === 'user_id') {
             cell.replaceChildren();
-            named(add(cell, 'span', { class: 'cut' }), item.user_id, '\u2013');
+            named(add(cell, 'span', { class: 'cut' }), item.user_id,
+                  by === 'owner' ? '(none)' : '\u2013');
 
         } else if (key === 'conversion_rate') {
             cell.replaceChildren();

@@ -4555,6 +4555,73 @@ COMMENT ON FUNCTION hype.report_arguments(jsonb) IS
     '"before" are the times that the days from and until stand for';
 
 
+CREATE OR REPLACE FUNCTION hype.unrolled_within(
+    first_link bigint, last_link bigint, first_q bigint, last_q bigint
+)
+RETURNS TABLE (
+    link bigint, hits bigint, visitors bigint, bots bigint, users bigint
+)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+    WITH fresh AS MATERIALIZED (
+        SELECT s.link, h.bot, hype.quarter(h.created) AS quarter,
+               hype.hit_subject(h.visitor, h.user_id) AS subject,
+               h.visitor IS NULL AS known,
+               coalesce(h.user_id, (
+                   SELECT c.user_id FROM hype.visitor_claim c
+                   WHERE c.visitor = h.visitor)) AS user_id
+        FROM hype.unrolled_hits() h
+        CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
+            AS s (link)
+        WHERE s.link BETWEEN first_link AND last_link
+          AND isfinite(h.created)
+    ), users AS (
+        SELECT u.link, u.user_id, l.quarter AS rolled,
+               least(min(u.quarter), l.quarter) AS quarter
+        FROM (SELECT f.link, f.user_id, f.quarter FROM fresh f
+              WHERE NOT f.bot AND f.user_id IS NOT NULL
+              UNION ALL
+              SELECT v.referral_link_id, c.user_id, v.quarter
+              FROM hype.pending_claim p
+              JOIN hype.visitor_claim c ON c.visitor = p.visitor
+              JOIN hype.visit v ON v.subject = p.visitor AND NOT v.known
+              WHERE v.referral_link_id BETWEEN first_link AND last_link) AS u
+        LEFT JOIN hype.link_user l
+               ON l.user_id = u.user_id AND l.referral_link_id = u.link
+        GROUP BY u.link, u.user_id, l.quarter
+    )
+    SELECT f.link, count(*) FILTER (WHERE NOT f.bot), 0,
+           count(*) FILTER (WHERE f.bot), 0
+    FROM fresh f WHERE f.quarter BETWEEN first_q AND last_q
+    GROUP BY f.link
+    UNION ALL
+    SELECT d.link, 0, count(*), 0, 0
+    FROM (SELECT DISTINCT f.link, f.subject, f.known FROM fresh f
+          WHERE NOT f.bot AND f.subject IS NOT NULL
+            AND f.quarter BETWEEN first_q AND last_q) AS d
+    WHERE NOT EXISTS (
+        SELECT FROM hype.visit v
+        WHERE v.subject = d.subject AND v.known = d.known
+          AND v.referral_link_id = d.link
+          AND v.quarter BETWEEN first_q AND last_q)
+    GROUP BY d.link
+    UNION ALL
+    SELECT u.link, 0, 0, 0,
+           sum((u.quarter BETWEEN first_q AND last_q)::integer
+               - coalesce(u.rolled BETWEEN first_q AND last_q,
+                          false)::integer)
+    FROM users u GROUP BY u.link
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_within(bigint, bigint, bigint, bigint) IS
+    'What hype.hits_within() has to add for hits and claims that the roll-ups '
+    'do not have yet';
+
+
 CREATE OR REPLACE FUNCTION hype.hits_within(
     since timestamptz, before timestamptz, site boolean
 )
@@ -4569,7 +4636,7 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    -- Bounds, so that the index by link serves the site, that by day the rest.
+    -- Bounds, so that the index by link serves the site, that by day the rest
 
     first_link bigint := hype.site() + (NOT site)::integer;
     last_link  bigint := CASE WHEN site THEN hype.site()
@@ -4581,34 +4648,6 @@ DECLARE
     last_day   date := coalesce((before AT TIME ZONE 'UTC')::date, 'infinity');
 BEGIN
     RETURN QUERY
-    WITH fresh AS MATERIALIZED (
-        SELECT s.link, h.bot, hype.quarter(h.created) AS quarter,
-               hype.hit_subject(h.visitor, h.user_id) AS subject,
-               h.visitor IS NULL AS known,
-               coalesce(h.user_id, (
-                   SELECT c.user_id FROM hype.visitor_claim c
-                   WHERE c.visitor = h.visitor)) AS user_id
-        FROM hype.unrolled_hits() h
-        CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
-            AS s (link)
-        WHERE s.link BETWEEN first_link AND last_link
-          AND isfinite(h.created)
-          AND hype.quarter(h.created) BETWEEN first_q AND last_q
-    ), fresh_users AS (
-        SELECT u.link, u.user_id, min(u.quarter) AS quarter
-        FROM (SELECT f.link, f.user_id, f.quarter FROM fresh f
-              WHERE NOT f.bot AND f.user_id IS NOT NULL
-              UNION ALL
-              SELECT v.referral_link_id, c.user_id, v.quarter
-              FROM hype.pending_claim p
-              JOIN hype.visitor_claim c ON c.visitor = p.visitor
-              JOIN hype.visit v ON v.subject = p.visitor AND NOT v.known
-              WHERE v.referral_link_id BETWEEN first_link AND last_link) AS u
-        WHERE NOT EXISTS (
-            SELECT FROM hype.link_user l
-            WHERE l.user_id = u.user_id AND l.referral_link_id = u.link)
-        GROUP BY u.link, u.user_id
-    )
     SELECT p.link, sum(p.hits)::bigint, sum(p.visitors)::bigint,
            sum(p.bots)::bigint, sum(p.users)::bigint
     FROM (
@@ -4630,28 +4669,17 @@ BEGIN
         WHERE l.referral_link_id BETWEEN first_link AND last_link
           AND l.quarter BETWEEN first_q AND last_q
         UNION ALL
-        SELECT u.link, 0, 0, 0, 1 FROM fresh_users u
-        WHERE u.quarter BETWEEN first_q AND last_q
-        UNION ALL
-        SELECT f.link, (NOT f.bot)::integer, 0, f.bot::integer, 0 FROM fresh f
-        UNION ALL
-        SELECT d.link, 0, 1, 0, 0
-        FROM (SELECT DISTINCT f.link, f.subject, f.known FROM fresh f
-              WHERE NOT f.bot AND f.subject IS NOT NULL) AS d
-        WHERE NOT EXISTS (
-            SELECT FROM hype.visit v
-            WHERE v.subject = d.subject AND v.known = d.known
-              AND v.referral_link_id = d.link
-              AND v.quarter BETWEEN first_q AND last_q)
+        SELECT u.* FROM hype.unrolled_within(
+            first_link, last_link, first_q, last_q) u
     ) AS p
     GROUP BY p.link;
 END
 $$;
 
 COMMENT ON FUNCTION hype.hits_within(timestamptz, timestamptz, boolean) IS
-    'Hits, visitors, bots and new users of each link from since until before, '
-    'or of the site. A visitor who returns after more than 32 days counts '
-    'again';
+    'Hits, visitors, bots and users of each link from since until before, or '
+    'of the site. A visitor who returns after more than 32 days counts again, '
+    'a user when the first hit was';
 
 
 CREATE OR REPLACE FUNCTION hype.confirmed_within(
