@@ -16,12 +16,6 @@
 /* until that is logged again */
 #define NGX_HTTP_HYPE_REPORT_LOG      10000
 
-/* reports that a viewer may wait for, so that there is room for others */
-#define NGX_HTTP_HYPE_REPORT_VIEWER   4
-
-/* bytes: a longer one is not kept */
-#define NGX_HTTP_HYPE_REPORT_KEPT     (512 * 1024)
-
 /* in PostgreSQL's src/include/catalog/pg_type.dat */
 #define NGX_HTTP_HYPE_REPORT_TEXT     25
 
@@ -33,16 +27,6 @@ typedef enum {
 } ngx_http_hype_report_step_e;
 
 
-static ngx_http_hype_report_entry_t *ngx_http_hype_report_find(
-    ngx_http_hype_report_t *report, ngx_str_t *arguments);
-static ngx_http_hype_report_entry_t *ngx_http_hype_report_create(
-    ngx_http_hype_report_t *report, ngx_str_t *arguments);
-static ngx_uint_t ngx_http_hype_report_crowded(ngx_http_hype_report_t *report,
-    uint32_t viewer);
-static void ngx_http_hype_report_clear(ngx_http_hype_report_entry_t *entry);
-static void ngx_http_hype_report_free(ngx_str_t *text);
-static ngx_http_hype_report_entry_t *ngx_http_hype_report_next(
-    ngx_http_hype_report_t *report);
 static void ngx_http_hype_report_send(ngx_http_hype_report_t *report,
     ngx_http_hype_report_step_e step);
 static void ngx_http_hype_report_handler(void *data,
@@ -62,22 +46,16 @@ static void ngx_http_hype_report_done(ngx_http_hype_report_t *report,
 void
 ngx_http_hype_report_init(ngx_http_hype_report_t *report)
 {
-    ngx_uint_t  i;
+    report->entries.log = report->log;
 
-    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        ngx_queue_init(&report->entries[i].waits);
-    }
+    ngx_http_hype_report_entries_init(&report->entries);
 }
 
 
 void
 ngx_http_hype_report_close(ngx_http_hype_report_t *report)
 {
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        ngx_http_hype_report_clear(&report->entries[i]);
-    }
+    ngx_http_hype_report_entries_clear(&report->entries);
 }
 
 
@@ -92,15 +70,15 @@ ngx_http_hype_report_get(ngx_http_hype_report_t *report,
     wait->report = report;
     wait->problem = NGX_HTTP_HYPE_REPORT_FINE;
 
-    entry = ngx_http_hype_report_find(report, arguments);
+    entry = ngx_http_hype_report_entry_find(&report->entries, arguments);
 
     failing = report->tried
               && ngx_current_msec - report->tried < NGX_HTTP_HYPE_REPORT_RETRY;
 
     if (entry == NULL && !failing
-        && !ngx_http_hype_report_crowded(report, viewer))
+        && !ngx_http_hype_report_entry_crowded(&report->entries, viewer))
     {
-        entry = ngx_http_hype_report_create(report, arguments);
+        entry = ngx_http_hype_report_entry_create(&report->entries, arguments);
     }
 
     if (entry == NULL) {
@@ -132,14 +110,14 @@ ngx_http_hype_report_get(ngx_http_hype_report_t *report,
 
     if (entry != report->current && !entry->pending) {
 
-        if (ngx_http_hype_report_crowded(report, viewer)) {
+        if (ngx_http_hype_report_entry_crowded(&report->entries, viewer)) {
             wait->problem = NGX_HTTP_HYPE_REPORT_BUSY;
             return NGX_OK;
         }
 
         entry->pending = 1;
         entry->viewer = viewer;
-        entry->turn = report->turn++;
+        entry->turn = report->entries.turn++;
     }
 
     wait->waiting = 1;
@@ -152,117 +130,6 @@ ngx_http_hype_report_get(ngx_http_hype_report_t *report,
     }
 
     return NGX_AGAIN;
-}
-
-
-static ngx_http_hype_report_entry_t *
-ngx_http_hype_report_find(ngx_http_hype_report_t *report,
-    ngx_str_t *arguments)
-{
-    ngx_uint_t                     i;
-    ngx_http_hype_report_entry_t  *entry;
-
-    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        entry = &report->entries[i];
-
-        if (entry->arguments.len == arguments->len && arguments->len
-            && ngx_memcmp(entry->arguments.data, arguments->data,
-                          arguments->len)
-               == 0)
-        {
-            return entry;
-        }
-    }
-
-    return NULL;
-}
-
-
-/* in the place of the one that has not been used for the longest time */
-
-static ngx_http_hype_report_entry_t *
-ngx_http_hype_report_create(ngx_http_hype_report_t *report,
-    ngx_str_t *arguments)
-{
-    u_char                        *p;
-    ngx_uint_t                     i;
-    ngx_http_hype_report_entry_t  *entry, *oldest;
-
-    oldest = NULL;
-
-    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        entry = &report->entries[i];
-
-        if (entry->refs || entry->pending || entry == report->current) {
-            continue;
-        }
-
-        if (entry->arguments.len == 0) {
-            oldest = entry;
-            break;
-        }
-
-        if (oldest == NULL
-            || (ngx_msec_int_t) (entry->used - oldest->used) < 0)
-        {
-            oldest = entry;
-        }
-    }
-
-    if (oldest == NULL) {
-        return NULL;
-    }
-
-    p = ngx_alloc(arguments->len, report->log);
-    if (p == NULL) {
-        return NULL;
-    }
-
-    ngx_memcpy(p, arguments->data, arguments->len);
-
-    ngx_http_hype_report_clear(oldest);
-
-    oldest->arguments.data = p;
-    oldest->arguments.len = arguments->len;
-
-    return oldest;
-}
-
-
-static ngx_uint_t
-ngx_http_hype_report_crowded(ngx_http_hype_report_t *report, uint32_t viewer)
-{
-    ngx_uint_t  i, n;
-
-    n = 0;
-
-    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        n += (report->entries[i].pending
-              && report->entries[i].viewer == viewer);
-    }
-
-    return n >= NGX_HTTP_HYPE_REPORT_VIEWER;
-}
-
-
-static void
-ngx_http_hype_report_clear(ngx_http_hype_report_entry_t *entry)
-{
-    ngx_http_hype_report_free(&entry->arguments);
-    ngx_http_hype_report_free(&entry->text);
-    ngx_http_hype_report_free(&entry->error);
-
-    entry->tried = 0;
-}
-
-
-static void
-ngx_http_hype_report_free(ngx_str_t *text)
-{
-    if (text->data) {
-        ngx_free(text->data);
-        ngx_str_null(text);
-    }
 }
 
 
@@ -280,20 +147,11 @@ ngx_http_hype_report_expire(ngx_http_hype_report_wait_t *wait)
 void
 ngx_http_hype_report_leave(ngx_http_hype_report_wait_t *wait)
 {
-    ngx_http_hype_report_entry_t  *entry;
-
     ngx_http_hype_report_expire(wait);
 
-    entry = wait->entry;
-
-    if (entry == NULL) {
-        return;
-    }
-
-    wait->entry = NULL;
-
-    if (--entry->refs == 0 && entry->text.len > NGX_HTTP_HYPE_REPORT_KEPT) {
-        ngx_http_hype_report_free(&entry->text);
+    if (wait->entry) {
+        wait->entry->refs--;
+        wait->entry = NULL;
     }
 }
 
@@ -305,7 +163,7 @@ ngx_http_hype_report_work(ngx_http_hype_report_t *report,
     const char                    *user;
     ngx_http_hype_report_entry_t  *entry;
 
-    entry = ngx_http_hype_report_next(report);
+    entry = ngx_http_hype_report_entry_next(&report->entries);
     if (entry == NULL) {
         return 0;
     }
@@ -317,51 +175,15 @@ ngx_http_hype_report_work(ngx_http_hype_report_t *report,
     }
 
     entry->pending = 0;
+    entry->refs++;
 
-    report->viewer = entry->viewer;
+    report->entries.viewer = entry->viewer;
     report->current = entry;
     report->conn = conn;
 
     ngx_http_hype_report_send(report, NGX_HTTP_HYPE_REPORT_BEGIN);
 
     return 1;
-}
-
-
-/* who has had the last turn lets others go first */
-
-static ngx_http_hype_report_entry_t *
-ngx_http_hype_report_next(ngx_http_hype_report_t *report)
-{
-    ngx_int_t                      before;
-    ngx_uint_t                     i;
-    ngx_http_hype_report_entry_t  *entry, *next;
-
-    next = NULL;
-
-    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        entry = &report->entries[i];
-
-        if (!entry->pending) {
-            continue;
-        }
-
-        if (next == NULL) {
-            next = entry;
-            continue;
-        }
-
-        before = (entry->viewer == report->viewer)
-                 - (next->viewer == report->viewer);
-
-        if (before < 0
-            || (before == 0 && (ngx_int_t) (entry->turn - next->turn) < 0))
-        {
-            next = entry;
-        }
-    }
-
-    return next;
 }
 
 
@@ -434,6 +256,7 @@ ngx_http_hype_report_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 
     if (report->step == NGX_HTTP_HYPE_REPORT_END) {
         entry = report->current;
+        entry->refs--;
         report->current = NULL;
 
         ngx_http_hype_report_done(report, entry, entry->tried
@@ -462,32 +285,22 @@ static void
 ngx_http_hype_report_keep(ngx_http_hype_report_t *report, const char *value,
     size_t len, ngx_uint_t error)
 {
-    u_char                        *p;
-    ngx_str_t                     *text;
+    ngx_str_t                      text;
     ngx_http_hype_report_entry_t  *entry;
 
     entry = report->current;
 
+    text.len = len;
+    text.data = (u_char *) value;
+
     report->tried = 0;
 
-    p = ngx_alloc(len, report->log);
-    if (p == NULL) {
+    if (ngx_http_hype_report_entry_keep(&report->entries, entry, &text, error)
+        != NGX_OK)
+    {
         entry->tried = ngx_current_msec;
         entry->problem = NGX_HTTP_HYPE_REPORT_FAILED;
-        return;
     }
-
-    ngx_memcpy(p, value, len);
-
-    ngx_http_hype_report_free(&entry->text);
-    ngx_http_hype_report_free(&entry->error);
-
-    text = error ? &entry->error : &entry->text;
-    text->len = len;
-    text->data = p;
-
-    entry->made = ngx_current_msec;
-    entry->tried = 0;
 }
 
 
@@ -581,10 +394,14 @@ ngx_http_hype_report_lost(ngx_http_hype_report_t *report)
 
     report->problem = NGX_HTTP_HYPE_REPORT_AWAY;
     report->tried = ngx_current_msec;
-    report->current = NULL;
+
+    if (report->current) {
+        report->current->refs--;
+        report->current = NULL;
+    }
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        entry = &report->entries[i];
+        entry = &report->entries.list[i];
         entry->pending = 0;
 
         ngx_http_hype_report_done(report, entry, NGX_HTTP_HYPE_REPORT_AWAY);
@@ -626,7 +443,7 @@ ngx_http_hype_report_away(ngx_http_hype_report_t *report)
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
 
-        if (report->entries[i].pending) {
+        if (report->entries.list[i].pending) {
             ngx_http_hype_report_lost(report);
             return;
         }

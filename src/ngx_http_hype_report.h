@@ -16,44 +16,11 @@
 #include <ngx_core.h>
 #include "ngx_http_hype_db.h"
 #include "ngx_http_hype_park.h"
+#include "ngx_http_hype_report_entry.h"
 
-
-/* reports that are kept, or asked for, at a time */
-#define NGX_HTTP_HYPE_REPORT_ENTRIES  16
 
 /* maximum length of a name in PostgreSQL */
 #define NGX_HTTP_HYPE_REPORT_NAME     63
-
-
-/* why there is no new report */
-
-typedef enum {
-    NGX_HTTP_HYPE_REPORT_FINE = 0,
-    NGX_HTTP_HYPE_REPORT_PENDING,   /* not ready yet */
-    NGX_HTTP_HYPE_REPORT_BUSY,      /* too many are asked for */
-    NGX_HTTP_HYPE_REPORT_AWAY,      /* no connection to the database */
-    NGX_HTTP_HYPE_REPORT_GRANT,     /* hype_report is not granted */
-    NGX_HTTP_HYPE_REPORT_SCHEMA,    /* the schema has no hype.report() */
-    NGX_HTTP_HYPE_REPORT_SLOW,      /* it takes too long */
-    NGX_HTTP_HYPE_REPORT_FAILED     /* anything else: see the error log */
-} ngx_http_hype_report_problem_e;
-
-
-typedef struct {
-    ngx_str_t                        arguments;  /* "{...}" */
-    uint32_t                         viewer;     /* who asked first */
-    ngx_str_t                        text;       /* the last one, "{...}" */
-    ngx_str_t                        error;      /* of the arguments, if bad */
-    ngx_msec_t                       made;       /* when either came */
-    ngx_msec_t                       tried;      /* when it failed, or 0 */
-    ngx_http_hype_report_problem_e   problem;    /* and why */
-    ngx_msec_t                       used;
-    ngx_uint_t                       turn;       /* in order of asking */
-    ngx_queue_t                      waits;
-    ngx_uint_t                       refs;       /* of requests */
-
-    unsigned                         pending:1;
-} ngx_http_hype_report_entry_t;
 
 
 typedef struct {
@@ -61,12 +28,10 @@ typedef struct {
     ngx_http_hype_park_t            *park;
     ngx_log_t                       *log;
 
-    ngx_http_hype_report_entry_t     entries[NGX_HTTP_HYPE_REPORT_ENTRIES];
+    ngx_http_hype_report_entries_t   entries;
     ngx_http_hype_report_entry_t    *current;    /* being asked for */
     ngx_http_hype_db_conn_t         *conn;       /* where */
     ngx_uint_t                       step;
-    ngx_uint_t                       turn;
-    uint32_t                         viewer;     /* of the last one */
 
     /* of all reports */
     ngx_http_hype_report_problem_e   problem;
