@@ -164,6 +164,7 @@ async function copy(text, button) {
         const field = add(document.body, 'textarea', { class: 'hidden' });
 
         field.value = text;
+        field.focus();
         field.select();
         document.execCommand('copy');
         field.remove();
