@@ -318,7 +318,7 @@ function renderSums(funnel, { from, until }) {
         ['Visitors', count(funnel.visitors), long
             ? 'who returns after 32 days counts again' : 'different ones'],
         ['Users', count(funnel.linked), whole ? 'visitors who became known'
-            : 'visitors who became known, new ones'],
+            : 'users whose first hit was then'],
         ['Confirmed', count(funnel.confirmed), 'users who did what counts'],
         ['Conversion', written(share(funnel.confirmed, funnel.visitors)),
          'confirmed of visitors'],
