@@ -209,6 +209,16 @@ $pg->start;
 is_soon { report('&search=back')->status } 200, 'it is back';
 is_soon { json(report('', '/soon'))->{problem} // '' } '', 'without a problem';
 
-$nginx->quit;
+# Behind a pooler each transaction may have another session
+
+my $pooled = nginx(pg => pgbouncer($pg, pool_mode => 'transaction'),
+                   server => 'location = /status { hype_status html reports=1ms; }');
+
+is_soon { $pooled->get('/status?report&search=a')->status } 200,
+    'behind a pooler';
+is($pooled->get('/status?report&page=x')->status, 400, 'also what is wrong');
+is($pooled->get('/status?report&search=b')->status, 200, 'and what follows');
+
+$_->quit for $nginx, $pooled;
 
 done_testing();
