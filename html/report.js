@@ -141,7 +141,13 @@ async function report() {
 
     // on the other tab it is enough to know that there are reports
 
-    if (own === asking && (!get('reports').hidden || get('tabs').hidden)) {
+    if (own !== asking) {
+        return;
+    }
+
+    asking = null;
+
+    if (!get('reports').hidden || get('tabs').hidden) {
         reportTimer = setTimeout(report, wait);
     }
 }
@@ -188,12 +194,8 @@ function parsed(text) {
 }
 
 function openReports(open) {
-    if (open && (!shown || shown.key !== reportQuery() || ageOf() > 15)) {
+    if (open && !asking) {
         report();
-
-    } else if (open) {
-        clearTimeout(reportTimer);
-        reportTimer = setTimeout(report, REPORT_INTERVAL);
     }
 }
 
