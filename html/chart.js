@@ -445,8 +445,14 @@ const path = (points) => 'M' + points.map(([x, y]) =>
 // Bars by day
 
 class Bars extends Chart {
+    wide = 60;                  // the room of a label
+
     when(point) {
         return weekday(point.time);
+    }
+
+    short(point) {
+        return day(point.time);
     }
 
     x(i) {
@@ -465,12 +471,12 @@ class Bars extends Chart {
 
     drawBody(heights) {
         const width = Math.max(1, Math.min(34, this.slot() * 0.72));
-        const every = Math.max(1, Math.ceil(48 / this.slot()));
+        const every = Math.max(1, Math.ceil(this.wide / this.slot()));
 
         this.points.forEach((point, i) => {
             if ((this.points.length - 1 - i) % every === 0) {
                 this.tick(Math.min(this.x(i), this.right - 16),
-                          day(point.time));
+                          this.short(point));
             }
         });
 

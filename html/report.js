@@ -1,64 +1,331 @@
 'use strict';
 
-// The reports
+// The reports: what is asked for, and what is shown of it
 
 const REPORT_INTERVAL = 15000;
+const REPORT_SOON = 1000;
+const REPORT_RETRY = 3000;
+const REPORT_LATER = 60000;
+const PAGE = 20;
+
+const wanted = { period: '30', ...daysOf('30'), by: 'link', search: '',
+                 sort: 'hits', order: 'desc', page: 1 };
 
 let chartOfDays;
 let reportTimer;
 let reportAge = '';
+let asking = null;              // the request under way
+let shown = null;               // { key, report, time } of what is there
 
 function makeReports() {
     const parent = get('report-charts');
 
-    chartOfDays = new Bars(parent, 'Hits by day', 'in UTC', series([
+    chartOfDays = new Periods(parent, 'Hits by day', '', series([
         ['hits', 'blue'], ['bots', 'slate'],
         ['visitors', 'teal', undefined, { apart: true }],
     ]), { size: 'half', height: 226, stacked: true, format: count,
           whole: true });
 
     parent.prepend(chartOfDays.card);
+    readHash();
+    renderFilters();
 }
+
+// The arguments of "?report"
+
+function reportQuery(more = {}) {
+    const { from, until, by, search, sort, order, page } = wanted;
+    const list = { zone, from, until, by, search, sort, order, page,
+                   size: PAGE, ...more };
+
+    return new URLSearchParams(Object.entries(list).filter(([, value]) =>
+        value !== '')).toString();
+}
+
+// The same in the page's address, so that it can be kept
+
+function reportHash() {
+    const { period, from, until, by, search, sort, order, page } = wanted;
+    const list = { ...(period ? { period } : { from, until }), by, search,
+                   sort, order, page };
+    const usual = { period: '30', by: 'link', sort: 'hits', order: 'desc',
+                    page: 1 };
+    const parts = new URLSearchParams(Object.entries(list).filter(
+        ([key, value]) => value !== '' && value !== usual[key])).toString();
+
+    return parts ? `#reports&${parts}` : '#reports';
+}
+
+const ofReports = () => /^#reports(&|$)/.test(location.hash);
+
+function readHash() {
+    if (!ofReports()) {
+        return;
+    }
+
+    const parts = new URLSearchParams(location.hash.slice('#reports'.length));
+    const given = Object.fromEntries(parts);
+
+    if (given.from || given.until) {
+        Object.assign(wanted, { period: '', from: '', until: '' });
+
+    } else if (['1', '7', '30', '90', '365', 'all'].includes(given.period)) {
+        Object.assign(wanted, { period: given.period },
+                      daysOf(given.period));
+    }
+
+    for (const key of ['from', 'until', 'by', 'search', 'sort', 'order']) {
+        wanted[key] = given[key] ?? wanted[key];
+    }
+
+    wanted.page = Number(given.page) || 1;
+}
+
+// Something else is wanted: all but another page begins with the first one.
+
+function want(changes) {
+    Object.assign(wanted, { page: 1 }, changes);
+    renderFilters();
+
+    if (!get('reports').hidden) {
+        history.replaceState(null, '', reportHash());
+    }
+
+    report();
+}
+
+
+// Asking.  A preset of days ends today, whatever day that is by now.
 
 async function report() {
     clearTimeout(reportTimer);
+    asking?.abort();
+
+    const own = asking = new AbortController();
+    const late = setTimeout(() => own.abort(
+        new DOMException('', 'TimeoutError')), TIMEOUT);
+
+    if (wanted.period) {
+        Object.assign(wanted, daysOf(wanted.period));
+    }
+
+    const key = reportQuery();
+    get('report-body').setAttribute('aria-busy', shown?.key !== key);
+
+    let wait = REPORT_INTERVAL;
 
     try {
-        const response = await ask('?report');
+        const response = await fetch(`?report&${key}`, {
+            cache: 'no-store', signal: own.signal });
 
         if (response.status === 404) {
             return;
         }
 
-        if (!response.ok) {
-            throw new Error(`HTTP ${response.status}`);
+        const text = await response.text();
+
+        if (own === asking) {
+            wait = takeReport(response, text, key);
         }
 
-        renderReport(await response.json());
-        get('tabs').hidden = false;
-        get('report-banner').hidden = true;
-        openTab(location.hash === '#reports' ? 'reports' : 'live');
-
     } catch (error) {
-        get('report-banner').hidden = false;
-        mark('report-banner', 'warn');
-        put('report-verdict', `No report at the moment (${reason(error)}).`);
+        if (own !== asking) {
+            return;
+        }
+
+        showProblem({ problem: 'lost', message: reason(error) }, key);
+
+    } finally {
+        clearTimeout(late);
     }
 
-    reportTimer = setTimeout(report, REPORT_INTERVAL);
+    // on the other tab it is enough to know that there are reports
+
+    if (own !== asking) {
+        return;
+    }
+
+    asking = null;
+
+    if (!get('reports').hidden || get('tabs').hidden) {
+        reportTimer = setTimeout(report, wait);
+    }
 }
 
-function renderReport({ days, links, funnel, age }) {
-    const share = (a, b) => b ? a / b : null;
-    const written = (value) => value === null ? '\u2013' : percent(value);
+// Returns when to ask again.
+
+function takeReport(response, text, key) {
+    const answer = parsed(text)
+        ?? { problem: 'lost', message: `HTTP ${response.status}` };
+
+    if (get('tabs').hidden) {
+        get('tabs').hidden = false;
+        openTab(ofReports() ? 'reports' : 'live');
+    }
+
+    if (response.ok) {
+        shown = { key, report: answer, time: performance.now() / 1000
+                  - answer.age };
+        renderReport(answer);
+
+    } else if (/time zone/.test(answer.message) && zone !== 'UTC') {
+
+        // the browser knows one that PostgreSQL doesn't
+
+        zone = 'UTC';
+        renderFilters();
+        return 0;
+    }
+
+    showProblem(answer, key);
+
+    return { pending: REPORT_SOON, busy: REPORT_SOON, away: REPORT_SOON,
+             grant: REPORT_RETRY, schema: REPORT_RETRY,
+             slow: REPORT_LATER }[answer.problem] ?? REPORT_INTERVAL;
+}
+
+function parsed(text) {
+    try {
+        return JSON.parse(text);
+
+    } catch {
+        return null;
+    }
+}
+
+function openReports(open) {
+    if (open && !asking) {
+        report();
+    }
+}
+
+const ageOf = () => performance.now() / 1000 - shown.time;
+
+function renderAge() {
+    const age = shown ? `${duration(ageOf())} old` : '';
+
+    if (age !== reportAge) {
+        reportAge = age;
+        renderNote();
+    }
+}
+
+
+// Why there is no report, or none of now, and what to do
+
+const VERDICTS = {
+    grant: ['warn', 'nginx may not read the reports.',
+            'The owner of the database says this to PostgreSQL, for example '
+            + 'in psql:'],
+    schema: ['warn', 'The schema in the database is older than nginx\u2019s '
+             + 'module.', 'Run sql/hype.sql again.'],
+    away: ['bad', 'The database is away.', ''],
+    slow: ['warn', 'The report takes too long.',
+           'Choose a shorter time: it is given up after 10 seconds.'],
+    failed: ['warn', 'PostgreSQL can\u2019t report.',
+             'nginx\u2019s error log says why.'],
+    pending: ['none', 'The report is being made.', ''],
+    busy: ['none', 'Others are asking for reports.', ''],
+    arguments: ['warn', 'There is no such report:', ''],
+    lost: ['bad', 'No answer from nginx', ''],
+};
+
+function showProblem({ problem, message, statement }, key) {
+    const same = shown?.key === key;
+    const brief = ['pending', 'busy'].includes(problem);
+
+    get('report-body').hidden = !shown || !same && !brief
+        && Boolean(problem);
+    get('report-body').setAttribute('aria-busy', Boolean(shown) && !same);
+    get('report-banner').hidden = !problem || brief && Boolean(shown);
+    get('report-statement').hidden = !statement;
+    get('report-filters').hidden = ['grant', 'schema'].includes(problem);
+
+    if (!problem) {
+        return;
+    }
+
+    const [state, verdict, more] = VERDICTS[problem]
+        ?? ['warn', 'No report at the moment.', message];
+    const old = same ? ` What is shown is ${duration(ageOf())} old.`
+        : problem === 'away' ? ' It has made no such report before.' : '';
+
+    mark('report-banner', state);
+    put('report-verdict', problem === 'lost' ? `${verdict} (${message}).`
+        : verdict);
+    put('report-more', problem === 'arguments' ? `${message}.`
+        : problem === 'grant' ? old.trim() + ' ' + more : more + old);
+    get('report-statement').firstElementChild.textContent = statement ?? '';
+}
+
+
+function renderFilters() {
+    const { period, from, until, by, search } = wanted;
+
+    for (const input of document.querySelectorAll('[name=period]')) {
+        input.checked = input.value === period;
+    }
+
+    for (const input of document.querySelectorAll('[name=by]')) {
+        input.checked = input.value === by;
+    }
+
+    get('report-from').value = from;
+    get('report-until').value = until
+        || (from && period ? dated(new Date()) : '');
+    put('report-zone', `days of ${zone}`);
+
+    const field = get('report-search');
+
+    if (field !== document.activeElement) {
+        field.value = search;
+    }
+
+    field.placeholder = by === 'owner' ? 'Search owners'
+        : 'Search links, owners, labels';
+    field.setAttribute('aria-label', field.placeholder);
+}
+
+function renderReport(answer) {
+    const { funnel } = answer;
+
+    renderSums(funnel, answer);
+    renderFunnel(funnel);
+    chartOfDays.renew(answer);
+    renderList(answer);
+    renderShares('report-events', answer.events, 'event', 'confirmed',
+                 'green', ({ confirmed, value }) =>
+                     count(confirmed) + (typeof value === 'number'
+                         ? ` \u00b7 ${worth(value)}` : ''));
+    renderShares('report-referers', answer.referers, 'value', 'hits', 'blue',
+                 ({ hits }) => count(hits));
+    renderShares('report-pages', answer.pages, 'value', 'hits', 'teal',
+                 ({ hits }) => count(hits));
+    renderAge();
+}
+
+const share = (a, b) => b ? a / b : null;
+const written = (value) => value === null ? '\u2013' : percent(value);
+
+// A visitor of more than 32 days ago is not known again, see hype.hits_within.
+
+function renderSums(funnel, { from, until }) {
+    const whole = !from && !until;
+    const to = until || dated(new Date());
+    const long = !whole && (!from || serial(to) - serial(from) > 31 * DAY);
 
     const tiles = [
-        ['Hits', count(funnel.hits), 'without bots'],
-        ['Visitors', count(funnel.visitors), 'different ones'],
-        ['Users', count(funnel.linked), 'visitors who became known'],
+        ['Hits', count(funnel.hits),
+         `and ${count(funnel.bots)} of bots`],
+        ['Visitors', count(funnel.visitors), long
+            ? 'who returns after 32 days counts again' : 'different ones'],
+        ['Users', count(funnel.linked), whole ? 'visitors who became known'
+            : 'users whose first hit was then'],
         ['Confirmed', count(funnel.confirmed), 'users who did what counts'],
         ['Conversion', written(share(funnel.confirmed, funnel.visitors)),
          'confirmed of visitors'],
+        ['Value', Math.abs(funnel.value) >= 1000 ? count(funnel.value)
+            : worth(funnel.value), 'sum of what was confirmed'],
     ];
 
     rows(get('report-tiles'), tiles, (parent) => {
@@ -70,14 +337,9 @@ function renderReport({ days, links, funnel, age }) {
     }, (tile, texts) => {
         texts.forEach((text, i) => { tile.children[i].textContent = text; });
     });
-
-    reportAge = `${duration(age)} old`;
-    renderFunnel(funnel, written, share);
-    chartOfDays.show(allDays(days));
-    renderReportLinks(links, written);
 }
 
-function renderFunnel(funnel, written, share) {
+function renderFunnel(funnel) {
     const steps = [['Hits', funnel.hits, 'blue'],
                    ['Visitors', funnel.visitors, 'teal'],
                    ['Users', funnel.linked, 'violet'],
@@ -102,51 +364,44 @@ function renderFunnel(funnel, written, share) {
     });
 }
 
-// Days without hits are not in the view.
+// A list with a bar each; "" stands for what is beyond 1,000 values a day.
 
-function allDays(days) {
-    const known = new Map(days.map((some) =>
-        [Date.parse(some.day) / 1000, some]));
-    const at = [...known.keys()].sort((a, b) => a - b);
-    const points = [];
+function renderShares(id, items, name, key, color, text) {
+    const table = get(id);
+    const most = Math.max(1, ...items.map((item) => item[key]));
 
-    for (let time = at[0]; time <= at.at(-1); time += 86400) {
-        const { hits = 0, bots = 0, visitors = 0 } = known.get(time) || {};
-        points.push({ time, values: [hits, bots, visitors] });
-    }
+    table.hidden = !items.length;
+    table.nextElementSibling.hidden = items.length > 0;
 
-    return points;
+    rows(table.tBodies[0], items.slice(0, 10), (body) => {
+        const row = add(body, 'tr');
+        add(row, 'td', { class: 'cut' });
+        add(row, 'td');
+        add(row, 'td');
+        return row;
+    }, (row, item) => {
+        named(row.cells[0], item[name] || null, '(others)');
+        track(row.cells[1], item[key] / most, color);
+        row.cells[2].textContent = text(item);
+    });
 }
 
-function renderReportLinks(links, written) {
-    const best = Math.max(1e-9, ...links.map((link) =>
-        link.conversion_rate ?? 0));
+function listenToReports() {
+    get('report-range').addEventListener('change', ({ target }) =>
+        want({ period: target.value, ...daysOf(target.value) }));
 
-    get('report-links-none').hidden = links.length > 0;
+    for (const side of ['from', 'until']) {
+        get(`report-${side}`).addEventListener('change', ({ target }) => {
+            const { from, until } = wanted;
 
-    rows(get('report-links').tBodies[0], links, (body) => {
-        const row = add(body, 'tr');
-
-        cells(row, Array(7).fill(''));
-        row.cells[0].className = row.cells[1].className = 'cut';
-        add(row.cells[6], 'div', { class: 'rate' });
-        return row;
-    }, (row, link) => {
-        named(row.cells[0], link.identifier);
-
-        if (link.label) {
-            add(add(row.cells[0], 'small'), 'bdi', {}, link.label);
-            row.cells[0].title += `: ${link.label}`;
-        }
-
-        named(row.cells[1], link.user_id, '\u2013');
-        ['hits', 'visitors', 'linked_users', 'confirmed'].forEach((key, i) => {
-            row.cells[i + 2].textContent = count(link[key]);
+            want({ from, until, [side]: target.value, period: '' });
         });
+    }
 
-        const box = row.cells[6].firstChild;
-        track(box, (link.conversion_rate ?? 0) / best, 'green');
-        (box.children[1] || add(box, 'span')).textContent =
-            written(link.conversion_rate ?? null);
-    });
+    get('report-statement').querySelector('button').addEventListener('click',
+        ({ target }) => copy(get('report-statement').firstElementChild
+            .textContent, target));
+
+    listenToList();
+    setInterval(renderAge, INTERVAL);
 }

@@ -26,6 +26,7 @@ function openTab(chosen) {
 
     get('range').hidden = get('pause').hidden = chosen !== 'live';
     renderNote();
+    openReports(chosen === 'reports');
 
     if (left !== chosen) {
         scrollTo(0, scrolled[chosen] ?? 0);
@@ -33,7 +34,7 @@ function openTab(chosen) {
 }
 
 function choose(id) {
-    history.replaceState(null, '', id === 'reports' ? '#reports'
+    history.replaceState(null, '', id === 'reports' ? reportHash()
                          : location.pathname + location.search);
     openTab(id);
     get(`tab-${id}`).focus({ preventScroll: true });
@@ -115,6 +116,7 @@ async function poll() {
 function start() {
     makeCharts();
     makeReports();
+    listenToReports();
     listenToTabs();
     drawPause();
     get('pause').addEventListener('click', pause);

@@ -22,6 +22,11 @@ function rated(value) {
     return value === 0 || value >= 100 ? count(value) : digits[1](value);
 }
 
+// Of money or the like; a sum may be no number.
+
+const worth = (value) => typeof value !== 'number' ? '\u2013'
+    : digits[Number.isInteger(value) ? 0 : 2](value);
+
 function bytes(value) {
     const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
     let i = 0;
@@ -75,6 +80,9 @@ const moment = times({ day: 'numeric', month: 'short', year: 'numeric',
 const day = times({ day: 'numeric', month: 'short', timeZone: 'UTC' });
 const weekday = times({ weekday: 'short', day: 'numeric', month: 'short',
                         timeZone: 'UTC' });
+const month = times({ month: 'short', year: 'numeric', timeZone: 'UTC' });
+const hour = times({ weekday: 'short', day: 'numeric', month: 'short',
+                     hour: '2-digit', minute: '2-digit' });
 
 
 // The document

@@ -4716,6 +4716,524 @@ COMMENT ON FUNCTION hype.hits_from(text, date, date) IS
     'that. "" stands for what is beyond 1,000 values a day';
 
 
+-- Reports
+--
+-- What the status page shows, for one time, one search and one page of links:
+-- read from roll-ups, so that hits are not gone through.  A visitor of more
+-- than 32 days ago is not known to return: see hit_return.
+
+CREATE OR REPLACE FUNCTION hype.report_arguments(arguments jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    a     jsonb;
+    wrong record;
+    since timestamptz;
+    until timestamptz;
+BEGIN
+    IF jsonb_typeof(arguments) <> 'object' THEN
+        RAISE EXCEPTION 'hype.report: the arguments are no JSON object'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    a := jsonb_build_object('by', 'link', 'order', CASE
+             WHEN arguments ->> 'sort' IN ('identifier', 'label', 'user_id')
+             THEN 'asc' ELSE 'desc' END)
+         || '{"zone": "UTC", "search": "", "sort": "hits", "page": "1",
+              "size": "20", "part": "all"}'
+         || arguments;
+
+    SELECT k.name, left(a ->> k.name, 100) AS value, r.wanted INTO wrong
+    FROM jsonb_object_keys(a) AS k (name)
+    LEFT JOIN (VALUES
+        ('from', '[0-9]{4}-[0-9]{2}-[0-9]{2}', 'a day such as 2026-01-31'),
+        ('until', '[0-9]{4}-[0-9]{2}-[0-9]{2}', 'a day such as 2026-01-31'),
+        ('zone', '.{1,64}', 'a time zone such as Europe/Berlin'),
+        ('search', '.{0,100}', 'a text of 100 characters at most'),
+        ('by', 'link|owner', 'link or owner'),
+        ('sort', 'identifier|label|user_id|links|hits|visitors|bots|'
+                 'linked_users|confirmed|confirmations|conversion_rate|value',
+         'the name of a column'),
+        ('order', 'asc|desc', 'asc or desc'),
+        ('page', '[1-9][0-9]{0,5}', 'a number from 1 to 999999'),
+        ('size', CASE a ->> 'part' WHEN 'rows' THEN '[1-9][0-9]{0,2}|[1-4]'
+                 '[0-9]{3}|5000' ELSE '[1-9][0-9]?|1[0-9]{2}|200' END,
+         'a number from 1 to 200, or to 5000 with part=rows'),
+        ('part', 'all|rows', 'all or rows')
+    ) AS r (name, pattern, wanted) ON r.name = k.name
+    WHERE coalesce(a ->> k.name !~ ('^(' || r.pattern || ')$'), true)
+    ORDER BY k.name LIMIT 1;
+
+    IF FOUND THEN
+        RAISE EXCEPTION 'hype.report: %', CASE
+            WHEN wrong.wanted IS NULL
+            THEN format('unknown argument "%s"', left(wrong.name, 100))
+            ELSE format('%s is "%s", not %s', wrong.name, wrong.value,
+                        wrong.wanted) END
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    BEGIN
+        since := (a ->> 'from')::date::timestamp AT TIME ZONE (a ->> 'zone');
+        until := ((a ->> 'until')::date + 1)::timestamp
+                 AT TIME ZONE (a ->> 'zone');
+        PERFORM now() AT TIME ZONE (a ->> 'zone');
+    EXCEPTION
+    WHEN invalid_parameter_value THEN
+        RAISE EXCEPTION 'hype.report: there is no time zone "%"', a ->> 'zone'
+            USING ERRCODE = 'invalid_parameter_value';
+    WHEN data_exception THEN
+        RAISE EXCEPTION 'hype.report: from or until is no day'
+            USING ERRCODE = 'invalid_parameter_value';
+    END;
+
+    IF since >= until THEN
+        RAISE EXCEPTION 'hype.report: from is after until'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    RETURN a || jsonb_build_object('since', since, 'before', until);
+END
+$$;
+
+COMMENT ON FUNCTION hype.report_arguments(jsonb) IS
+    'The arguments of hype.report(), checked and complete: "since" and '
+    '"before" are the times that the days from and until stand for';
+
+
+CREATE OR REPLACE FUNCTION hype.unrolled_within(
+    first_link bigint, last_link bigint, first_q bigint, last_q bigint
+)
+RETURNS TABLE (
+    link bigint, hits bigint, visitors bigint, bots bigint, users bigint
+)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+    WITH fresh AS MATERIALIZED (
+        SELECT s.link, h.bot, hype.quarter(h.created) AS quarter,
+               hype.hit_subject(h.visitor, h.user_id) AS subject,
+               h.visitor IS NULL AS known,
+               coalesce(h.user_id, (
+                   SELECT c.user_id FROM hype.visitor_claim c
+                   WHERE c.visitor = h.visitor)) AS user_id
+        FROM hype.unrolled_hits() h
+        CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
+            AS s (link)
+        WHERE s.link BETWEEN first_link AND last_link
+          AND isfinite(h.created)
+    ), users AS (
+        SELECT u.link, u.user_id, l.quarter AS rolled,
+               least(min(u.quarter), l.quarter) AS quarter
+        FROM (SELECT f.link, f.user_id, f.quarter FROM fresh f
+              WHERE NOT f.bot AND f.user_id IS NOT NULL
+              UNION ALL
+              SELECT v.referral_link_id, c.user_id, v.quarter
+              FROM hype.pending_claim p
+              JOIN hype.visitor_claim c ON c.visitor = p.visitor
+              JOIN hype.visit v ON v.subject = p.visitor AND NOT v.known
+              WHERE v.referral_link_id BETWEEN first_link AND last_link) AS u
+        LEFT JOIN hype.link_user l
+               ON l.user_id = u.user_id AND l.referral_link_id = u.link
+        GROUP BY u.link, u.user_id, l.quarter
+    )
+    SELECT f.link, count(*) FILTER (WHERE NOT f.bot), 0,
+           count(*) FILTER (WHERE f.bot), 0
+    FROM fresh f WHERE f.quarter BETWEEN first_q AND last_q
+    GROUP BY f.link
+    UNION ALL
+    SELECT d.link, 0, count(*), 0, 0
+    FROM (SELECT DISTINCT f.link, f.subject, f.known FROM fresh f
+          WHERE NOT f.bot AND f.subject IS NOT NULL
+            AND f.quarter BETWEEN first_q AND last_q) AS d
+    WHERE NOT EXISTS (
+        SELECT FROM hype.visit v
+        WHERE v.subject = d.subject AND v.known = d.known
+          AND v.referral_link_id = d.link
+          AND v.quarter BETWEEN first_q AND last_q)
+    GROUP BY d.link
+    UNION ALL
+    SELECT u.link, 0, 0, 0,
+           sum((u.quarter BETWEEN first_q AND last_q)::integer
+               - coalesce(u.rolled BETWEEN first_q AND last_q,
+                          false)::integer)
+    FROM users u GROUP BY u.link
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_within(bigint, bigint, bigint, bigint) IS
+    'What hype.hits_within() has to add for hits and claims that the roll-ups '
+    'do not have yet';
+
+
+CREATE OR REPLACE FUNCTION hype.hits_within(
+    since timestamptz, before timestamptz, site boolean
+)
+RETURNS TABLE (
+    referral_link_id bigint, hits bigint, unique_visitors bigint, bots bigint,
+    linked_users bigint
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    -- Bounds, so that the index by link serves the site, that by day the rest
+
+    first_link bigint := hype.site() + (NOT site)::integer;
+    last_link  bigint := CASE WHEN site THEN hype.site()
+                              ELSE 9223372036854775807 END;
+    first_q    bigint := coalesce(hype.quarter(since), -1e15);
+    last_q     bigint := coalesce(
+        hype.quarter(before - interval '1 microsecond'), 1e15);
+    first_day  date := coalesce((since AT TIME ZONE 'UTC')::date, '-infinity');
+    last_day   date := coalesce((before AT TIME ZONE 'UTC')::date, 'infinity');
+BEGIN
+    RETURN QUERY
+    SELECT p.link, sum(p.hits)::bigint, sum(p.visitors)::bigint,
+           sum(p.bots)::bigint, sum(p.users)::bigint
+    FROM (
+        SELECT q.referral_link_id AS link, q.hits,
+               q.unique_visitors AS visitors, q.bots, 0 AS users
+        FROM hype.hit_quarter q
+        WHERE q.referral_link_id BETWEEN first_link AND last_link
+          AND q.day BETWEEN first_day AND last_day
+          AND q.quarter BETWEEN first_q AND last_q
+        UNION ALL
+        SELECT r.referral_link_id, 0, -r.visitors, 0, 0
+        FROM hype.hit_return r
+        WHERE r.referral_link_id BETWEEN first_link AND last_link
+          AND r.day BETWEEN first_day AND last_day
+          AND r.quarter <= last_q AND r.quarter - r.gap >= first_q
+        UNION ALL
+        SELECT l.referral_link_id, 0, 0, 0, 1
+        FROM hype.link_user l
+        WHERE l.referral_link_id BETWEEN first_link AND last_link
+          AND l.quarter BETWEEN first_q AND last_q
+        UNION ALL
+        SELECT u.* FROM hype.unrolled_within(
+            first_link, last_link, first_q, last_q) u
+    ) AS p
+    GROUP BY p.link;
+END
+$$;
+
+COMMENT ON FUNCTION hype.hits_within(timestamptz, timestamptz, boolean) IS
+    'Hits, visitors, bots and users of each link from since until before, or '
+    'of the site. A visitor who returns after more than 32 days counts again, '
+    'a user when the first hit was';
+
+
+CREATE OR REPLACE FUNCTION hype.confirmed_within(
+    since timestamptz, before timestamptz, dimension text
+)
+RETURNS TABLE (
+    key text, confirmed bigint, confirmations bigint, value numeric
+)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+    SELECT p.key, count(*), sum(p.n)::bigint, sum(p.value)
+    FROM (
+        SELECT CASE dimension WHEN 'link' THEN c.referral_link_id::text
+                              WHEN 'owner' THEN coalesce(c.referrer, '')
+                              WHEN 'event' THEN c.event
+                              ELSE '' END AS key,
+               count(*) AS n, sum(c.value) AS value
+        FROM hype.confirmed_referral c
+        WHERE (since IS NULL OR c.created >= since)
+          AND (before IS NULL OR c.created < before)
+        GROUP BY 1, c.user_id, CASE WHEN c.user_id IS NULL THEN c.visitor END
+    ) AS p
+    GROUP BY p.key
+$$;
+
+COMMENT ON FUNCTION hype.confirmed_within(timestamptz, timestamptz, text) IS
+    'Confirmed referrals from since until before: by "link", by "owner" who '
+    'is credited, by "event", or all of the "site". "confirmed" are different '
+    'users or visitors';
+
+
+CREATE OR REPLACE FUNCTION hype.report_source(a jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+    WHEN a ->> 'since' IS NULL AND a ->> 'before' IS NULL
+    THEN $q$
+        SELECT identifier, label, user_id, disabled, expires, hits,
+               unique_visitors AS visitors, bots, linked_users, confirmed,
+               confirmations, value
+        FROM hype.link_stats
+    $q$ ELSE $q$
+        SELECT l.identifier, l.label, l.user_id, l.disabled, l.expires,
+               coalesce(h.hits, 0) AS hits,
+               coalesce(h.unique_visitors, 0) AS visitors,
+               coalesce(h.bots, 0) AS bots,
+               coalesce(h.linked_users, 0) AS linked_users,
+               coalesce(c.confirmed, 0) AS confirmed,
+               coalesce(c.confirmations, 0) AS confirmations, c.value
+        FROM hype.referral_link l
+        LEFT JOIN hype.hits_within($1, $2, false) h
+               ON h.referral_link_id = l.id
+        LEFT JOIN hype.confirmed_within($1, $2, 'link') c
+               ON c.key::bigint = l.id
+    $q$ END
+$$;
+
+COMMENT ON FUNCTION hype.report_source(jsonb) IS
+    'The query of all links that hype.report() has rows of';
+
+
+CREATE OR REPLACE FUNCTION hype.report_links(a jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $q$
+        SELECT s.identifier, left(s.label, 200) AS label,
+               left(s.user_id, 200) AS user_id, s.hits, s.visitors, s.bots,
+               s.linked_users, s.confirmed, s.confirmations, s.value,
+               round(s.confirmed::numeric / nullif(s.visitors, 0), 4)
+                   AS conversion_rate,
+               s.disabled, s.expires,
+               coalesce(s.expires <= now(), false) AS expired
+        FROM ($q$ || hype.report_source(a) || $q$) AS s
+        WHERE $3 = '' OR strpos(lower(s.identifier), lower($3)) > 0
+           OR strpos(lower(s.user_id), lower($3)) > 0
+           OR strpos(lower(s.label), lower($3)) > 0
+    $q$
+$$;
+
+COMMENT ON FUNCTION hype.report_links(jsonb) IS
+    'The query of the links that are found';
+
+
+CREATE OR REPLACE FUNCTION hype.report_owners(a jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $q$
+        SELECT left(s.owner, 200) AS user_id, coalesce(l.links, 0) AS links,
+               coalesce(l.hits, 0) AS hits, coalesce(l.visitors, 0) AS visitors,
+               coalesce(l.bots, 0) AS bots,
+               coalesce(l.linked_users, 0) AS linked_users,
+               coalesce(c.confirmed, 0) AS confirmed,
+               coalesce(c.confirmations, 0) AS confirmations, c.value,
+               round(c.confirmed::numeric / nullif(l.visitors, 0), 4)
+                   AS conversion_rate
+        FROM (SELECT coalesce(s.user_id, '') AS key, count(*) AS links,
+                     sum(s.hits)::bigint AS hits,
+                     sum(s.visitors)::bigint AS visitors,
+                     sum(s.bots)::bigint AS bots,
+                     sum(s.linked_users)::bigint AS linked_users
+              FROM ($q$ || hype.report_source(a) || $q$) AS s
+              GROUP BY 1) AS l
+        FULL JOIN hype.confirmed_within($1, $2, 'owner') c ON c.key = l.key
+        CROSS JOIN LATERAL (
+            SELECT nullif(coalesce(l.key, c.key), '')) AS s (owner)
+        WHERE $3 = '' OR strpos(lower(s.owner), lower($3)) > 0
+    $q$
+$$;
+
+COMMENT ON FUNCTION hype.report_owners(jsonb) IS
+    'The query of the owners that are found, with what their links have and '
+    'what they are credited with: a link may have had another owner then';
+
+
+CREATE OR REPLACE FUNCTION hype.report_rows(a jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    of_links boolean := a ->> 'by' = 'link';
+    result   jsonb;
+BEGIN
+    IF a ->> 'sort' = ANY (CASE WHEN of_links THEN ARRAY['links']
+                           ELSE ARRAY['identifier', 'label'] END)
+    THEN
+        RAISE EXCEPTION 'hype.report: sort is "%", which these rows have not',
+            a ->> 'sort'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- A page after the last one is the last one.
+
+    EXECUTE format($q$
+        WITH found AS MATERIALIZED (%1$s),
+        n AS (SELECT count(*) AS total FROM found),
+        place AS (
+            SELECT n.total, greatest(1, least(
+                $5, (n.total + $4 - 1) / $4)) AS page
+            FROM n),
+        page AS (
+            SELECT row_number() OVER () AS row, s.* FROM (
+                SELECT * FROM found
+                ORDER BY %2$I %3$s NULLS LAST, %4$I COLLATE "C"
+                LIMIT $4 OFFSET (SELECT (p.page - 1) * $4 FROM place p)) AS s)
+        SELECT jsonb_build_object('total', p.total, 'page', p.page, %5$L,
+                   coalesce((SELECT jsonb_agg(to_jsonb(g) - 'row'
+                                              ORDER BY g.row) FROM page g),
+                            '[]'))
+        FROM place p
+    $q$, CASE WHEN of_links THEN hype.report_links(a)
+              ELSE hype.report_owners(a) END,
+         a ->> 'sort', a ->> 'order',
+         CASE WHEN of_links THEN 'identifier' ELSE 'user_id' END,
+         CASE WHEN of_links THEN 'links' ELSE 'owners' END)
+    INTO result
+    USING (a ->> 'since')::timestamptz, (a ->> 'before')::timestamptz,
+          a ->> 'search', (a ->> 'size')::bigint, (a ->> 'page')::bigint;
+
+    RETURN result;
+END
+$$;
+
+COMMENT ON FUNCTION hype.report_rows(jsonb) IS
+    'A page of the links or owners of a report';
+
+
+CREATE OR REPLACE FUNCTION hype.report_days(a jsonb, brief boolean)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    zone  text := a ->> 'zone';
+    since timestamptz := coalesce((a ->> 'since')::timestamptz, CASE
+        WHEN brief
+        THEN (date_trunc('day', now() AT TIME ZONE zone) - interval '29 days')
+             AT TIME ZONE zone END);
+    span  interval;
+    grain text;
+BEGIN
+    span := least((a ->> 'before')::timestamptz, now())
+            - coalesce(since, (SELECT s.first_hit FROM hype.site_stats s
+                               WHERE isfinite(s.first_hit)), now());
+    grain := CASE WHEN span <= interval '50 hours' AND NOT brief THEN 'hour'
+                  WHEN span <= interval '93 days' THEN 'day'
+                  WHEN span <= interval '367 days' THEN 'week'
+                  ELSE 'month' END;
+
+    RETURN jsonb_build_object('grain', grain, 'days', coalesce((
+        SELECT jsonb_agg(jsonb_build_object(
+                   'day', (b.bucket AT TIME ZONE zone)::date, 'hits', b.hits,
+                   'visitors', b.unique_visitors, 'bots', b.bots)
+               || CASE WHEN grain = 'hour' THEN jsonb_build_object(
+                   'time', extract(epoch FROM b.bucket)::bigint) ELSE '{}' END
+               ORDER BY b.bucket DESC)
+        FROM hype.hits_by(grain, zone, since, (a ->> 'before')::timestamptz) b
+        WHERE b.hits > 0 OR b.bots > 0), '[]'));
+END
+$$;
+
+COMMENT ON FUNCTION hype.report_days(jsonb, boolean) IS
+    'Hits of the site by hour, day, week or month, as the time is long; '
+    '"brief": by day, of the last 30 days';
+
+
+CREATE OR REPLACE FUNCTION hype.report_totals(a jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    since  timestamptz := (a ->> 'since')::timestamptz;
+    before timestamptz := (a ->> 'before')::timestamptz;
+    funnel jsonb;
+BEGIN
+    IF since IS NULL AND before IS NULL THEN
+        SELECT jsonb_build_object(
+                   'hits', s.hits, 'visitors', s.unique_visitors,
+                   'linked', s.linked_users, 'confirmed', s.confirmed,
+                   'bots', s.bots, 'confirmations', s.confirmations,
+                   'value', s.value)
+        INTO funnel FROM hype.site_stats s;
+
+    ELSE
+        SELECT jsonb_build_object(
+                   'hits', coalesce(h.hits, 0),
+                   'visitors', coalesce(h.unique_visitors, 0),
+                   'linked', coalesce(h.linked_users, 0),
+                   'confirmed', coalesce(c.confirmed, 0),
+                   'bots', coalesce(h.bots, 0),
+                   'confirmations', coalesce(c.confirmations, 0),
+                   'value', c.value)
+        INTO funnel
+        FROM (VALUES (1)) AS one
+        LEFT JOIN hype.hits_within(since, before, true) h ON true
+        LEFT JOIN hype.confirmed_within(since, before, 'site') c ON true;
+    END IF;
+
+    RETURN jsonb_build_object('funnel', funnel, 'events', coalesce((
+        SELECT jsonb_agg(to_jsonb(e) ORDER BY e.confirmed DESC, e.event)
+        FROM (SELECT left(c.key, 200) AS event, c.confirmed, c.value
+              FROM hype.confirmed_within(since, before, 'event') c
+              ORDER BY c.confirmed DESC, c.key LIMIT 50) AS e), '[]'));
+END
+$$;
+
+COMMENT ON FUNCTION hype.report_totals(jsonb) IS
+    'The funnel of the site, and what was confirmed by event';
+
+
+CREATE OR REPLACE FUNCTION hype.report_origins(a jsonb, dimension text)
+RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_agg(to_jsonb(o) ORDER BY o.hits DESC, o.value), '[]')
+    FROM (SELECT h.value, h.hits
+          FROM hype.hits_from(dimension, (a ->> 'from')::date,
+                              (a ->> 'until')::date + 1) h
+          ORDER BY h.hits DESC, h.value LIMIT 20) AS o
+$$;
+
+COMMENT ON FUNCTION hype.report_origins(jsonb, text) IS
+    'The first 20 of hype.hits_from(), in days of UTC';
+
+
+CREATE OR REPLACE FUNCTION hype.report(arguments jsonb DEFAULT '{}')
+RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    a jsonb := hype.report_arguments(coalesce(arguments, '{}'));
+    r jsonb;
+BEGIN
+    r := jsonb_build_object(
+             'by', a -> 'by', 'sort', a -> 'sort', 'order', a -> 'order',
+             'size', (a ->> 'size')::integer, 'search', a -> 'search',
+             'from', a -> 'from', 'until', a -> 'until', 'zone', a -> 'zone')
+         || hype.report_rows(a);
+
+    IF a ->> 'part' = 'rows' THEN
+        RETURN r;
+    END IF;
+
+    RETURN r || hype.report_totals(a)
+             || hype.report_days(a, coalesce(arguments, '{}') = '{}')
+             || jsonb_build_object(
+                    'referers', hype.report_origins(a, 'referer'),
+                    'pages', hype.report_origins(a, 'next'));
+END
+$$;
+
+COMMENT ON FUNCTION hype.report(jsonb) IS
+    'What the status page shows: totals, hits by time, by event and by '
+    'origin, and a page of links or owners. Arguments, all texts: from and '
+    'until (days of zone, both included), zone, search, by (link, owner), '
+    'sort, order, page, size, part (all, rows)';
+
+
 -- For nginx of version 1, which may be at work until it is upgraded, too
 
 CREATE OR REPLACE FUNCTION hype.settle() RETURNS bigint
@@ -4787,7 +5305,8 @@ GRANT EXECUTE ON FUNCTION
     hype.changed_links(), hype.changed_totals(), hype.site(),
     hype.day_quarter(date),
     hype.hits_by(text, text, timestamptz, timestamptz, text, text),
-    hype.hits_from(text, date, date)
+    hype.hits_from(text, date, date),
+    hype.report(jsonb)
 TO hype_report, hype_app;
 
 GRANT SELECT, INSERT, UPDATE ON hype.referral_link TO hype_app;

@@ -10,7 +10,7 @@ CREATE EXTENSION IF NOT EXISTS pgtap;
 \set hits 200000
 \getenv hits HYPE_TEST_HITS
 
-SELECT plan(30);
+SELECT plan(32);
 
 -- A link a thousand hits, from last month to the next, in the order of time;
 -- most visitors come twice, one hit in 20 is authenticated.
@@ -120,7 +120,9 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.hits_by(''day'', ''Asia/Kathmandu'')',
     'SELECT * FROM hype.hits_by(''hour'', identifier => ''plan7'')',
     'SELECT * FROM hype.hits_from(''referer'')',
-    'SELECT * FROM hype.hits_from(''next'', current_date)'
+    'SELECT * FROM hype.hits_from(''next'', current_date)',
+    'SELECT hype.report()',
+    'SELECT hype.report(''{"from": "2020-01-01", "search": "plan7"}'')'
 ]) AS q;
 
 -- Of the links, too, a report of ten reads a few.

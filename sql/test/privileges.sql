@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(84);
+SELECT plan(88);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -82,6 +82,7 @@ FROM unnest(ARRAY[
     'SELECT hype.roll_up(now())',
     'SELECT hype.uncount(now())',
     'SELECT * FROM hype.hits_by(''day'')',
+    'SELECT hype.report()',
     'UPDATE hype.log_position SET done = ''1:1:''',
     'INSERT INTO hype.pending_claim (visitor, user_id, created) '
         'VALUES (gen_random_uuid(), ''x'', now())',
@@ -110,7 +111,8 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.referral_link, hype.referral_hit, hype.visitor_claim, '
         'hype.confirmed_referral, hype.link_stats, hype.daily_hits, '
         'hype.funnel, hype.site_stats',
-    'SELECT * FROM hype.hits_by(''day''), hype.hits_from(''referer'')',
+    'SELECT * FROM hype.hits_by(''day''), hype.hits_from(''referer''), '
+        'hype.report()',
     'INSERT INTO hype.referral_link (identifier) VALUES (''mine'')',
     'UPDATE hype.referral_link SET identifier = ''ours'' '
         'WHERE identifier = ''mine'''
@@ -143,7 +145,8 @@ SET LOCAL ROLE hype_report;
 
 SELECT lives_ok('SELECT * FROM hype.link_stats, hype.daily_hits, hype.funnel, '
                 'hype.site_stats, hype.hits_by(''hour''), '
-                'hype.hits_from(''next'')',
+                'hype.hits_from(''next''), hype.report(), '
+                'hype.report(''{"from": "2024-01-01", "by": "owner"}'') AS r',
                 'hype_report reads the views');
 
 SELECT throws_ok(statement, '42501', NULL, 'hype_report, not: ' || statement)
@@ -154,6 +157,9 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.confirmed_referral',
     'SELECT * FROM hype.visit',
     'SELECT * FROM hype.unrolled_hits()',
+    'SELECT * FROM hype.hits_within(now(), now(), true)',
+    'SELECT * FROM hype.confirmed_within(now(), now(), ''owner'')',
+    'SELECT hype.report_rows(hype.report_arguments(''{}''))',
     'INSERT INTO hype.referral_hit (referral_link_id) VALUES (900001)',
     'SELECT hype.create_link()',
     'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',

@@ -325,6 +325,19 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1
 $$;
 
+CREATE FUNCTION plain_hits_within(
+    since timestamptz, before timestamptz, site boolean
+)
+RETURNS TABLE (link bigint, hits bigint, visitors bigint, bots bigint)
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN site THEN hype.site() ELSE p.link END,
+           count(*) FILTER (WHERE NOT bot), count(DISTINCT subject),
+           count(*) FILTER (WHERE bot)
+    FROM plain p
+    WHERE p.created >= since AND p.created < before
+    GROUP BY 1
+$$;
+
 -- Which reports are wrong, all as of one snapshot: it is stable.
 
 CREATE FUNCTION differ(report text, plain text) RETURNS SETOF text
@@ -384,11 +397,23 @@ BEGIN
         FROM unnest(ARRAY['referer', 'next']) AS dimension,
              unnest(ARRAY['NULL, NULL', '''2024-03-10'', ''2024-10-05''',
                           '''2024-03-10'', NULL']) AS rest
+        UNION ALL
+        SELECT 'within', format('%s, %s', range, site),
+               row_number() OVER () AS n
+        FROM unnest(ARRAY['false', 'true']) AS site,
+             unnest(ARRAY['''2024-03-10Z'', ''2024-03-11Z''',
+                          '''2024-03-10 05:15Z'', ''2024-04-10Z''',
+                          '''2024-10-04 14:00Z'', ''2024-11-03 14:30Z'''])
+                 AS range
     LOOP
         CONTINUE WHEN step IS NOT NULL AND part.n % 7 <> step % 7;
 
         RETURN QUERY SELECT differ(
-            format('SELECT * FROM hype.hits_%s(%s)', part.name, part.rest),
+            format(CASE part.name WHEN 'within'
+                   THEN 'SELECT referral_link_id, hits, unique_visitors, bots '
+                        'FROM hype.hits_%s(%s) WHERE hits + bots > 0'
+                   ELSE 'SELECT * FROM hype.hits_%s(%s)' END,
+                   part.name, part.rest),
             format('SELECT * FROM plain_hits_%s(%s)', part.name, part.rest));
     END LOOP;
 END

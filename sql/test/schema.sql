@@ -122,7 +122,8 @@ $$, ARRAY[
     'hype.unrolled_days()',
     'hype.hits_by(text,text,timestamp with time zone,'
         'timestamp with time zone,text,text)',
-    'hype.hits_from(text,date,date)', 'hype.forget_hits()'
+    'hype.hits_from(text,date,date)', 'hype.forget_hits()',
+    'hype.report(jsonb)'
 ], 'only these functions act for the owner');
 
 -- Comments

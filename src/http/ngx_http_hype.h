@@ -75,6 +75,9 @@ typedef struct {
     ngx_array_t                 *notes;       /* variables, */
     ngx_array_t                 *places;      /* and locations, to check */
 
+    ngx_str_t                    ref_path;    /* of links, such as "/ref/", */
+    ngx_str_t                    ref_param;   /* or "ref"; empty: not known */
+
     ngx_http_hype_store_t       *store;       /* this worker's */
 } ngx_http_hype_main_conf_t;
 

@@ -292,11 +292,13 @@ ngx_int_t
 ngx_http_hype_conf_check_location(ngx_conf_t *cf,
     ngx_http_hype_loc_conf_t *hlcf)
 {
-    ngx_str_t                 *name, to;
-    ngx_uint_t                 i;
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_str_t                  *name, to;
+    ngx_uint_t                  i, any;
+    ngx_http_core_loc_conf_t   *clcf;
+    ngx_http_hype_main_conf_t  *hmcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    hmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_hype_module);
 
     if (hlcf->params) {
         name = hlcf->params->elts;
@@ -312,6 +314,10 @@ ngx_http_hype_conf_check_location(ngx_conf_t *cf,
                                    "\"%V\"", &name[i]);
                 return NGX_ERROR;
             }
+        }
+
+        if (hmcf->ref_param.len == 0) {
+            hmcf->ref_param = name[0];
         }
 
         ngx_str_set(&to, "/ref/");
@@ -338,11 +344,17 @@ ngx_http_hype_conf_check_location(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    return ngx_http_hype_conf_place(cf, &clcf->name,
+    any = clcf->named;
+
 #if (NGX_PCRE)
-                                    clcf->regex != NULL ||
+    any |= (clcf->regex != NULL);
 #endif
-                                    clcf->named, 0);
+
+    if (!any && hlcf->identifier == NULL && hmcf->ref_path.len == 0) {
+        hmcf->ref_path = clcf->name;
+    }
+
+    return ngx_http_hype_conf_place(cf, &clcf->name, any, 0);
 }
 
 

@@ -5,88 +5,122 @@
 
 
 /* milliseconds: of the statement, which has it as text, and of the rest */
-#define NGX_HTTP_HYPE_REPORT_TIMEOUT  (30000 + 5000)
+#define NGX_HTTP_HYPE_REPORT_TIMEOUT  (10000 + 5000)
+
+/* of those around it */
+#define NGX_HTTP_HYPE_REPORT_BRIEF    5000
 
 /* until one is tried again that has failed */
 #define NGX_HTTP_HYPE_REPORT_RETRY    1000
 
-/* milliseconds until that is told again */
+/* until that is logged again */
 #define NGX_HTTP_HYPE_REPORT_LOG      10000
 
+/* in PostgreSQL's src/include/catalog/pg_type.dat */
+#define NGX_HTTP_HYPE_REPORT_TEXT     25
 
+
+typedef enum {
+    NGX_HTTP_HYPE_REPORT_BEGIN = 0,
+    NGX_HTTP_HYPE_REPORT_SELECT,
+    NGX_HTTP_HYPE_REPORT_END
+} ngx_http_hype_report_step_e;
+
+
+static void ngx_http_hype_report_send(ngx_http_hype_report_t *report,
+    ngx_http_hype_report_step_e step);
 static void ngx_http_hype_report_handler(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
 static void ngx_http_hype_report_keep(ngx_http_hype_report_t *report,
+    const char *value, size_t len, ngx_uint_t error);
+static void ngx_http_hype_report_refused(ngx_http_hype_report_t *report,
     PGresult *res);
-static void ngx_http_hype_report_fail(ngx_http_hype_report_t *report,
-    ngx_http_hype_db_outcome_e outcome, PGresult *res);
-
-
-/* in one transaction, as it is sent as one text */
-
-static const char  ngx_http_hype_report_sql[] =
-    "SET TRANSACTION READ ONLY; "
-    "SET LOCAL ROLE hype_report; "
-    "SET LOCAL statement_timeout = '30s'; "
-    "WITH top AS ("
-        "SELECT identifier, label, user_id, hits, "
-        "unique_visitors AS visitors, linked_users, confirmed, "
-        "conversion_rate "
-        "FROM hype.link_stats ORDER BY hits DESC, identifier LIMIT 20), "
-    "days AS ("
-        "SELECT (bucket AT TIME ZONE 'UTC')::date AS day, hits, "
-        "unique_visitors AS visitors, bots "
-        "FROM hype.hits_by('day', 'UTC', "
-            "(date_trunc('day', now() AT TIME ZONE 'UTC') "
-            "- interval '29 days') AT TIME ZONE 'UTC', NULL) "
-        "WHERE hits > 0 OR bots > 0) "
-    "SELECT json_build_object("
-        "'days', (SELECT coalesce(json_agg(days ORDER BY day DESC), '[]') "
-            "FROM days), "
-        "'links', (SELECT coalesce(json_agg(top ORDER BY hits DESC, "
-            "identifier), '[]') FROM top), "
-        "'funnel', (SELECT json_build_object("
-            "'hits', hits, "
-            "'visitors', unique_visitors, "
-            "'linked', linked_users, "
-            "'confirmed', confirmed) FROM hype.site_stats))";
+static void ngx_http_hype_report_log(ngx_http_hype_report_t *report,
+    const char *reason);
+static void ngx_http_hype_report_lost(ngx_http_hype_report_t *report);
 
 
 void
 ngx_http_hype_report_init(ngx_http_hype_report_t *report)
 {
-    ngx_queue_init(&report->waits);
+    report->entries.log = report->log;
+
+    ngx_http_hype_report_entries_init(&report->entries);
 }
 
 
 void
 ngx_http_hype_report_close(ngx_http_hype_report_t *report)
 {
-    if (report->text.data) {
-        ngx_free(report->text.data);
-        ngx_str_null(&report->text);
-    }
+    ngx_http_hype_report_entries_clear(&report->entries);
 }
 
 
 ngx_int_t
-ngx_http_hype_report_get(ngx_http_hype_report_t *report, ngx_msec_t valid,
-    ngx_http_hype_wait_t *wait)
+ngx_http_hype_report_get(ngx_http_hype_report_t *report,
+    ngx_str_t *arguments, uint32_t viewer, ngx_msec_t valid,
+    ngx_http_hype_report_wait_t *wait)
 {
-    if (report->text.len && ngx_current_msec - report->made < valid) {
+    ngx_uint_t                     failing;
+    ngx_http_hype_report_entry_t  *entry;
+
+    wait->report = report;
+    wait->wait.status = NGX_HTTP_HYPE_REPORT_FINE;
+
+    entry = ngx_http_hype_report_entry_find(&report->entries, arguments);
+
+    failing = report->tried
+              && ngx_current_msec - report->tried < NGX_HTTP_HYPE_REPORT_RETRY;
+
+    if (entry == NULL && !failing
+        && !ngx_http_hype_report_entry_crowded(&report->entries, viewer))
+    {
+        entry = ngx_http_hype_report_entry_create(&report->entries, arguments);
+    }
+
+    if (entry == NULL) {
+        wait->wait.status = failing ? report->problem : NGX_HTTP_HYPE_REPORT_BUSY;
         return NGX_OK;
     }
 
-    if (report->tried
-        && ngx_current_msec - report->tried < NGX_HTTP_HYPE_REPORT_RETRY)
+    entry->used = ngx_current_msec;
+    entry->refs++;
+    wait->entry = entry;
+
+    if ((entry->text.len || entry->error.len)
+        && ngx_current_msec - entry->made < valid)
     {
         return NGX_OK;
     }
 
-    ngx_http_hype_park(report->park, wait, &report->waits, NULL, NGX_OK);
+    if (failing) {
+        wait->wait.status = report->problem;
+        return NGX_OK;
+    }
 
-    if (!report->flight) {
-        report->pending = 1;
+    if (entry->tried
+        && ngx_current_msec - entry->tried < NGX_HTTP_HYPE_REPORT_RETRY)
+    {
+        wait->wait.status = entry->problem;
+        return NGX_OK;
+    }
+
+    if (entry != report->current && !entry->pending) {
+
+        if (ngx_http_hype_report_entry_crowded(&report->entries, viewer)) {
+            wait->wait.status = NGX_HTTP_HYPE_REPORT_BUSY;
+            return NGX_OK;
+        }
+
+        entry->pending = 1;
+        entry->viewer = viewer;
+        entry->turn = report->entries.turn++;
+    }
+
+    ngx_http_hype_park(report->park, &wait->wait, &entry->waits, NULL,
+                       NGX_HTTP_HYPE_REPORT_PENDING);
+
+    if (entry->pending) {
         ngx_http_hype_db_wake(report->db, NGX_HTTP_HYPE_DB_CARE);
     }
 
@@ -94,30 +128,98 @@ ngx_http_hype_report_get(ngx_http_hype_report_t *report, ngx_msec_t valid,
 }
 
 
+void
+ngx_http_hype_report_leave(ngx_http_hype_report_wait_t *wait)
+{
+    ngx_http_hype_park_leave(wait->report->park, &wait->wait);
+
+    if (wait->entry) {
+        wait->entry->refs--;
+        wait->entry = NULL;
+    }
+}
+
+
 ngx_uint_t
 ngx_http_hype_report_work(ngx_http_hype_report_t *report,
     ngx_http_hype_db_conn_t *conn)
 {
-    ngx_http_hype_db_statement_t  st;
+    const char                    *user;
+    ngx_http_hype_report_entry_t  *entry;
 
-    if (!report->pending) {
+    entry = ngx_http_hype_report_entry_next(&report->entries);
+    if (entry == NULL) {
         return 0;
     }
 
+    user = PQuser(conn->pg);
+
+    if (user) {
+        ngx_cpystrn(report->user, (u_char *) user, sizeof(report->user));
+    }
+
+    entry->pending = 0;
+    entry->refs++;
+
+    report->entries.viewer = entry->viewer;
+    report->current = entry;
+    report->conn = conn;
+
+    ngx_http_hype_report_send(report, NGX_HTTP_HYPE_REPORT_BEGIN);
+
+    return 1;
+}
+
+
+/*
+ * What is before and after the query is sent for itself, as parameters go
+ * with one command alone.  Behind a pooler the transaction keeps the session.
+ */
+
+static void
+ngx_http_hype_report_send(ngx_http_hype_report_t *report,
+    ngx_http_hype_report_step_e step)
+{
+    int                           length;
+    const char                   *value;
+    ngx_http_hype_db_statement_t  st;
+
+    static const Oid  type = NGX_HTTP_HYPE_REPORT_TEXT;
+
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
-    st.sql = ngx_http_hype_report_sql;
     st.judged = 1;
-    st.timeout = NGX_HTTP_HYPE_REPORT_TIMEOUT;
+    st.timeout = NGX_HTTP_HYPE_REPORT_BRIEF;
     st.handler = ngx_http_hype_report_handler;
     st.data = report;
 
-    report->pending = 0;
-    report->flight = 1;
+    switch (step) {
 
-    ngx_http_hype_db_send(conn, &st);
+    case NGX_HTTP_HYPE_REPORT_BEGIN:
+        st.sql = "BEGIN READ ONLY; "
+                 "SET LOCAL ROLE hype_report; "
+                 "SET LOCAL statement_timeout = '10s'";
+        break;
 
-    return 1;
+    case NGX_HTTP_HYPE_REPORT_SELECT:
+        value = (const char *) report->current->arguments.data;
+        length = report->current->arguments.len;
+
+        st.sql = "SELECT hype.report($1::jsonb)";
+        st.timeout = NGX_HTTP_HYPE_REPORT_TIMEOUT;
+        st.nparams = 1;
+        st.types = &type;
+        st.values = &value;
+        st.lengths = &length;
+        break;
+
+    default:
+        st.sql = "COMMIT";
+    }
+
+    report->step = step;
+
+    ngx_http_hype_db_send(report->conn, &st);
 }
 
 
@@ -127,66 +229,138 @@ ngx_http_hype_report_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 {
     ngx_http_hype_report_t *report = data;
 
-    report->flight = 0;
+    ngx_http_hype_report_entry_t  *entry;
 
-    if (outcome == NGX_HTTP_HYPE_DB_DONE) {
-        ngx_http_hype_report_keep(report, res);
-
-    } else {
-        ngx_http_hype_report_fail(report, outcome, res);
-    }
-
-    ngx_http_hype_park_wake_all(report->park, &report->waits, NGX_OK);
-}
-
-
-static void
-ngx_http_hype_report_keep(ngx_http_hype_report_t *report, PGresult *res)
-{
-    size_t   len;
-    u_char  *p;
-
-    len = PQgetlength(res, 0, 0);
-
-    p = ngx_alloc(len, report->log);
-    if (p == NULL) {
-        report->tried = ngx_current_msec;
+    if (outcome == NGX_HTTP_HYPE_DB_UNKNOWN
+        || outcome == NGX_HTTP_HYPE_DB_RETRY)
+    {
+        ngx_http_hype_report_lost(report);
         return;
     }
 
-    ngx_memcpy(p, PQgetvalue(res, 0, 0), len);
+    if (report->step == NGX_HTTP_HYPE_REPORT_END) {
+        entry = report->current;
+        entry->refs--;
+        report->current = NULL;
 
-    if (report->text.data) {
-        ngx_free(report->text.data);
+        ngx_http_hype_park_wake_all(report->park, &entry->waits,
+                                    entry->tried ? entry->problem
+                                                 : NGX_HTTP_HYPE_REPORT_FINE);
+        return;
     }
 
-    report->text.len = len;
-    report->text.data = p;
-    report->made = ngx_current_msec;
-    report->tried = 0;
+    if (outcome != NGX_HTTP_HYPE_DB_DONE) {
+        ngx_http_hype_report_refused(report, res);
+
+    } else if (report->step == NGX_HTTP_HYPE_REPORT_BEGIN) {
+        ngx_http_hype_report_send(report, NGX_HTTP_HYPE_REPORT_SELECT);
+        return;
+
+    } else {
+        ngx_http_hype_report_keep(report, PQgetvalue(res, 0, 0),
+                                  PQgetlength(res, 0, 0), 0);
+    }
+
+    ngx_http_hype_report_send(report, NGX_HTTP_HYPE_REPORT_END);
 }
 
 
 static void
-ngx_http_hype_report_fail(ngx_http_hype_report_t *report,
-    ngx_http_hype_db_outcome_e outcome, PGresult *res)
+ngx_http_hype_report_keep(ngx_http_hype_report_t *report, const char *value,
+    size_t len, ngx_uint_t error)
 {
-    const char  *reason;
+    ngx_str_t                      text;
+    ngx_http_hype_report_entry_t  *entry;
 
-    report->tried = ngx_current_msec;
+    entry = report->current;
 
-    /* of a connection that is lost there is a line already */
+    text.len = len;
+    text.data = (u_char *) value;
 
-    if (outcome != NGX_HTTP_HYPE_DB_REFUSED
-        || (report->logged && ngx_current_msec - report->logged
-                              < NGX_HTTP_HYPE_REPORT_LOG))
+    report->tried = 0;
+
+    if (ngx_http_hype_report_entry_keep(&report->entries, entry, &text, error)
+        != NGX_OK)
+    {
+        entry->tried = ngx_current_msec;
+        entry->problem = NGX_HTTP_HYPE_REPORT_FAILED;
+    }
+}
+
+
+/* PostgreSQL's manual, appendix A: "PostgreSQL Error Codes" */
+
+static void
+ngx_http_hype_report_refused(ngx_http_hype_report_t *report, PGresult *res)
+{
+    const char                      *code, *text;
+    ngx_http_hype_report_problem_e   problem;
+
+    static const char  unclear[] = "the arguments can't be read";
+
+    code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    if (code == NULL) {
+        code = "";
+    }
+
+    problem = NGX_HTTP_HYPE_REPORT_FAILED;
+
+    if (report->step == NGX_HTTP_HYPE_REPORT_BEGIN) {
+
+        if (ngx_strcmp(code, "42501") == 0) {
+            problem = NGX_HTTP_HYPE_REPORT_GRANT;
+
+        } else if (ngx_strcmp(code, "22023") == 0) {
+
+            /* there is no such role */
+
+            problem = NGX_HTTP_HYPE_REPORT_SCHEMA;
+        }
+
+        report->problem = problem;
+        report->tried = ngx_current_msec;
+
+    } else if (ngx_strncmp(code, "22", 2) == 0) {
+        text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+        if (text == NULL || ngx_strcmp(code, "22023") != 0) {
+            text = unclear;
+
+        } else if (ngx_strncmp(text, "hype.report: ", 13) == 0) {
+            text += 13;
+        }
+
+        ngx_http_hype_report_keep(report, text, ngx_strlen(text), 1);
+        return;
+
+    } else if (ngx_strcmp(code, "57014") == 0) {
+        problem = NGX_HTTP_HYPE_REPORT_SLOW;
+
+    } else if (ngx_strcmp(code, "42883") == 0
+               || ngx_strcmp(code, "42501") == 0
+               || ngx_strcmp(code, "3F000") == 0)
+    {
+        problem = NGX_HTTP_HYPE_REPORT_SCHEMA;
+    }
+
+    report->current->problem = problem;
+    report->current->tried = ngx_current_msec;
+
+    ngx_http_hype_report_log(report, PQresultErrorMessage(res));
+}
+
+
+static void
+ngx_http_hype_report_log(ngx_http_hype_report_t *report, const char *reason)
+{
+    if (report->logged
+        && ngx_current_msec - report->logged < NGX_HTTP_HYPE_REPORT_LOG)
     {
         return;
     }
 
     report->logged = ngx_current_msec;
-
-    reason = PQresultErrorMessage(res);
 
     ngx_log_error(NGX_LOG_ERR, report->log, 0,
                   "hype: PostgreSQL can't report: %*s",
@@ -194,17 +368,48 @@ ngx_http_hype_report_fail(ngx_http_hype_report_t *report,
 }
 
 
+/* of a connection that is lost there is a line in the log already */
+
+static void
+ngx_http_hype_report_lost(ngx_http_hype_report_t *report)
+{
+    ngx_uint_t                     i;
+    ngx_http_hype_report_entry_t  *entry;
+
+    report->problem = NGX_HTTP_HYPE_REPORT_AWAY;
+    report->tried = ngx_current_msec;
+
+    if (report->current) {
+        report->current->refs--;
+        report->current = NULL;
+    }
+
+    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
+        entry = &report->entries.list[i];
+        entry->pending = 0;
+
+        ngx_http_hype_park_wake_all(report->park, &entry->waits,
+                                    NGX_HTTP_HYPE_REPORT_AWAY);
+    }
+}
+
+
 void
 ngx_http_hype_report_away(ngx_http_hype_report_t *report)
 {
-    if (!report->pending
+    ngx_uint_t  i;
+
+    if (report->current
         || ngx_http_hype_db_available(report->db, NGX_HTTP_HYPE_DB_CARE))
     {
         return;
     }
 
-    report->pending = 0;
-    report->tried = ngx_current_msec;
+    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
 
-    ngx_http_hype_park_wake_all(report->park, &report->waits, NGX_OK);
+        if (report->entries.list[i].pending) {
+            ngx_http_hype_report_lost(report);
+            return;
+        }
+    }
 }

@@ -1,0 +1,271 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_hype_report_entry.h"
+
+
+/* reports that a viewer may wait for, so that there is room for others */
+#define NGX_HTTP_HYPE_REPORT_VIEWER   4
+
+/* bytes of all that are kept, as far as nobody waits for them */
+#define NGX_HTTP_HYPE_REPORT_KEPT     (8 * 1024 * 1024)
+
+
+static ngx_http_hype_report_entry_t *ngx_http_hype_report_entry_oldest(
+    ngx_http_hype_report_entries_t *entries);
+static ngx_http_hype_report_entry_t *ngx_http_hype_report_entry_longest(
+    ngx_http_hype_report_entries_t *entries);
+static void ngx_http_hype_report_entry_clear(
+    ngx_http_hype_report_entry_t *entry);
+static void ngx_http_hype_report_entry_free(ngx_str_t *text);
+
+
+void
+ngx_http_hype_report_entries_init(ngx_http_hype_report_entries_t *entries)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
+        ngx_queue_init(&entries->list[i].waits);
+    }
+}
+
+
+ngx_http_hype_report_entry_t *
+ngx_http_hype_report_entry_find(ngx_http_hype_report_entries_t *entries,
+    ngx_str_t *arguments)
+{
+    ngx_uint_t                     i;
+    ngx_http_hype_report_entry_t  *entry;
+
+    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
+        entry = &entries->list[i];
+
+        if (entry->arguments.len == arguments->len && arguments->len
+            && ngx_memcmp(entry->arguments.data, arguments->data,
+                          arguments->len)
+               == 0)
+        {
+            return entry;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_hype_report_entry_t *
+ngx_http_hype_report_entry_oldest(ngx_http_hype_report_entries_t *entries)
+{
+    ngx_uint_t                     i;
+    ngx_http_hype_report_entry_t  *entry, *oldest;
+
+    oldest = NULL;
+
+    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
+        entry = &entries->list[i];
+
+        if (entry->refs || entry->pending) {
+            continue;
+        }
+
+        if (entry->arguments.len == 0) {
+            return entry;
+        }
+
+        if (oldest == NULL
+            || (ngx_msec_int_t) (entry->used - oldest->used) < 0)
+        {
+            oldest = entry;
+        }
+    }
+
+    return oldest;
+}
+
+
+/* in the place of the one that has not been used for the longest time */
+
+ngx_http_hype_report_entry_t *
+ngx_http_hype_report_entry_create(ngx_http_hype_report_entries_t *entries,
+    ngx_str_t *arguments)
+{
+    u_char                        *p;
+    ngx_http_hype_report_entry_t  *oldest;
+
+    oldest = ngx_http_hype_report_entry_oldest(entries);
+
+    if (oldest == NULL) {
+        return NULL;
+    }
+
+    p = ngx_alloc(arguments->len, entries->log);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    ngx_memcpy(p, arguments->data, arguments->len);
+
+    ngx_http_hype_report_entry_clear(oldest);
+
+    oldest->arguments.data = p;
+    oldest->arguments.len = arguments->len;
+
+    return oldest;
+}
+
+
+ngx_uint_t
+ngx_http_hype_report_entry_crowded(
+    ngx_http_hype_report_entries_t *entries, uint32_t viewer)
+{
+    ngx_uint_t  i, n;
+
+    n = 0;
+
+    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
+        n += (entries->list[i].pending
+              && entries->list[i].viewer == viewer);
+    }
+
+    return n >= NGX_HTTP_HYPE_REPORT_VIEWER;
+}
+
+
+/* who has had the last turn lets others go first */
+
+ngx_http_hype_report_entry_t *
+ngx_http_hype_report_entry_next(ngx_http_hype_report_entries_t *entries)
+{
+    ngx_int_t                      before;
+    ngx_uint_t                     i;
+    ngx_http_hype_report_entry_t  *entry, *next;
+
+    next = NULL;
+
+    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
+        entry = &entries->list[i];
+
+        if (!entry->pending) {
+            continue;
+        }
+
+        if (next == NULL) {
+            next = entry;
+            continue;
+        }
+
+        before = (entry->viewer == entries->viewer)
+                 - (next->viewer == entries->viewer);
+
+        if (before < 0
+            || (before == 0 && (ngx_int_t) (entry->turn - next->turn) < 0))
+        {
+            next = entry;
+        }
+    }
+
+    return next;
+}
+
+
+ngx_int_t
+ngx_http_hype_report_entry_keep(ngx_http_hype_report_entries_t *entries,
+    ngx_http_hype_report_entry_t *entry, ngx_str_t *text, ngx_uint_t error)
+{
+    u_char      *p;
+    size_t       size;
+    ngx_str_t   *kept;
+    ngx_uint_t   i;
+
+    p = ngx_alloc(text->len, entries->log);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, text->data, text->len);
+
+    ngx_http_hype_report_entry_free(&entry->text);
+    ngx_http_hype_report_entry_free(&entry->error);
+
+    kept = error ? &entry->error : &entry->text;
+    kept->len = text->len;
+    kept->data = p;
+
+    entry->made = ngx_current_msec;
+    entry->tried = 0;
+
+    size = 0;
+
+    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
+        size += entries->list[i].text.len;
+    }
+
+    while (size > NGX_HTTP_HYPE_REPORT_KEPT) {
+        entry = ngx_http_hype_report_entry_longest(entries);
+        if (entry == NULL) {
+            break;
+        }
+
+        size -= entry->text.len;
+        ngx_http_hype_report_entry_clear(entry);
+    }
+
+    return NGX_OK;
+}
+
+
+/* of those that nobody waits for: it holds most, and is asked for least */
+
+static ngx_http_hype_report_entry_t *
+ngx_http_hype_report_entry_longest(ngx_http_hype_report_entries_t *entries)
+{
+    ngx_uint_t                     i;
+    ngx_http_hype_report_entry_t  *entry, *longest;
+
+    longest = NULL;
+
+    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
+        entry = &entries->list[i];
+
+        if (entry->refs == 0 && !entry->pending && entry->text.len
+            && (longest == NULL || entry->text.len > longest->text.len))
+        {
+            longest = entry;
+        }
+    }
+
+    return longest;
+}
+
+
+void
+ngx_http_hype_report_entries_clear(ngx_http_hype_report_entries_t *entries)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
+        ngx_http_hype_report_entry_clear(&entries->list[i]);
+    }
+}
+
+
+static void
+ngx_http_hype_report_entry_clear(ngx_http_hype_report_entry_t *entry)
+{
+    ngx_http_hype_report_entry_free(&entry->arguments);
+    ngx_http_hype_report_entry_free(&entry->text);
+    ngx_http_hype_report_entry_free(&entry->error);
+
+    entry->tried = 0;
+}
+
+
+static void
+ngx_http_hype_report_entry_free(ngx_str_t *text)
+{
+    if (text->data) {
+        ngx_free(text->data);
+        ngx_str_null(text);
+    }
+}
