@@ -183,6 +183,7 @@ static ngx_int_t
 ngx_http_hype_ref_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
+    ngx_int_t  rc;
     ngx_str_t  target;
 
     if (ctx->outcome == NGX_HTTP_HYPE_OUTCOME_UNKNOWN
@@ -194,7 +195,13 @@ ngx_http_hype_ref_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         }
     }
 
-    if (ngx_http_hype_ref_target(r, ctx, hlcf, &target) != NGX_OK) {
+    rc = ngx_http_hype_ref_target(r, ctx, hlcf, &target);
+
+    if (rc == NGX_DECLINED) {
+        return NGX_HTTP_NOT_FOUND;
+    }
+
+    if (rc != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -204,7 +211,7 @@ ngx_http_hype_ref_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
 /*
  * The first of "next", the link's destination, the fallback and "/" that does
- * not lead to a referral link again.
+ * not lead to a referral link again.  NGX_DECLINED: all of them do.
  */
 
 static ngx_int_t
@@ -276,7 +283,8 @@ ngx_http_hype_ref_follow(ngx_http_request_t *r,
 
 /*
  * The fallback may be a referral link, for visits that have made no hit; but
- * not this one again.  The last resort is "/".
+ * not this one again.  The last resort is "/".  If that is a referral link too,
+ * its fallback may lead back here, with a hit each time: NGX_DECLINED.
  */
 
 static ngx_int_t
@@ -284,7 +292,7 @@ ngx_http_hype_ref_default(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target)
 {
     ngx_int_t  rc;
-    ngx_str_t  fallback;
+    ngx_str_t  fallback, next;
 
     if (ngx_http_hype_ref_fallback(r, hlcf, target) != NGX_OK
         || ngx_http_hype_escape(r, target, &fallback) != NGX_OK)
@@ -309,6 +317,8 @@ ngx_http_hype_ref_default(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         || ngx_http_hype_ref_itself(r, &fallback))
     {
         ngx_str_set(target, "/");
+
+        return ngx_http_hype_target(r, target, &next);
     }
 
     return NGX_OK;
