@@ -25,7 +25,9 @@ static ngx_int_t ngx_http_hype_ref_follow(ngx_http_request_t *r,
 static ngx_int_t ngx_http_hype_ref_default(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
     ngx_str_t *target);
-static ngx_uint_t ngx_http_hype_ref_itself(ngx_http_request_t *r,
+static ngx_int_t ngx_http_hype_ref_ends(ngx_http_request_t *r,
+    ngx_str_t *fallback);
+static ngx_uint_t ngx_http_hype_ref_itself(ngx_str_t *uri,
     ngx_str_t *target);
 static ngx_uint_t ngx_http_hype_ref_next_safe(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *next);
@@ -312,9 +314,16 @@ ngx_http_hype_ref_default(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         return rc;
     }
 
-    if (ngx_http_hype_visit_made(ctx)
+    rc = ngx_http_hype_ref_ends(r, &fallback);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED
+        || ngx_http_hype_visit_made(ctx)
         || ctx->outcome == NGX_HTTP_HYPE_OUTCOME_SKIPPED
-        || ngx_http_hype_ref_itself(r, &fallback))
+        || ngx_http_hype_ref_itself(&r->uri, &fallback))
     {
         ngx_str_set(target, "/");
 
@@ -325,10 +334,42 @@ ngx_http_hype_ref_default(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 }
 
 
-/* whether it has the path of this request, or may have it on another host */
+/*
+ * Where the link that is the fallback is unknown, too, its own fallback is
+ * followed.  NGX_DECLINED: that is one more referral link, which may have this
+ * one for its fallback.
+ */
+
+static ngx_int_t
+ngx_http_hype_ref_ends(ngx_http_request_t *r, ngx_str_t *fallback)
+{
+    ngx_str_t                  target, next;
+    ngx_http_hype_loc_conf_t  *hlcf;
+
+    hlcf = ngx_http_hype_target_ref(r, fallback);
+
+    if (hlcf == NULL || hlcf->fallback == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_hype_ref_fallback(r, hlcf, &target) != NGX_OK
+        || ngx_http_hype_escape(r, &target, &target) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_hype_ref_itself(fallback, &target)) {
+        return NGX_OK;
+    }
+
+    return ngx_http_hype_target(r, &target, &next);
+}
+
+
+/* whether it has that path, or may have it on another host */
 
 static ngx_uint_t
-ngx_http_hype_ref_itself(ngx_http_request_t *r, ngx_str_t *target)
+ngx_http_hype_ref_itself(ngx_str_t *uri, ngx_str_t *target)
 {
     size_t  len;
 
@@ -342,8 +383,8 @@ ngx_http_hype_ref_itself(ngx_http_request_t *r, ngx_str_t *target)
         }
     }
 
-    return len == r->uri.len
-           && ngx_memcmp(target->data, r->uri.data, len) == 0;
+    return len == uri->len
+           && ngx_memcmp(target->data, uri->data, len) == 0;
 }
 
 

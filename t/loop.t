@@ -36,6 +36,21 @@ server {
     location / { hype_ref; hype_fallback /ref/house; }
     location /ref/ { hype_ref; }
 }
+
+server {
+    listen 127.0.0.1:%%PORT%%;
+    server_name gone.example;
+    location / { hype_ref; hype_fallback /ref/gone; }
+    location /ref/ { hype_ref; }
+}
+
+server {
+    listen 127.0.0.1:%%PORT%%;
+    server_name each.example;
+    location /a/ { hype_ref; hype_fallback /b/house; }
+    location /b/ { hype_ref; hype_fallback /a/house; }
+    location / { return 404; }
+}
 HTTP
 
 hype_ref_param ref;
@@ -185,8 +200,13 @@ for my $case (
     ['short.example', '/nobody', 1],
     ['short.example', '/house', 1],
     ['both.example', '/', 1],
-    ['both.example', '/ref/nobody', 1],
+    ['both.example', '/ref/nobody', 0],
+    ['both.example', '/ref/gone', 0],
+    ['gone.example', '/', 0],
+    ['gone.example', '/ref/gone', 0],
     ['both.example', '/ref/house', 1],
+    ['each.example', '/a/nobody', 0],
+    ['each.example', '/b/house', 1],
 ) {
     my ($host, $path, $hits) = @$case;
     my $next = $path;
