@@ -374,6 +374,14 @@ ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
     if (!ngx_http_hype_answer_attribute(&domain)
         || !ngx_http_hype_answer_attribute(&path))
     {
+        /* a line end in one would forge a line of the log */
+
+        if (ngx_http_hype_escape(r, &domain, &domain) != NGX_OK
+            || ngx_http_hype_escape(r, &path, &path) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "invalid \"hype_cookie\" domain \"%V\" or path \"%V\"",
                       &domain, &path);

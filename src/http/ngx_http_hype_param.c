@@ -327,6 +327,12 @@ ngx_http_hype_param_to(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
             return NGX_OK;
         }
 
+        /* a line end in it would forge a line of the log */
+
+        if (ngx_http_hype_escape(r, to, to) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "invalid \"hype_ref_param\" path \"%V\"", to);
     }

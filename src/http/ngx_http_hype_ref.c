@@ -22,7 +22,9 @@ static ngx_int_t ngx_http_hype_ref_follow(ngx_http_request_t *r,
 static ngx_int_t ngx_http_hype_ref_default(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
     ngx_str_t *target);
-static ngx_uint_t ngx_http_hype_ref_itself(ngx_http_request_t *r,
+static ngx_int_t ngx_http_hype_ref_ends(ngx_http_request_t *r,
+    ngx_str_t *fallback);
+static ngx_uint_t ngx_http_hype_ref_itself(ngx_str_t *uri,
     ngx_str_t *target);
 static ngx_uint_t ngx_http_hype_ref_next_safe(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *next);
@@ -180,6 +182,7 @@ static ngx_int_t
 ngx_http_hype_ref_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
+    ngx_int_t  rc;
     ngx_str_t  target;
 
     if (ctx->outcome == NGX_HTTP_HYPE_OUTCOME_UNKNOWN
@@ -191,7 +194,13 @@ ngx_http_hype_ref_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         }
     }
 
-    if (ngx_http_hype_ref_target(r, ctx, hlcf, &target) != NGX_OK) {
+    rc = ngx_http_hype_ref_target(r, ctx, hlcf, &target);
+
+    if (rc == NGX_DECLINED) {
+        return NGX_HTTP_NOT_FOUND;
+    }
+
+    if (rc != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -201,7 +210,7 @@ ngx_http_hype_ref_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
 /*
  * The first of "next", the link's destination, the fallback and "/" that does
- * not lead to a referral link again.
+ * not lead to a referral link again.  NGX_DECLINED: all of them do.
  */
 
 static ngx_int_t
@@ -273,15 +282,17 @@ ngx_http_hype_ref_follow(ngx_http_request_t *r,
 
 /*
  * The fallback may be a referral link, for visits that have made no hit; but
- * not this one again.  The last resort is "/".
+ * not this one again.  The last resort is "/".  If that is a referral link too,
+ * its fallback may lead back here, with a hit each time: NGX_DECLINED.
  */
 
 static ngx_int_t
 ngx_http_hype_ref_default(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target)
 {
-    ngx_int_t  rc;
-    ngx_str_t  fallback;
+    ngx_int_t                  rc;
+    ngx_str_t                  fallback, next;
+    ngx_http_hype_loc_conf_t  *root;
 
     if (ngx_http_hype_ref_fallback(r, hlcf, target) != NGX_OK
         || ngx_http_hype_escape(r, target, &fallback) != NGX_OK)
@@ -301,21 +312,72 @@ ngx_http_hype_ref_default(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         return rc;
     }
 
-    if (ngx_http_hype_visit_made(ctx)
+    rc = ngx_http_hype_ref_ends(r, &fallback);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED
+        || ngx_http_hype_visit_made(ctx)
         || ctx->outcome == NGX_HTTP_HYPE_OUTCOME_SKIPPED
-        || ngx_http_hype_ref_itself(r, &fallback))
+        || ngx_http_hype_ref_itself(&r->uri, &fallback))
     {
         ngx_str_set(target, "/");
+
+        rc = ngx_http_hype_target(r, target, &next);
+
+        if (rc == NGX_DECLINED && !ngx_http_hype_ref_itself(&r->uri, target)) {
+            root = ngx_http_hype_target_ref(r, target);
+
+            /* it has no other fallback than "/", and ends it */
+
+            return (root && root->fallback == NULL) ? NGX_OK : NGX_DECLINED;
+        }
+
+        return rc;
     }
 
     return NGX_OK;
 }
 
 
-/* whether it has the path of this request, or may have it on another host */
+/*
+ * Where the link that is the fallback is unknown, too, its own fallback is
+ * followed.  NGX_DECLINED: that is one more referral link, which may have this
+ * one for its fallback.
+ */
+
+static ngx_int_t
+ngx_http_hype_ref_ends(ngx_http_request_t *r, ngx_str_t *fallback)
+{
+    ngx_str_t                  target, next;
+    ngx_http_hype_loc_conf_t  *hlcf;
+
+    hlcf = ngx_http_hype_target_ref(r, fallback);
+
+    if (hlcf == NULL || hlcf->fallback == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_hype_ref_fallback(r, hlcf, &target) != NGX_OK
+        || ngx_http_hype_escape(r, &target, &target) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_hype_ref_itself(fallback, &target)) {
+        return NGX_OK;
+    }
+
+    return ngx_http_hype_target(r, &target, &next);
+}
+
+
+/* whether it has that path, or may have it on another host */
 
 static ngx_uint_t
-ngx_http_hype_ref_itself(ngx_http_request_t *r, ngx_str_t *target)
+ngx_http_hype_ref_itself(ngx_str_t *uri, ngx_str_t *target)
 {
     size_t  len;
 
@@ -329,8 +391,8 @@ ngx_http_hype_ref_itself(ngx_http_request_t *r, ngx_str_t *target)
         }
     }
 
-    return len == r->uri.len
-           && ngx_memcmp(target->data, r->uri.data, len) == 0;
+    return len == uri->len
+           && ngx_memcmp(target->data, uri->data, len) == 0;
 }
 
 

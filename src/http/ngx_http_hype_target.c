@@ -81,6 +81,24 @@ ngx_http_hype_target(ngx_http_request_t *r, ngx_str_t *target,
 }
 
 
+ngx_http_hype_loc_conf_t *
+ngx_http_hype_target_ref(ngx_http_request_t *r, ngx_str_t *target)
+{
+    ngx_http_hype_target_t     t;
+    ngx_http_hype_loc_conf_t  *hlcf;
+
+    if (ngx_http_hype_target_split(r, target, &t) != NGX_OK
+        || t.path.len == 0)
+    {
+        return NULL;
+    }
+
+    hlcf = ngx_http_hype_target_conf(r, &t);
+
+    return (hlcf && hlcf->ref) ? hlcf : NULL;
+}
+
+
 /*
  * As browsers do (WHATWG URL Standard, 4.4): two slashes or more are before a
  * host, also without a scheme.  NGX_DECLINED: it is no URL of http or https.

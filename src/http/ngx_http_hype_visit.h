@@ -211,6 +211,14 @@ ngx_int_t ngx_http_hype_target(ngx_http_request_t *r, ngx_str_t *target,
     ngx_str_t *next);
 
 /*
+ * The configuration of the location that answers "target", if it has
+ * "hype_ref"; else, or without memory, NULL.
+ */
+
+ngx_http_hype_loc_conf_t *ngx_http_hype_target_ref(ngx_http_request_t *r,
+    ngx_str_t *target);
+
+/*
  * Keeps the names of all servers, which nginx forgets when it has read its
  * configuration.  NGX_ERROR if memory ran out.
  */
