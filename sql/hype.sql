@@ -1335,7 +1335,8 @@ COMMENT ON FUNCTION hype.day_quarter(date) IS
 
 CREATE OR REPLACE FUNCTION hype.user_key(user_id text) RETURNS uuid
 LANGUAGE sql STABLE
-RETURN encode(substring(sha256(textsend(user_id)) FOR 16), 'hex')::uuid;
+RETURN encode(substring(sha256(convert_to(user_id, getdatabaseencoding()))
+                        FOR 16), 'hex')::uuid;
 
 COMMENT ON FUNCTION hype.user_key(text) IS
     'A key of one size for users of any name, for the roll-ups';
