@@ -1891,6 +1891,27 @@ COMMENT ON FUNCTION hype.check_confirm(text, text, text, uuid) IS
     'Raises an error unless there is an event, and a user or visitor';
 
 
+CREATE OR REPLACE FUNCTION hype.check_value(caller text, value numeric)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- NaN is greater than any number.
+
+    IF abs(value) >= 1e200 THEN
+        RAISE EXCEPTION '%: the value is %, no finite number below 1e200',
+            caller, CASE WHEN value IN ('NaN', 'Infinity', '-Infinity')
+                    THEN value::text ELSE 'too large' END
+            USING ERRCODE = 'numeric_value_out_of_range';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.check_value(text, numeric) IS
+    'Raises an error if the sums of the reports could not hold the value';
+
+
 CREATE OR REPLACE FUNCTION hype.record_confirm(
     event   text,
     user_id text,
@@ -1907,6 +1928,7 @@ DECLARE
     result record;
 BEGIN
     PERFORM hype.check_confirm('hype.record_confirm', event, user_id, visitor);
+    PERFORM hype.check_value('hype.record_confirm', value);
 
     IF record_confirm.created IS NULL THEN
         RAISE EXCEPTION 'hype.record_confirm: no time'
@@ -2699,6 +2721,7 @@ DECLARE
     result record;
 BEGIN
     PERFORM hype.check_confirm('hype.confirm', event, user_id, visitor);
+    PERFORM hype.check_value('hype.confirm', value);
 
     IF confirm.model IS NULL OR confirm.model NOT IN ('first', 'last') THEN
         RAISE EXCEPTION 'hype.confirm: the model is "%", not "first" or "last"',

@@ -1,0 +1,38 @@
+#!/usr/bin/perl
+
+# Values and times that nobody means break no report, now or later.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use Session;
+use Test::More;
+
+Session->install();
+
+my $s = Session->new();
+
+$s->query("SELECT hype.create_link('alice', identifier => 'a')");
+$s->query("INSERT INTO hype.referral_hit
+	(id, referral_link_id, created, authenticated, user_id)
+	SELECT gen_random_uuid(), 1, now() - interval '1 hour', true, 'u' || i
+	FROM generate_series(1, 5) AS i");
+
+# What a confirmed referral is worth
+
+for my $value ('NaN', 'Infinity', '-Infinity', '9e131071', '-1e200') {
+	like($s->query("SELECT hype.confirm('worth', 'u1', value => '$value')"),
+		qr/hype\.confirm: the value is/, "confirm() refuses $value");
+	like($s->query("SELECT hype.record_confirm('worth', 'u1', NULL, '$value',
+			now())"),
+		qr/hype\.record_confirm: the value is/, 'so does record_confirm()');
+}
+
+$s->query("SELECT hype.confirm('worth', 'u$_', value => '9e199')") for 1 .. 3;
+$s->query("SELECT hype.roll_up()");
+is($s->query("SELECT value = 27e199 FROM hype.site_stats"), 't',
+	'large values add up');
+done_testing();
