@@ -3532,8 +3532,10 @@ BEGIN
     FROM hype.log_position l WHERE l.name = 'roll_up';
 
     from_day := from_time::date;
-    from_q := CASE WHEN isfinite(from_time) THEN hype.day_quarter(from_day)
-              ELSE (-9223372036854775808)::bigint END;
+    from_q := CASE from_time
+              WHEN '-infinity' THEN -9223372036854775808
+              WHEN 'infinity' THEN 9223372036854775807
+              ELSE hype.day_quarter(from_day) END;
 
     DELETE FROM hype.hit_return r WHERE r.day >= from_day;
 
@@ -4332,8 +4334,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
     links   bigint[] := hype.links_of(hits_by.identifier, hits_by.owner);
-    first_q bigint := -9223372036854775808;
-    last_q  bigint := 9223372036854775807;
+    first_q bigint := hype.quarter('4000-01-01Z BC');
+    last_q  bigint := hype.quarter('290000-01-01Z');
 BEGIN
     IF grain IS NULL OR grain NOT IN ('hour', 'day', 'week', 'month') THEN
         RAISE EXCEPTION 'hype.hits_by: the grain is "%", not "hour", "day", '
@@ -4353,12 +4355,15 @@ BEGIN
                   HINT = 'See pg_timezone_names.';
     END;
 
+    -- Buckets of times near the limits of timestamptz are out of range.
+
     IF isfinite(since) THEN
-        first_q := hype.quarter(since);
+        first_q := greatest(first_q, hype.quarter(since));
     END IF;
 
     IF isfinite(until) THEN
-        last_q := hype.quarter(until - interval '1 microsecond');
+        last_q := least(last_q,
+                        hype.quarter(until - interval '1 microsecond'));
     END IF;
 
     RETURN QUERY

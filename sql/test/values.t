@@ -35,4 +35,31 @@ $s->query("SELECT hype.confirm('worth', 'u$_', value => '9e199')") for 1 .. 3;
 $s->query("SELECT hype.roll_up()");
 is($s->query("SELECT value = 27e199 FROM hype.site_stats"), 't',
 	'large values add up');
+
+# Hits of a clock that is far off, and their removal
+
+my $totals = "SELECT hits, unique_visitors, linked_users FROM hype.site_stats";
+
+for my $time ('infinity', '294276-12-31 23:59Z', '4714-11-24 00:00Z BC',
+	'-infinity')
+{
+	$s->query("INSERT INTO hype.referral_hit
+		(id, referral_link_id, created, visitor)
+		VALUES (gen_random_uuid(), 1, '$time', gen_random_uuid())");
+
+	for my $when ('at first', 'rolled up') {
+		is($s->query("SELECT sum(h.hits) FROM unnest(ARRAY['hour', 'day',
+				'week', 'month']) AS g,
+				unnest(ARRAY['UTC', 'Asia/Tokyo', 'America/Lima']) AS z,
+				hype.hits_by(g, z) h"), 60,
+			"a hit of $time breaks no report $when");
+
+		$s->query("SELECT hype.roll_up()");
+	}
+
+	$s->query("DELETE FROM hype.referral_hit WHERE created = '$time'");
+	$s->query("SELECT hype.roll_up()");
+	like($s->query($totals), qr/^\d\|5\|5$/, 'without it all others count');
+}
+
 done_testing();
