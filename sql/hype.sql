@@ -3916,6 +3916,17 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    -- Hits that are committed while this waits for locks have to be seen.
+
+    IF keep IS NOT NULL
+       AND current_setting('transaction_isolation')
+           NOT IN ('read committed', 'read uncommitted')
+    THEN
+        RAISE EXCEPTION 'hype.maintain: pruning needs READ COMMITTED'
+            USING ERRCODE = 'invalid_transaction_state',
+                  HINT = 'Begin with BEGIN ISOLATION LEVEL READ COMMITTED.';
+    END IF;
+
     IF NOT pg_try_advisory_xact_lock(hashtextextended('hype.maintain', 0))
     THEN
         RETURN;
@@ -4002,7 +4013,7 @@ BEGIN
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'hype.referral_hit'::regclass
           AND substring(pg_get_expr(c.relpartbound, c.oid)
-                        FROM 'TO \(''([^'']+)''\)$')::timestamptz <= expired
+                        FROM 'TO [(]''([^'']+)''[)]$')::timestamptz <= expired
         ORDER BY 1
     LOOP
         object := part.name;

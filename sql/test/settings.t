@@ -53,4 +53,23 @@ is($s->query("SELECT hype.replay(ARRAY[gen_random_uuid()], '{1}',
 		'{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}')"), 0,
 	'and a spool brings nothing back');
 
+# Pruning
+
+$s->query("INSERT INTO hype.referral_hit (id, referral_link_id, created, visitor)
+	VALUES (gen_random_uuid(), 1, '2020-01-05Z', gen_random_uuid())");
+like($s->query("SELECT hype.maintain()"), qr/referral_hit_2020_01/,
+	'an old month has a partition');
+
+$s->query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+like($s->query("SELECT hype.maintain(3, '1 year')"),
+	qr/pruning needs READ COMMITTED/,
+	'pruning refuses to overlook hits that are being written');
+$s->query("ROLLBACK");
+
+$s->query("SET standard_conforming_strings = off");
+$s->query("SET escape_string_warning = off");
+like($s->query("SELECT hype.maintain(3, '1 year')"),
+	qr/dropped,hype.referral_hit_2020_01/,
+	'prunes without standard_conforming_strings, too');
+
 done_testing();
