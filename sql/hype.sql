@@ -1799,6 +1799,12 @@ BEGIN
         RETURN;
     END IF;
 
+    -- Those that were written while hype.erase() was at work
+
+    DELETE FROM hype.pending_confirm c
+    WHERE c.id = ANY (entries)
+      AND hype.is_erased(c.visitor, c.user_id, c.created);
+
     -- Those of whom nothing is known, all at once.
 
     alone := ARRAY(
@@ -2238,6 +2244,73 @@ COMMENT ON FUNCTION hype.give_hits(uuid, text[], timestamptz, integer) IS
     'many it found and changed, the last of them, and the first one it left';
 
 
+CREATE OR REPLACE FUNCTION hype.erase_claimed(
+    entry bigint, until timestamptz, max integer
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    p hype.pending_claim;
+    n bigint := 0;
+BEGIN
+    SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
+
+    IF NOT EXISTS (SELECT FROM hype.visitor_claim c
+                   WHERE c.visitor = p.visitor AND c.user_id <> p.user_id
+                     AND c.created <= p.created)
+    THEN
+        INSERT INTO hype.erased AS e (subject, known, at)
+        VALUES (hype.user_key(p.visitor::text), false, until)
+        ON CONFLICT (subject, known) DO UPDATE
+        SET at = greatest(e.at, excluded.at);
+
+        PERFORM set_config('hype.keep_totals', 'on', true);
+
+        DELETE FROM hype.referral_hit h
+        WHERE (h.id, h.created) IN (
+            SELECT v.id, v.created FROM hype.referral_hit v
+            WHERE v.visitor = p.visitor AND v.created <= until
+              AND (v.user_id IS NULL OR v.user_id = p.user_id)
+            ORDER BY v.created LIMIT max);
+        GET DIAGNOSTICS n = ROW_COUNT;
+
+        PERFORM set_config('hype.keep_totals', 'off', true);
+
+        IF n >= max THEN
+            RETURN n;
+        END IF;
+
+        DELETE FROM hype.visitor_claim c
+        WHERE c.visitor = p.visitor AND c.user_id = p.user_id
+          AND c.created <= until;
+        DELETE FROM hype.pending_confirm c
+        WHERE c.visitor = p.visitor AND c.due IS NULL AND c.created <= until;
+        UPDATE hype.confirmed_referral c
+        SET user_id = NULL, visitor = gen_random_uuid(), via = NULL,
+            told = true,
+            referral_hit_id = '00000000-0000-0000-0000-000000000000'
+        WHERE (c.visitor = p.visitor OR c.via = p.visitor)
+          AND c.created <= until
+          AND (c.user_id IS NULL OR c.user_id = p.user_id);
+        DELETE FROM hype.visit v WHERE v.subject = p.visitor AND NOT v.known;
+    END IF;
+
+    DELETE FROM hype.pending_claim c WHERE c.id = entry;
+
+    RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_claimed(bigint, timestamptz, integer) IS
+    'A claim by a user who was erased since says that the visitor was that '
+    'user: erases the next of what there is of the visitor, up to that time';
+
+
 CREATE OR REPLACE FUNCTION hype.apply_claim(entry bigint, max integer)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -2247,11 +2320,20 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    p     hype.pending_claim;
-    owner text;
-    hits  record;
+    p      hype.pending_claim;
+    owner  text;
+    hits   record;
+    erased timestamptz;
 BEGIN
     SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
+
+    IF hype.is_erased(p.visitor, p.user_id, p.created) THEN
+        SELECT max(e.at) INTO erased FROM hype.erased e
+        WHERE (e.subject = hype.user_key(p.user_id) AND e.known)
+           OR (e.subject = hype.user_key(p.visitor::text) AND NOT e.known);
+
+        RETURN hype.erase_claimed(entry, erased, max);
+    END IF;
 
     IF NOT p.merged THEN
         p := hype.merge_claim(entry);
@@ -2561,7 +2643,7 @@ BEGIN
     FROM unnest(visitors, user_ids, claim_batch.created)
          AS c (visitor, user_id, created)
     WHERE c.visitor IS NOT NULL AND c.user_id <> '' AND c.created IS NOT NULL
-      AND NOT hype.is_erased(c.visitor, c.user_id, c.created)
+      AND NOT hype.is_erased(c.visitor, NULL, c.created)
     ORDER BY c.visitor, c.created, c.user_id;
 
     GET DIAGNOSTICS n = ROW_COUNT;
@@ -2913,6 +2995,12 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    -- From now on nobody else derives anything: what is written meanwhile is
+    -- read when all can see that the user was erased.
+
+    PERFORM pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('hype.derive', 0));
+
     -- What a spool has, anywhere, is left out when it arrives.
 
     INSERT INTO hype.erased (subject, known, at)
@@ -2963,7 +3051,7 @@ BEGIN
     -- A link may be named after its owner.
 
     UPDATE hype.referral_link l
-    SET user_id = NULL, label = NULL, disabled = true,
+    SET user_id = NULL, label = NULL, destination = NULL, disabled = true,
         identifier = hype.new_identifier()
     WHERE l.id = ANY (links);
     DELETE FROM hype.former_identifier f WHERE f.referral_link_id = ANY (links);
