@@ -302,7 +302,8 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regclass('hype.log_position') IS NULL AS hype_new_2,
        to_regclass('hype.pending_confirm_waiting_user_id_idx') IS NULL
            AS hype_new_3,
-       to_regclass('hype.erased') IS NULL AS hype_new_erased \gset
+       to_regclass('hype.erased') IS NULL AS hype_new_erased,
+       to_regproc('hype.forget_confirmed') IS NULL AS hype_new_truncated \gset
 
 
 \if :hype_upgrade
@@ -3140,6 +3141,55 @@ COMMENT ON TRIGGER confirmed_referral_log ON hype.confirmed_referral IS
     'Has the roll-ups follow';
 
 
+CREATE OR REPLACE FUNCTION hype.forget_confirmed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- All that was ever logged and is counted, or is about to be, once again
+    -- with the other sign.
+
+    INSERT INTO hype.confirmed_change
+        (referral_link_id, subject, known, n, value)
+    SELECT c.referral_link_id, c.subject, c.known, -sum(c.n), NULL
+    FROM (SELECT l.referral_link_id, l.subject, l.known, l.n
+          FROM hype.link_confirmed l
+          WHERE l.referral_link_id <> hype.site()
+          UNION ALL
+          SELECT d.referral_link_id, d.subject, d.known, d.n
+          FROM hype.confirmed_change d) AS c
+    GROUP BY c.referral_link_id, c.subject, c.known
+    HAVING sum(c.n) <> 0
+    UNION ALL
+    SELECT v.referral_link_id, '00000000-0000-0000-0000-000000000000', false,
+           0, -sum(v.value)
+    FROM (SELECT t.referral_link_id, t.value FROM hype.link_total t
+          WHERE t.referral_link_id <> hype.site()
+          UNION ALL
+          SELECT d.referral_link_id, d.value
+          FROM hype.confirmed_change d) AS v
+    GROUP BY v.referral_link_id
+    HAVING sum(v.value) <> 0;
+
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.forget_confirmed() IS
+    'Trigger: has the roll-ups forget confirmed referrals that were truncated';
+
+\if :hype_new_truncated
+
+CREATE OR REPLACE TRIGGER confirmed_referral_truncated
+    AFTER TRUNCATE ON hype.confirmed_referral
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_confirmed();
+
+\endif
+
+COMMENT ON TRIGGER confirmed_referral_truncated ON hype.confirmed_referral IS
+    'Has the roll-ups follow';
+
+
 CREATE OR REPLACE FUNCTION hype.forget_hits() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -4756,5 +4806,6 @@ RESET standard_conforming_strings;
 \unset hype_new_2
 \unset hype_new_3
 \unset hype_new_erased
+\unset hype_new_truncated
 \unset hype_upgrade
 \unset hype_owner
