@@ -36,6 +36,18 @@ $s->query("SELECT hype.roll_up()");
 is($s->query("SELECT value = 27e199 FROM hype.site_stats"), 't',
 	'large values add up');
 
+# A user's id that is too long for an index
+
+$s->query("SELECT hype.confirm_batch('{e, e}', ARRAY['u5',
+	(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 300) AS i)],
+	'{NULL, NULL}', '{1, 1}', ARRAY[now(), now()])");
+like($s->query("SELECT hype.derive()"), qr/^\(\d+,\)$/,
+	'a confirm that cannot wait holds up nothing');
+is($s->query("SELECT user_id FROM hype.confirmed_referral WHERE event = 'e'"),
+	'u5', 'the others are confirmed');
+like($s->query("SELECT hype.roll_up()"), qr/^\d+$/, 'and roll-ups are made');
+is($s->query("SELECT tries FROM hype.pending_confirm"), 1, 'it is tried again');
+
 # Hits of a clock that is far off, and their removal
 
 my $totals = "SELECT hits, unique_visitors, linked_users FROM hype.site_stats";
