@@ -303,7 +303,8 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regclass('hype.pending_confirm_waiting_user_id_idx') IS NULL
            AS hype_new_3,
        to_regclass('hype.erased') IS NULL AS hype_new_erased,
-       to_regclass('hype.link_total_hits_idx') IS NULL AS hype_new_hits \gset
+       to_regclass('hype.link_total_hits_idx') IS NULL AS hype_new_hits,
+       to_regproc('hype.forget_confirmed') IS NULL AS hype_new_truncated \gset
 
 
 \if :hype_upgrade
@@ -1350,7 +1351,8 @@ COMMENT ON FUNCTION hype.day_quarter(date) IS
 
 CREATE OR REPLACE FUNCTION hype.user_key(user_id text) RETURNS uuid
 LANGUAGE sql STABLE
-RETURN encode(substring(sha256(textsend(user_id)) FOR 16), 'hex')::uuid;
+RETURN encode(substring(sha256(convert_to(user_id, getdatabaseencoding()))
+                        FOR 16), 'hex')::uuid;
 
 COMMENT ON FUNCTION hype.user_key(text) IS
     'A key of one size for users of any name, for the roll-ups';
@@ -1867,6 +1869,15 @@ BEGIN
         RETURN;
     END IF;
 
+    -- Those that were written while hype.erase() was at work
+
+    IF EXISTS (SELECT FROM hype.erased) THEN
+        DELETE FROM hype.pending_confirm c
+        WHERE c.id = ANY (entries)
+          AND (hype.are_erased(ARRAY[c.visitor], ARRAY[c.user_id],
+                               ARRAY[c.created]))[1];
+    END IF;
+
     -- Those of whom nothing is known, all at once.
 
     alone := ARRAY(
@@ -1883,8 +1894,12 @@ BEGIN
     );
 
     IF alone <> '{}' THEN
-        PERFORM hype.let_wait(alone);
-        done := cardinality(alone);
+        BEGIN
+            PERFORM hype.let_wait(alone);
+            done := cardinality(alone);
+        EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
+            NULL;     -- one by one, so that one can't hold up the others
+        END;
     END IF;
 
     -- The others one by one: a site's trigger may refuse one, or take too
@@ -1959,6 +1974,27 @@ COMMENT ON FUNCTION hype.check_confirm(text, text, text, uuid) IS
     'Raises an error unless there is an event, and a user or visitor';
 
 
+CREATE OR REPLACE FUNCTION hype.check_value(caller text, value numeric)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- NaN is greater than any number.
+
+    IF abs(value) >= 1e200 THEN
+        RAISE EXCEPTION '%: the value is %, no finite number below 1e200',
+            caller, CASE WHEN value IN ('NaN', 'Infinity', '-Infinity')
+                    THEN value::text ELSE 'too large' END
+            USING ERRCODE = 'numeric_value_out_of_range';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.check_value(text, numeric) IS
+    'Raises an error if the sums of the reports could not hold the value';
+
+
 CREATE OR REPLACE FUNCTION hype.record_confirm(
     event   text,
     user_id text,
@@ -1975,6 +2011,7 @@ DECLARE
     result record;
 BEGIN
     PERFORM hype.check_confirm('hype.record_confirm', event, user_id, visitor);
+    PERFORM hype.check_value('hype.record_confirm', value);
 
     IF record_confirm.created IS NULL THEN
         RAISE EXCEPTION 'hype.record_confirm: no time'
@@ -2349,6 +2386,73 @@ COMMENT ON FUNCTION hype.give_run(
     'one moment';
 
 
+CREATE OR REPLACE FUNCTION hype.erase_claimed(
+    entry bigint, until timestamptz, max integer
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    p hype.pending_claim;
+    n bigint := 0;
+BEGIN
+    SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
+
+    IF NOT EXISTS (SELECT FROM hype.visitor_claim c
+                   WHERE c.visitor = p.visitor AND c.user_id <> p.user_id
+                     AND c.created <= p.created)
+    THEN
+        INSERT INTO hype.erased AS e (subject, known, at)
+        VALUES (hype.user_key(p.visitor::text), false, until)
+        ON CONFLICT (subject, known) DO UPDATE
+        SET at = greatest(e.at, excluded.at);
+
+        PERFORM set_config('hype.keep_totals', 'on', true);
+
+        DELETE FROM hype.referral_hit h
+        WHERE (h.id, h.created) IN (
+            SELECT v.id, v.created FROM hype.referral_hit v
+            WHERE v.visitor = p.visitor AND v.created <= until
+              AND (v.user_id IS NULL OR v.user_id = p.user_id)
+            ORDER BY v.created LIMIT max);
+        GET DIAGNOSTICS n = ROW_COUNT;
+
+        PERFORM set_config('hype.keep_totals', 'off', true);
+
+        IF n >= max THEN
+            RETURN n;
+        END IF;
+
+        DELETE FROM hype.visitor_claim c
+        WHERE c.visitor = p.visitor AND c.user_id = p.user_id
+          AND c.created <= until;
+        DELETE FROM hype.pending_confirm c
+        WHERE c.visitor = p.visitor AND c.due IS NULL AND c.created <= until;
+        UPDATE hype.confirmed_referral c
+        SET user_id = NULL, visitor = gen_random_uuid(), via = NULL,
+            told = true,
+            referral_hit_id = '00000000-0000-0000-0000-000000000000'
+        WHERE (c.visitor = p.visitor OR c.via = p.visitor)
+          AND c.created <= until
+          AND (c.user_id IS NULL OR c.user_id = p.user_id);
+        DELETE FROM hype.visit v WHERE v.subject = p.visitor AND NOT v.known;
+    END IF;
+
+    DELETE FROM hype.pending_claim c WHERE c.id = entry;
+
+    RETURN n;
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_claimed(bigint, timestamptz, integer) IS
+    'A claim by a user who was erased since says that the visitor was that '
+    'user: erases the next of what there is of the visitor, up to that time';
+
+
 CREATE OR REPLACE FUNCTION hype.apply_claim(entry bigint, max integer)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -2358,11 +2462,22 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    p     hype.pending_claim;
-    owner text;
-    hits  record;
+    p      hype.pending_claim;
+    owner  text;
+    hits   record;
+    erased timestamptz;
 BEGIN
     SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
+
+    IF (hype.are_erased(ARRAY[p.visitor], ARRAY[p.user_id],
+                        ARRAY[p.created]))[1]
+    THEN
+        SELECT max(e.at) INTO erased FROM hype.erased e
+        WHERE (e.subject = hype.user_key(p.user_id) AND e.known)
+           OR (e.subject = hype.user_key(p.visitor::text) AND NOT e.known);
+
+        RETURN hype.erase_claimed(entry, erased, max);
+    END IF;
 
     IF NOT p.merged THEN
         p := hype.merge_claim(entry);
@@ -2682,7 +2797,7 @@ BEGIN
     INSERT INTO hype.pending_claim (visitor, user_id, created)
     SELECT DISTINCT ON (c.visitor) c.visitor, c.user_id, c.created
     FROM unnest(visitors, user_ids, claim_batch.created,
-                hype.are_erased(visitors, user_ids, claim_batch.created))
+                hype.are_erased(visitors, NULL, claim_batch.created))
          AS c (visitor, user_id, created, erased)
     WHERE c.visitor IS NOT NULL AND c.user_id <> '' AND c.created IS NOT NULL
       AND c.erased IS NOT TRUE
@@ -2847,6 +2962,7 @@ DECLARE
     result record;
 BEGIN
     PERFORM hype.check_confirm('hype.confirm', event, user_id, visitor);
+    PERFORM hype.check_value('hype.confirm', value);
 
     IF confirm.model IS NULL OR confirm.model NOT IN ('first', 'last') THEN
         RAISE EXCEPTION 'hype.confirm: the model is "%", not "first" or "last"',
@@ -3038,6 +3154,12 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    -- From now on nobody else derives anything: what is written meanwhile is
+    -- read when all can see that the user was erased.
+
+    PERFORM pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('hype.derive', 0));
+
     -- What a spool has, anywhere, is left out when it arrives.
 
     INSERT INTO hype.erased (subject, known, at)
@@ -3088,7 +3210,7 @@ BEGIN
     -- A link may be named after its owner.
 
     UPDATE hype.referral_link l
-    SET user_id = NULL, label = NULL, disabled = true,
+    SET user_id = NULL, label = NULL, destination = NULL, disabled = true,
         identifier = hype.new_identifier()
     WHERE l.id = ANY (links);
     DELETE FROM hype.former_identifier f WHERE f.referral_link_id = ANY (links);
@@ -3174,6 +3296,55 @@ CREATE TRIGGER confirmed_referral_log
 \endif
 
 COMMENT ON TRIGGER confirmed_referral_log ON hype.confirmed_referral IS
+    'Has the roll-ups follow';
+
+
+CREATE OR REPLACE FUNCTION hype.forget_confirmed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- All that was ever logged and is counted, or is about to be, once again
+    -- with the other sign.
+
+    INSERT INTO hype.confirmed_change
+        (referral_link_id, subject, known, n, value)
+    SELECT c.referral_link_id, c.subject, c.known, -sum(c.n), NULL
+    FROM (SELECT l.referral_link_id, l.subject, l.known, l.n
+          FROM hype.link_confirmed l
+          WHERE l.referral_link_id <> hype.site()
+          UNION ALL
+          SELECT d.referral_link_id, d.subject, d.known, d.n
+          FROM hype.confirmed_change d) AS c
+    GROUP BY c.referral_link_id, c.subject, c.known
+    HAVING sum(c.n) <> 0
+    UNION ALL
+    SELECT v.referral_link_id, '00000000-0000-0000-0000-000000000000', false,
+           0, -sum(v.value)
+    FROM (SELECT t.referral_link_id, t.value FROM hype.link_total t
+          WHERE t.referral_link_id <> hype.site()
+          UNION ALL
+          SELECT d.referral_link_id, d.value
+          FROM hype.confirmed_change d) AS v
+    GROUP BY v.referral_link_id
+    HAVING sum(v.value) <> 0;
+
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.forget_confirmed() IS
+    'Trigger: has the roll-ups forget confirmed referrals that were truncated';
+
+\if :hype_new_truncated
+
+CREATE OR REPLACE TRIGGER confirmed_referral_truncated
+    AFTER TRUNCATE ON hype.confirmed_referral
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.forget_confirmed();
+
+\endif
+
+COMMENT ON TRIGGER confirmed_referral_truncated ON hype.confirmed_referral IS
     'Has the roll-ups follow';
 
 
@@ -3671,8 +3842,10 @@ BEGIN
     FROM hype.log_position l WHERE l.name = 'roll_up';
 
     from_day := from_time::date;
-    from_q := CASE WHEN isfinite(from_time) THEN hype.day_quarter(from_day)
-              ELSE (-9223372036854775808)::bigint END;
+    from_q := CASE from_time
+              WHEN '-infinity' THEN -9223372036854775808
+              WHEN 'infinity' THEN 9223372036854775807
+              ELSE hype.day_quarter(from_day) END;
 
     DELETE FROM hype.hit_return r WHERE r.day >= from_day;
 
@@ -4062,6 +4235,17 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    -- Hits that are committed while this waits for locks have to be seen.
+
+    IF keep IS NOT NULL
+       AND current_setting('transaction_isolation')
+           NOT IN ('read committed', 'read uncommitted')
+    THEN
+        RAISE EXCEPTION 'hype.maintain: pruning needs READ COMMITTED'
+            USING ERRCODE = 'invalid_transaction_state',
+                  HINT = 'Begin with BEGIN ISOLATION LEVEL READ COMMITTED.';
+    END IF;
+
     IF NOT pg_try_advisory_xact_lock(hashtextextended('hype.maintain', 0))
     THEN
         RETURN;
@@ -4157,7 +4341,7 @@ BEGIN
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'hype.referral_hit'::regclass
           AND substring(pg_get_expr(c.relpartbound, c.oid)
-                        FROM 'TO \(''([^'']+)''\)$')::timestamptz <= expired
+                        FROM 'TO [(]''([^'']+)''[)]$')::timestamptz <= expired
         ORDER BY 1
     LOOP
         object := part.name;
@@ -4556,8 +4740,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
     links   bigint[] := hype.links_of(hits_by.identifier, hits_by.owner);
-    first_q bigint := -9223372036854775808;
-    last_q  bigint := 9223372036854775807;
+    first_q bigint := hype.quarter('4000-01-01Z BC');
+    last_q  bigint := hype.quarter('290000-01-01Z');
 BEGIN
     IF grain IS NULL OR grain NOT IN ('hour', 'day', 'week', 'month') THEN
         RAISE EXCEPTION 'hype.hits_by: the grain is "%", not "hour", "day", '
@@ -4577,12 +4761,15 @@ BEGIN
                   HINT = 'See pg_timezone_names.';
     END;
 
+    -- Buckets of times near the limits of timestamptz are out of range.
+
     IF isfinite(since) THEN
-        first_q := hype.quarter(since);
+        first_q := greatest(first_q, hype.quarter(since));
     END IF;
 
     IF isfinite(until) THEN
-        last_q := hype.quarter(until - interval '1 microsecond');
+        last_q := least(last_q,
+                        hype.quarter(until - interval '1 microsecond'));
     END IF;
 
     RETURN QUERY
@@ -5397,5 +5584,6 @@ RESET standard_conforming_strings;
 \unset hype_new_3
 \unset hype_new_erased
 \unset hype_new_hits
+\unset hype_new_truncated
 \unset hype_upgrade
 \unset hype_owner

@@ -115,6 +115,7 @@ $$, ARRAY[
     'hype.stamp_link()',
     'hype.notify_link()',
     'hype.log_confirmed()',
+    'hype.forget_confirmed()',
     'hype.unrolled_links()',
     'hype.changed_links()',
     'hype.changed_totals()',

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(39);
+SELECT plan(40);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql
     RETURN ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid;
@@ -139,8 +139,8 @@ SELECT is(hype.replay(ARRAY[pg_temp.v(200), pg_temp.v(201)],
           'hits are left out');
 SELECT is(hype.claim_batch(ARRAY[pg_temp.v(7), pg_temp.v(8)], '{x, bob}',
                            ARRAY[now() - interval '1 day',
-                                 now() - interval '1 day']), 0::bigint,
-          'claims, too');
+                                 now() - interval '1 day']), 1::bigint,
+          'claims of the visitor, too; one of the user erases the visitor');
 SELECT is(hype.confirm_batch('{e, e}', '{bob, NULL}',
                              ARRAY[NULL, pg_temp.v(7)], '{NULL, NULL}',
                              ARRAY[now() - interval '1 day',
@@ -154,5 +154,7 @@ SELECT results_eq($$ SELECT id FROM hype.referral_hit
                      WHERE visitor = pg_temp.v(7) $$,
                   ARRAY[pg_temp.v(301)],
                   'a hit that is written late goes, a new one stays');
+SELECT is_empty($$ SELECT pg_temp.traces(pg_temp.v(8)::text) $$,
+                'no table has the visitor that the claim named');
 
 SELECT * FROM finish();

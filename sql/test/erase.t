@@ -1,0 +1,120 @@
+#!/usr/bin/perl
+
+# A user who is erased stays erased, whatever is written at the same time.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use Session;
+use Test::More;
+
+Session->install();
+
+my $a = Session->new();
+my $b = Session->new();
+my $c = Session->new();
+
+sub uuid { return Session::uuid(@_) }
+
+sub claim {
+	my ($visitor, $user) = @_;
+
+	return "SELECT hype.claim_batch('{" . uuid($visitor) . "}', '{$user}',
+		ARRAY[now() - interval '1 hour'])";
+}
+
+sub hit {
+	my ($id, $visitor, $user) = @_;
+
+	$visitor = $visitor ? "'" . uuid($visitor) . "'" : 'NULL';
+
+	return "INSERT INTO hype.referral_hit
+		(id, referral_link_id, created, visitor, authenticated, user_id)
+		VALUES ('" . uuid($id) . "', 1, now() - interval '1 hour', $visitor,
+			" . ($user ? "true, '$user'" : 'false, NULL') . ")";
+}
+
+sub traces {
+	my ($what) = @_;
+
+	return $c->query("SELECT string_agg(t, ' ') FROM (
+			SELECT 'hit' FROM hype.referral_hit h
+			WHERE strpos(h::text, '$what') > 0
+			UNION ALL SELECT 'claim' FROM hype.visitor_claim h
+			WHERE strpos(h::text, '$what') > 0
+			UNION ALL SELECT 'pending claim' FROM hype.pending_claim h
+			WHERE strpos(h::text, '$what') > 0
+			UNION ALL SELECT 'confirm' FROM hype.pending_confirm h
+			WHERE strpos(h::text, '$what') > 0
+			UNION ALL SELECT 'confirmed' FROM hype.confirmed_referral h
+			WHERE strpos(h::text, '$what') > 0
+			UNION ALL SELECT 'user' FROM hype.link_user h
+			WHERE strpos(h::text, '$what') > 0
+			UNION ALL SELECT 'visit' FROM hype.visit h
+			WHERE strpos(h::text, '$what') > 0
+			UNION ALL SELECT 'link' FROM hype.referral_link h
+			WHERE strpos(h::text, '$what') > 0) AS x (t)");
+}
+
+$c->query("INSERT INTO hype.referral_link (id, identifier, user_id, destination)
+	VALUES (1, 'a', 'alice', '/alice'), (2, 'mallory', 'mallory', '/mallory')");
+
+# What is committed while hype.erase() is at work
+
+$a->query("BEGIN");
+$a->query("SELECT * FROM hype.derive()");
+$b->query("BEGIN");
+$b->send("SELECT hype.erase('mallory')");
+$c->wait_for_block($b);
+$a->query("COMMIT");
+$b->finish();
+
+$c->query(hit(10, 0, 'mallory'));
+$c->query(hit(11, 9));
+$c->query(claim(9, 'mallory'));
+$c->query("SELECT hype.confirm_batch('{e}', '{mallory}', '{NULL}', '{1}',
+	ARRAY[now() - interval '1 hour'])");
+$c->query("SELECT hype.derive()");
+$b->query("COMMIT");
+
+$c->derive();
+$c->query("SELECT hype.roll_up()");
+is(traces('mallory'), '', 'nothing of the user comes back');
+is(traces(uuid(9)), '', 'nor of the visitor who turned out to be the user');
+
+# A claim that is in a spool still, of hits that are not
+
+$c->query(hit(20, 20));
+$c->query(hit(21, 21));
+$c->query("SELECT hype.confirm('v', visitor => '" . uuid(20) . "')");
+$c->query("SELECT hype.claim('" . uuid(21) . "', 'carol')");
+$c->derive();
+$c->query("SELECT hype.roll_up()");
+
+my $totals = "SELECT hits, unique_visitors, confirmed FROM hype.site_stats";
+my $before = $c->query($totals);
+
+is($c->query("SELECT hype.erase('trudy')"), 0, 'a user of whom nothing is known');
+$c->query(claim(20, 'trudy'));
+$c->query("UPDATE hype.visitor_claim SET created = now() - interval '1 day'");
+$c->query(claim(21, 'trudy'));
+$c->derive();
+$c->query("SELECT hype.roll_up()");
+
+is(traces('trudy'), '', 'stays unknown');
+is(traces(uuid(20)), '', 'and the visitor is erased, too');
+isnt(traces(uuid(21)), '', 'but not one who is another user');
+is($c->query($totals), $before, 'totals stay');
+
+# Later visits are the user's again
+
+$c->query("SELECT hype.claim_batch('{" . uuid(20) . "}', '{trudy}',
+	ARRAY[clock_timestamp()])");
+$c->derive();
+is($c->query("SELECT user_id FROM hype.visitor_claim
+	WHERE visitor = '" . uuid(20) . "'"), 'trudy', 'claims of later count');
+
+done_testing();
