@@ -1590,6 +1590,15 @@ BEGIN
 
             PERFORM hype.mark_hit(old.referral_hit_id);
             PERFORM hype.mark_hit(hit.id);
+
+            -- It is taken back if the visitor turns out to own the link: then
+            -- the later confirm may be credited.
+
+            IF old.user_id IS NULL AND old.created > at THEN
+                INSERT INTO hype.pending_confirm
+                    (event, visitor, value, created)
+                VALUES (old.event, old.visitor, old.value, old.created);
+            END IF;
         END IF;
 
         RETURN;
@@ -1758,10 +1767,17 @@ BEGIN
         p.event, p.user_id, p.visitor, p.value, 'last',
         p.created - interval '90 days', p.created, p.created, false);
 
-    IF result.known THEN
-        DELETE FROM hype.pending_confirm c WHERE c.id = entry;
-    ELSE
+    -- An earlier confirm of a visitor is taken back if the visitor turns out to
+    -- own the link: this one may be credited then.
+
+    IF NOT result.known OR EXISTS (
+        SELECT FROM hype.confirmed_referral c
+        WHERE c.visitor = p.visitor AND c.event = p.event
+          AND c.user_id IS NULL AND c.created < p.created)
+    THEN
         PERFORM hype.let_wait(ARRAY[entry]);
+    ELSE
+        DELETE FROM hype.pending_confirm c WHERE c.id = entry;
     END IF;
 
     RETURN result.known;
