@@ -1578,11 +1578,28 @@ BEGIN
     END IF;
 
     IF known THEN
+
+        -- Nor can a hit be judged again whose link was deleted: its credit
+        -- moves to a later hit only.
+
+        IF EXISTS (
+            SELECT FROM hype.referral_hit h
+            WHERE h.id = old.referral_hit_id
+              AND (h.created, h.id) > (hit.created, hit.id)
+              AND h.created <= until
+              AND (h.user_id IS NULL OR h.user_id = who)
+              AND NOT EXISTS (SELECT FROM hype.referral_link l
+                              WHERE l.id = h.referral_link_id))
+        THEN
+            RETURN;
+        END IF;
+
         IF old.created <> at OR old.referral_hit_id <> hit.id THEN
             UPDATE hype.confirmed_referral c
             SET referral_hit_id = hit.id,
                 referral_link_id = hit.referral_link_id,
-                referrer = hit.referrer,
+                referrer = CASE WHEN hit.id = old.referral_hit_id
+                           THEN old.referrer ELSE hit.referrer END,
                 value = attribute.value,
                 created = at,
                 via = attribute.visitor
