@@ -2751,9 +2751,23 @@ BEGIN
                              confirm.visitor, confirm.value, confirm.model,
                              now() - "window", 'infinity', now(), true);
 
-    IF (result.made).event IS NOT NULL THEN
-        RETURN NEXT result.made;
+    IF (result.made).event IS NULL THEN
+        RETURN;
     END IF;
+
+    -- A claim may be applied before this transaction ends, and miss the row:
+    -- hype.derive() looks at it again afterwards.
+
+    IF (result.made).user_id IS NULL THEN
+        INSERT INTO hype.pending_confirm
+            (event, user_id, visitor, value, created)
+        VALUES (confirm.event, nullif(confirm.user_id, ''), confirm.visitor,
+                confirm.value, now());
+
+        PERFORM pg_notify('hype_claim', '');
+    END IF;
+
+    RETURN NEXT result.made;
 END
 $$;
 
