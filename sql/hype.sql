@@ -1649,11 +1649,28 @@ BEGIN
     END IF;
 
     IF known THEN
+
+        -- Nor can a hit be judged again whose link was deleted: its credit
+        -- moves to a later hit only.
+
+        IF EXISTS (
+            SELECT FROM hype.referral_hit h
+            WHERE h.id = old.referral_hit_id
+              AND (h.created, h.id) > (hit.created, hit.id)
+              AND h.created <= until
+              AND (h.user_id IS NULL OR h.user_id = who)
+              AND NOT EXISTS (SELECT FROM hype.referral_link l
+                              WHERE l.id = h.referral_link_id))
+        THEN
+            RETURN;
+        END IF;
+
         IF old.created <> at OR old.referral_hit_id <> hit.id THEN
             UPDATE hype.confirmed_referral c
             SET referral_hit_id = hit.id,
                 referral_link_id = hit.referral_link_id,
-                referrer = hit.referrer,
+                referrer = CASE WHEN hit.id = old.referral_hit_id
+                           THEN old.referrer ELSE hit.referrer END,
                 value = attribute.value,
                 created = at,
                 via = attribute.visitor
@@ -1661,6 +1678,15 @@ BEGIN
 
             PERFORM hype.mark_hit(old.referral_hit_id);
             PERFORM hype.mark_hit(hit.id);
+
+            -- It is taken back if the visitor turns out to own the link: then
+            -- the later confirm may be credited.
+
+            IF old.user_id IS NULL AND old.created > at THEN
+                INSERT INTO hype.pending_confirm
+                    (event, visitor, value, created)
+                VALUES (old.event, old.visitor, old.value, old.created);
+            END IF;
         END IF;
 
         RETURN;
@@ -1829,10 +1855,17 @@ BEGIN
         p.event, p.user_id, p.visitor, p.value, 'last',
         p.created - interval '90 days', p.created, p.created, false);
 
-    IF result.known THEN
-        DELETE FROM hype.pending_confirm c WHERE c.id = entry;
-    ELSE
+    -- An earlier confirm of a visitor is taken back if the visitor turns out to
+    -- own the link: this one may be credited then.
+
+    IF NOT result.known OR EXISTS (
+        SELECT FROM hype.confirmed_referral c
+        WHERE c.visitor = p.visitor AND c.event = p.event
+          AND c.user_id IS NULL AND c.created < p.created)
+    THEN
         PERFORM hype.let_wait(ARRAY[entry]);
+    ELSE
+        DELETE FROM hype.pending_confirm c WHERE c.id = entry;
     END IF;
 
     RETURN result.known;
@@ -2983,9 +3016,23 @@ BEGIN
                              confirm.visitor, confirm.value, confirm.model,
                              now() - "window", 'infinity', now(), true);
 
-    IF (result.made).event IS NOT NULL THEN
-        RETURN NEXT result.made;
+    IF (result.made).event IS NULL THEN
+        RETURN;
     END IF;
+
+    -- A claim may be applied before this transaction ends, and miss the row:
+    -- hype.derive() looks at it again afterwards.
+
+    IF (result.made).user_id IS NULL THEN
+        INSERT INTO hype.pending_confirm
+            (event, user_id, visitor, value, created)
+        VALUES (confirm.event, nullif(confirm.user_id, ''), confirm.visitor,
+                confirm.value, now());
+
+        PERFORM pg_notify('hype_claim', '');
+    END IF;
+
+    RETURN NEXT result.made;
 END
 $$;
 

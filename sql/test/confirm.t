@@ -280,4 +280,31 @@ is($c->query("SELECT count(*) FROM hype.confirmed_referral r
 	LEFT JOIN hype.referral_hit h ON h.id = r.referral_hit_id
 	WHERE h.confirmed IS NULL"), 0, 'all hits are marked');
 
+# A claim is applied while an application confirms the visitor, by a hit that
+# is marked already and so is not locked.
+
+$c->query("SELECT hype.create_link('mallory', identifier => 'own')");
+my $own = $c->query("SELECT id FROM hype.referral_link
+	WHERE identifier = 'own'");
+
+for my $case (['alice', 15, 1], ['mallory', 16, $own]) {
+	my ($owner, $visitor, $link) = @$case;
+	my $confirm = "visitor => '" . uuid($visitor) . "',
+		\"window\" => '100 years')";
+
+	$a->copy("$visitor $visitor - $link");
+	$b->query("SELECT hype.confirm('first', $confirm");
+	$b->query("BEGIN");
+	is($b->query("SELECT referrer FROM hype.confirm('missed$visitor',
+		$confirm"), $owner, 'an application confirms a visitor');
+	$c->query("SELECT hype.claim_batch('{" . uuid($visitor) . "}',
+		'{mallory}', '{2024-01-03 00:00Z}')");
+	$c->derive();
+	$b->query("COMMIT");
+	$c->derive();
+}
+
+is(outcome('missed15'), 'mallory alice', 'the user has it afterwards');
+is(outcome('missed16'), '', 'but not by the user\'s own link');
+
 done_testing();

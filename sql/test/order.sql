@@ -143,7 +143,7 @@ GROUP BY p.id, p.story, p.steps;
 
 SELECT plan((SELECT count(*)::integer FROM expected) + 1);
 
-SELECT is((SELECT string_agg(DISTINCT o.outcome || ' ('
+SELECT is((SELECT string_agg(DISTINCT coalesce(o.outcome, 'nobody') || ' ('
                || array_to_string(o.steps, ' ') || ')', '; ')
            FROM (SELECT DISTINCT ON (w.outcome) w.outcome, w.steps
                  FROM outcome w
@@ -157,7 +157,7 @@ WHERE e.story NOT IN ('a conflict', 'two visitors');
 -- If an earlier claim takes that one away, it would be needed.
 
 SELECT todo('confirms that were not credited are forgotten', 2);
-SELECT is((SELECT string_agg(DISTINCT o.outcome || ' ('
+SELECT is((SELECT string_agg(DISTINCT coalesce(o.outcome, 'nobody') || ' ('
                || array_to_string(o.steps, ' ') || ')', '; ')
            FROM (SELECT DISTINCT ON (w.outcome) w.outcome, w.steps
                  FROM outcome w

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(74);
+SELECT plan(78);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -247,6 +247,36 @@ SELECT is_empty($$
                    hype.to_numeric('7' || chr(c)),
                    hype.to_numeric('1' || chr(c) || '7')) IS NOT NULL
 $$, 'white space of Unicode and digits of other scripts make no number');
+
+-- Links that are deleted or given away afterwards
+
+INSERT INTO hype.referral_link (id, identifier, user_id)
+VALUES (900011, 'deleted', 'bob'), (900012, 'given', 'bob');
+INSERT INTO hype.referral_hit
+    (id, referral_link_id, created, user_id, authenticated)
+VALUES (pg_temp.v(801), 900001, '2024-01-01Z', 'l1', true),
+       (pg_temp.v(802), 900011, '2024-01-02Z', 'l1', true),
+       (pg_temp.v(803), 900012, '2024-01-02Z', 'l2', true);
+SELECT hype.confirm_batch('{l,l}', '{l1,l2}', '{NULL,NULL}', '{1,1}',
+                          '{2024-01-05Z,2024-01-05Z}');
+CALL pg_temp.derive();
+SELECT is(pg_temp.outcome('l'), 'l1 bob 802 1 01-05, l2 bob 803 1 01-05',
+          'the last hit of each');
+DELETE FROM hype.referral_link WHERE identifier = 'deleted';
+UPDATE hype.referral_link SET user_id = 'carol' WHERE identifier = 'given';
+SELECT hype.claim_batch(ARRAY[pg_temp.v(801)], '{l1}', '{2024-01-06Z}');
+CALL pg_temp.derive();
+SELECT is(pg_temp.outcome('l'), 'l1 bob 802 1 01-05, l2 bob 803 1 01-05',
+          'a claim of another visitor takes no credit from a deleted link');
+SELECT hype.confirm_batch('{l,l}', '{l1,l2}', '{NULL,NULL}', '{1,1}',
+                          '{2024-01-04Z,2024-01-04Z}');
+CALL pg_temp.derive();
+SELECT is(pg_temp.outcome('l'), 'l1 bob 802 1 01-05, l2 bob 803 1 01-04',
+          'nor does an earlier confirm, from it or from the former owner');
+SELECT pg_temp.hit(804, '2024-01-03Z', NULL, 'l1');
+CALL pg_temp.derive();
+SELECT is(pg_temp.outcome('l'), 'l1 alice 804 1 01-05, l2 bob 803 1 01-04',
+          'but a later hit does');
 
 -- Mistakes
 
