@@ -128,6 +128,7 @@ function notice(last, sample) {
 
     delete last.workers;
     delete last.links;
+    delete last.unknown;
 }
 
 const plural = (n, word) => `${count(n)} ${word}${n === 1 ? '' : 's'}`;
@@ -377,6 +378,7 @@ function renderWorkers(workers) {
                  String(worker.pid), plain(worker.queue ?? 0),
                  plain(worker.waiting ?? 0), bytes(worker.spool ?? 0),
                  `${open.busy ?? 0} busy, ${open.idle ?? 0} idle`]);
+             labels(row, get('workers'));
          });
 }
 

@@ -136,6 +136,14 @@ function cells(row, texts) {
     });
 }
 
+// On a small screen a row is a block, whose cells say what they are.
+
+function labels(row, table) {
+    [...row.cells].forEach((cell, i) => {
+        cell.dataset.label = table.tHead.rows[0].cells[i].textContent;
+    });
+}
+
 // Text of others: what it does to the direction of text stays in it.
 
 function named(parent, text, missing = '(none)') {

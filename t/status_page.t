@@ -162,8 +162,20 @@ END
 }
 
 
+# A phone shows all, and each tab where it was left.
+
 sub keeps_where_it_was
 {
+    $browser->look(width => 360, height => 800, dark => 0);
+    is_deeply($browser->value(q{[...document.querySelectorAll(
+        '#workers tbody tr:first-child td')].map((cell) =>
+            getComputedStyle(cell, '::before').content)}),
+        [map { qq{"$_"} } qw(Process Queue Waiting Spool Connections)],
+        'on a phone, what a worker has says what it is');
+    is($browser->value(q{[...document.querySelectorAll('#live *')].filter(
+        (node) => node.checkVisibility() && !node.closest('.hidden, svg')
+        && node.getBoundingClientRect().right > 361).length}), 0,
+       'and nothing is outside');
     $browser->look(width => 375, height => 600, dark => 0);
     $browser->value('scrollTo(0, 400)');
     $browser->value(q{document.querySelector('#tab-reports').click()});

@@ -46,6 +46,10 @@ is_soon {
     $pg->value('select count(*) > 0 from hype.referral_hit '
                . 'where referral_link_id = ?', $link);
 } 't', 'a link that is made for it has hits at once';
+is_soon {
+    $nginx->get('/ref/misprint/');
+    scalar grep { $_->{identifier} eq 'misprint' } @{ unknown() };
+} 0, 'and is no longer in the list';
 
 done_testing();
 

@@ -170,6 +170,7 @@ ngx_http_hype_figures_t *
 ngx_http_hype_figures_get(ngx_http_hype_main_conf_t *hmcf, ngx_pool_t *pool)
 {
     ngx_uint_t                   i;
+    ngx_http_hype_name_t         names[NGX_HTTP_HYPE_FIGURES_LINKS];
     ngx_http_hype_figures_t     *figures;
     ngx_http_hype_metrics_t     *metrics;
     ngx_http_hype_cache_stat_t   stat;
@@ -233,6 +234,17 @@ ngx_http_hype_figures_get(ngx_http_hype_main_conf_t *hmcf, ngx_pool_t *pool)
                                                    figures->unknown,
                                                    figures->unknown_names,
                                                    NGX_HTTP_HYPE_FIGURES_LINKS);
+
+    /* by now there may be such a link */
+
+    ngx_http_hype_cache_names(hmcf->cache, figures->unknown, names,
+                              figures->nunknown);
+
+    for (i = 0; i < figures->nunknown; i++) {
+        if (names[i].len) {
+            figures->unknown_names[i].len = 0;
+        }
+    }
 
     if (ngx_http_hype_figures_workers(figures, metrics, pool) != NGX_OK) {
         return NULL;
