@@ -304,7 +304,9 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
            AS hype_new_3,
        to_regclass('hype.erased') IS NULL AS hype_new_erased,
        to_regclass('hype.link_total_hits_idx') IS NULL AS hype_new_hits,
-       to_regproc('hype.forget_confirmed') IS NULL AS hype_new_truncated \gset
+       to_regproc('hype.forget_confirmed') IS NULL AS hype_new_truncated,
+       to_regclass('hype.pending_claim_user_id_idx') IS NULL
+           AS hype_new_claims \gset
 
 
 \if :hype_upgrade
@@ -784,6 +786,13 @@ CREATE INDEX IF NOT EXISTS pending_claim_applied_idx
     ON hype.pending_claim (id) WHERE applied;
 CREATE INDEX IF NOT EXISTS pending_claim_visitor_idx
     ON hype.pending_claim (visitor);
+
+\endif
+
+\if :hype_new_claims
+
+CREATE INDEX IF NOT EXISTS pending_claim_user_id_idx
+    ON hype.pending_claim (user_id, created) WHERE NOT merged;
 
 \endif
 
@@ -3008,6 +3017,19 @@ BEGIN
             "window"
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+
+    -- What nginx knows of the user is so, whether or not it is worked off.
+
+    PERFORM hype.claim(c.visitor, c.user_id)
+    FROM (SELECT v.visitor, v.user_id
+          FROM (SELECT p.visitor, p.user_id FROM hype.pending_claim p
+                WHERE p.visitor = confirm.visitor AND NOT p.merged
+                ORDER BY p.created LIMIT 1) AS v
+          UNION ALL
+          SELECT u.visitor, u.user_id
+          FROM (SELECT p.visitor, p.user_id FROM hype.pending_claim p
+                WHERE p.user_id = confirm.user_id AND NOT p.merged
+                ORDER BY p.created DESC LIMIT 20) AS u) AS c;
 
     -- Whatever hit is visible was made before this call, whether or not the
     -- clocks of nginx and the database agree.
@@ -5632,5 +5654,6 @@ RESET standard_conforming_strings;
 \unset hype_new_erased
 \unset hype_new_hits
 \unset hype_new_truncated
+\unset hype_new_claims
 \unset hype_upgrade
 \unset hype_owner

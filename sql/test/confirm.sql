@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(57);
+SELECT plan(63);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -228,6 +228,31 @@ SELECT results_eq($$
     SELECT user_id, referral_hit_id FROM hype.confirmed_referral
     WHERE event = 'l'
 $$, $$ VALUES ('carol', pg_temp.v(59)) $$, 'and after it');
+
+-- Claims of nginx that are committed and not worked off
+
+INSERT INTO hype.referral_link (id, identifier, user_id)
+VALUES (900063, 'd', 'dave');
+SELECT pg_temp.hit(60, 'a', 1, 60), pg_temp.hit(61, 'b', 2, 61),
+       pg_temp.hit(62, 'c', 1, NULL, 'u61'), pg_temp.hit(63, 'd', 1, 63);
+SELECT is(pg_temp.credited('m', NULL, 61), '61 bob', 'a visitor is confirmed');
+SELECT hype.claim_batch(ARRAY[pg_temp.v(60), pg_temp.v(61), pg_temp.v(63)],
+                        ARRAY['u60', 'u61', 'dave'],
+                        ARRAY[now(), now(), now()]);
+
+SELECT is(pg_temp.credited('m', 'u60'), '60 alice',
+          'the visitor''s hit is the user''s');
+SELECT is(pg_temp.credited('m', 'u61'), NULL,
+          'what the visitor was credited for, the user is not');
+SELECT is(pg_temp.credited('m', NULL, 63), NULL,
+          'a visitor who owns the link is not credited');
+SELECT results_eq($$
+    SELECT user_id, referral_hit_id FROM hype.confirmed_referral
+    WHERE event = 'm' ORDER BY user_id
+$$, $$ VALUES ('u60', pg_temp.v(60)), ('u61', pg_temp.v(61)) $$,
+    'each is credited once');
+SELECT is((SELECT count(*) FROM hype.confirmed_referral
+           WHERE event = 'm' AND told), 2::bigint, 'and the caller told of it');
 
 -- Mistakes
 
