@@ -1,7 +1,8 @@
 # A worker is killed while it changes the link cache: the others see that, and
 # begin with an empty one.  It happens in about one of 100,000 kills, so here it
 # is made to look as if it had happened: in the shared memory, whose layout is
-# that of struct ngx_http_hype_cache_sh_s.
+# that of struct ngx_http_hype_cache_sh_s, and of ngx_http_hype_metrics_t, which
+# begins with the mark.
 
 use lib 't/lib';
 use Hype::Test;
@@ -12,8 +13,8 @@ no warnings 'portable';
 plan(skip_all => 'it takes root to write into the memory of nginx') if $> != 0;
 
 my $size = 1 << 20;
-my $changing = 64;
 my $lists = 16;
+my $pool_end = 96;              # of ngx_slab_pool_t
 
 my $pg = cluster();
 my @links = fault_links($pg, 20);
@@ -52,8 +53,11 @@ sub break
                 map { 8 * $_ } reverse 1 .. 60;
     my $sh = peek($memory, $pool + $end - 8);
 
-    is(peek($memory, $sh + $changing), 0, 'nobody changes the cache');
-    poke($memory, $sh + $changing, 1);
+    my $mark = peek($memory, $pool + $pool_end);
+
+    ok($mark > $pool && $mark < $pool + $size, 'the mark is in the zone');
+    is(peek($memory, $mark), 0, 'nobody changes the cache');
+    poke($memory, $mark, 1);
     poke($memory, $sh + $lists, 1, 2, 3, 4);
 }
 

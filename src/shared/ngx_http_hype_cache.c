@@ -50,12 +50,6 @@ struct ngx_http_hype_cache_sh_s {
     ngx_uint_t                    nunknowns;
     ngx_uint_t                    max_unknowns;
 
-    /*
-     * Set while the lists are being changed: a worker that finds it set has
-     * the mutex of one that was killed in the middle of it.
-     */
-    ngx_uint_t                    changing;
-
     ngx_uint_t                    nlinks;
 
     ngx_http_hype_cache_ask_t     asks[NGX_HTTP_HYPE_CACHE_ASKS];
@@ -152,7 +146,7 @@ ngx_http_hype_cache_lock(ngx_http_hype_cache_t *cache)
 {
     ngx_shmtx_lock(&cache->shpool->mutex);
 
-    if (cache->sh->changing) {
+    if (cache->metrics->changing) {
         ngx_http_hype_cache_rebuild(cache);
     }
 }
@@ -166,7 +160,7 @@ ngx_http_hype_cache_lock(ngx_http_hype_cache_t *cache)
 static void
 ngx_http_hype_cache_change(ngx_http_hype_cache_t *cache)
 {
-    cache->sh->changing = 1;
+    cache->metrics->changing = 1;
     ngx_memory_barrier();
 }
 
@@ -175,7 +169,7 @@ static void
 ngx_http_hype_cache_changed(ngx_http_hype_cache_t *cache)
 {
     ngx_memory_barrier();
-    cache->sh->changing = 0;
+    cache->metrics->changing = 0;
 }
 
 
@@ -204,6 +198,8 @@ ngx_http_hype_cache_rebuild(ngx_http_hype_cache_t *cache)
                       "hype: could not rebuild the link cache");
         ngx_abort();
     }
+
+    cache->metrics->changing = 0;
 }
 
 

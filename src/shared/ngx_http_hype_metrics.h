@@ -119,6 +119,13 @@ typedef struct {
 
 
 typedef struct {
+    /*
+     * Set while the cache's lists are being changed: a worker that finds it set
+     * has the mutex of one that was killed in the middle of it, be it while
+     * that emptied the cache for the same reason.
+     */
+    ngx_uint_t                   changing;
+
     ngx_atomic_t                 counters[NGX_HTTP_HYPE_COUNTERS];
 
     /* batches, by records and by microseconds */
