@@ -105,7 +105,7 @@ server {
 --- more_headers
 Host: short
 --- error_code eval
-[302, 302, 302, 200]
+[302, 302, 404, 200]
 --- sql_now
 select count(*) from hype.referral_hit
 --- sql_out
