@@ -48,6 +48,7 @@ sub nginx_error
     # what would be this machine's
     $text =~ s/^\s*load_module .*//mg;
     $text =~ s{/var/(?:lib|log)/nginx/}{%%DIR%%/}g;
+    $text =~ s/^\s*listen \[::\]:80;\n//mg;
     $text =~ s/^(\s*listen)\s+(?:127\.0\.0\.1:)?\d+;/"$1 127.0.0.1:" . free_port() . ';'/mge;
 
     my @errors;
