@@ -3,6 +3,7 @@
 #
 # A machine has what a minimal Debian has, and sudo.  The words are run without a
 # network, as ports are the machine's then: what apt will ask for is in its cache.
+# HYPE_SUITES=trixie has that one only.
 
 use lib 't/lib';
 use Hype::Test;
@@ -50,6 +51,8 @@ sub way
 
     my ($status, $output) = as_user($debian, <<"END");
 $to
+sudo -u postgres createdb 'another one'
+sudo -u postgres psql -q -d 'another one' -c 'GRANT CREATE ON SCHEMA public TO hype_app'
 echo status: \$(curl -s -o /dev/null -w '%{http_code}' http://localhost/hype)
 $back
 echo site: \$(curl -s -o /dev/null -w '%{http_code}' http://localhost/)
