@@ -72,7 +72,7 @@ END
     like($output, qr/^hype: schema version 2 installed$/m, "$what: the schema");
     like($output, qr/^HTTP\/1.1 302 .*^Location: http:\/\/localhost\/welcome\r?$/ms,
          "$what: the link is followed");
-    like($output, qr/^20\S+ \S+ \| [0-9a-f-]{36} \| \S+ +\| curl\/.*^\(1 row\)$/ms,
+    like($output, qr/^ 20\S+ \S+ \| [0-9a-f-]{36} \| \S+ +\| curl\/.*^\(1 row\)$/ms,
          "$what: a hit is there");
     like($output, qr/^status: 200$/m, "$what: so is the status page");
     like($output, qr/^site: 200\n.*^the end$/ms, "$what: removed, nginx goes on");
