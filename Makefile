@@ -5,6 +5,7 @@
 #      SANITIZE=1       ... with AddressSanitizer, and UBSan in the module
 #      BUILD=folder     ... somewhere else
 # make install          into nginx's modules path, and PREFIX; honours DESTDIR
+# make uninstall        removes what it has installed
 # make test, make demo, make bench   see bin/test, bin/demo and bin/bench
 
 NGX_SRC ?=
@@ -133,6 +134,12 @@ install: all
 	install -m 644 sql/hype.sql conf/hype-bots.conf \
 		$(DESTDIR)$(PREFIX)/share/$(module)
 
+uninstall:
+	rm -f $(DESTDIR)$(modules_path)/$(module).so \
+		$(DESTDIR)$(PREFIX)/bin/hype-spool \
+		$(DESTDIR)$(PREFIX)/share/man/man1/hype-spool.1
+	rm -rf $(DESTDIR)$(PREFIX)/share/$(module)
+
 # clean keeps what was downloaded, distclean nothing
 
 clean:
@@ -145,4 +152,4 @@ distclean: clean
 
 FORCE:
 
-.PHONY: all tools unit test bench demo install clean distclean FORCE
+.PHONY: all tools unit test bench demo install uninstall clean distclean FORCE

@@ -48,30 +48,40 @@ $SIG{$_} = sub { $running = 0 } for qw(INT TERM HUP);
 
 my $site = 'http://127.0.0.1:' . $nginx->port;
 
-# curl's arguments, the outcome, the page it ends on, what it shows
+# curl's arguments, the page it is sent to, what it shows, the hits it makes.  The
+# last two are by one visitor, who signs up.
+
+my $jar = '-c cookies -b cookies';
 
 my @tries = (
-    ["$site/ref/abc123/", 'hit', '/welcome', 'a hit'],
-    ["'$site/ref/abc123/?next=/pricing'", 'hit', '/pricing',
-     'a hit, on to another page'],
-    ["'$site/ref/abc123/?next=//evil.example'", 'hit', '/welcome',
-     'nobody is led off the site'],
-    ["-I $site/ref/abc123/", 'skipped', '/welcome', 'HEAD: not counted'],
-    ["$site/ref/spring/", 'expired', '/pricing', 'expired: not counted'],
-    ["$site/ref/closed/", 'disabled', '/welcome', 'disabled: not counted'],
-    ["$site/ref/nobody/", 'unknown', '/', 'no such link'],
+    ["$site/ref/abc123/", '/welcome', 'a hit', 1],
+    ["'$site/ref/abc123/?next=/pricing'", '/pricing', 'a hit, on to another page', 1],
+    ["'$site/ref/abc123/?next=//evil.example'", '/welcome',
+     'nobody is led off the site', 1],
+    ["'$site/pricing?ref=abc123'", '/pricing', 'a hit, by an argument of any page', 1],
+    ["-I $site/ref/abc123/", '/welcome', 'HEAD: not counted', 0],
+    ["$site/ref/spring/", '/pricing', 'expired: not counted', 0],
+    ["$site/ref/closed/", '/welcome', 'disabled: not counted', 0],
+    ["$site/ref/nobody/", '/', 'no such link', 0],
+    ["$jar '$site/signup?ref=abc123'", '/signup', 'a hit, by a visitor', 1],
+    ["$jar -d '' '$site/signup?name=bob'", '/thanks', 'who signs up: claim and confirm',
+     0],
 );
 
-my $hits = grep { $_->[1] eq 'hit' } @tries;
+my $hits = grep { $_->[3] } @tries;
 
-print "\nOpen $site/ in a browser, or try in another terminal:\n\n";
-printf "    curl -i %-58s # %s\n", @$_[0, 3] for @tries;
-print "\nThe database: psql -h ", $pg->socket_dir, ' -p ', $pg->port,
-      ' -U postgres ', $pg->dbname, "\n";
-print "\nWhat comes in (Ctrl-C ends the demo):\n\n";
+if (!$check) {
+    print "\nOpen $site/ in a browser, or try in another terminal:\n\n";
+    printf "    curl -i %-58s # %s\n", @$_[0, 2] for @tries;
+    print "\nThe status page: $site/hype\n";
+    print 'The database: psql -h ', $pg->socket_dir, ' -p ', $pg->port,
+          ' -U postgres ', $pg->dbname, "\n";
+}
 
-my $format = "%-12s  %-10s  %-36s  %-8s  %s\n";
-printf $format, qw(time identifier visitor outcome next);
+print "\nWhat comes in", $check ? '' : ' (Ctrl-C ends the demo)', ":\n\n";
+
+my $format = "%-12s  %-10s  %-36s  %-9s  %s\n";
+printf $format, qw(time identifier visitor outcome details);
 
 my (%seen, $position);
 
@@ -88,24 +98,34 @@ print "\nStopping.\n";
 exit 0;
 
 
-# Prints what is new: the hits in PostgreSQL, and from nginx's log the requests
-# that were not recorded.
+# Prints what is new: hits, claims and confirmed referrals in PostgreSQL, and from
+# nginx's log the requests that were not recorded.
 
 sub show
 {
     my @rows = $pg->query(<<'END');
-select h.id, to_char(h.created, 'HH24:MI:SS.MS'),
-       l.identifier, h.visitor, h.next
+select h.id::text, h.created, to_char(h.created, 'HH24:MI:SS.MS'),
+       l.identifier, h.visitor::text, 'hit', coalesce(h.next, '')
 from hype.referral_hit h
 join hype.referral_link l on l.id = h.referral_link_id
 where h.created > now() - interval '1 hour'
-order by h.created, h.id
+union all
+select 'claim ' || c.visitor, c.created, to_char(c.created, 'HH24:MI:SS.MS'),
+       null, c.visitor::text, 'claimed', 'the visitor is ' || c.user_id
+from hype.visitor_claim c
+union all
+select 'confirm ' || c.event || ' ' || c.user_id, c.created,
+       to_char(c.created, 'HH24:MI:SS.MS'), l.identifier, null, 'confirmed',
+       format('%s of %s, thanks to %s', c.event, c.user_id, c.referrer)
+from hype.confirmed_referral c
+join hype.referral_link l on l.id = c.referral_link_id
+order by 2, 1
 END
 
     for my $row (@rows) {
-        my ($id, $time, $identifier, $visitor, $next) = @$row;
-        next if $seen{$id}++;
-        printf $format, $time, $identifier, $visitor // '-', 'hit', $next // '';
+        my ($key, undef, @columns) = @$row;
+        next if $seen{$key}++;
+        printf $format, map { $_ // '-' } @columns;
     }
 
     open my $log, '<', $outcomes or return;
@@ -129,16 +149,16 @@ sub check
     my $good = 1;
 
     for my $try (@tries) {
-        my ($arguments, $outcome, $page, $what) = @$try;
+        my ($arguments, $page) = @$try;
 
-        my ($status, $output) = run(command => [
+        my ($status, $output) = run(chdir => $nginx->dir, command => [
             'sh', '-c', "curl -sS -i $arguments"]);
 
         my ($location) = $output =~ m{^Location: (\S+)}m;
         my $target = $location // '';
         $target =~ s{^\Q$site\E}{};
 
-        next if $status == 0 && $output =~ m{^HTTP/1.1 302 } && $target eq $page
+        next if $status == 0 && $output =~ m{^HTTP/1.1 30[23] } && $target eq $page
                 && Hype::HTTP::http_get($nginx->port, $target)->status == 200;
 
         print "curl -i $arguments: expected a redirect to $page, got\n$output";
@@ -148,6 +168,20 @@ sub check
     my $recorded = eval {
         wait_until { show(); $pg->hits == $hits } 10, "$hits hits";
     };
+
+    my $credited = eval {
+        wait_until { show(); $seen{'confirm signup bob'} } 10, 'a confirm';
+    };
+
+    if (!$credited) {
+        print "the sign-up of bob is not confirmed\n";
+        $good = 0;
+    }
+
+    if (Hype::HTTP::http_get($nginx->port, '/hype')->status != 200) {
+        print "$site/hype: no status page\n";
+        $good = 0;
+    }
 
     if (!$recorded) {
         print "expected $hits hits in PostgreSQL, there are ", $pg->hits, "\n";

@@ -7,7 +7,7 @@
 -- roles (or if hype_nginx, hype_app and hype_report exist).  Upgrade as the
 -- role that owns the schema: a superuser upgrades only what superusers own,
 -- as code of others would run with the superuser's rights.  PostgreSQL 15 or
--- newer.
+-- newer.  Says what it did, unless psql is quiet (-q).
 --
 -- Who may do what:
 --
@@ -286,6 +286,19 @@ $$;
 
 COMMENT ON SCHEMA hype IS
     'Referral links, their hits, claims and confirmed referrals';
+
+-- What the end of this file says: nobody else installs meanwhile.
+
+SELECT CASE coalesce(max(v.installed), 0)
+       WHEN 0 THEN 'schema version 2 installed'
+       WHEN 2 THEN 'schema is up to date, version 2'
+       ELSE format('schema upgraded from version %s to 2', max(v.installed))
+       END AS done
+FROM (SELECT substring(pg_get_function_sqlbody(p.oid)
+                       FROM '^RETURN (\d+)$')::integer AS installed
+      FROM pg_namespace n JOIN pg_proc p ON p.pronamespace = n.oid
+      WHERE n.nspname = 'hype' AND p.proname = 'version'
+        AND p.pronargs = 0) AS v \gset hype_
 
 CREATE OR REPLACE FUNCTION hype.version() RETURNS integer
 LANGUAGE sql IMMUTABLE
@@ -5646,8 +5659,14 @@ SELECT pg_advisory_unlock(hashtextextended('hype.upgrade', 0)) AS unlocked
 RESET search_path;
 RESET standard_conforming_strings;
 
+\if :hype_quiet
+\else
+\echo hype: :hype_done
+\endif
+
 \set QUIET :hype_quiet
 \unset hype_quiet
+\unset hype_done
 \unset hype_new
 \unset hype_new_2
 \unset hype_new_3

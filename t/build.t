@@ -47,6 +47,18 @@ for my $file (map { source_dir() . "/html/status.$_" } qw(html css js)) {
     like($output, qr/\bod -.*ngx_http_hype_status\.c/s, "and when $file is changed");
 }
 
+# What is installed can be uninstalled, and nothing else is
+
+my $installed = temp_dir('installed');
+my $find = sub { (run(command => ['find', $installed, '-type', 'f']))[1] };
+
+mkdir "$installed/usr";
+write_file("$installed/usr/kept", '');
+make_it('install');
+like($find->(), qr{/ngx_http_hype_module\.so$}m, 'the module is installed');
+make_it('uninstall');
+is($find->(), "$installed/usr/kept\n", 'and uninstalled, nothing else');
+
 # A path with a space can't be had: make says so, before it removes another one
 
 mkdir "$dir/a";
@@ -62,3 +74,13 @@ for my $variable ('BUILD', 'NGINX_SRC') {
 ok(-d "$dir/a", 'nothing is removed');
 
 done_testing();
+
+
+sub make_it
+{
+    my ($target) = @_;
+
+    my ($status, $output) = run(command => ['make', '-s', '-C', source_dir(), $target,
+                                            "DESTDIR=$installed"]);
+    is($status, 0, "make $target") or diag($output);
+}

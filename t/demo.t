@@ -14,6 +14,10 @@ delete $ENV{HYPE_PG_TEMPLATE};
 my ($status, $output) = run(command => [$demo, '--check']);
 
 is($status, 0, 'the URLs it prints work, and hits arrive') or diag($output);
+unlike($output, qr/Ctrl-C/, 'without a word of Ctrl-C, as it ends by itself');
+like($output, qr/ claimed +the visitor is bob\n/, 'it shows a claim');
+like($output, qr/ abc123 .* confirmed +signup of bob, thanks to alice\n/,
+     'and a confirm');
 unlike($output, qr/# in nginx's error log/, 'nothing bad in the error log');
 is_deeply([glob "$tmp/*"], [], 'it leaves no files');
 
@@ -25,7 +29,10 @@ for my $signal (qw(INT TERM HUP)) {
     wait_until { read_file($log) =~ /What comes in/ } 60, 'the demo to start';
 
     my ($url) = read_file($log) =~ m{Open (\S+)};
+    like(read_file($log), qr/curl -i '\S+\?ref=abc123'/, '"?ref=" is shown');
+    my ($page) = read_file($log) =~ m{^The status page: http://[^/]+(/\S+)$}m;
     my ($port) = $url =~ /:(\d+)/;
+    is(http_get($port, $page)->status, 200, 'so is the status page');
     my $r = http_get($port, '/ref/abc123/?next=/pricing');
 
     like($r->location, qr{/pricing$}, 'a visit');

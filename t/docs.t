@@ -27,7 +27,7 @@ for my $page (sort keys %pages) {
         }
     }
 
-    is_deeply([broken_links($page)], [], "$page: links");
+    is_deeply([broken_links($source, $page)], [], "$page: links");
 }
 
 directives();
@@ -50,6 +50,7 @@ sub nginx_error
     # what would be this machine's
     $text =~ s/^\s*load_module .*//mg;
     $text =~ s{/var/(?:lib|log)/nginx/}{%%DIR%%/}g;
+    $text =~ s/^\s*listen \[::\]:80;\n//mg;
     $text =~ s/^(\s*listen)\s+(?:127\.0\.0\.1:)?\d+;/"$1 127.0.0.1:" . free_port() . ';'/mge;
 
     my @errors;
@@ -102,50 +103,6 @@ sub sql_error
     }
 
     return undef;
-}
-
-
-# Links to pages and to sections of pages that are not there.
-
-sub broken_links
-{
-    my ($page) = @_;
-
-    my @broken;
-    my ($folder) = $page =~ m{^(.*/)?};
-
-    for my $link ($pages{$page} =~ /\]\(([^)\s]+)\)/g) {
-        next if $link =~ /^https?:/;
-
-        my ($file, $section) = split /#/, $link;
-        my $target = $file ne '' ? ($folder // '') . $file : $page;
-        1 while $target =~ s{[^/]+/\.\./}{};
-
-        push @broken, $link
-            if !-e "$source/$target"
-               || defined $section && !sections($target)->{$section};
-    }
-
-    return @broken;
-}
-
-
-# As GitHub names them.
-
-sub sections
-{
-    my ($page) = @_;
-
-    my %sections;
-
-    for my $title (($pages{$page} // '') =~ /^#+ (.*)/mg) {
-        $title = lc $title;
-        $title =~ s/[^\w\- ]//g;
-        $title =~ tr/ /-/;
-        $sections{$title} = 1;
-    }
-
-    return \%sections;
 }
 
 

@@ -30,11 +30,15 @@ my %env = ($pg->env, PGOPTIONS => '-c client_min_messages=warning');
 $ENV{PATH} = Hype::Postgres::program('') . ":$root/usr/bin:$ENV{PATH}:/usr/sbin";
 
 
-# README.md: in front of your own site
+# README.md: on your own machine
 
-my ($status, $output) = shell('README.md', qr/^bin\/deps build$/m,
-                              input => "secret\nsecret\n");
-is($status, 0, 'the module and the schema are installed') or diag($output);
+my ($status, $output) = shell('README.md', qr/^bin\/deps build$/m);
+is($status, 0, 'the module is installed') or diag($output);
+
+($status, $output) = shell('README.md', qr/^sudo install -m 600 .*hype\.pgpass$/m);
+is($status, 0, 'so are the schema and a password') or diag($output);
+my ($password) = read_file("$work/hype.pgpass") =~ /:hype_nginx:(\w{32})$/;
+is((stat "$work/hype.pgpass")[2] & 07777, 0600, '- for nobody else');
 
 my ($module) = glob "$root/usr/*/nginx/modules/*.so $root/usr/lib/*/*/modules/*.so";
 ok($module, 'the module is there');
@@ -46,11 +50,14 @@ $nginx = nginx(main => $main, module => 0, port => free_port(),
                http => config(block('README.md', qr/^hype_spool .*\n\nserver [^X]+\z/m))
                        . config(block('docs/reference.md', qr/^log_format hype /)));
 
+($status, $output) = shell('README.md', qr/^sudo nginx -t/);
+is($status, 0, 'nginx is reloaded') or diag($output);
+
 is(sql(qr/FROM hype\.create_link\(identifier => 'abc123'/),
    "identifier\n-\nabc123\n", 'a link is made');
 
-($status, $output) = shell('README.md', qr/^sudo nginx -t .*\ncurl -i/);
-is($status, 0, 'nginx is reloaded, and the link followed') or diag($output);
+($status, $output) = shell('README.md', qr/^curl -i http/);
+is($status, 0, 'the link is followed') or diag($output);
 has_lines($output, block('README.md', qr/^HTTP\/1\.1 302/), 'the answer');
 
 like(sql(qr/^SELECT created, visitor, ip, user_agent/),
@@ -129,7 +136,15 @@ $pg->stop;
 $nginx->get('/ref/abc123/?next=/moved', Host => 'localhost');
 $nginx->quit;
 
-# A look at it
+# A look at it: names are as the documentation has them
+
+my $form = qr/^[0-9a-f]{12}-\d+-\d+(?:\.claims|\.confirms)?\.spool$/;
+is_deeply([grep { !/$form/ } map { s{.*/}{}r } glob "$spool/*.spool"], [],
+          'spool files have names of this form');
+is_deeply([grep { !/$form/ } map { /([\w.-]*\d[\w.-]*\.spool)\b(?!\.damaged)/g }
+           read_file("$source/docs/operations.md"),
+           read_file("$source/tools/hype-spool.1") =~ s/\\//gr],
+          [], '- so have those in the documentation');
 
 ($status, $output) = shell('docs/operations.md', qr/^sudo hype-spool --check/);
 is($status, 0, 'a look into the spool') or diag($output);
@@ -205,15 +220,15 @@ if (!$>) {
 
 is_deeply([left_out(
     [qw(nginx sql)],
-    ['README.md', qr/^bin\/demo$/],                  # t/demo.t
-    ['README.md', qr/^bin\/test$/],                  # runs this
+    ['README.md', qr/^bin\/demo/],                   # t/demo.t
+    ['README.md', qr/^sudo apt install nginx/m],     # t/package/way_in.t
     ['README.md', qr/^make NGINX_SRC=/],             # bin/test --all
     ['README.md', qr/^\.\/configure --with-compat/], # Makefile
     ['README.md', qr/^     visitor$/m],              # a picture
-    ['README.md', qr/^bin\/package$/m],              # t/package/debian.t
-    ['README.md', qr/createdb app\n.*^curl/ms],      # t/package/debian.t
+    ['README.md', qr/^bin\/package$/m],              # t/package/way_in.t
     ['docs/operations.md', qr/^\{"file": |bytes, hits: 1, claims/],   # t/hype_spool.t
-    ['docs/upgrading.md', qr/^sudo kill -USR2|^sudo apt/],  # t/package/debian.t
+    ['docs/upgrading.md', qr/^sudo kill -USR2|^sudo apt install/],  # t/package/debian.t
+    ['docs/upgrading.md', qr/^sudo (?:rm|apt purge|make)|find|DROP/],   # t/package/way_in.t
     ['docs/benchmarks.md', qr/^make bench$/],        # takes half an hour
     ['docs/monitoring.md', qr/^promtool check/],     # t/monitoring.t
     ['docs/operations.md', qr/check constraint \\"no_curl/],   # t/rejected.t
@@ -243,7 +258,8 @@ sub shell
     my $user = server_user() // getpwuid $>;
 
     $text =~ s/\bsudo (?:-u \S+ )?//g;
-    $text =~ s{install -o www-data}{install -o $user};
+    $text =~ s{(install .*)-o www-data}{$1-o $user};
+    $text =~ s{/etc/nginx/hype\.pgpass}{$work/hype.pgpass}g;
     $text =~ s{\bnginx -}{$command -}g if $nginx;
     $text =~ s{systemctl restart nginx}{true}g;
     $text =~ s{/usr/share/ngx_http_hype_module}{$root$&}g;
@@ -277,7 +293,7 @@ sub config
     $text = example_nginx($text);
     my $port = free_port();
 
-    $text =~ s{passfile=/etc/nginx/hype\.pgpass}{password=secret};
+    $text =~ s{passfile=/etc/nginx/hype\.pgpass}{password=$password};
     $text =~ s/host=127\.0\.0\.1 /"$&port=" . $pg->port . ' '/e;
     $text =~ s/127\.0\.0\.1:8080/127.0.0.1:$port/g;
 

@@ -173,6 +173,14 @@ is(system("'$program' '$file' > /dev/full 2> /dev/null") >> 8, 2,
    'a full disk is noticed');
 like((hype_spool('--help'))[1], qr/^Usage: hype-spool/, 'help');
 
+# ... of the module, and of the package
+
+my ($version) = read_file(source_dir() . '/debian/changelog') =~ /\(([\d.]+)/;
+
+for my $option ('--version', '-V') {
+    is_deeply([hype_spool($option)], [0, "hype-spool $version\n"], $option);
+}
+
 done_testing();
 
 

@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <getopt.h>
 #include "ngx_http_hype_record.h"
+#include "ngx_http_hype_version.h"
 
 
 #define HYPE_SPOOL_DAMAGED  1
@@ -60,6 +61,7 @@ static const char  hype_spool_usage[] =
     "  -c, --check    a summary of each file, no records\n"
     "  -r, --resume   go on behind what is damaged\n"
     "  -h, --help     this text\n"
+    "  -V, --version  the version of the module that this is a part of\n"
     "\n"
     "Exit status: 0 if all is well, 1 if something is damaged or cut short,\n"
     "2 if a file can't be read.\n";
@@ -70,6 +72,7 @@ static struct option  hype_spool_options[] = {
     { "check", no_argument, NULL, 'c' },
     { "resume", no_argument, NULL, 'r' },
     { "help", no_argument, NULL, 'h' },
+    { "version", no_argument, NULL, 'V' },
     { NULL, 0, NULL, 0 }
 };
 
@@ -111,7 +114,7 @@ main(int argc, char *const *argv)
 {
     int  c, rc, status;
 
-    while ((c = getopt_long(argc, argv, "scrh", hype_spool_options, NULL))
+    while ((c = getopt_long(argc, argv, "scrhV", hype_spool_options, NULL))
            != -1)
     {
         switch (c) {
@@ -130,6 +133,10 @@ main(int argc, char *const *argv)
 
         case 'h':
             fputs(hype_spool_usage, stdout);
+            return 0;
+
+        case 'V':
+            puts("hype-spool " NGX_HTTP_HYPE_VERSION);
             return 0;
 
         default:

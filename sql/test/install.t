@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# hype.sql installs and upgrades: quietly, as often as one likes, also for an
+# hype.sql installs and upgrades: in a line, as often as one likes, also for an
 # owner of the database who is no superuser, and while the module is at work.
 
 use strict;
@@ -12,6 +12,8 @@ use lib $FindBin::Bin;
 use Session;
 use Test::More;
 
+my $installed = "hype: schema version 2 installed\n";
+my $up_to_date = "hype: schema is up to date, version 2\n";
 my $owner = "hype_test_owner_$$";
 my $other = "hype_test_other_$$";
 
@@ -36,9 +38,12 @@ $b->query("DO \$\$ BEGIN
 	EXECUTE format('ALTER DATABASE %I OWNER TO $owner', current_database());
 	END \$\$");
 
-is(Session->install("SET SESSION AUTHORIZATION $owner"), '',
-	'the owner of the database installs without a word');
-is(Session->install("SET SESSION AUTHORIZATION $owner"), '', 'and again');
+is(Session->install("SET SESSION AUTHORIZATION $owner"), $installed,
+	'the owner of the database installs, and is told so');
+is(Session->install("SET SESSION AUTHORIZATION $owner"), $up_to_date,
+	'and again');
+is(Session->install('\\set QUIET on', "SET SESSION AUTHORIZATION $owner"), '',
+	'without a word if psql is quiet');
 
 $b->query("SET SESSION AUTHORIZATION hype_nginx");
 is($b->copy('1 1 -'), '', 'hype_nginx writes hits');
@@ -60,7 +65,8 @@ my $refused = qr/schema "hype" belongs to "$owner", not to/;
 like(Session->install(), $refused, 'a superuser does not upgrade it');
 like(Session->install("SET SESSION AUTHORIZATION $other"), $refused,
 	'nor does somebody else');
-is(Session->install("SET SESSION AUTHORIZATION $owner"), '', 'the owner does');
+is(Session->install("SET SESSION AUTHORIZATION $owner"), $up_to_date,
+	'the owner does');
 is($b->query("SELECT count(*) FROM (
 	SELECT relowner FROM pg_class WHERE relnamespace = 'hype'::regnamespace
 	UNION ALL
@@ -75,7 +81,7 @@ $a->copy('2 2 -');
 $a->query("SELECT hype.create_link('alice', identifier => 'kept')");
 $a->query("SELECT hype.claim('" . Session::uuid(2) . "', 'u')");
 $a->query("SELECT hype.record_confirm('e', 'x', NULL, NULL, now())");
-is(Session->install("SET SESSION AUTHORIZATION $owner"), '',
+is(Session->install("SET SESSION AUTHORIZATION $owner"), $up_to_date,
 	'an upgrade waits for no transaction');
 $a->query("COMMIT");
 is($b->query("SELECT count(*) FROM hype.referral_hit, hype.referral_link"), 2,
@@ -142,7 +148,7 @@ $b->query("SET SESSION AUTHORIZATION $owner; CREATE SCHEMA evil;
 $b->query("DO \$\$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path
 	= evil, pg_catalog', current_database()); END \$\$");
 $b->query("RESET SESSION AUTHORIZATION");
-is(Session->install(), '', 'a search_path is not followed');
+is(Session->install(), $installed, 'a search_path is not followed');
 is($b->query("SELECT rolsuper FROM pg_roles WHERE rolname = '$owner'"), 'f',
 	'and its owner gains nothing');
 $b->query("DO \$\$ BEGIN EXECUTE format('ALTER DATABASE %I RESET search_path',
@@ -155,7 +161,7 @@ $b->query("DROP SCHEMA hype CASCADE");
 
 my $install = "psql -X -f $FindBin::Bin/../hype.sql 2>&1";
 
-is(qx($install & $install; wait), '', 'two at once');
+is(qx($install & $install; wait), $installed . $up_to_date, 'two at once');
 
 # A database that can't hold what browsers send
 

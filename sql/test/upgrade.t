@@ -135,13 +135,15 @@ do {
 	$said = qx($psql -f $file 2>&1);
 } while ($said =~ /another upgrade of schema "hype" is running/ && time < $end);
 
-is($said, '', 'an upgrade, after some were broken off');
+is($said, "hype: schema upgraded from version 1 to 2\n",
+	'an upgrade, after some were broken off');
 is($c->query("SELECT hype.version()"), 2, 'to version 2');
 
 my $written = $c->query("SELECT count(*) FROM hype.referral_hit
 	WHERE visitor > '" . uuid(100000) . "' AND visitor < '" . uuid(999999) . "'");
 
-is(qx($psql -f $file 2>&1), '', 'and again');
+is(qx($psql -f $file 2>&1), "hype: schema is up to date, version 2\n",
+	'and again');
 $c->wait_for("SELECT count(*) > $written FROM hype.referral_hit
 	WHERE visitor > '" . uuid(100000) . "' AND visitor < '" . uuid(999999) . "'");
 

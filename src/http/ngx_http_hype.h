@@ -15,9 +15,7 @@
 #include "ngx_http_hype_store.h"
 #include "ngx_http_hype_uri.h"
 #include "ngx_http_hype_uuid.h"
-
-
-#define NGX_HTTP_HYPE_VERSION  "0.1.0"
+#include "ngx_http_hype_version.h"
 
 
 typedef enum {

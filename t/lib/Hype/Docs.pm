@@ -11,7 +11,7 @@ use Exporter qw(import);
 
 use Hype::Util qw(read_file source_dir);
 
-our @EXPORT = qw(pages blocks block left_out);
+our @EXPORT = qw(pages blocks block left_out steps broken_links);
 
 my (%pages, %used);
 
@@ -32,14 +32,15 @@ sub pages
 }
 
 
-# Each with its language ("" if it has none), where it is, and its text, less what
-# all of its lines are indented by.
+# Each with its language ("" if it has none), where it is, its text, less what all of
+# its lines are indented by, the title of its section, and the paragraph before it.
 
 sub blocks
 {
     my ($page) = @_;
 
     my ($number, @blocks, $block) = (0);
+    my ($section, $before, $apart) = ('', '', 0);
 
     for my $line (split /\n/, pages()->{$page} // croak "no page $page") {
         $number++;
@@ -51,12 +52,25 @@ sub blocks
 
             } else {
                 $block = { language => $2, name => "$page:$number", text => '',
-                           page => $page, indent => length $1 };
+                           page => $page, indent => length $1,
+                           section => $section, before => $before };
+                $apart = 1;
             }
 
         } elsif ($block) {
             $line =~ s/^ {0,$block->{indent}}//;
             $block->{text} .= "$line\n";
+
+        } elsif ($line =~ /^#+ (.*)/) {
+            $section = $1;
+
+        } elsif ($line eq '') {
+            $apart = 1;
+
+        } else {
+            $before = '' if $apart;
+            $before .= "$line\n";
+            $apart = 0;
         }
     }
 
@@ -75,6 +89,80 @@ sub block
 
     $used{ $found[0]{name} } = 1;
     return $found[0]{text};
+}
+
+
+# The examples of a section as a script for sh, word for word: commands as they stand,
+# nginx's configuration into the file of /etc, and SQL to the psql, that the paragraph
+# before names.  Those that match $without are left out.
+
+sub steps
+{
+    my ($page, $section, $without) = @_;
+
+    my $script = '';
+    my ($psql, $file);
+
+    for my $block (grep { $_->{section} eq $section } blocks($page)) {
+        my ($language, $text, $before) = @$block{qw(language text before)};
+
+        next if $language eq 'text' || $without && $text =~ $without;
+
+        ($file) = $before =~ m{`(/etc/[^`]+)`} if $language eq 'nginx';
+        $psql = $1 if $before =~ /`([^`]*psql[^`]*)`/;
+
+        $script .= $language eq 'sh' ? $text
+                   : $language eq 'sql' ? "$psql << 'END'\n${text}END\n"
+                   : $language eq 'nginx' && $file
+                   ? "sudo tee $file > /dev/null << 'END'\n${text}END\n"
+                   : croak "$block->{name}: what is to be done with it?";
+    }
+
+    return $script;
+}
+
+
+# Links of a page to pages and to sections of pages that are not there.
+
+sub broken_links
+{
+    my ($root, $page) = @_;
+
+    my @broken;
+    my ($folder) = $page =~ m{^(.*/)?};
+
+    for my $link (read_file("$root/$page") =~ /\]\(([^)\s]+)\)/g) {
+        next if $link =~ /^https?:/;
+
+        my ($file, $section) = split /#/, $link;
+        my $target = $file ne '' ? ($folder // '') . $file : $page;
+        1 while $target =~ s{[^/]+/\.\./}{};
+
+        push @broken, $link
+            if !-e "$root/$target"
+               || defined $section && !_titles("$root/$target")->{$section};
+    }
+
+    return @broken;
+}
+
+
+# As GitHub names them.
+
+sub _titles
+{
+    my ($file) = @_;
+
+    my %titles;
+
+    for my $title (read_file($file) =~ /^#+ (.*)/mg) {
+        $title = lc $title;
+        $title =~ s/[^\w\- ]//g;
+        $title =~ tr/ /-/;
+        $titles{$title} = 1;
+    }
+
+    return \%titles;
 }
 
 

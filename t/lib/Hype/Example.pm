@@ -46,6 +46,7 @@ sub example_nginx
     $port //= '%%PORT%%';
 
     $text =~ s{/var/(?:lib|log|cache)/nginx/}{%%DIR%%/}g;
+    $text =~ s/^\s*listen +\[::\]:80;\n//mg;
     $text =~ s/^(\s*listen) +80;/$1 127.0.0.1:$port;/mg;
     $text =~ s{hype_database "host=/run/postgresql [^"]*"}{hype_database "%%DB%%"};
 

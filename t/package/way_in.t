@@ -1,0 +1,233 @@
+# README.md's ways in, word for word, on machines that have nothing: bare Debians.
+# They end as docs/upgrading.md says, with nothing left behind.
+#
+# A machine has what a minimal Debian has, and sudo.  The words are run without a
+# network, as ports are the machine's then: what apt will ask for is in its cache.
+# HYPE_SUITES=trixie has that one only.
+
+use lib 't/lib';
+use Hype::Test;
+use Hype::Docs;
+use Hype::Util qw(at_end);
+
+use Sys::Hostname qw(hostname);
+
+my $source = source_dir();
+my @as_root = $> == 0 ? () : ('sudo', '-n');
+
+plan skip_all => 'it takes root, or sudo without a password, to make a Debian'
+    if (do_it(@as_root, 'true'))[0];
+
+my @page = ('README.md', 'On your own machine');
+my $loaded = "until curl -sf -o /dev/null http://localhost/hype; do sleep 0.1; done\n";
+my @end = ('docs/upgrading.md', 'Uninstalling');
+
+for my $suite (split ' ', $ENV{HYPE_SUITES} // 'bookworm trixie') {
+    my $bare = prepare($suite);
+
+    way($suite, $bare, 'as a package',
+        steps(@page, qr/^bin\/deps build|^load_module/),
+        steps(@end, qr/^sudo make/));
+    way($suite, $bare, 'from source',
+        steps(@page, qr/^bin\/package/), steps(@end, qr/^sudo apt/));
+    demo($suite, $bare);
+}
+
+done_testing();
+
+
+# From the bare machine to a hit, and back
+
+sub way
+{
+    my ($suite, $bare, $name, $to, $back) = @_;
+
+    my $debian = copy($bare);
+
+    # a reader is slower than nginx that reloads
+
+    $to =~ s/^(sudo nginx .* reload\n)/$1$loaded/m
+        or die 'README.md has no reload';
+
+    my ($status, $output) = as_user($debian, <<"END");
+$to
+sudo -u postgres createdb 'another one'
+sudo -u postgres psql -q -d 'another one' -c 'GRANT CREATE ON SCHEMA public TO hype_app'
+echo status: \$(curl -s -o /dev/null -w '%{http_code}' http://localhost/hype)
+$back
+echo site: \$(curl -s -o /dev/null -w '%{http_code}' http://localhost/)
+sudo -u postgres psql -At -d app -c \\
+    "SELECT 'left: ' || string_agg(name, ' ')
+     FROM (SELECT rolname FROM pg_roles UNION ALL
+           SELECT nspname FROM pg_namespace) AS n (name)
+     WHERE name ~ '^hype'"
+sudo find / -xdev -path "\$HOME" -prune -o -path /proc -prune -o -path /var/log -prune \\
+    -o -iname '*hype*' -not -iname '*hyper*' -not -path '/var/cache/*' -printf 'left: %p\\n'
+echo the end
+END
+
+    my $what = "$suite, $name";
+
+    is($status, 0, "$what: to its end") or diag(end_of($output));
+    like($output, qr/^hype: schema version 2 installed$/m, "$what: the schema");
+    like($output, qr/^HTTP\/1.1 302 .*^Location: http:\/\/localhost\/welcome\r?$/ms,
+         "$what: the link is followed");
+    like($output, qr/^ 20\S+ \S+ \| [0-9a-f-]{36} \| \S+ +\| curl\/.*^\(1 row\)$/ms,
+         "$what: a hit is there");
+    like($output, qr/^status: 200$/m, "$what: so is the status page");
+    like($output, qr/^site: 200\n.*^the end$/ms, "$what: removed, nginx goes on");
+    unlike($output, qr/^left: ./m, "$what: and nothing is left");
+}
+
+
+sub end_of
+{
+    return $_[0] =~ /((?:.*\n){1,200})\z/ ? $1 : $_[0];
+}
+
+
+# As root, who needs no sudo
+
+sub demo
+{
+    my ($suite, $bare) = @_;
+
+    my $debian = copy($bare);
+    my $script = steps('README.md', 'Quick start', qr/--check/) =~ s/\n$//r;
+    my $check = steps('README.md', 'Quick start', qr/^bin\/demo$/m);
+
+    must(@as_root, 'sh', '-c', 'cat > "$1"', 'sh', "$debian/root/demo",
+         input => <<"END");
+cd /home/admin/hype
+$script > /root/said 2>&1 &
+until grep -q '^What comes in' /root/said || ! kill -0 \$!; do sleep 0.5; done
+kill -TERM \$!
+wait \$! && echo ended
+cat /root/said
+echo and then
+$check
+END
+
+    my ($status, $output) = do_it('bin/chroot', $debian, 'bash', '/root/demo');
+    my ($first, $second) = split /^and then\n/m, $output;
+
+    is($status, 0, "$suite: the demo") or diag(end_of($output));
+    like($first, qr/^ended\n.*Ctrl-C ends/ms, "$suite: it starts, and ends");
+    like($first, qr/^installing: .*\n(?:.*\n)*Building the module/m,
+         "$suite: it says what it is doing");
+    like($second // '', qr/^All as it should be\.$/m, "$suite: --check");
+}
+
+
+# What a user who may use sudo types
+
+sub as_user
+{
+    my ($debian, $script) = @_;
+
+    must(@as_root, 'sh', '-c', 'cat > "$1"', 'sh', "$debian/home/admin/steps",
+         input => $script);
+
+    return do_it('bin/chroot', $debian, 'setsid', '-w', 'runuser', '-u', 'admin', '--',
+                 'sh', '-c',
+                 'cd ~/hype && HOME=$(cd && pwd) && exec sh -e ../steps < /dev/null');
+}
+
+
+# A machine of its own for each way
+
+sub copy
+{
+    my ($bare) = @_;
+
+    my $debian = "$bare.test";
+    my $admin = "$debian/home/admin/hype";
+
+    at_end(sub { !(do_it(@as_root, 'rm', '-rf', $debian))[0] });
+    must(@as_root, 'rm', '-rf', $debian);
+    must(@as_root, 'cp', '-a', '--reflink=auto', $bare, $debian);
+    must('sh', '-c', <<'END', 'sh', $admin, @as_root);
+admin=$1
+shift
+"$@" mkdir "$admin"
+git ls-files -z --cached --others --exclude-standard \
+    | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || echo "$f"; done' sh \
+    | tar -c -T - | "$@" tar -x -C "$admin"
+"$@" chown -R 1000:1000 "$admin"
+END
+
+    return $debian;
+}
+
+
+# Kept from run to run
+
+sub prepare
+{
+    my ($suite) = @_;
+
+    my $folder = "$source/build/debian/$suite.bare";
+
+    return $folder if -e $folder;
+
+    my $pristine = must(@as_root, 'bin/fetch', 'debian', $suite);
+    $pristine =~ s/.*\n(?=.)//s;
+    chomp $pristine;
+
+    must(@as_root, 'rm', '-rf', "$folder.new");
+    must(@as_root, 'cp', '-a', $pristine, "$folder.new");
+    must(@as_root, 'cp', 'bin/deps', "$folder.new/root");
+    must(@as_root, 'sh', '-c', 'cat > "$1"', 'sh', "$folder.new/root/prepare",
+         input => <<'END');
+set -e
+conf=/etc/apt/apt.conf.d/99test
+printf '%s\n' 'APT::Get::Assume-Yes "true";' \
+    'APT::Keep-Downloaded-Packages "true";' > $conf
+echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/test
+echo 'debconf debconf/frontend select Noninteractive' | debconf-set-selections
+apt-get update
+apt-get install --no-install-recommends sudo
+useradd -m -u 1000 -s /bin/bash admin
+echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin
+apt-get install --download-only nginx postgresql curl
+echo 'APT::Get::Download-Only "true";' > $conf.only
+mv $conf.only ${conf}only
+/root/deps build run package
+rm ${conf}only /root/deps /root/prepare
+END
+    must('bin/chroot', '--online', "$folder.new", 'sh', '/root/prepare');
+    must(@as_root, 'sh', '-c', 'cat > "$1"', 'sh', "$folder.new/etc/hosts",
+         input => "127.0.0.1\tlocalhost\n127.0.1.1\t" . hostname() . "\n"
+                  . "::1\tlocalhost ip6-localhost ip6-loopback\n");
+    must(@as_root, 'mv', "$folder.new", $folder);
+
+    return $folder;
+}
+
+
+sub do_it
+{
+    return run(command => [@_], chdir => $source);
+}
+
+
+# must(command ..., input => text)
+
+sub must
+{
+    my @command = @_;
+    my $input = @command > 2 && $command[-2] eq 'input'
+        ? (splice @command, -2)[1] : undef;
+
+    if (defined $input) {
+        my $file = temp_dir() . '/input';
+        write_file($file, $input);
+        @command = ('sh', '-c', 'file=$1; shift; exec "$@" < "$file"', 'sh', $file,
+                    @command);
+    }
+
+    my ($status, $output) = do_it(@command);
+
+    die "@command:\n$output" if $status;
+    return $output;
+}
