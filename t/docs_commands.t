@@ -69,17 +69,17 @@ is((shell('README.md', qr/^make\nsudo make install$/))[0], 0,
    'building from source is the same');
 
 
-# README.md: from the link to the referrer's credit
+# docs/guide.md: from the link to the referrer's credit
 
 $pg->exec('truncate hype.referral_hit');
-$nginx->reload(http => config(block('README.md', qr/X-Signed-Up/)));
+$nginx->reload(http => config(block('docs/guide.md', qr/X-Signed-Up/)));
 
-($status, $output) = shell('README.md', qr/^curl -sSL/);
+($status, $output) = shell('docs/guide.md', qr/^curl -sSL/);
 is($output, "sign up here\n", 'a visitor follows the link');
-is(sql(qr/^SELECT id, visitor, user_id, next/), plain(block('README.md',
+is(sql(qr/^SELECT id, visitor, user_id, next/), plain(block('docs/guide.md',
     qr/\| \/accounts\/signup\/$/m)), 'a hit');
 
-($status, $output) = shell('README.md', qr/-d name=bob/);
+($status, $output) = shell('docs/guide.md', qr/-d name=bob/);
 has_lines($output, block('README.md', qr/^HTTP\/1\.1 200/), 'the visitor signs up');
 
 is_soon { sql(qr/^SELECT event, user_id, referrer/) }
@@ -222,9 +222,9 @@ is_deeply([left_out(
     [qw(nginx sql)],
     ['README.md', qr/^bin\/demo/],                   # t/demo.t
     ['README.md', qr/^sudo apt install nginx/m],     # t/package/way_in.t
-    ['README.md', qr/^make NGINX_SRC=/],             # bin/test --all
-    ['README.md', qr/^\.\/configure --with-compat/], # Makefile
-    ['README.md', qr/^     visitor$/m],              # a picture
+    ['docs/building.md', qr/^make NGINX_SRC=/],             # bin/test --all
+    ['docs/building.md', qr/^\.\/configure --with-compat/], # Makefile
+    ['docs/guide.md', qr/^     visitor$/m],              # a picture
     ['README.md', qr/^bin\/package$/m],              # t/package/way_in.t
     ['docs/operations.md', qr/^\{"file": |bytes, hits: 1, claims/],   # t/hype_spool.t
     ['docs/upgrading.md', qr/^sudo kill -USR2|^sudo apt install/],  # t/package/debian.t

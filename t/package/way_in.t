@@ -93,8 +93,8 @@ sub demo
     my ($suite, $bare) = @_;
 
     my $debian = copy($bare);
-    my $script = steps('README.md', 'Quick start', qr/--check/) =~ s/\n$//r;
-    my $check = steps('README.md', 'Quick start', qr/^bin\/demo$/m);
+    my $script = steps('README.md', 'Try it', qr/--check/) =~ s/\n$//r;
+    my $check = steps('README.md', 'Try it', qr/^bin\/demo$/m);
 
     must(@as_root, 'sh', '-c', 'cat > "$1"', 'sh', "$debian/root/demo",
          input => <<"END");

@@ -92,7 +92,6 @@ sub publish
     my ($base, $table) = @_;
 
     my %plot = (
-        'README.md' => 'docs/benchmarks.svg',
         'docs/benchmarks.md' => 'benchmarks.svg',
     );
 
@@ -105,7 +104,7 @@ sub publish
     }
 
     write_file('docs/benchmarks.svg', read_file("$base.svg"));
-    print "changed: README.md, docs/benchmarks.md, docs/benchmarks.svg\n";
+    print "changed: docs/benchmarks.md, docs/benchmarks.svg\n";
 }
 
 
