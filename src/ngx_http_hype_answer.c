@@ -253,6 +253,12 @@ ngx_http_hype_answer_confirm(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
     ngx_http_hype_event_t     event;
     ngx_http_hype_confirm_t  *confirm;
 
+    /* a redirect that takes "?ref=" out is no answer of the page */
+
+    if (a->ctx && a->ctx->redirected && !hlcf->ref) {
+        return NGX_OK;
+    }
+
     if (r->headers_out.status < NGX_HTTP_OK
         || r->headers_out.status >= NGX_HTTP_BAD_REQUEST
         || (a->user.len == 0 && a->visitor == NULL)
