@@ -1558,18 +1558,23 @@ BEGIN
         RETURN;
     END IF;
 
+    -- What was pruned, or has lost its link, can't be judged again: its credit
+    -- stays.
+
+    IF known AND old.created = at AND NOT EXISTS (
+        SELECT FROM hype.referral_hit h
+        JOIN hype.referral_link l ON l.id = h.referral_link_id
+        WHERE h.id = old.referral_hit_id)
+    THEN
+        RETURN;
+    END IF;
+
     hit := hype.creditable_hit(who, unknown, model, since, until);
 
     IF hit.id IS NULL THEN
+        known := false;
 
-        -- What was pruned can't be judged again: its credit stays.
-
-        known := known AND old.created = at AND NOT EXISTS (
-            SELECT FROM hype.referral_hit h
-            JOIN hype.referral_link l ON l.id = h.referral_link_id
-            WHERE h.id = old.referral_hit_id);
-
-        IF NOT known AND old.created = at THEN
+        IF old.created = at THEN
             DELETE FROM hype.confirmed_referral c WHERE c.id = old.id;
             PERFORM hype.mark_hit(old.referral_hit_id);
         END IF;
@@ -1582,7 +1587,8 @@ BEGIN
             UPDATE hype.confirmed_referral c
             SET referral_hit_id = hit.id,
                 referral_link_id = hit.referral_link_id,
-                referrer = hit.referrer,
+                referrer = CASE WHEN hit.referral_link_id = old.referral_link_id
+                           THEN old.referrer ELSE hit.referrer END,
                 value = attribute.value,
                 created = at,
                 via = attribute.visitor

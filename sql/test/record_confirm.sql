@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(74);
+SELECT plan(76);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -247,6 +247,34 @@ SELECT is_empty($$
                    hype.to_numeric('7' || chr(c)),
                    hype.to_numeric('1' || chr(c) || '7')) IS NOT NULL
 $$, 'white space of Unicode and digits of other scripts make no number');
+
+-- A credit stays with its referrer though the link is deleted, and does not go
+-- to an earlier hit's; nor to whom the link is given.
+
+INSERT INTO hype.referral_link (id, identifier, user_id)
+VALUES (900011, 'given', 'gina'), (900012, 'deleted', 'dave');
+INSERT INTO hype.referral_hit
+    (id, referral_link_id, created, user_id, authenticated)
+VALUES (pg_temp.v(991), 900011, '2002-01-01Z', 'g', true),
+       (pg_temp.v(992), 900011, '2002-01-02Z', 'd', true),
+       (pg_temp.v(993), 900012, '2002-01-03Z', 'd', true);
+SELECT hype.record_confirm('stays', u, NULL, 1, '2002-01-09Z')
+FROM unnest(ARRAY['d', 'g']) AS u;
+DELETE FROM hype.referral_link WHERE identifier = 'deleted';
+UPDATE hype.referral_link SET user_id = 'hugo' WHERE identifier = 'given';
+INSERT INTO hype.referral_hit
+    (id, referral_link_id, created, user_id, authenticated)
+VALUES (pg_temp.v(994), 900011, '2002-01-01Z', 'd', true),
+       (pg_temp.v(995), 900011, '2002-01-04Z', 'g', true);
+CALL pg_temp.derive();
+SELECT is(pg_temp.outcome('stays'),
+          'd dave 993 1 01-09, g gina 995 1 01-09',
+          'a late hit does not move what a deleted or given link has earned');
+SELECT hype.record_confirm('stays', u, NULL, 1, '2002-01-09Z')
+FROM unnest(ARRAY['d', 'g']) AS u;
+SELECT is(pg_temp.outcome('stays'),
+          'd dave 993 1 01-09, g gina 995 1 01-09',
+          'nor does the confirm that comes again');
 
 -- Mistakes
 
