@@ -2885,6 +2885,7 @@ AS $$
 DECLARE
     visitors uuid[] := hype.visitors_of(erase.user_id);
     own_key  uuid := hype.user_key(erase.user_id);
+    nobody   uuid := gen_random_uuid();
     links    bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
                                WHERE l.user_id = erase.user_id);
     n        bigint;
@@ -2932,11 +2933,23 @@ BEGIN
     -- That a referrer was credited stays true, but not for whom; and the other
     -- way round.
 
+    -- Who has completed two events still counts once.
+
     UPDATE hype.confirmed_referral c
-    SET user_id = NULL, visitor = gen_random_uuid(), via = NULL, told = true,
+    SET user_id = NULL, visitor = nobody, via = NULL, told = true,
         referral_hit_id = '00000000-0000-0000-0000-000000000000'
-    WHERE c.user_id = erase.user_id
-       OR (c.visitor = ANY (visitors) AND c.user_id IS NULL);
+    WHERE c.user_id = erase.user_id;
+
+    WITH nobodies AS MATERIALIZED (
+        SELECT v AS visitor, gen_random_uuid() AS nobody
+        FROM unnest(visitors) AS v
+    )
+    UPDATE hype.confirmed_referral c
+    SET visitor = n.nobody, via = NULL, told = true,
+        referral_hit_id = '00000000-0000-0000-0000-000000000000'
+    FROM nobodies n
+    WHERE c.visitor = n.visitor AND c.user_id IS NULL;
+
     UPDATE hype.confirmed_referral c SET via = NULL
     WHERE c.via = ANY (visitors);
     UPDATE hype.confirmed_referral c SET referrer = NULL
