@@ -1601,6 +1601,32 @@ BEGIN
         RETURN;
     END IF;
 
+    -- An application is told once of a hit and event, though one call knows the
+    -- visitor and another one, at the same time, the user.
+
+    IF attribute.told THEN
+        PERFORM FROM hype.referral_hit h
+        WHERE h.id = hit.id AND h.created = hit.created FOR UPDATE;
+
+        IF EXISTS (
+            SELECT FROM hype.confirmed_referral c
+            WHERE c.referral_hit_id = hit.id AND c.event = attribute.event
+              AND CASE WHEN who IS NULL
+                  THEN c.via = unknown
+                       OR c.user_id = (SELECT v.user_id
+                                       FROM hype.visitor_claim v
+                                       WHERE v.visitor = unknown)
+                  ELSE c.user_id IS NULL
+                       AND (c.visitor = unknown
+                            OR who = (SELECT v.user_id
+                                      FROM hype.visitor_claim v
+                                      WHERE v.visitor = c.visitor)) END)
+        THEN
+            known := true;
+            RETURN;
+        END IF;
+    END IF;
+
     -- Whoever else is about to confirm the same, waits here for our end.
 
     INSERT INTO hype.confirmed_referral
