@@ -878,7 +878,7 @@ COMMENT ON COLUMN hype.confirmed_referral.value IS
 COMMENT ON COLUMN hype.confirmed_referral.created IS
     'When it was confirmed';
 COMMENT ON COLUMN hype.confirmed_referral.visitor IS
-    'The visitor, if no user was known';
+    'The visitor, if the confirm came without a user';
 COMMENT ON COLUMN hype.confirmed_referral.via IS
     'The visitor that came along with the user';
 COMMENT ON COLUMN hype.confirmed_referral.told IS
@@ -1591,6 +1591,9 @@ BEGIN
                            THEN old.referrer ELSE hit.referrer END,
                 value = attribute.value,
                 created = at,
+                visitor = CASE WHEN old.created = at
+                                    OR attribute.user_id IS NULL
+                          THEN c.visitor END,
                 via = attribute.visitor
             WHERE c.id = old.id;
 
@@ -1633,7 +1636,10 @@ BEGIN
         (event, user_id, referral_hit_id, referral_link_id, referrer, value,
          created, visitor, via, told)
     VALUES (attribute.event, who, hit.id, hit.referral_link_id, hit.referrer,
-            attribute.value, at, CASE WHEN who IS NULL THEN unknown END,
+            attribute.value, at,
+            CASE WHEN who IS NULL
+                      OR (attribute.user_id IS NULL AND NOT attribute.told)
+                 THEN attribute.visitor END,
             attribute.visitor, attribute.told)
     ON CONFLICT DO NOTHING
     RETURNING * INTO made;
@@ -2292,6 +2298,11 @@ BEGIN
 
         RETURN hits.changed;
     END IF;
+
+    -- What was confirmed of the visitor alone is not the later claim's user's.
+
+    UPDATE hype.confirmed_referral c SET user_id = NULL
+    WHERE c.visitor = p.visitor AND c.user_id = ANY (p.was) AND NOT c.told;
 
     PERFORM hype.adopt_confirmed(p.visitor, owner);
     UPDATE hype.pending_confirm c SET claimant = owner
