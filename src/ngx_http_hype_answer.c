@@ -307,7 +307,7 @@ ngx_http_hype_answer_event(ngx_http_request_t *r,
     ngx_str_t  value;
 
     if (confirm->condition) {
-        if (ngx_http_complex_value(r, confirm->condition, &value) != NGX_OK) {
+        if (ngx_http_hype_said(r, confirm->condition, &value) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -316,7 +316,7 @@ ngx_http_hype_answer_event(ngx_http_request_t *r,
         }
     }
 
-    if (ngx_http_complex_value(r, confirm->event, &event->event) != NGX_OK) {
+    if (ngx_http_hype_said(r, confirm->event, &event->event) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -325,7 +325,7 @@ ngx_http_hype_answer_event(ngx_http_request_t *r,
     }
 
     if (confirm->value
-        && ngx_http_complex_value(r, confirm->value, &event->value) != NGX_OK)
+        && ngx_http_hype_said(r, confirm->value, &event->value) != NGX_OK)
     {
         return NGX_ERROR;
     }

@@ -377,3 +377,26 @@ select (select count(*) from hype.confirmed_referral),
        (select count(*) from hype.pending_confirm)
 --- sql_out
 0|0
+
+
+
+=== TEST 15: what the application said to another one, whose page was stored
+--- http_config
+proxy_cache_path $TEST_NGINX_SERVER_ROOT/html/pages keys_zone=pages:1m;
+--- config
+location = /signup {
+    proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/app;
+    proxy_cache pages;
+    proxy_cache_valid 1m;
+    hype_confirm signup if=$upstream_http_x_new value=$upstream_http_x_amount;
+    hype_confirm seen value=$upstream_http_x_amount;
+}
+location = /app { add_header X-New yes; add_header X-Amount 9.90; return 200; }
+--- request eval
+['GET /signup', 'GET /signup']
+--- more_headers eval
+['Cookie: a=b', 'Cookie: hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab']
+--- error_code eval
+[200, 200]
+--- sql_out
+seen|visitor 019e7d9c-3f6a-4f4e-8d5b-0123456789ab|alice|abc123||t
