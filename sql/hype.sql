@@ -907,7 +907,7 @@ COMMENT ON COLUMN hype.confirmed_referral.value IS
 COMMENT ON COLUMN hype.confirmed_referral.created IS
     'When it was confirmed';
 COMMENT ON COLUMN hype.confirmed_referral.visitor IS
-    'The visitor, if no user was known';
+    'The visitor, if the confirm came without a user';
 COMMENT ON COLUMN hype.confirmed_referral.via IS
     'The visitor that came along with the user';
 COMMENT ON COLUMN hype.confirmed_referral.told IS
@@ -1651,16 +1651,23 @@ BEGIN
         RETURN;
     END IF;
 
+    -- What was pruned can't be judged again: its credit stays.
+
+    IF known AND NOT EXISTS (SELECT FROM hype.referral_hit h
+                             WHERE h.id = old.referral_hit_id)
+    THEN
+        RETURN;
+    END IF;
+
     hit := hype.creditable_hit(who, unknown, model, since, until);
 
     IF hit.id IS NULL THEN
 
-        -- What was pruned can't be judged again: its credit stays.
+        -- Nor what has lost its link.
 
         known := known AND old.created = at AND NOT EXISTS (
-            SELECT FROM hype.referral_hit h
-            JOIN hype.referral_link l ON l.id = h.referral_link_id
-            WHERE h.id = old.referral_hit_id);
+            SELECT FROM hype.referral_link l
+            WHERE l.id = old.referral_link_id);
 
         IF NOT known AND old.created = at THEN
             DELETE FROM hype.confirmed_referral c WHERE c.id = old.id;
@@ -1672,8 +1679,7 @@ BEGIN
 
     IF known THEN
 
-        -- Nor can a hit be judged again whose link was deleted: its credit
-        -- moves to a later hit only.
+        -- Where the link was deleted, its credit moves to a later hit only.
 
         IF EXISTS (
             SELECT FROM hype.referral_hit h
@@ -1691,10 +1697,13 @@ BEGIN
             UPDATE hype.confirmed_referral c
             SET referral_hit_id = hit.id,
                 referral_link_id = hit.referral_link_id,
-                referrer = CASE WHEN hit.id = old.referral_hit_id
+                referrer = CASE WHEN hit.referral_link_id = old.referral_link_id
                            THEN old.referrer ELSE hit.referrer END,
                 value = attribute.value,
                 created = at,
+                visitor = CASE WHEN old.created = at
+                                    OR attribute.user_id IS NULL
+                          THEN c.visitor END,
                 via = attribute.visitor
             WHERE c.id = old.id;
 
@@ -1714,13 +1723,42 @@ BEGIN
         RETURN;
     END IF;
 
+    -- An application is told once of a hit and event, though one call knows the
+    -- visitor and another one, at the same time, the user.
+
+    IF attribute.told THEN
+        PERFORM FROM hype.referral_hit h
+        WHERE h.id = hit.id AND h.created = hit.created FOR UPDATE;
+
+        IF EXISTS (
+            SELECT FROM hype.confirmed_referral c
+            WHERE c.referral_hit_id = hit.id AND c.event = attribute.event
+              AND CASE WHEN who IS NULL
+                  THEN c.via = unknown
+                       OR c.user_id = (SELECT v.user_id
+                                       FROM hype.visitor_claim v
+                                       WHERE v.visitor = unknown)
+                  ELSE c.user_id IS NULL
+                       AND (c.visitor = unknown
+                            OR who = (SELECT v.user_id
+                                      FROM hype.visitor_claim v
+                                      WHERE v.visitor = c.visitor)) END)
+        THEN
+            known := true;
+            RETURN;
+        END IF;
+    END IF;
+
     -- Whoever else is about to confirm the same, waits here for our end.
 
     INSERT INTO hype.confirmed_referral
         (event, user_id, referral_hit_id, referral_link_id, referrer, value,
          created, visitor, via, told)
     VALUES (attribute.event, who, hit.id, hit.referral_link_id, hit.referrer,
-            attribute.value, at, CASE WHEN who IS NULL THEN unknown END,
+            attribute.value, at,
+            CASE WHEN who IS NULL
+                      OR (attribute.user_id IS NULL AND NOT attribute.told)
+                 THEN attribute.visitor END,
             attribute.visitor, attribute.told)
     ON CONFLICT DO NOTHING
     RETURNING * INTO made;
@@ -2570,6 +2608,11 @@ BEGIN
         RETURN hits.changed;
     END IF;
 
+    -- What was confirmed of the visitor alone is not the later claim's user's.
+
+    UPDATE hype.confirmed_referral c SET user_id = NULL
+    WHERE c.visitor = p.visitor AND c.user_id = ANY (p.was) AND NOT c.told;
+
     PERFORM hype.adopt_confirmed(p.visitor, owner);
     UPDATE hype.pending_confirm c SET claimant = owner
     WHERE c.visitor = p.visitor AND c.due IS NULL;
@@ -3226,6 +3269,7 @@ AS $$
 DECLARE
     visitors uuid[] := hype.visitors_of(erase.user_id);
     own_key  uuid := hype.user_key(erase.user_id);
+    nobody   uuid := gen_random_uuid();
     links    bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
                                WHERE l.user_id = erase.user_id);
     n        bigint;
@@ -3279,11 +3323,23 @@ BEGIN
     -- That a referrer was credited stays true, but not for whom; and the other
     -- way round.
 
+    -- Who has completed two events still counts once.
+
     UPDATE hype.confirmed_referral c
-    SET user_id = NULL, visitor = gen_random_uuid(), via = NULL, told = true,
+    SET user_id = NULL, visitor = nobody, via = NULL, told = true,
         referral_hit_id = '00000000-0000-0000-0000-000000000000'
-    WHERE c.user_id = erase.user_id
-       OR (c.visitor = ANY (visitors) AND c.user_id IS NULL);
+    WHERE c.user_id = erase.user_id;
+
+    WITH nobodies AS MATERIALIZED (
+        SELECT v AS visitor, gen_random_uuid() AS nobody
+        FROM unnest(visitors) AS v
+    )
+    UPDATE hype.confirmed_referral c
+    SET visitor = n.nobody, via = NULL, told = true,
+        referral_hit_id = '00000000-0000-0000-0000-000000000000'
+    FROM nobodies n
+    WHERE c.visitor = n.visitor AND c.user_id IS NULL;
+
     UPDATE hype.confirmed_referral c SET via = NULL
     WHERE c.via = ANY (visitors);
     UPDATE hype.confirmed_referral c SET referrer = NULL

@@ -353,3 +353,50 @@ paid|1|bob|other||t
 any-|2|bob|other||t
 any-sent|3|bob|other||t
 sent|3|bob|other||t
+
+
+
+=== TEST 14: a redirect that takes the parameter out is not the page's answer
+--- config
+hype_user $http_x_user;
+hype_ref_param ref;
+location /ref/ { hype_ref; }
+location = /paid { hype_confirm sale; proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/no; }
+location = /direct { hype_ref_param ref mode=direct; hype_confirm sale; proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/no; }
+location = /no { return 403; }
+--- request eval
+['GET /paid?ref=abc123', 'HEAD /paid?ref=abc123', 'GET /direct?ref=abc123',
+ 'GET /direct?ref=abc123', 'HEAD /direct?ref=abc123', 'GET /paid?ref=unknown']
+--- more_headers eval
+my $cookie = 'Cookie: hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab';
+[$cookie, $cookie, $cookie, 'X-User: 1', 'X-User: 2', $cookie]
+--- error_code eval
+[(302) x 5, 403]
+--- sql_later
+select (select count(*) from hype.confirmed_referral),
+       (select count(*) from hype.pending_confirm)
+--- sql_out
+0|0
+
+
+
+=== TEST 15: what the application said to another one, whose page was stored
+--- http_config
+proxy_cache_path $TEST_NGINX_SERVER_ROOT/html/pages keys_zone=pages:1m;
+--- config
+location = /signup {
+    proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/app;
+    proxy_cache pages;
+    proxy_cache_valid 1m;
+    hype_confirm signup if=$upstream_http_x_new value=$upstream_http_x_amount;
+    hype_confirm seen value=$upstream_http_x_amount;
+}
+location = /app { add_header X-New yes; add_header X-Amount 9.90; return 200; }
+--- request eval
+['GET /signup', 'GET /signup']
+--- more_headers eval
+['Cookie: a=b', 'Cookie: hype_visitor=019e7d9c-3f6a-4f4e-8d5b-0123456789ab']
+--- error_code eval
+[200, 200]
+--- sql_out
+seen|visitor 019e7d9c-3f6a-4f4e-8d5b-0123456789ab|alice|abc123||t

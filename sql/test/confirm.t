@@ -18,6 +18,8 @@ my $b = Session->new();
 my $c = Session->new();
 my $d = Session->new();
 
+my $n;
+
 sub uuid { return Session::uuid(@_) }
 
 sub confirm {
@@ -97,6 +99,52 @@ is(join('', map { $_->finish() } @sessions), 'alice', 'one, without an order');
 
 @sessions = ();
 
+# One call knows the visitor, another one the user, whoever comes first.
+
+sub credit {
+	my ($event, $user, $visitor) = @_;
+
+	return sprintf "SELECT referrer FROM hype.confirm(%s, %s, %s,
+		\"window\" => '100 years')", arguments($event, $user, $visitor);
+}
+
+$n = 20;
+
+for my $first ($a, $b) {
+	for my $claimed (1, 0) {
+		my $second = $first == $a ? $b : $a;
+		my $name = ($first == $a ? 'visitor, user' : 'user, visitor')
+			. ($claimed ? '' : ', not claimed');
+
+		$n++;
+		$c->copy("$n $n -");
+		$_->query("BEGIN") for $a, $b;
+
+		for ($first, $second) {
+			if ($_ == $b && $claimed) {
+				$b->query("SELECT hype.claim('" . uuid($n) . "', 'u$n')");
+			}
+
+			my $call = credit("once$n", $_ == $b ? "u$n" : undef,
+				$_ == $b && $claimed ? undef : $n);
+
+			if ($_ == $first) {
+				is($_->query($call), 'alice', "$name: the first is told");
+			} else {
+				$_->send($call);
+			}
+		}
+
+		$c->wait_for_block($second);
+		$first->query("COMMIT");
+		is($second->finish(), '', "$name: the second is not");
+		$second->query("COMMIT");
+		$c->derive();
+		is($c->query("SELECT count(*) FROM hype.confirmed_referral
+			WHERE event = 'once$n'"), 1, "$name: it is confirmed once");
+	}
+}
+
 # Confirms of nginx next to an open one
 
 $a->copy('4 - u4', '5 - u5');
@@ -119,7 +167,7 @@ is($c->query("SELECT count(*) FROM hype.pending_confirm"), 0,
 # ended in any order.
 
 my @orders = ([0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]);
-my $n = 100;
+$n = 100;
 
 for my $confirm (\&record, \&batch) {
 	for my $known ('user', 'visitor', 'both') {
@@ -280,8 +328,8 @@ is($c->query("SELECT count(*) FROM hype.confirmed_referral r
 	LEFT JOIN hype.referral_hit h ON h.id = r.referral_hit_id
 	WHERE h.confirmed IS NULL"), 0, 'all hits are marked');
 
-# A claim is applied while an application confirms the visitor, by a hit that
-# is marked already and so is not locked.
+# A claim comes while an application confirms the visitor, by a hit that is
+# marked already: derive() does not wait for it.
 
 $c->query("SELECT hype.create_link('mallory', identifier => 'own')");
 my $own = $c->query("SELECT id FROM hype.referral_link
@@ -299,7 +347,7 @@ for my $case (['alice', 15, 1], ['mallory', 16, $own]) {
 		$confirm"), $owner, 'an application confirms a visitor');
 	$c->query("SELECT hype.claim_batch('{" . uuid($visitor) . "}',
 		'{mallory}', '{2024-01-03 00:00Z}')");
-	$c->derive();
+	$c->query("SELECT count(*) FROM hype.derive()") for 1 .. 3;
 	$b->query("COMMIT");
 	$c->derive();
 }

@@ -54,6 +54,11 @@ INSERT INTO record VALUES
     ('a cookie that was kept', 4, 'claim', 20, true, 'w', NULL),
     ('a cookie that was kept', 5, 'confirm', 20, true, 'w', NULL),
 
+    ('two claims', 1, 'hit', 10, true, NULL, 1),
+    ('two claims', 2, 'claim', 22, true, 'u', NULL),
+    ('two claims', 3, 'claim', 12, true, 'w', NULL),
+    ('two claims', 4, 'confirm', 30, true, NULL, NULL),
+
     ('two visitors', 1, 'hit', 10, true, NULL, 1),
     ('two visitors', 2, 'claim', 50, true, 'u', NULL),
     ('two visitors', 3, 'confirm', 15, true, NULL, NULL),
@@ -70,6 +75,7 @@ INSERT INTO expected VALUES
     ('who is logged in', 'u alice 15'),
     ('own link', 'u bob 30'),
     ('a cookie that was kept', 'u alice 15'),
+    ('two claims', 'w alice 30'),
     ('two visitors', 'u bob 8, w alice 15');
 
 CREATE TABLE permutation AS
@@ -143,7 +149,7 @@ GROUP BY p.id, p.story, p.steps;
 
 SELECT plan((SELECT count(*)::integer FROM expected) + 1);
 
-SELECT is((SELECT string_agg(DISTINCT coalesce(o.outcome, 'nobody') || ' ('
+SELECT is((SELECT string_agg(DISTINCT coalesce(o.outcome, 'none') || ' ('
                || array_to_string(o.steps, ' ') || ')', '; ')
            FROM (SELECT DISTINCT ON (w.outcome) w.outcome, w.steps
                  FROM outcome w
@@ -157,7 +163,7 @@ WHERE e.story NOT IN ('a conflict', 'two visitors');
 -- If an earlier claim takes that one away, it would be needed.
 
 SELECT todo('confirms that were not credited are forgotten', 2);
-SELECT is((SELECT string_agg(DISTINCT coalesce(o.outcome, 'nobody') || ' ('
+SELECT is((SELECT string_agg(DISTINCT coalesce(o.outcome, 'none') || ' ('
                || array_to_string(o.steps, ' ') || ')', '; ')
            FROM (SELECT DISTINCT ON (w.outcome) w.outcome, w.steps
                  FROM outcome w

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(78);
+SELECT plan(80);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -277,6 +277,33 @@ SELECT pg_temp.hit(804, '2024-01-03Z', NULL, 'l1');
 CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('l'), 'l1 alice 804 1 01-05, l2 bob 803 1 01-04',
           'but a later hit does');
+-- A credit stays with its referrer though the link is deleted, and does not go
+-- to an earlier hit's; nor to whom the link is given.
+
+INSERT INTO hype.referral_link (id, identifier, user_id)
+VALUES (900021, 'given.away', 'gina'), (900022, 'deleted.later', 'dave');
+INSERT INTO hype.referral_hit
+    (id, referral_link_id, created, user_id, authenticated)
+VALUES (pg_temp.v(991), 900021, '2002-01-01Z', 'g', true),
+       (pg_temp.v(992), 900021, '2002-01-02Z', 'd', true),
+       (pg_temp.v(993), 900022, '2002-01-03Z', 'd', true);
+SELECT hype.record_confirm('stays', u, NULL, 1, '2002-01-09Z')
+FROM unnest(ARRAY['d', 'g']) AS u;
+DELETE FROM hype.referral_link WHERE identifier = 'deleted.later';
+UPDATE hype.referral_link SET user_id = 'hugo' WHERE identifier = 'given.away';
+INSERT INTO hype.referral_hit
+    (id, referral_link_id, created, user_id, authenticated)
+VALUES (pg_temp.v(994), 900021, '2002-01-01Z', 'd', true),
+       (pg_temp.v(995), 900021, '2002-01-04Z', 'g', true);
+CALL pg_temp.derive();
+SELECT is(pg_temp.outcome('stays'),
+          'd dave 993 1 01-09, g gina 995 1 01-09',
+          'a late hit does not move what a deleted or given link has earned');
+SELECT hype.record_confirm('stays', u, NULL, 1, '2002-01-09Z')
+FROM unnest(ARRAY['d', 'g']) AS u;
+SELECT is(pg_temp.outcome('stays'),
+          'd dave 993 1 01-09, g gina 995 1 01-09',
+          'nor does the confirm that comes again');
 
 -- Mistakes
 

@@ -63,6 +63,7 @@ SELECT results_eq($$ EXECUTE confirm('n9', '42') $$, ARRAY['42'],
 
 SELECT hype.claim(pg_temp.v(7), 'bob');
 SELECT hype.confirm('bought', 'bob', value => 7);
+SELECT hype.confirm('bought again', 'bob', value => 8);
 INSERT INTO hype.referral_hit (id, referral_link_id, created, user_id,
                                authenticated)
 VALUES (pg_temp.v(100), 900001, now() - interval '1 hour', 'bob', true),

@@ -251,6 +251,12 @@ ngx_http_hype_answer_confirm(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
     ngx_http_hype_event_t     event;
     ngx_http_hype_confirm_t  *confirm;
 
+    /* a redirect that takes "?ref=" out is no answer of the page */
+
+    if (a->ctx && a->ctx->redirected && !hlcf->ref) {
+        return NGX_OK;
+    }
+
     if (r->headers_out.status < NGX_HTTP_OK
         || r->headers_out.status >= NGX_HTTP_BAD_REQUEST
         || (a->user.len == 0 && a->visitor == NULL)
@@ -299,7 +305,7 @@ ngx_http_hype_answer_event(ngx_http_request_t *r,
     ngx_str_t  value;
 
     if (confirm->condition) {
-        if (ngx_http_complex_value(r, confirm->condition, &value) != NGX_OK) {
+        if (ngx_http_hype_said(r, confirm->condition, &value) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -308,7 +314,7 @@ ngx_http_hype_answer_event(ngx_http_request_t *r,
         }
     }
 
-    if (ngx_http_complex_value(r, confirm->event, &event->event) != NGX_OK) {
+    if (ngx_http_hype_said(r, confirm->event, &event->event) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -317,7 +323,7 @@ ngx_http_hype_answer_event(ngx_http_request_t *r,
     }
 
     if (confirm->value
-        && ngx_http_complex_value(r, confirm->value, &event->value) != NGX_OK)
+        && ngx_http_hype_said(r, confirm->value, &event->value) != NGX_OK)
     {
         return NGX_ERROR;
     }

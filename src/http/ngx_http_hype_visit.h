@@ -56,6 +56,14 @@ ngx_uint_t ngx_http_hype_visit_made(ngx_http_hype_ctx_t *ctx);
 void ngx_http_hype_cut(ngx_str_t *text);
 
 /*
+ * A value as far as it is known now, without what the application said to
+ * another one, if the page comes from a cache.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_said(ngx_http_request_t *r,
+    ngx_http_complex_value_t *cv, ngx_str_t *value);
+
+/*
  * The user, as far as it is known now: the application may not have answered
  * yet, or have answered to another one, if the page comes from a cache.
  * NGX_ERROR if memory ran out.

@@ -194,8 +194,8 @@ ngx_http_hype_visit_who(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
  */
 
 ngx_int_t
-ngx_http_hype_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
-    ngx_str_t *user)
+ngx_http_hype_said(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
+    ngx_str_t *value)
 {
     size_t                      size;
     ngx_int_t                   rc;
@@ -225,12 +225,20 @@ ngx_http_hype_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
 
 #endif
 
-    rc = ngx_http_complex_value(r, hlcf->user, user);
+    rc = ngx_http_complex_value(r, cv, value);
 
     r->upstream = u;
     ngx_memcpy(r->variables, saved, size);
 
     return rc;
+}
+
+
+ngx_int_t
+ngx_http_hype_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_str_t *user)
+{
+    return ngx_http_hype_said(r, hlcf->user, user);
 }
 
 
