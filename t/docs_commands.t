@@ -65,7 +65,7 @@ like(sql(qr/^SELECT created, visitor, ip, user_agent/),
 is_soon { plain(read_file($nginx->dir . '/hype.log')) }
     plain(block('docs/reference.md', qr/ outcome=hit link=abc123 /)), 'and a line in its log';
 
-is((shell('README.md', qr/^make\nsudo make install$/))[0], 0,
+is((shell('docs/building.md', qr/^make\nsudo make install$/))[0], 0,
    'building from source is the same');
 
 
