@@ -53,14 +53,14 @@ $nginx = nginx(main => $main, module => 0, port => free_port(),
 ($status, $output) = shell('README.md', qr/^sudo nginx -t/);
 is($status, 0, 'nginx is reloaded') or diag($output);
 
-is(sql(qr/FROM hype\.create_link\(identifier => 'abc123'/),
+is(sql('README.md', qr/FROM hype\.create_link\(identifier => 'abc123'/),
    "identifier\n-\nabc123\n", 'a link is made');
 
 ($status, $output) = shell('README.md', qr/^curl -i http/);
 is($status, 0, 'the link is followed') or diag($output);
 has_lines($output, block('README.md', qr/^HTTP\/1\.1 302/), 'the answer');
 
-like(sql(qr/^SELECT created, visitor, ip, user_agent/),
+like(sql('README.md', qr/^SELECT created, visitor, ip, user_agent/),
      qr/^TIME \| UUID \| 127\.0\.0\.1 \| curl/m, 'and the hit');
 is_soon { plain(read_file($nginx->dir . '/hype.log')) }
     plain(block('docs/reference.md', qr/ outcome=hit link=abc123 /)), 'and a line in its log';
@@ -76,18 +76,18 @@ $nginx->reload(http => config(block('docs/guide.md', qr/X-Signed-Up/)));
 
 ($status, $output) = shell('docs/guide.md', qr/^curl -sSL/);
 is($output, "sign up here\n", 'a visitor follows the link');
-is(sql(qr/^SELECT id, visitor, user_id, next/), plain(block('docs/guide.md',
+is(sql('docs/guide.md', qr/^SELECT id, visitor, user_id, next/), plain(block('docs/guide.md',
     qr/\| \/accounts\/signup\/$/m)), 'a hit');
 
 ($status, $output) = shell('docs/guide.md', qr/-d name=bob/);
-has_lines($output, block('README.md', qr/^HTTP\/1\.1 200/), 'the visitor signs up');
+has_lines($output, block('docs/guide.md', qr/^HTTP\/1\.1 200/), 'the visitor signs up');
 
-is_soon { sql(qr/^SELECT event, user_id, referrer/) }
-    plain(block('README.md', qr/^ signup \| 42/m)), 'alice is to be credited';
-is(sql(qr/^FROM hype\.link_stats/m),
-   plain(block('README.md', qr/^\s*identifier \| hits \| unique/)), 'the views');
+is_soon { sql('docs/guide.md', qr/^SELECT event, user_id, referrer/) }
+    plain(block('docs/guide.md', qr/^ signup \| 42/m)), 'alice is to be credited';
+is(sql('docs/guide.md', qr/^FROM hype\.link_stats/m),
+   plain(block('docs/guide.md', qr/^\s*identifier \| hits \| unique/)), 'the views');
 
-shell('README.md', qr/-d name=bob/);
+shell('docs/guide.md', qr/-d name=bob/);
 is($pg->value('select count(*) from hype.confirmed_referral'), 1,
    'once, whatever is sent again');
 
@@ -220,6 +220,7 @@ if (!$>) {
 
 is_deeply([left_out(
     [qw(nginx sql)],
+    ['README.md', qr/^bin\/test$/],                  # this
     ['README.md', qr/^bin\/demo/],                   # t/demo.t
     ['README.md', qr/^sudo apt install nginx/m],     # t/package/way_in.t
     ['docs/building.md', qr/^make NGINX_SRC=/],             # bin/test --all
@@ -301,13 +302,13 @@ sub config
 }
 
 
-# What psql shows of an example's statements.
+# What psql shows of a page's statements.
 
 sub sql
 {
-    my ($pattern) = @_;
+    my ($page, $pattern) = @_;
 
-    write_file("$work/example.sql", block('README.md', $pattern));
+    write_file("$work/example.sql", block($page, $pattern));
     my ($status, $output) = $pg->psql('-P', 'pager=off', '-f',
                                       "$work/example.sql");
 
