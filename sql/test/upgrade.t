@@ -135,7 +135,9 @@ do {
 	$said = qx($psql -f $file 2>&1);
 } while ($said =~ /another upgrade of schema "hype" is running/ && time < $end);
 
-is($said, "hype: schema upgraded from version 1 to 2\n",
+# A fast machine has done it before it was killed.
+
+like($said, qr/^hype: schema (?:upgraded from version 1 to|is up to date, version) 2\n\z/,
 	'an upgrade, after some were broken off');
 is($c->query("SELECT hype.version()"), 2, 'to version 2');
 
