@@ -51,6 +51,18 @@ server {
     location /b/ { hype_ref; hype_fallback /a/house; }
     location / { return 404; }
 }
+
+server {
+    listen 127.0.0.1:%%PORT%%;
+    server_name spelt.example;
+    location /coded/ { hype_ref; hype_fallback /coded/%78; }
+    location /slashes/ { hype_ref; hype_fallback /slashes//x; }
+    location /dots/ { hype_ref; hype_fallback /dots/y/../x; }
+    location /umlaut/ { hype_ref; hype_fallback "/umlaut/größe"; }
+    location /blank/ { hype_ref; hype_fallback "/blank/our house"; }
+    location /any/ { hype_ref; hype_fallback "/any/$request_id"; }
+    location / { return 404; }
+}
 HTTP
 
 hype_ref_param ref;
@@ -207,6 +219,8 @@ for my $case (
     ['both.example', '/ref/house', 1],
     ['each.example', '/a/nobody', 0],
     ['each.example', '/b/house', 1],
+    map { ['spelt.example', "/$_/nobody", 0] }
+        qw(coded slashes dots umlaut blank any),
 ) {
     my ($host, $path, $hits) = @$case;
     my $next = $path;

@@ -24,8 +24,8 @@ static ngx_int_t ngx_http_hype_ref_default(ngx_http_request_t *r,
     ngx_str_t *target);
 static ngx_int_t ngx_http_hype_ref_ends(ngx_http_request_t *r,
     ngx_str_t *fallback);
-static ngx_uint_t ngx_http_hype_ref_itself(ngx_str_t *uri,
-    ngx_str_t *target);
+static ngx_uint_t ngx_http_hype_ref_itself(ngx_http_request_t *r,
+    ngx_str_t *uri, ngx_str_t *target);
 static ngx_uint_t ngx_http_hype_ref_next_safe(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *next);
 static ngx_int_t ngx_http_hype_ref_fallback(ngx_http_request_t *r,
@@ -282,7 +282,7 @@ ngx_http_hype_ref_follow(ngx_http_request_t *r,
 
 /*
  * The fallback may be a referral link, for visits that have made no hit; but
- * not this one again.  The last resort is "/".  If that is a referral link too,
+ * not this one again, nor one with variables, which may differ each time.  The last resort is "/".  If that is a referral link too,
  * its fallback may lead back here, with a hit each time: NGX_DECLINED.
  */
 
@@ -321,13 +321,14 @@ ngx_http_hype_ref_default(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     if (rc == NGX_DECLINED
         || ngx_http_hype_visit_made(ctx)
         || ctx->outcome == NGX_HTTP_HYPE_OUTCOME_SKIPPED
-        || ngx_http_hype_ref_itself(&r->uri, &fallback))
+        || (hlcf->fallback && hlcf->fallback->lengths)
+        || ngx_http_hype_ref_itself(r, &r->uri, &fallback))
     {
         ngx_str_set(target, "/");
 
         rc = ngx_http_hype_target(r, target, &next);
 
-        if (rc == NGX_DECLINED && !ngx_http_hype_ref_itself(&r->uri, target)) {
+        if (rc == NGX_DECLINED && !ngx_http_hype_ref_itself(r, &r->uri, target)) {
             root = ngx_http_hype_target_ref(r, target);
 
             /* it has no other fallback than "/", and ends it */
@@ -351,7 +352,7 @@ ngx_http_hype_ref_default(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 static ngx_int_t
 ngx_http_hype_ref_ends(ngx_http_request_t *r, ngx_str_t *fallback)
 {
-    ngx_str_t                  target, next;
+    ngx_str_t                  target, next, path;
     ngx_http_hype_loc_conf_t  *hlcf;
 
     hlcf = ngx_http_hype_target_ref(r, fallback);
@@ -366,7 +367,9 @@ ngx_http_hype_ref_ends(ngx_http_request_t *r, ngx_str_t *fallback)
         return NGX_ERROR;
     }
 
-    if (ngx_http_hype_ref_itself(fallback, &target)) {
+    if (ngx_http_hype_target_path(r, fallback, &path) == NGX_OK
+        && ngx_http_hype_ref_itself(r, &path, &target))
+    {
         return NGX_OK;
     }
 
@@ -377,22 +380,14 @@ ngx_http_hype_ref_ends(ngx_http_request_t *r, ngx_str_t *fallback)
 /* whether it has that path, or may have it on another host */
 
 static ngx_uint_t
-ngx_http_hype_ref_itself(ngx_str_t *uri, ngx_str_t *target)
+ngx_http_hype_ref_itself(ngx_http_request_t *r, ngx_str_t *uri,
+    ngx_str_t *target)
 {
-    size_t  len;
+    ngx_str_t  path;
 
-    if (target->data[0] != '/' || (target->len > 1 && target->data[1] == '/')) {
-        return 1;
-    }
-
-    for (len = 0; len < target->len; len++) {
-        if (target->data[len] == '?' || target->data[len] == '#') {
-            break;
-        }
-    }
-
-    return len == uri->len
-           && ngx_memcmp(target->data, uri->data, len) == 0;
+    return ngx_http_hype_target_path(r, target, &path) != NGX_OK
+           || (path.len == uri->len
+               && ngx_memcmp(path.data, uri->data, path.len) == 0);
 }
 
 

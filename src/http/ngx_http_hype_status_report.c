@@ -102,9 +102,12 @@ ngx_http_hype_status_report(ngx_http_request_t *r)
     hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
     store = hmcf->store;
 
-    ctx = ngx_http_hype_status_create_ctx(r, store);
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
-    if (rc != NGX_OK || ctx == NULL) {
+    ctx = ngx_http_hype_status_create_ctx(r, store);
+    if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

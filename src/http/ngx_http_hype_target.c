@@ -22,6 +22,8 @@ static ngx_uint_t ngx_http_hype_target_matches(ngx_http_server_name_t *name,
     ngx_str_t *host);
 static ngx_http_hype_loc_conf_t *ngx_http_hype_target_location(
     ngx_http_request_t *r, ngx_http_core_srv_conf_t *cscf, ngx_str_t *path);
+static ngx_int_t ngx_http_hype_target_uri(ngx_http_request_t *r,
+    ngx_http_core_srv_conf_t *cscf, ngx_str_t *path, ngx_str_t *uri);
 static ngx_int_t ngx_http_hype_target_find(ngx_http_core_loc_conf_t *clcf,
     ngx_str_t *uri, ngx_http_core_loc_conf_t **found);
 static ngx_int_t ngx_http_hype_target_static(
@@ -96,6 +98,30 @@ ngx_http_hype_target_ref(ngx_http_request_t *r, ngx_str_t *target)
     hlcf = ngx_http_hype_target_conf(r, &t);
 
     return (hlcf && hlcf->ref) ? hlcf : NULL;
+}
+
+
+ngx_int_t
+ngx_http_hype_target_path(ngx_http_request_t *r, ngx_str_t *target,
+    ngx_str_t *path)
+{
+    ngx_int_t                  rc;
+    ngx_http_hype_target_t     t;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    rc = ngx_http_hype_target_split(r, target, &t);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (t.host.len || t.path.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+
+    return ngx_http_hype_target_uri(r, cscf, &t.path, path);
 }
 
 
@@ -347,20 +373,43 @@ ngx_http_hype_target_matches(ngx_http_server_name_t *name, ngx_str_t *host)
 }
 
 
-/* The path is decoded by nginx itself, which looks at one byte behind it. */
-
 static ngx_http_hype_loc_conf_t *
 ngx_http_hype_target_location(ngx_http_request_t *r,
     ngx_http_core_srv_conf_t *cscf, ngx_str_t *path)
 {
     void                     **loc_conf;
-    u_char                    *p;
-    ngx_http_request_t         parsed;
+    ngx_str_t                  uri;
     ngx_http_core_loc_conf_t  *clcf, *found;
+
+    if (ngx_http_hype_target_uri(r, cscf, path, &uri) != NGX_OK) {
+        return NULL;
+    }
+
+    clcf = cscf->ctx->loc_conf[ngx_http_core_module.ctx_index];
+    found = clcf;
+
+    (void) ngx_http_hype_target_find(clcf, &uri, &found);
+
+    /* a server's own has none */
+
+    loc_conf = found->loc_conf ? found->loc_conf : cscf->ctx->loc_conf;
+
+    return loc_conf[ngx_http_hype_module.ctx_index];
+}
+
+
+/* The path is decoded by nginx itself, which looks at one byte behind it. */
+
+static ngx_int_t
+ngx_http_hype_target_uri(ngx_http_request_t *r,
+    ngx_http_core_srv_conf_t *cscf, ngx_str_t *path, ngx_str_t *uri)
+{
+    u_char              *p;
+    ngx_http_request_t   parsed;
 
     p = ngx_pnalloc(r->pool, 2 * path->len + 2);
     if (p == NULL) {
-        return NULL;
+        return NGX_ERROR;
     }
 
     ngx_memzero(&parsed, sizeof(ngx_http_request_t));
@@ -372,19 +421,12 @@ ngx_http_hype_target_location(ngx_http_request_t *r,
     *parsed.uri_end = LF;
 
     if (ngx_http_parse_complex_uri(&parsed, cscf->merge_slashes) != NGX_OK) {
-        return NULL;
+        return NGX_DECLINED;
     }
 
-    clcf = cscf->ctx->loc_conf[ngx_http_core_module.ctx_index];
-    found = clcf;
+    *uri = parsed.uri;
 
-    (void) ngx_http_hype_target_find(clcf, &parsed.uri, &found);
-
-    /* a server's own has none */
-
-    loc_conf = found->loc_conf ? found->loc_conf : cscf->ctx->loc_conf;
-
-    return loc_conf[ngx_http_hype_module.ctx_index];
+    return NGX_OK;
 }
 
 

@@ -7,6 +7,20 @@
 #define NGX_HTTP_HYPE_VISIT_TEXT  2048
 
 
+/* of the regular expression that was matched last */
+
+typedef struct {
+    int         *captures;
+    u_char      *data;
+    ngx_uint_t   n;
+    ngx_uint_t   again;    /* they are not to be changed where they are */
+} ngx_http_hype_captures_t;
+
+
+static void ngx_http_hype_captures_keep(ngx_http_request_t *r,
+    ngx_http_hype_captures_t *captures);
+static void ngx_http_hype_captures_restore(ngx_http_request_t *r,
+    ngx_http_hype_captures_t *captures);
 static ngx_uint_t ngx_http_hype_visit_skipped(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_visit_store(ngx_http_request_t *r,
@@ -26,28 +40,14 @@ ngx_http_hype_visit_time(ngx_http_request_t *r)
 }
 
 
-/*
- * A "map" with regular expressions, such as one for bots, would change the $1
- * of the location, which its own directives are still to see.
- */
-
 ngx_int_t
 ngx_http_hype_visit_make(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
-    ngx_int_t    rc;
-#if (NGX_PCRE)
-    int         *captures;
-    u_char      *data;
-    ngx_uint_t   n, again;
+    ngx_int_t                  rc;
+    ngx_http_hype_captures_t   captures;
 
-    captures = r->captures;
-    data = r->captures_data;
-    n = r->ncaptures;
-    again = r->realloc_captures;
-
-    r->realloc_captures = 1;
-#endif
+    ngx_http_hype_captures_keep(r, &captures);
 
     if (ngx_http_hype_visit_skipped(r, ctx, hlcf)) {
         ctx->outcome = NGX_HTTP_HYPE_OUTCOME_SKIPPED;
@@ -59,14 +59,42 @@ ngx_http_hype_visit_make(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         rc = ngx_http_hype_visit_store(r, ctx, hlcf);
     }
 
-#if (NGX_PCRE)
-    r->captures = captures;
-    r->captures_data = data;
-    r->ncaptures = n;
-    r->realloc_captures = again;
-#endif
+    ngx_http_hype_captures_restore(r, &captures);
 
     return rc;
+}
+
+
+/*
+ * A "map" with regular expressions, such as one for bots or users, would change
+ * the $1 of the location, which its own directives are still to see.
+ */
+
+static void
+ngx_http_hype_captures_keep(ngx_http_request_t *r,
+    ngx_http_hype_captures_t *captures)
+{
+#if (NGX_PCRE)
+    captures->captures = r->captures;
+    captures->data = r->captures_data;
+    captures->n = r->ncaptures;
+    captures->again = r->realloc_captures;
+
+    r->realloc_captures = 1;
+#endif
+}
+
+
+static void
+ngx_http_hype_captures_restore(ngx_http_request_t *r,
+    ngx_http_hype_captures_t *captures)
+{
+#if (NGX_PCRE)
+    r->captures = captures->captures;
+    r->captures_data = captures->data;
+    r->ncaptures = captures->n;
+    r->realloc_captures = captures->again;
+#endif
 }
 
 
@@ -200,6 +228,7 @@ ngx_http_hype_said(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
     size_t                      size;
     ngx_int_t                   rc;
     ngx_http_upstream_t        *u;
+    ngx_http_hype_captures_t    captures;
     ngx_http_variable_value_t  *saved;
     ngx_http_core_main_conf_t  *cmcf;
 
@@ -213,6 +242,7 @@ ngx_http_hype_said(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
     }
 
     ngx_memcpy(saved, r->variables, size);
+    ngx_http_hype_captures_keep(r, &captures);
     u = r->upstream;
 
 #if (NGX_HTTP_CACHE)
@@ -228,6 +258,7 @@ ngx_http_hype_said(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
     rc = ngx_http_complex_value(r, cv, value);
 
     r->upstream = u;
+    ngx_http_hype_captures_restore(r, &captures);
     ngx_memcpy(r->variables, saved, size);
 
     return rc;

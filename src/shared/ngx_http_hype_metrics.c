@@ -66,7 +66,10 @@ ngx_http_hype_metrics_create(ngx_slab_pool_t *pool)
     size = names + unknowns * NGX_HTTP_HYPE_METRICS_WAYS
                    * sizeof(ngx_http_hype_name_t);
 
+    /* a zone of any size ends anywhere */
+
     pool->end -= ngx_align(size, ngx_pagesize);
+    pool->end -= (uintptr_t) pool->end % ngx_pagesize;
 
     ngx_slab_init(pool);
 

@@ -362,6 +362,10 @@ ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
     ngx_queue_t           *q;
     ngx_http_hype_item_t  *item;
 
+    /* another connection may be free for them */
+
+    ngx_post_event(&queue->trial, &ngx_posted_events);
+
     while (!ngx_queue_empty(&batch->items)) {
         q = ngx_queue_last(&batch->items);
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);

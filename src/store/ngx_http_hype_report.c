@@ -239,6 +239,14 @@ ngx_http_hype_report_handler(void *data, ngx_http_hype_db_outcome_e outcome,
     }
 
     if (report->step == NGX_HTTP_HYPE_REPORT_END) {
+
+        if (outcome != NGX_HTTP_HYPE_DB_DONE) {
+
+            /* a cancel that was meant for the query: in a transaction yet */
+
+            ngx_http_hype_db_renew(report->conn);
+        }
+
         entry = report->current;
         entry->refs--;
         report->current = NULL;

@@ -268,10 +268,6 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
 
     if (conn->roles & NGX_HTTP_HYPE_DB_CARE) {
 
-        if (ngx_http_hype_report_work(&store->report, conn)) {
-            return;
-        }
-
         if (store->maintaining) {
             st.sql = "SELECT hype.maintain()";
             st.timeout = NGX_HTTP_HYPE_STORE_MAINTENANCE_TIMEOUT;
@@ -279,6 +275,10 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
 
             store->maintaining = 0;
             ngx_http_hype_db_send(conn, &st);
+            return;
+        }
+
+        if (ngx_http_hype_report_work(&store->report, conn)) {
             return;
         }
     }

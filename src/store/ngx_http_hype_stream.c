@@ -43,6 +43,7 @@ static void ngx_http_hype_stream_done(void *data,
 static void ngx_http_hype_stream_refused(void *data, ngx_uint_t refused);
 static void ngx_http_hype_stream_pause_handler(ngx_event_t *ev);
 static void ngx_http_hype_stream_wake(void *data);
+static void ngx_http_hype_stream_wake_handler(ngx_event_t *ev);
 static void ngx_http_hype_stream_lost(void *data, u_char *record,
     size_t size);
 static ngx_int_t ngx_http_hype_stream_read(void *data, u_char *record,
@@ -64,6 +65,10 @@ ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
         ngx_http_hype_event_init(&stream->faults.pause,
                                  ngx_http_hype_stream_pause_handler,
                                  stream, stream->log, 1);
+
+        ngx_http_hype_event_init(&stream->wake,
+                                 ngx_http_hype_stream_wake_handler,
+                                 stream, stream->log, 0);
 
         ngx_http_hype_event_init(&stream->report,
                                  ngx_http_hype_stream_report_handler,
@@ -421,6 +426,19 @@ static void
 ngx_http_hype_stream_wake(void *data)
 {
     ngx_http_hype_stream_t *stream = data;
+
+    /* who appends to the spool may be at work on a queue */
+
+    ngx_post_event(&stream->wake, &ngx_posted_events);
+}
+
+
+static void
+ngx_http_hype_stream_wake_handler(ngx_event_t *ev)
+{
+    ngx_http_hype_stream_t  *stream;
+
+    stream = ev->data;
 
     if (ngx_exiting) {
 

@@ -42,6 +42,7 @@ typedef struct {
     ngx_http_hype_queue_t          drain;     /* what is read from the spool */
     ngx_http_hype_spool_t          spool;
 
+    ngx_event_t                    wake;      /* there is something to send */
     ngx_event_t                    report;    /* logs since the last time: */
     ngx_uint_t                     rejected;
     ngx_uint_t                     dropped;
