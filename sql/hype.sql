@@ -1663,11 +1663,13 @@ BEGIN
 
     IF hit.id IS NULL THEN
 
-        -- Nor what has lost its link.
+        -- Nor what has lost its link, or was given away with it.
 
-        known := known AND old.created = at AND NOT EXISTS (
+        known := known AND old.created = at
+                 AND old.referrer IS DISTINCT FROM who AND NOT EXISTS (
             SELECT FROM hype.referral_link l
-            WHERE l.id = old.referral_link_id);
+            WHERE l.id = old.referral_link_id
+              AND l.user_id IS NOT DISTINCT FROM old.referrer);
 
         IF NOT known AND old.created = at THEN
             DELETE FROM hype.confirmed_referral c WHERE c.id = old.id;
@@ -1679,7 +1681,8 @@ BEGIN
 
     IF known THEN
 
-        -- Where the link was deleted, its credit moves to a later hit only.
+        -- Where the link was deleted, or given to the user, its credit moves
+        -- to a later hit only.
 
         IF EXISTS (
             SELECT FROM hype.referral_hit h
@@ -1687,8 +1690,12 @@ BEGIN
               AND (h.created, h.id) > (hit.created, hit.id)
               AND h.created <= until
               AND (h.user_id IS NULL OR h.user_id = who)
-              AND NOT EXISTS (SELECT FROM hype.referral_link l
-                              WHERE l.id = h.referral_link_id))
+              AND old.referrer IS DISTINCT FROM who
+              AND NOT EXISTS (
+                  SELECT FROM hype.referral_link l
+                  WHERE l.id = h.referral_link_id
+                    AND (l.user_id IS NOT DISTINCT FROM old.referrer
+                         OR l.user_id IS DISTINCT FROM who)))
         THEN
             RETURN;
         END IF;
@@ -1701,9 +1708,14 @@ BEGIN
                            THEN old.referrer ELSE hit.referrer END,
                 value = attribute.value,
                 created = at,
-                visitor = CASE WHEN old.created = at
-                                    OR attribute.user_id IS NULL
-                          THEN c.visitor END,
+                visitor = CASE WHEN c.user_id IS NULL OR old.created = at
+                               THEN c.visitor
+                               WHEN attribute.user_id IS NULL
+                                    AND NOT EXISTS (
+                                        SELECT FROM hype.confirmed_referral o
+                                        WHERE o.visitor = attribute.visitor
+                                          AND o.event = attribute.event)
+                               THEN attribute.visitor END,
                 via = attribute.visitor
             WHERE c.id = old.id;
 
@@ -1984,6 +1996,10 @@ BEGIN
                WHERE v.visitor = c.visitor) IS NULL
           AND (SELECT v.visitor FROM hype.visitor_claim v
                WHERE v.user_id = c.user_id LIMIT 1) IS NULL
+          AND NOT EXISTS (SELECT FROM hype.confirmed_referral r
+                          WHERE r.user_id = c.user_id AND r.event = c.event)
+          AND NOT EXISTS (SELECT FROM hype.confirmed_referral r
+                          WHERE r.visitor = c.visitor AND r.event = c.event)
     );
 
     IF alone <> '{}' THEN
@@ -2264,9 +2280,24 @@ BEGIN
             PERFORM hype.mark_hit(other.referral_hit_id);
         END IF;
 
-        UPDATE hype.confirmed_referral r
-        SET user_id = adopt_confirmed.user_id
-        WHERE r.id = c.id;
+        -- The user may have been confirmed since we looked.
+
+        BEGIN
+            UPDATE hype.confirmed_referral r
+            SET user_id = adopt_confirmed.user_id
+            WHERE r.id = c.id;
+        EXCEPTION WHEN unique_violation THEN
+
+            -- In a higher isolation level there is no looking again.
+
+            IF current_setting('transaction_isolation') <> 'read committed' THEN
+                RAISE;
+            END IF;
+
+            PERFORM hype.adopt_confirmed(adopt_confirmed.visitor,
+                                         adopt_confirmed.user_id);
+            RETURN;
+        END;
     END LOOP;
 END
 $$;
@@ -2958,11 +2989,14 @@ BEGIN ATOMIC
           AND f.identifier = r.identifier AND f.until > r.created
         ORDER BY f.until LIMIT 1
     ) AS f ON true
-    LEFT JOIN hype.referral_link l
-           ON r.referral_link_id IS NULL
-          AND CASE WHEN f.referral_link_id IS NULL
-              THEN l.identifier = r.identifier
-              ELSE l.id = f.referral_link_id END
+    LEFT JOIN LATERAL (
+        SELECT n.* FROM hype.referral_link n
+        WHERE r.referral_link_id IS NULL AND f.referral_link_id IS NULL
+          AND n.identifier = r.identifier
+        UNION ALL
+        SELECT o.* FROM hype.referral_link o
+        WHERE o.id = f.referral_link_id
+    ) AS l ON true
     WHERE (r.referral_link_id IS NOT NULL
            OR hype.was_live(l, r.created, NULL))
       AND r.erased IS NOT TRUE;

@@ -355,4 +355,19 @@ for my $case (['alice', 15, 1], ['mallory', 16, $own]) {
 is(outcome('missed15'), 'mallory alice', 'the user has it afterwards');
 is(outcome('missed16'), '', 'but not by the user\'s own link');
 
+# A user is confirmed while a claim gives the user what the visitor was confirmed
+# for: the claim waits, and finds both.
+
+$a->copy('17 17 -', '18 - u17');
+is($c->query("SELECT hype.record_confirm('adopted', NULL, '" . uuid(17) . "', NULL,
+	'2024-01-05Z')"), 't', 'a visitor is confirmed');
+$a->query("BEGIN");
+is($a->query("SELECT referrer FROM hype.confirm('adopted', 'u17',
+	\"window\" => '100 years')"), 'alice', 'and the user, who is told');
+$b->send("SELECT hype.claim('" . uuid(17) . "', 'u17')");
+$c->wait_for_block($b);
+$a->query("COMMIT");
+is($b->finish(), 'u17', 'the claim of both waits for that');
+is(outcome('adopted'), 'u17 alice', 'and leaves what was told');
+
 done_testing();

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(80);
+SELECT plan(84);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -304,6 +304,46 @@ FROM unnest(ARRAY['d', 'g']) AS u;
 SELECT is(pg_temp.outcome('stays'),
           'd dave 993 1 01-09, g gina 995 1 01-09',
           'nor does the confirm that comes again');
+
+-- An earlier confirm of a user, with a visitor whose claim is still to come
+
+INSERT INTO hype.referral_hit (id, referral_link_id, created, visitor)
+VALUES (pg_temp.v(996), 900001, '2003-01-01Z', pg_temp.v(996));
+SELECT hype.record_confirm('both', NULL, pg_temp.v(996), 1, '2003-01-03Z');
+SELECT lives_ok($$
+    SELECT hype.record_confirm('both', 'both', pg_temp.v(996), 1, '2003-01-02Z')
+$$, 'a confirm by user and visitor, before one of the visitor');
+SELECT is((SELECT count(*) FROM hype.confirmed_referral
+           WHERE event = 'both' AND visitor = pg_temp.v(996)), 1::bigint,
+          'is one row, of the visitor');
+
+-- A hit that an earlier claim gives to another user
+
+INSERT INTO hype.referral_hit (id, referral_link_id, created, visitor)
+VALUES (pg_temp.v(997), 900001, '2004-01-01Z', pg_temp.v(997));
+SELECT hype.claim_batch(ARRAY[pg_temp.v(997)], '{later}', '{2004-01-08Z}');
+SELECT hype.confirm_batch('{once}', '{later}', '{NULL}', '{1}', '{2004-01-05Z}');
+CALL pg_temp.derive();
+SELECT hype.claim_batch(ARRAY[pg_temp.v(997)], '{earlier}', '{2004-01-02Z}');
+CALL pg_temp.derive();
+SELECT hype.confirm_batch('{once}', '{earlier}', '{NULL}', '{1}', '{2004-01-09Z}');
+CALL pg_temp.derive();
+SELECT is(pg_temp.outcome('once'), 'earlier alice 997 1 01-09',
+          'is credited once, and not to the user who has lost it');
+
+-- The link is given to the user who was credited by it
+
+INSERT INTO hype.referral_link (id, identifier, user_id)
+VALUES (900023, 'present', 'alice');
+INSERT INTO hype.referral_hit
+    (id, referral_link_id, created, user_id, authenticated)
+VALUES (pg_temp.v(998), 900023, '2005-01-01Z', 'gifted', true);
+SELECT hype.record_confirm('gift', 'gifted', NULL, 1, '2005-01-02Z');
+UPDATE hype.referral_link SET user_id = 'gifted' WHERE identifier = 'present';
+SELECT hype.claim(pg_temp.v(999), 'gifted');
+CALL pg_temp.derive();
+SELECT is(pg_temp.outcome('gift'), 'gifted alice 998 1 01-02',
+          'leaves the credit where it was');
 
 -- Mistakes
 
