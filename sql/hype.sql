@@ -319,7 +319,14 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regclass('hype.link_total_hits_idx') IS NULL AS hype_new_hits,
        to_regproc('hype.forget_confirmed') IS NULL AS hype_new_truncated,
        to_regclass('hype.pending_claim_user_id_idx') IS NULL
-           AS hype_new_claims \gset
+           AS hype_new_claims,
+       NOT EXISTS (SELECT FROM pg_attribute a
+                   WHERE a.attrelid = to_regclass('hype.confirmed_referral')
+                     AND a.attname = 'via')
+           AND to_regclass('hype.confirmed_referral') IS NOT NULL
+           AS hype_no_via,
+       coalesce(pg_get_indexdef(to_regclass('hype.confirmed_referral_via_idx'))
+                LIKE '%told%', false) AS hype_old_via \gset
 
 
 \if :hype_upgrade
@@ -880,6 +887,22 @@ CREATE INDEX IF NOT EXISTS confirmed_referral_referral_link_id_idx
     ON hype.confirmed_referral (referral_link_id);
 CREATE INDEX IF NOT EXISTS confirmed_referral_referral_hit_id_idx
     ON hype.confirmed_referral (referral_hit_id);
+
+\endif
+
+-- As the first schemas of version 2 have it
+
+\if :hype_no_via
+
+ALTER TABLE hype.confirmed_referral ADD COLUMN IF NOT EXISTS via uuid;
+
+\endif
+
+\if :hype_old_via
+
+DROP INDEX hype.confirmed_referral_via_idx;
+CREATE INDEX confirmed_referral_via_idx
+    ON hype.confirmed_referral (via) WHERE via IS NOT NULL;
 
 \endif
 
@@ -5813,5 +5836,7 @@ RESET standard_conforming_strings;
 \unset hype_new_hits
 \unset hype_new_truncated
 \unset hype_new_claims
+\unset hype_no_via
+\unset hype_old_via
 \unset hype_upgrade
 \unset hype_owner
