@@ -2544,14 +2544,19 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    p hype.pending_claim;
-    n bigint := 0;
+    p       hype.pending_claim;
+    nobody  uuid := gen_random_uuid();
+    no_user uuid := gen_random_uuid();
+    n       bigint := 0;
 BEGIN
     SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
 
     IF NOT EXISTS (SELECT FROM hype.visitor_claim c
                    WHERE c.visitor = p.visitor AND c.user_id <> p.user_id
                      AND c.created <= p.created)
+       AND NOT EXISTS (SELECT FROM hype.pending_claim c
+                       WHERE c.visitor = p.visitor AND c.user_id <> p.user_id
+                         AND c.created <= p.created)
     THEN
         INSERT INTO hype.erased AS e (subject, known, at)
         VALUES (hype.user_key(p.visitor::text), false, until)
@@ -2580,12 +2585,12 @@ BEGIN
         DELETE FROM hype.pending_confirm c
         WHERE c.visitor = p.visitor AND c.due IS NULL AND c.created <= until;
         UPDATE hype.confirmed_referral c
-        SET user_id = NULL, visitor = gen_random_uuid(), via = NULL,
-            told = true,
+        SET user_id = NULL, via = NULL, told = true,
+            visitor = CASE WHEN c.user_id IS NULL THEN nobody ELSE no_user END,
             referral_hit_id = '00000000-0000-0000-0000-000000000000'
-        WHERE (c.visitor = p.visitor OR c.via = p.visitor)
-          AND c.created <= until
-          AND (c.user_id IS NULL OR c.user_id = p.user_id);
+        WHERE c.created <= until
+          AND ((c.visitor = p.visitor AND c.user_id IS NULL)
+               OR c.user_id = p.user_id);
         DELETE FROM hype.visit v WHERE v.subject = p.visitor AND NOT v.known;
     END IF;
 
@@ -3296,7 +3301,11 @@ AS $$
         SELECT p.visitor FROM hype.pending_claim p
         WHERE p.user_id = visitors_of.user_id
           AND NOT EXISTS (SELECT FROM hype.visitor_claim c
-                          WHERE c.visitor = p.visitor))
+                          WHERE c.visitor = p.visitor)
+          AND NOT EXISTS (SELECT FROM hype.pending_claim q
+                          WHERE q.visitor = p.visitor
+                            AND (q.created, q.user_id) < (p.created, p.user_id)
+                            AND q.user_id <> p.user_id))
 $$;
 
 COMMENT ON FUNCTION hype.visitors_of(text) IS

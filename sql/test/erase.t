@@ -109,6 +109,32 @@ is(traces(uuid(20)), '', 'and the visitor is erased, too');
 isnt(traces(uuid(21)), '', 'but not one who is another user');
 is($c->query($totals), $before, 'totals stay');
 
+# Of two claims that are not worked off the earlier counts: the visitor is not
+# the one who is erased.
+
+$c->query(hit(30, 30));
+$c->query("SELECT hype.claim_batch(ARRAY['" . uuid(30) . "', '" . uuid(30)
+	. "']::uuid[], '{yves,xenia}',
+	ARRAY[now() - interval '1 hour', now() - interval '30 minutes'])");
+$c->query("SELECT hype.claim_batch('{" . uuid(30) . "}', '{xenia}',
+	ARRAY[now() - interval '30 minutes'])");
+is($c->query("SELECT hype.erase('xenia')"), 0, 'a user with a later claim');
+$c->derive();
+is($c->query("SELECT user_id FROM hype.referral_hit
+	WHERE visitor = '" . uuid(30) . "'"), 'yves', 'has no hits of the other');
+
+# An application's confirm that ends after its user was erased
+
+$c->query(hit(31, 31));
+$b->query("BEGIN");
+$b->query("SELECT hype.claim('" . uuid(31) . "', 'olaf')");
+$b->query("SELECT hype.confirm('late', 'olaf')");
+$c->query("SELECT hype.erase('olaf')");
+$b->query("COMMIT");
+$c->derive();
+is($c->query("SELECT count(*) FROM hype.confirmed_referral
+	WHERE user_id = 'olaf'"), 0, 'is nobody\'s');
+
 # Later visits are the user's again
 
 $c->query("SELECT hype.claim_batch('{" . uuid(20) . "}', '{trudy}',
