@@ -2276,11 +2276,8 @@ BEGIN
             DELETE FROM hype.confirmed_referral r WHERE r.id = c.id;
             PERFORM hype.mark_hit(c.referral_hit_id);
 
-            IF other.id IS NULL THEN
-                PERFORM hype.record_confirm(c.event, adopt_confirmed.user_id,
-                                            NULL, c.value, c.created);
-            END IF;
-
+            PERFORM hype.record_confirm(c.event, NULL, c.visitor, c.value,
+                                        c.created);
             CONTINUE;
         END IF;
 

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(84);
+SELECT plan(86);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -344,6 +344,33 @@ SELECT hype.claim(pg_temp.v(999), 'gifted');
 CALL pg_temp.derive();
 SELECT is(pg_temp.outcome('gift'), 'gifted alice 998 1 01-02',
           'leaves the credit where it was');
+
+-- A visitor who turns out to own the first link
+
+INSERT INTO hype.referral_link (id, identifier, user_id)
+VALUES (900024, 'owned', 'owner'), (900025, 'bobs', 'bob'),
+       (900026, 'owned2', 'owner');
+INSERT INTO hype.referral_hit
+    (id, referral_link_id, created, visitor, user_id, authenticated)
+VALUES (pg_temp.v(901), 900024, '2006-01-01Z', pg_temp.v(901), NULL, false),
+       (pg_temp.v(902), 900025, '2006-01-02Z', NULL, 'owner', true),
+       (pg_temp.v(903), 900001, '2006-01-05Z', NULL, 'owner', true),
+       (pg_temp.v(904), 900026, '2006-01-03Z', pg_temp.v(904), NULL, false);
+SELECT hype.confirm_batch('{own,own2}', '{NULL,NULL}',
+                          ARRAY[pg_temp.v(901), pg_temp.v(904)], '{1,1}',
+                          '{2006-01-04Z,2006-01-04Z}');
+CALL pg_temp.derive();
+SELECT hype.confirm_batch('{own}', '{owner}', '{NULL}', '{1}', '{2006-01-06Z}');
+CALL pg_temp.derive();
+SELECT hype.claim_batch(ARRAY[pg_temp.v(901), pg_temp.v(904)], '{owner,owner}',
+                        '{2006-01-03Z,2006-01-03Z}');
+CALL pg_temp.derive();
+SELECT is(pg_temp.outcome('own'), 'owner bob 902 1 01-04',
+          'is credited by the other hit, as of the first confirm');
+SELECT hype.claim_batch(ARRAY[pg_temp.v(904)], '{zoe}', '{2006-01-02Z}');
+CALL pg_temp.derive();
+SELECT is(pg_temp.outcome('own2'), 'zoe owner 904 1 01-04',
+          'and the confirm is another''s if the visitor is');
 
 -- Mistakes
 
