@@ -7,7 +7,7 @@ use Hype::Status;
 
 my $pg = cluster();
 my %config = (
-    pg => $pg, workers => 2, database => 'timeout=2s',
+    pg => $pg, workers => 2, database => 'timeout=5s',
     http => 'add_header Outcome $hype_outcome always;',
     server => status_server() . <<'END');
 location /ref/ { hype_ref; }
