@@ -3185,15 +3185,13 @@ BEGIN
     -- What nginx knows of the user is so, whether or not it is worked off.
 
     PERFORM hype.claim(c.visitor, c.user_id)
-    FROM (SELECT v.visitor, v.user_id
-          FROM (SELECT p.visitor, p.user_id FROM hype.pending_claim p
-                WHERE p.visitor = confirm.visitor AND NOT p.merged
-                ORDER BY p.created LIMIT 1) AS v
+    FROM ((SELECT p.visitor, p.user_id FROM hype.pending_claim p
+           WHERE p.visitor = confirm.visitor AND NOT p.merged
+           ORDER BY p.created LIMIT 1)
           UNION ALL
-          SELECT u.visitor, u.user_id
-          FROM (SELECT p.visitor, p.user_id FROM hype.pending_claim p
-                WHERE p.user_id = confirm.user_id AND NOT p.merged
-                ORDER BY p.created DESC LIMIT 20) AS u) AS c;
+          (SELECT p.visitor, p.user_id FROM hype.pending_claim p
+           WHERE p.user_id = confirm.user_id AND NOT p.merged
+           ORDER BY p.created DESC LIMIT 20)) AS c;
 
     -- Whatever hit is visible was made before this call, whether or not the
     -- clocks of nginx and the database agree.

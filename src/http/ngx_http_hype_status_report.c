@@ -31,7 +31,7 @@ static u_char *ngx_http_hype_status_argument(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_hype_status_readable(ngx_str_t *text);
 static u_char *ngx_http_hype_status_string(u_char *p, ngx_str_t *text);
 static ngx_http_hype_status_ctx_t *ngx_http_hype_status_create_ctx(
-    ngx_http_request_t *r, ngx_http_hype_store_t *store);
+    ngx_http_request_t *r);
 static void ngx_http_hype_status_cleanup(void *data);
 static void ngx_http_hype_status_resume(ngx_http_hype_wait_t *wait);
 static ngx_int_t ngx_http_hype_status_send_report(ngx_http_request_t *r,
@@ -106,7 +106,7 @@ ngx_http_hype_status_report(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx = ngx_http_hype_status_create_ctx(r, store);
+    ctx = ngx_http_hype_status_create_ctx(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -281,8 +281,7 @@ ngx_http_hype_status_string(u_char *p, ngx_str_t *text)
 
 
 static ngx_http_hype_status_ctx_t *
-ngx_http_hype_status_create_ctx(ngx_http_request_t *r,
-    ngx_http_hype_store_t *store)
+ngx_http_hype_status_create_ctx(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t          *cln;
     ngx_http_hype_status_ctx_t  *ctx;

@@ -17,7 +17,7 @@
 #define NGX_HTTP_HYPE_METRICS_PERIOD   600
 
 
-static ngx_http_hype_recent_t *ngx_http_hype_metrics_find(
+static ngx_http_hype_recent_t *ngx_http_hype_metrics_visit(
     ngx_http_hype_metrics_t *metrics, ngx_http_hype_recents_t *recents,
     ngx_str_t *identifier, ngx_uint_t *found);
 static ngx_atomic_uint_t ngx_http_hype_metrics_age(
@@ -172,8 +172,8 @@ ngx_http_hype_metrics_hit(ngx_http_hype_metrics_t *metrics,
 {
     ngx_uint_t  found;
 
-    (void) ngx_http_hype_metrics_find(metrics, &metrics->links, identifier,
-                                      &found);
+    (void) ngx_http_hype_metrics_visit(metrics, &metrics->links, identifier,
+                                       &found);
 }
 
 
@@ -185,8 +185,8 @@ ngx_http_hype_metrics_unknown(ngx_http_hype_metrics_t *metrics,
     ngx_http_hype_name_t    *name;
     ngx_http_hype_recent_t  *recent;
 
-    recent = ngx_http_hype_metrics_find(metrics, &metrics->unknown,
-                                        identifier, &found);
+    recent = ngx_http_hype_metrics_visit(metrics, &metrics->unknown,
+                                         identifier, &found);
     if (found) {
         return;
     }
@@ -206,7 +206,7 @@ ngx_http_hype_metrics_unknown(ngx_http_hype_metrics_t *metrics,
  */
 
 static ngx_http_hype_recent_t *
-ngx_http_hype_metrics_find(ngx_http_hype_metrics_t *metrics,
+ngx_http_hype_metrics_visit(ngx_http_hype_metrics_t *metrics,
     ngx_http_hype_recents_t *recents, ngx_str_t *identifier,
     ngx_uint_t *found)
 {

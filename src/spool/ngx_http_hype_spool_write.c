@@ -15,8 +15,6 @@ static ngx_int_t ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool,
 static ngx_uint_t ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool,
     size_t size);
 static void ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool);
-static void ngx_http_hype_spool_settle(ngx_http_hype_spool_t *spool,
-    ngx_queue_t *waits);
 static void ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool);
 
 
@@ -228,7 +226,7 @@ ngx_http_hype_spool_flush(ngx_http_hype_spool_t *spool)
     }
 
     if (spool->conf->sync != NGX_HTTP_HYPE_SPOOL_SYNC_ALWAYS) {
-        ngx_http_hype_spool_settle(spool, &spool->written);
+        ngx_http_hype_park_wake_all(spool->park, &spool->written, NGX_DECLINED);
     }
 
     ngx_http_hype_spool_sync(spool);
@@ -255,7 +253,7 @@ ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool)
         spool->lost(spool->data, p, size);
     }
 
-    ngx_http_hype_spool_settle(spool, &spool->waits);
+    ngx_http_hype_park_wake_all(spool->park, &spool->waits, NGX_DECLINED);
 }
 
 
@@ -269,15 +267,6 @@ ngx_http_hype_spool_flush_handler(ngx_event_t *ev)
     if (ngx_http_hype_spool_flush(spool) == NGX_OK) {
         spool->wake(spool->data);
     }
-}
-
-
-/* the status they have already */
-
-static void
-ngx_http_hype_spool_settle(ngx_http_hype_spool_t *spool, ngx_queue_t *waits)
-{
-    ngx_http_hype_park_wake_all(spool->park, waits, NGX_DECLINED);
 }
 
 
@@ -411,7 +400,7 @@ ngx_http_hype_spool_sync_done(ngx_event_t *ev)
         ngx_http_hype_spool_leave_tail(spool);
     }
 
-    ngx_http_hype_spool_settle(spool, &spool->syncing);
+    ngx_http_hype_park_wake_all(spool->park, &spool->syncing, NGX_DECLINED);
 
     /* what was written meanwhile */
 

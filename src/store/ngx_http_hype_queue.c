@@ -34,7 +34,7 @@ ngx_http_hype_queue_init(ngx_http_hype_queue_t *queue)
     queue->cap = NGX_HTTP_HYPE_QUEUE_BATCH;
     queue->pace = NGX_HTTP_HYPE_QUEUE_BATCH;
 
-    ngx_http_hype_event_init(&queue->trial, ngx_http_hype_queue_trial_handler,
+    ngx_http_hype_event_init(&queue->wake, ngx_http_hype_queue_wake_handler,
                              queue, queue->log, 1);
 }
 
@@ -364,7 +364,7 @@ ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
 
     /* another connection may be free for them */
 
-    ngx_post_event(&queue->trial, &ngx_posted_events);
+    ngx_post_event(&queue->wake, &ngx_posted_events);
 
     while (!ngx_queue_empty(&batch->items)) {
         q = ngx_queue_last(&batch->items);

@@ -55,7 +55,7 @@ struct ngx_http_hype_queue_s {
 
     ngx_queue_t                     items;    /* that are in no batch */
     ngx_queue_t                     trials;   /* to be sent alone, by time */
-    ngx_event_t                     trial;
+    ngx_event_t                     wake;     /* at once, or for a trial */
     ngx_uint_t                      ntrials;
     ngx_uint_t                      n;        /* of all, in batches too */
     size_t                          size;     /* of all in bytes */

@@ -252,11 +252,11 @@ ngx_http_hype_queue_try(ngx_http_hype_queue_t *queue,
 
     if (q == ngx_queue_sentinel(&queue->trials)) {
 
-        if (queue->trial.timer_set) {
-            ngx_del_timer(&queue->trial);
+        if (queue->wake.timer_set) {
+            ngx_del_timer(&queue->wake);
         }
 
-        ngx_add_timer(&queue->trial, item->due - ngx_current_msec);
+        ngx_add_timer(&queue->wake, item->due - ngx_current_msec);
     }
 }
 
@@ -280,8 +280,8 @@ ngx_http_hype_queue_due(ngx_http_hype_queue_t *queue)
         return item;
     }
 
-    if (!queue->trial.timer_set) {
-        ngx_add_timer(&queue->trial, wait);
+    if (!queue->wake.timer_set) {
+        ngx_add_timer(&queue->wake, wait);
     }
 
     return NULL;
@@ -289,7 +289,7 @@ ngx_http_hype_queue_due(ngx_http_hype_queue_t *queue)
 
 
 void
-ngx_http_hype_queue_trial_handler(ngx_event_t *ev)
+ngx_http_hype_queue_wake_handler(ngx_event_t *ev)
 {
     ngx_http_hype_queue_t  *queue;
 

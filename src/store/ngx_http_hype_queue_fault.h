@@ -37,9 +37,9 @@ void ngx_http_hype_queue_accepted(ngx_http_hype_queue_batch_t *qb);
 
 ngx_http_hype_item_t *ngx_http_hype_queue_due(ngx_http_hype_queue_t *queue);
 
-/* Handler of the event "trial". */
+/* Handler of the event "wake". */
 
-void ngx_http_hype_queue_trial_handler(ngx_event_t *ev);
+void ngx_http_hype_queue_wake_handler(ngx_event_t *ev);
 
 /* The rest is in the queue's own file. */
 

@@ -9,13 +9,12 @@ use Exporter qw(import);
 
 use Hype::Util qw(read_file source_dir);
 
-our @EXPORT = qw(flags headers sources);
+our @EXPORT = qw(flags sources);
 
 chdir source_dir() or die $!;
 
 
 sub sources { return ('ngx_http_hype_module.c', glob('src/*/*.c')) }
-sub headers { return glob('src/*/*.h') }
 
 
 # The compiler's flags for what it is to include, as nginx's makefile has them
