@@ -316,6 +316,7 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regclass('hype.pending_confirm_waiting_user_id_idx') IS NULL
            AS hype_new_3,
        to_regclass('hype.erased') IS NULL AS hype_new_erased,
+       to_regclass('hype.told_visitor') IS NULL AS hype_new_told,
        to_regclass('hype.link_total_hits_idx') IS NULL AS hype_new_hits,
        to_regproc('hype.forget_confirmed') IS NULL AS hype_new_truncated,
        to_regclass('hype.pending_claim_user_id_idx') IS NULL
@@ -938,6 +939,31 @@ COMMENT ON COLUMN hype.confirmed_referral.told IS
     'moves the credit';
 COMMENT ON COLUMN hype.confirmed_referral.id IS
     'Names the row as long as user or visitor may change';
+
+
+CREATE TABLE IF NOT EXISTS hype.told_visitor (
+    visitor uuid,
+    event   text,
+    PRIMARY KEY (visitor, event)
+);
+
+\if :hype_new_told
+
+INSERT INTO hype.told_visitor (visitor, event)
+SELECT DISTINCT v.visitor, c.event
+FROM hype.confirmed_referral c
+CROSS JOIN LATERAL (
+    SELECT unnest(ARRAY[c.visitor, c.via])
+    UNION
+    SELECT h.visitor FROM hype.referral_hit h WHERE h.id = c.referral_hit_id
+) AS v (visitor)
+WHERE c.told AND v.visitor IS NOT NULL;
+
+\endif
+
+COMMENT ON TABLE hype.told_visitor IS
+    'Visitors and events of which an application was told the referrer: it is '
+    'told once, whoever the visitor turns out to be';
 
 
 CREATE TABLE IF NOT EXISTS hype.pending_confirm (
@@ -1758,28 +1784,29 @@ BEGIN
         RETURN;
     END IF;
 
-    -- An application is told once of a hit and event, though one call knows the
-    -- visitor and another one, at the same time, the user.
+    -- An application is told once of a visitor, though one call knows the
+    -- visitor and another one the user, or claims come out of order.  Who does
+    -- the same now is waited for.
 
     IF attribute.told THEN
-        PERFORM FROM hype.referral_hit h
-        WHERE h.id = hit.id AND h.created = hit.created FOR UPDATE;
+        WITH visitors AS (
+            SELECT attribute.visitor AS visitor
+            WHERE claimant IS NULL OR claimant = who
+            UNION
+            SELECT h.visitor FROM hype.referral_hit h
+            WHERE h.id = hit.id AND h.created = hit.created
+        ), new AS (
+            INSERT INTO hype.told_visitor (visitor, event)
+            SELECT v.visitor, attribute.event FROM visitors v
+            WHERE v.visitor IS NOT NULL
+            ORDER BY v.visitor
+            ON CONFLICT DO NOTHING
+            RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM new) < count(v.visitor) INTO known
+        FROM visitors v;
 
-        IF EXISTS (
-            SELECT FROM hype.confirmed_referral c
-            WHERE c.referral_hit_id = hit.id AND c.event = attribute.event
-              AND CASE WHEN who IS NULL
-                  THEN c.via = unknown
-                       OR c.user_id = (SELECT v.user_id
-                                       FROM hype.visitor_claim v
-                                       WHERE v.visitor = unknown)
-                  ELSE c.user_id IS NULL
-                       AND (c.visitor = unknown
-                            OR who = (SELECT v.user_id
-                                      FROM hype.visitor_claim v
-                                      WHERE v.visitor = c.visitor)) END)
-        THEN
-            known := true;
+        IF known THEN
             RETURN;
         END IF;
     END IF;
@@ -2276,6 +2303,12 @@ BEGIN
             DELETE FROM hype.confirmed_referral r WHERE r.id = c.id;
             PERFORM hype.mark_hit(c.referral_hit_id);
 
+            IF c.told THEN
+                INSERT INTO hype.told_visitor (visitor, event)
+                VALUES (c.visitor, c.event)
+                ON CONFLICT DO NOTHING;
+            END IF;
+
             PERFORM hype.record_confirm(c.event, NULL, c.visitor, c.value,
                                         c.created);
             CONTINUE;
@@ -2588,6 +2621,7 @@ BEGIN
         WHERE c.created <= until
           AND ((c.visitor = p.visitor AND c.user_id IS NULL)
                OR c.user_id = p.user_id);
+        DELETE FROM hype.told_visitor t WHERE t.visitor = p.visitor;
         DELETE FROM hype.visit v WHERE v.subject = p.visitor AND NOT v.known;
     END IF;
 
@@ -2667,7 +2701,7 @@ BEGIN
     -- What was confirmed of the visitor alone is not the later claim's user's.
 
     UPDATE hype.confirmed_referral c SET user_id = NULL
-    WHERE c.visitor = p.visitor AND c.user_id = ANY (p.was) AND NOT c.told;
+    WHERE c.visitor = p.visitor AND c.user_id = ANY (p.was);
 
     PERFORM hype.adopt_confirmed(p.visitor, owner);
     UPDATE hype.pending_confirm c SET claimant = owner
@@ -2790,17 +2824,19 @@ BEGIN
                  LEFT JOIN hype.referral_link l ON l.id = h.referral_link_id
                  WHERE h.user_id IS NOT NULL AND NOT h.void
                    AND (h.bot OR l.user_id = h.user_id)),
-           ARRAY(SELECT r.id FROM hits h
-                 CROSS JOIN LATERAL (
-                     SELECT u.* FROM hype.confirmed_referral u
-                     WHERE u.user_id = coalesce(h.user_id, h.claimant)
-                     UNION ALL
-                     SELECT v.* FROM hype.confirmed_referral v
-                     WHERE v.visitor = h.visitor AND v.user_id IS NULL
-                     OFFSET 0
-                 ) AS r
-                 WHERE NOT r.told AND NOT h.bot AND r.created >= h.created
-                 GROUP BY r.id),
+           ARRAY(SELECT r.id
+                 FROM (SELECT coalesce(h.user_id, h.claimant) AS user_id,
+                              min(h.created) AS first
+                       FROM hits h WHERE NOT h.bot GROUP BY 1) AS u
+                 JOIN hype.confirmed_referral r ON r.user_id = u.user_id
+                 WHERE NOT r.told AND r.created >= u.first
+                 UNION
+                 SELECT r.id
+                 FROM (SELECT h.visitor, min(h.created) AS first
+                       FROM hits h WHERE NOT h.bot GROUP BY 1) AS v
+                 JOIN hype.confirmed_referral r ON r.visitor = v.visitor
+                 WHERE r.user_id IS NULL AND NOT r.told
+                   AND r.created >= v.first),
            ARRAY(SELECT e.id
                  FROM (SELECT array_agg(h.id) AS ids,
                               hype.are_erased(array_agg(h.visitor),
@@ -3452,6 +3488,7 @@ BEGIN
 
     UPDATE hype.confirmed_referral c SET via = NULL
     WHERE c.via = ANY (visitors);
+    DELETE FROM hype.told_visitor t WHERE t.visitor = ANY (visitors);
     UPDATE hype.confirmed_referral c SET referrer = NULL
     WHERE c.referrer = erase.user_id;
 
@@ -3505,6 +3542,31 @@ COMMENT ON FUNCTION hype.export(bigint) IS
 
 -- Roll-ups
 
+CREATE OR REPLACE FUNCTION hype.referred_visitors(
+    referral hype.confirmed_referral
+)
+RETURNS uuid[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT v.visitor
+        FROM (SELECT unnest(ARRAY[referral.visitor, referral.via])
+              UNION
+              SELECT h.visitor FROM hype.referral_hit h
+              WHERE h.id = referral.referral_hit_id) AS v (visitor)
+        WHERE v.visitor IS NOT NULL);
+END
+$$;
+
+COMMENT ON FUNCTION hype.referred_visitors(hype.confirmed_referral) IS
+    'The visitors that a confirmed referral is about';
+
+
 CREATE OR REPLACE FUNCTION hype.log_confirmed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -3516,6 +3578,20 @@ BEGIN
         VALUES (OLD.referral_link_id,
                 coalesce(hype.user_key(OLD.user_id), OLD.visitor),
                 OLD.user_id IS NOT NULL, -1, -OLD.value);
+    END IF;
+
+    -- What is deleted by hand may be told again; who says by hand that an
+    -- application knows has told it.
+
+    IF TG_OP = 'DELETE' AND OLD.told THEN
+        DELETE FROM hype.told_visitor t
+        WHERE t.event = OLD.event
+          AND t.visitor = ANY (hype.referred_visitors(OLD));
+
+    ELSIF TG_OP = 'UPDATE' AND NEW.told AND NOT OLD.told THEN
+        INSERT INTO hype.told_visitor (visitor, event)
+        SELECT v, NEW.event FROM unnest(hype.referred_visitors(NEW)) AS v
+        ON CONFLICT DO NOTHING;
     END IF;
 
     IF TG_OP <> 'DELETE' THEN
@@ -3531,13 +3607,13 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.log_confirmed() IS
-    'Trigger: has the roll-ups follow confirmed_referral';
+    'Trigger: has the roll-ups and told_visitor follow confirmed_referral';
 
-\if :hype_new_2
+\if :hype_new_told
 
-CREATE TRIGGER confirmed_referral_log
+CREATE OR REPLACE TRIGGER confirmed_referral_log
     AFTER INSERT OR DELETE
-        OR UPDATE OF referral_link_id, user_id, visitor, value
+        OR UPDATE OF referral_link_id, user_id, visitor, value, told
     ON hype.confirmed_referral
     FOR EACH ROW EXECUTE FUNCTION hype.log_confirmed();
 
@@ -3576,6 +3652,8 @@ BEGIN
           FROM hype.confirmed_change d) AS v
     GROUP BY v.referral_link_id
     HAVING sum(v.value) <> 0;
+
+    TRUNCATE hype.told_visitor;
 
     RETURN NULL;
 END
@@ -3713,15 +3791,24 @@ BEGIN
         SELECT h.referral_link_id AS link, h.created, h.bot,
                CASE WHEN isfinite(h.created)
                     THEN hype.quarter(h.created) END AS quarter,
-               CASE WHEN NOT h.bot
+               CASE WHEN w.counted
                     THEN hype.hit_subject(h.visitor, h.user_id) END AS subject,
                h.visitor IS NULL AS known,
-               CASE WHEN NOT h.bot
+               CASE WHEN w.counted
                     THEN coalesce(h.user_id, (
                         SELECT c.user_id FROM hype.visitor_claim c
                         WHERE c.visitor = h.visitor)) END AS user_id,
                h.http_referer, h.next
         FROM hype.hits_to_count(max, since) h
+
+        -- Nobody's visit is left of who was erased and arrives late.
+
+        CROSS JOIN LATERAL (
+            SELECT NOT h.bot AND NOT (
+                (SELECT EXISTS (SELECT FROM hype.erased))
+                AND (hype.are_erased(ARRAY[h.visitor], ARRAY[h.user_id],
+                                     ARRAY[h.created]))[1]) AS counted
+        ) AS w
     ),
 
     -- Each visitor once a quarter: of a link, and of the site.

@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(63);
+SELECT plan(77);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -253,6 +253,53 @@ $$, $$ VALUES ('u60', pg_temp.v(60)), ('u61', pg_temp.v(61)) $$,
     'each is credited once');
 SELECT is((SELECT count(*) FROM hype.confirmed_referral
            WHERE event = 'm' AND told), 2::bigint, 'and the caller told of it');
+
+-- An application is told once of a visitor, whomever its calls name
+
+SELECT pg_temp.hit(70, 'a', 2, 70), pg_temp.hit(71, 'b', 1, 70);
+SELECT is(pg_temp.credited('n', 'u70', 70), '71 bob', 'user and visitor');
+SELECT is(pg_temp.credited('n', NULL, 70), NULL, 'not the visitor again');
+SELECT is(pg_temp.credited('n', 'u72', 70), NULL,
+          'nor another user with the visitor');
+SELECT pg_temp.hit(72, 'c', 0.5, 70);
+SELECT is(pg_temp.credited('n', NULL, 70), NULL,
+          'nor by a hit that came since');
+SELECT is(pg_temp.credited('o', NULL, 70), '72 carol', 'another event is');
+SELECT pg_temp.hit(73, 'a', 0.4, 70);
+SELECT is(pg_temp.credited('o', 'u70', 70), NULL, 'and not the user then');
+
+SELECT pg_temp.hit(74, 'a', 2, 74);
+SELECT is(pg_temp.credited('n', NULL, 74), '74 alice', 'told of a visitor');
+SELECT hype.claim_batch(ARRAY[pg_temp.v(74)], '{u75}',
+                        ARRAY[now() - interval '1 minute']);
+SELECT hype.claim_step(1000, 'infinity');
+SELECT hype.claim_batch(ARRAY[pg_temp.v(74)], '{u74}',
+                        ARRAY[now() - interval '1 hour']);
+SELECT hype.claim_step(1000, 'infinity');
+SELECT is(pg_temp.credited('n', 'u74'), NULL,
+          'an earlier claim moves it: its user is not told again');
+SELECT results_eq($$ SELECT user_id, told FROM hype.confirmed_referral
+                     WHERE event = 'n' AND referral_hit_id = pg_temp.v(74) $$,
+                  $$ VALUES ('u74', true) $$, 'it is that user''s');
+SELECT pg_temp.hit(75, 'b', 1, 75);
+SELECT is(pg_temp.credited('n', 'u75', 75), '75 bob',
+          'the user of the later claim can be confirmed');
+
+DELETE FROM hype.confirmed_referral WHERE event = 'n' AND user_id = 'u75';
+SELECT is(pg_temp.credited('n', 'u75', 75), '75 bob',
+          'what is deleted by hand is told again');
+
+SELECT pg_temp.hit(76, 'a', 2, 76);
+SELECT hype.record_confirm('p', 'u76', pg_temp.v(76), NULL, now());
+UPDATE hype.confirmed_referral SET told = true WHERE event = 'p';
+SELECT is(pg_temp.credited('p', NULL, 76), NULL,
+          'nor is an application told what it says it knows');
+
+SELECT pg_temp.hit(77, 'c', 2, 77), pg_temp.hit(78, 'b', 3, 77);
+SELECT is(pg_temp.credited('n', NULL, 77), '77 carol',
+          'told of a visitor who owns the link');
+SELECT hype.claim(pg_temp.v(77), 'carol');
+SELECT is(pg_temp.credited('n', 'carol'), NULL, 'is not told of another one');
 
 -- Mistakes
 

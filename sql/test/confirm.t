@@ -99,7 +99,8 @@ is(join('', map { $_->finish() } @sessions), 'alice', 'one, without an order');
 
 @sessions = ();
 
-# One call knows the visitor, another one the user, whoever comes first.
+# One call knows the visitor, another one the user, whoever comes first.  The
+# second one has another hit.
 
 sub credit {
 	my ($event, $user, $visitor) = @_;
@@ -131,6 +132,7 @@ for my $first ($a, $b) {
 			if ($_ == $first) {
 				is($_->query($call), 'alice', "$name: the first is told");
 			} else {
+				$c->copy($n + 1000 . " $n -");
 				$_->send($call);
 			}
 		}

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(40);
+SELECT plan(41);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql
     RETURN ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid;
@@ -150,7 +150,11 @@ SELECT is(hype.confirm_batch('{e, e}', '{bob, NULL}',
 INSERT INTO hype.referral_hit (id, referral_link_id, created, visitor)
 VALUES (pg_temp.v(300), 900001, now() - interval '1 minute', pg_temp.v(7)),
        (pg_temp.v(301), 900001, now() + interval '1 minute', pg_temp.v(7));
+SELECT hype.roll_up();
 CALL pg_temp.derive();
+SELECT is_empty($$ SELECT FROM hype.visit WHERE subject = pg_temp.v(7)
+                   AND quarter < hype.quarter(now() + interval '1 minute') $$,
+                'a roll-up that comes first keeps no visit of it');
 SELECT results_eq($$ SELECT id FROM hype.referral_hit
                      WHERE visitor = pg_temp.v(7) $$,
                   ARRAY[pg_temp.v(301)],
