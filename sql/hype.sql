@@ -949,6 +949,9 @@ CREATE TABLE IF NOT EXISTS hype.told_visitor (
 
 \if :hype_new_told
 
+CREATE INDEX confirmed_referral_created_idx
+    ON hype.confirmed_referral (created);
+
 INSERT INTO hype.told_visitor (visitor, event)
 SELECT DISTINCT v.visitor, c.event
 FROM hype.confirmed_referral c
@@ -1238,6 +1241,29 @@ $$;
 COMMENT ON FUNCTION hype.log_snapshot() IS
     'The current snapshot, in which this transaction is running: it may write '
     'more hits. PostgreSQL leaves a transaction out of its own snapshots';
+
+
+CREATE OR REPLACE FUNCTION hype.lock_log(log_name text, wait boolean)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF wait THEN
+        PERFORM FROM hype.log_position l WHERE l.name = log_name FOR UPDATE;
+    ELSE
+        PERFORM FROM hype.log_position l WHERE l.name = log_name
+        FOR UPDATE SKIP LOCKED;
+    END IF;
+
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION hype.lock_log(text, boolean) IS
+    'Until the end of the transaction nobody else derives from that log; '
+    'returns false if another does, and wait is false. No role but the owner '
+    'can lock the row, as any role could an advisory lock';
 
 
 CREATE OR REPLACE FUNCTION hype.read_log(log_name text, max bigint)
@@ -3429,8 +3455,8 @@ BEGIN
     -- From now on nobody else derives anything: what is written meanwhile is
     -- read when all can see that the user was erased.
 
-    PERFORM pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0));
-    PERFORM pg_advisory_xact_lock(hashtextextended('hype.derive', 0));
+    PERFORM hype.lock_log('roll_up', true);
+    PERFORM hype.lock_log('claims', true);
 
     -- What a spool has, anywhere, is left out when it arrives.
 
@@ -3705,7 +3731,7 @@ BEGIN
         END IF;
     END IF;
 
-    PERFORM pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0));
+    PERFORM hype.lock_log('roll_up', true);
 
     IF TG_OP = 'TRUNCATE' THEN
         UPDATE hype.log_position l SET pruned = '-infinity'
@@ -4250,7 +4276,7 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege';
     END IF;
 
-    PERFORM pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0));
+    PERFORM hype.lock_log('roll_up', true);
 
     WHILE hype.rebase_step() LOOP
     END LOOP;
@@ -4304,7 +4330,7 @@ DECLARE
 BEGIN
     done := 0;
 
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('hype.derive', 0)) THEN
+    IF NOT hype.lock_log('claims', false) THEN
         done := NULL;
         RETURN;
     END IF;
@@ -4361,7 +4387,7 @@ BEGIN
     IF (step.done = 0 OR clock_timestamp() < began + interval '30 ms')
        AND (p.target IS NOT NULL OR p.backfill IS NOT NULL
             OR p.rolled < began - interval '10 seconds')
-       AND pg_try_advisory_xact_lock(hashtextextended('hype.roll_up', 0))
+       AND hype.lock_log('roll_up', false)
     THEN
         BEGIN
             LOOP
@@ -4447,8 +4473,8 @@ BEGIN
         RETURN false;
     END IF;
 
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('hype.roll_up', 0))
-       OR NOT pg_try_advisory_xact_lock(hashtextextended('hype.derive', 0))
+    IF NOT hype.lock_log('roll_up', false)
+       OR NOT hype.lock_log('claims', false)
     THEN
         RETURN false;
     END IF;

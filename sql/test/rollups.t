@@ -144,7 +144,7 @@ sub write_something {
 
 sub derive_something {
 	my $what = rand;
-	my $lock = "pg_advisory_xact_lock(hashtextextended('hype.roll_up', 0))";
+	my $lock = "hype.lock_log('roll_up', true)";
 	my $out = $c->query(
 		$what < 0.4 ? "SELECT hype.count_hits(" . int(1 + rand 9) . ") FROM $lock"
 		: $what < 0.5 ? "SELECT hype.count_claims(2) FROM $lock"
