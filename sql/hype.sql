@@ -1057,6 +1057,8 @@ CREATE TABLE IF NOT EXISTS hype.reward_rule (
 COMMENT ON TABLE hype.reward_rule IS
     'What a confirmed referral earns, and whom. A change of a rule changes no '
     'reward that is there';
+COMMENT ON COLUMN hype.reward_rule.id IS
+    'What rewards refer to';
 COMMENT ON COLUMN hype.reward_rule.event IS
     'The event that is rewarded';
 COMMENT ON COLUMN hype.reward_rule.side IS
@@ -1120,6 +1122,10 @@ COMMENT ON TABLE hype.reward IS
     'rows are added, and not changed. hype.balance has the sums';
 COMMENT ON COLUMN hype.reward.kind IS
     '"earned"; "taken_back": the contrary of one that was earned; or "paid"';
+COMMENT ON COLUMN hype.reward.id IS
+    'Names the entry';
+COMMENT ON COLUMN hype.reward.event IS
+    'What was confirmed; NULL: a pay-out';
 COMMENT ON COLUMN hype.reward.user_id IS
     'Who was confirmed, as far as known then';
 COMMENT ON COLUMN hype.reward.side IS
@@ -1128,10 +1134,16 @@ COMMENT ON COLUMN hype.reward.beneficiary IS
     'Whose reward it is, or who was paid; NULL: a user who was erased';
 COMMENT ON COLUMN hype.reward.amount IS
     'What the beneficiary is owed more by it: below zero if taken back or paid';
+COMMENT ON COLUMN hype.reward.currency IS
+    'As the rule has it';
 COMMENT ON COLUMN hype.reward.created IS
     'When the entry was made';
 COMMENT ON COLUMN hype.reward.available_at IS
     'When it can be paid; for what is taken back, as for what was earned';
+COMMENT ON COLUMN hype.reward.confirmed_referral_id IS
+    'confirmed_referral.id, which may be gone';
+COMMENT ON COLUMN hype.reward.reward_rule_id IS
+    'reward_rule.id, which may be gone';
 COMMENT ON COLUMN hype.reward.n IS
     'Numbers the entries of a rule and a confirmed referral, or the pay-outs '
     'of a beneficiary and a currency: the unique keys let nobody make the same '
@@ -1173,6 +1185,14 @@ CREATE INDEX event_payload_idx ON hype.event USING gin (payload jsonb_path_ops);
 COMMENT ON TABLE hype.event IS
     'What has happened in the last 30 days, for others to follow: read it with '
     'hype.events_after() only, as events do not appear in the order of ids';
+COMMENT ON COLUMN hype.event.id IS
+    'Its number: from a sequence, so some are missing';
+COMMENT ON COLUMN hype.event.at IS
+    'When it was written';
+COMMENT ON COLUMN hype.event.kind IS
+    '"claim", "confirm", "revoke", "reward" or "pay_out"';
+COMMENT ON COLUMN hype.event.payload IS
+    'What has happened, by the names of the columns that it is from';
 COMMENT ON INDEX hype.event_payload_idx IS
     'For hype.erase()';
 
@@ -4020,14 +4040,15 @@ AS $$
 BEGIN
     -- If it has been paid for since we looked, it stays.
 
-    DELETE FROM hype.confirmed_referral c
-    WHERE c.id = (referral).id AND c.told = (referral).told;
+    PERFORM FROM hype.confirmed_referral c
+    WHERE c.id = (referral).id AND c.told = (referral).told FOR UPDATE;
 
     IF FOUND THEN
         PERFORM hype.log_event('revoke',
                                to_jsonb(referral) - '{via,told}'::text[]);
         PERFORM hype.take_back((referral).id, ARRAY(
             SELECT l.reward_rule_id FROM hype.live_rewards((referral).id) l));
+        DELETE FROM hype.confirmed_referral c WHERE c.id = (referral).id;
         PERFORM hype.mark_hit((referral).referral_hit_id);
     END IF;
 END
