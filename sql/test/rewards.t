@@ -157,8 +157,12 @@ is(balance('bob', 'moved'), '0|5|0', 'it has moved');
 hit(3, 'm1', 'm2');
 $a->query('BEGIN');
 is($a->query(pay_out('bob', 'moved', 'm 2')), 5, 'one is about to be paid');
-$b->query('SELECT count(*) FROM hype.derive()') for 1 .. 5;
+$c->query('SELECT count(*) FROM hype.derive()') for 1 .. 5;
+$b->send("SELECT hype.record_confirm(event, user_id, NULL, NULL, created)
+	FROM hype.confirmed_referral WHERE user_id = 'm1' AND event = 'moved'");
+$c->wait_for_block($b);
 $a->query('COMMIT');
+$b->finish();
 $c->derive();
 $c->wait_for("SELECT count(*) = 0 FROM hype.pending_confirm
 	WHERE due IS NOT NULL AND user_id = 'm1'");
