@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(88);
+SELECT plan(112);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -78,6 +78,12 @@ FROM unnest(ARRAY[
     'SELECT hype.erase(''u'')',
     'SELECT hype.export(''u'')',
     'SELECT hype.confirm(''e'', ''u'')',
+    'SELECT hype.revoke(''e'', ''u'')',
+    'SELECT hype.pay_out(''alice'', ''points'', ''r'')',
+    'SELECT hype.events_after(0)',
+    'SELECT hype.log_event(''pay_out'', ''{}'')',
+    'SELECT * FROM hype.reward',
+    'SELECT * FROM hype.balance',
     'SELECT hype.apply_claim(1, 1)',
     'SELECT hype.roll_up(now())',
     'SELECT hype.uncount(now())',
@@ -106,6 +112,12 @@ FROM unnest(ARRAY[
     'UPDATE hype.referral_link SET disabled = false WHERE identifier = ''a''',
     'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',
     'SELECT hype.confirm(''e'', ''u'')',
+    'SELECT hype.revoke(''nothing'', ''u''), hype.revoke(''nothing'', 1)',
+    'SELECT hype.pay_out(''nobody'', ''points'', ''r''), '
+        'hype.pay_out(1, ''points'', ''s'')',
+    'SELECT hype.events_after(0)',
+    'SELECT * FROM hype.reward_rule, hype.reward, hype.balance, hype.event',
+    'LISTEN hype_event',
     'SELECT hype.export(''nobody''), hype.export(1)',
     'SELECT hype.erase(''nobody''), hype.erase(1)',
     'SELECT * FROM hype.referral_link, hype.referral_hit, hype.visitor_claim, '
@@ -128,7 +140,17 @@ FROM unnest(ARRAY[
     'SELECT hype.give_up_identifier(''x'', 1)',
     'SELECT hype.derive()',
     'SELECT hype.roll_up()',
-    'UPDATE hype.confirmed_referral SET referrer = ''x'''
+    'UPDATE hype.confirmed_referral SET referrer = ''x''',
+    'UPDATE hype.confirmed_referral SET revoked = NULL',
+    'INSERT INTO hype.reward_rule (event, side, amount) '
+        'VALUES (''e'', ''referrer'', 1)',
+    'UPDATE hype.reward SET amount = 1',
+    'INSERT INTO hype.reward (kind, beneficiary, amount, currency, '
+        'available_at, n) VALUES (''earned'', ''u'', 1, ''EUR'', now(), 1)',
+    'UPDATE hype.event SET kind = ''claim''',
+    'SELECT hype.log_event(''pay_out'', ''{}'')',
+    'SELECT hype.take_back(1, ''{1}'')',
+    'SELECT hype.revoke_confirmed(1, NULL)'
 ]) AS statement;
 
 -- Reports
@@ -144,7 +166,7 @@ SET LOCAL SESSION AUTHORIZATION hype_nginx;
 SET LOCAL ROLE hype_report;
 
 SELECT lives_ok('SELECT * FROM hype.link_stats, hype.daily_hits, hype.funnel, '
-                'hype.site_stats, hype.hits_by(''hour''), '
+                'hype.site_stats, hype.balance, hype.hits_by(''hour''), '
                 'hype.hits_from(''next''), hype.report(), '
                 'hype.report(''{"from": "2024-01-01", "by": "owner"}'') AS r',
                 'hype_report reads the views');
@@ -156,6 +178,11 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.visitor_claim',
     'SELECT * FROM hype.confirmed_referral',
     'SELECT * FROM hype.visit',
+    'SELECT * FROM hype.reward',
+    'SELECT * FROM hype.event',
+    'SELECT hype.revoke(''e'', ''u'')',
+    'SELECT hype.pay_out(''alice'', ''points'', ''r'')',
+    'SELECT hype.events_after(0)',
     'SELECT * FROM hype.unrolled_hits()',
     'SELECT * FROM hype.hits_within(now(), now(), true)',
     'SELECT * FROM hype.confirmed_within(now(), now(), ''owner'')',

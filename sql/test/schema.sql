@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(25);
+SELECT plan(30);
 
 SELECT results_eq('SELECT hype.version()', ARRAY[2], 'version');
 
@@ -32,9 +32,33 @@ SELECT is(pg_temp.columns_of('hype.referral_hit'),
 
 SELECT is(pg_temp.columns_of('hype.confirmed_referral'),
     'created timestamp with time zone, event text, id bigint, '
-    'referral_hit_id uuid, referral_link_id bigint, referrer text, '
-    'told boolean, user_id text, value numeric, via uuid, visitor uuid',
+    'reason text, referral_hit_id uuid, referral_link_id bigint, '
+    'referrer text, revoked timestamp with time zone, told boolean, '
+    'user_id text, value numeric, via uuid, visitor uuid',
     'columns of confirmed_referral');
+
+SELECT is(pg_temp.columns_of('hype.reward_rule'),
+    'amount numeric, currency text, event text, hold interval, id bigint, '
+    'max_per_beneficiary integer, percent numeric, side text, '
+    'valid_from timestamp with time zone, '
+    'valid_until timestamp with time zone', 'columns of reward_rule');
+
+SELECT is(pg_temp.columns_of('hype.reward'),
+    'amount numeric, available_at timestamp with time zone, beneficiary text, '
+    'confirmed_referral_id bigint, created timestamp with time zone, '
+    'currency text, event text, id bigint, kind text, n integer, '
+    'reference text, reward_rule_id bigint, side text, user_id text',
+    'columns of reward');
+
+SELECT is(pg_temp.columns_of('hype.balance'),
+    'available numeric, currency text, paid numeric, pending numeric, '
+    'user_id text', 'columns of balance');
+
+SELECT is(pg_temp.columns_of('hype.event'),
+    'at timestamp with time zone, id bigint, kind text, payload jsonb',
+    'columns of event');
+SELECT is(s.seqcache, 1::bigint, 'no session has numbers of events in stock')
+FROM pg_sequence s WHERE s.seqrelid = 'hype.event_id_seq'::regclass;
 
 SELECT is(pg_temp.columns_of('hype.visitor_claim'),
     'created timestamp with time zone, user_id text, visitor uuid',
@@ -79,7 +103,7 @@ SELECT is_empty($$
     SELECT tgname
     FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
     WHERE c.relnamespace = 'hype'::regnamespace
-      AND c.relname NOT IN ('referral_link', 'confirmed_referral')
+      AND c.relname IN ('referral_hit', 'pending_claim', 'pending_confirm')
       AND t.tgtype & 4 > 0
 $$, 'no triggers on what is appended at line rate');
 
@@ -116,6 +140,11 @@ $$, ARRAY[
     'hype.notify_link()',
     'hype.log_confirmed()',
     'hype.forget_confirmed()',
+    'hype.revoke(text,text,text)',
+    'hype.pay_out(text,text,text)',
+    'hype.events_after(bigint,integer)',
+    'hype.follow_confirmed()', 'hype.log_claim()', 'hype.log_reward()',
+    'hype.check_rule()', 'hype.keep_ledger()',
     'hype.unrolled_links()',
     'hype.changed_links()',
     'hype.changed_totals()',
@@ -142,7 +171,9 @@ SELECT is_empty($$
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
     WHERE c.oid IN ('hype.referral_link'::regclass,
                     'hype.referral_hit'::regclass,
-                    'hype.confirmed_referral'::regclass)
+                    'hype.confirmed_referral'::regclass,
+                    'hype.reward_rule'::regclass, 'hype.reward'::regclass,
+                    'hype.event'::regclass)
       AND a.attnum > 0 AND NOT a.attisdropped
       AND col_description(c.oid, a.attnum) IS NULL
 $$, 'so has each column of what applications read');

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(41);
+SELECT plan(45);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql
     RETURN ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid;
@@ -61,8 +61,13 @@ SELECT results_eq($$ EXECUTE confirm('n9', '42') $$, ARRAY['42'],
 
 -- What is stored
 
+INSERT INTO hype.reward_rule (event, side, amount)
+VALUES ('bought', 'referrer', 2), ('bought', 'referred', 1),
+       ('bought again', 'referrer', 4);
+
 SELECT hype.claim(pg_temp.v(7), 'bob');
 SELECT hype.confirm('bought', 'bob', value => 7);
+SELECT hype.pay_out('bob', 'points', 'the first');
 SELECT hype.confirm('bought again', 'bob', value => 8);
 INSERT INTO hype.referral_hit (id, referral_link_id, created, user_id,
                                authenticated)
@@ -81,6 +86,9 @@ SELECT is(hype.export('bob') #>> '{links,0,identifier}', 'u-bob', 'links');
 SELECT is(hype.export('bob') #>> '{confirmed,0,value}', '7', 'what he did');
 SELECT is(hype.export('bob') #>> '{referred,0,event}', 'bought',
           'what others did by his link');
+SELECT is((SELECT string_agg(r ->> 'amount', ' ' ORDER BY r ->> 'amount')
+           FROM jsonb_array_elements(hype.export('bob') -> 'rewards') AS r),
+          '-1 1 2', 'his rewards, and pay-outs');
 SELECT ok(hype.export('bob')::text !~ 'carl', 'but not who');
 SELECT is(hype.export('bob') #>> '{pending,0,event}', 'late', 'what waits');
 SELECT is(jsonb_array_length(hype.export(42) -> 'hits'), 3, 'of a number');
@@ -127,7 +135,17 @@ SELECT bag_eq($$
 $$, 'SELECT * FROM before', 'totals stay');
 SELECT is(hype.export('bob') - 'user_id',
           '{"visitors": [], "links": [], "hits": [], "confirmed": [],
-            "referred": [], "pending": []}', 'there is nothing to export');
+            "referred": [], "rewards": [], "pending": []}', 'there is nothing to export');
+
+SELECT is((SELECT string_agg(r.amount::text, ' ' ORDER BY r.id)
+           FROM hype.reward r WHERE r.beneficiary IS NULL), '1 -1 2 -2',
+          'of the ledger the sums stay; what was not paid is taken back');
+SELECT is((SELECT (pending, available, paid)::text FROM hype.balance
+           WHERE user_id = 'alice'), '(0,6,0)',
+          'a referrer is owed as much as before');
+SELECT is(hype.pay_out('bob', 'points', 'another'), 0::numeric,
+          'a new user of that name is owed nothing');
+SELECT hype.erase('bob');
 
 -- What a spool has, comes later
 
