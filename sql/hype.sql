@@ -320,6 +320,7 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regproc('hype.forget_confirmed') IS NULL AS hype_new_truncated,
        to_regclass('hype.pending_claim_user_id_idx') IS NULL
            AS hype_new_claims,
+       to_regclass('hype.taken_identifier') IS NULL AS hype_new_taken,
        NOT EXISTS (SELECT FROM pg_attribute a
                    WHERE a.attrelid = to_regclass('hype.confirmed_referral')
                      AND a.attname = 'via')
@@ -335,7 +336,8 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
 
 SELECT set_config('hype.ddl', $$
     LOCK TABLE hype.visitor_claim, hype.unsettled, hype.confirmed_referral,
-        hype.unmatched_confirm IN ACCESS EXCLUSIVE MODE
+        hype.unmatched_confirm IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE
 $$, false) AS ddl \gset hype_
 :hype_in_a_moment
 
@@ -422,8 +424,46 @@ CREATE TABLE IF NOT EXISTS hype.former_identifier (
 );
 
 COMMENT ON TABLE hype.former_identifier IS
-    'Identifiers that links have lost by being renamed or deleted: hits from '
+    'Identifiers that links have lost by being changed or deleted: hits from '
     'before that time, which arrive late, are those links''';
+
+
+-- An identifier may be in print: it never leads to another link.  All of them
+-- are in one table, whose key is what two transactions at a time meet at.
+
+CREATE TABLE IF NOT EXISTS hype.taken_identifier (
+    key              uuid PRIMARY KEY,
+    referral_link_id bigint
+);
+
+COMMENT ON TABLE hype.taken_identifier IS
+    'Each identifier that ever led to a link, as that link''s own or as an '
+    'alias: no other link can have it';
+COMMENT ON COLUMN hype.taken_identifier.key IS
+    'A hash, hype.user_key() of the identifier: hype.erase() leaves it';
+COMMENT ON COLUMN hype.taken_identifier.referral_link_id IS
+    'The link, which may be gone; NULL: of a user who was erased';
+
+
+CREATE TABLE IF NOT EXISTS hype.link_alias (
+    identifier       text PRIMARY KEY
+                     CONSTRAINT link_alias_identifier_check
+                     CHECK (identifier ~ '^[A-Za-z0-9_.~-]{1,64}$'),
+    referral_link_id bigint NOT NULL,
+    created          timestamptz NOT NULL DEFAULT now()
+);
+
+\if :hype_new_taken
+
+CREATE INDEX link_alias_referral_link_id_idx
+    ON hype.link_alias (referral_link_id);
+
+\endif
+
+COMMENT ON TABLE hype.link_alias IS
+    'Further identifiers of links: a hit by one is a hit of its link';
+COMMENT ON COLUMN hype.link_alias.referral_link_id IS
+    'referral_link.id; a link that is deleted takes its aliases along';
 
 
 CREATE OR REPLACE FUNCTION hype.stamp_link() RETURNS trigger
@@ -487,28 +527,101 @@ COMMENT ON FUNCTION hype.give_up_identifier(text, bigint) IS
     'late, are still its hits';
 
 
+CREATE OR REPLACE FUNCTION hype.take_identifiers(
+    identifiers text[], links bigint[]
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n     bigint;
+    taken text;
+BEGIN
+    INSERT INTO hype.taken_identifier (key, referral_link_id)
+    SELECT hype.user_key(i.identifier), i.link
+    FROM unnest(identifiers, links) AS i (identifier, link)
+    ORDER BY 1
+    ON CONFLICT DO NOTHING;
+
+    GET DIAGNOSTICS n = ROW_COUNT;
+
+    IF n = cardinality(identifiers) THEN
+        RETURN;
+    END IF;
+
+    -- Those that were there may be the same link's.
+
+    SELECT i.identifier INTO taken
+    FROM unnest(identifiers, links) AS i (identifier, link)
+    JOIN hype.taken_identifier t ON t.key = hype.user_key(i.identifier)
+    WHERE t.referral_link_id IS DISTINCT FROM i.link
+    ORDER BY 1 LIMIT 1;
+
+    IF FOUND THEN
+        RAISE EXCEPTION 'hype: the identifier "%" is taken', taken
+            USING ERRCODE = 'unique_violation',
+                  DETAIL = 'It leads, or has led, to another link.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.take_identifiers(text[], bigint[]) IS
+    'These identifiers are those links'' from now on; an error if one of them '
+    'ever was another link''s (unique_violation)';
+
+
 CREATE OR REPLACE FUNCTION hype.notify_link() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     changed bigint;
+    given   text[];
 BEGIN
+    -- Who truncates begins anew.
+
+    IF TG_OP = 'TRUNCATE' THEN
+        TRUNCATE hype.link_alias, hype.former_identifier,
+            hype.taken_identifier;
+        PERFORM pg_notify('hype_link', '');
+        RETURN NULL;
+    END IF;
+
     IF TG_OP = 'INSERT' THEN
         SELECT count(*) INTO changed FROM new_rows;
+
+        PERFORM hype.take_identifiers(array_agg(n.identifier),
+                                      array_agg(n.id))
+        FROM new_rows n;
 
         INSERT INTO hype.link_total (referral_link_id)
         SELECT n.id FROM new_rows n ORDER BY n.id
         ON CONFLICT DO NOTHING;
-    ELSIF TG_OP <> 'TRUNCATE' THEN
+    ELSE
         SELECT count(*) INTO changed FROM old_rows;
     END IF;
 
-    IF TG_OP = 'DELETE' THEN
+    IF TG_OP = 'UPDATE' THEN
+        given := ARRAY(SELECT n.identifier FROM new_rows n
+                       EXCEPT ALL
+                       SELECT o.identifier FROM old_rows o);
+
+        IF given <> '{}' THEN
+            PERFORM hype.take_identifiers(array_agg(n.identifier),
+                                          array_agg(n.id))
+            FROM new_rows n WHERE n.identifier = ANY (given);
+
+            DELETE FROM hype.link_alias a WHERE a.identifier = ANY (given);
+        END IF;
+    ELSIF TG_OP = 'DELETE' THEN
         PERFORM hype.give_up_identifier(identifier, id) FROM old_rows;
+
+        DELETE FROM hype.link_alias a USING old_rows o
+        WHERE a.referral_link_id = o.id;
     END IF;
 
-    IF changed IS NULL OR changed > 1000 THEN
+    IF changed > 1000 THEN
         PERFORM pg_notify('hype_link', '');
         RETURN NULL;
     END IF;
@@ -521,14 +634,19 @@ BEGIN
         PERFORM pg_notify('hype_link', identifier) FROM new_rows;
     END IF;
 
+    IF TG_OP = 'UPDATE' THEN
+        PERFORM pg_notify('hype_link', a.identifier)
+        FROM hype.link_alias a JOIN new_rows n ON n.id = a.referral_link_id;
+    END IF;
+
     RETURN NULL;
 END
 $$;
 
 COMMENT ON FUNCTION hype.notify_link() IS
-    'Trigger: sends NOTIFY hype_link with the identifier of each changed link, '
-    'old and new one, or without payload if all may have changed. Gives new '
-    'links their totals';
+    'Trigger: sends NOTIFY hype_link with the identifiers of each changed link, '
+    'old and new ones and aliases, or without payload if all may have changed. '
+    'Takes the identifiers for these links, and gives new links their totals';
 
 \if :hype_new
 
@@ -569,6 +687,171 @@ COMMENT ON TRIGGER referral_link_truncated ON hype.referral_link IS
     'Tells nginx that all links are gone';
 
 
+CREATE OR REPLACE FUNCTION hype.check_alias() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own text;
+BEGIN
+    PERFORM hype.check_identifier('hype.link_alias', NEW.identifier);
+
+    -- Who changes the link at this moment tells nginx of its aliases, too.
+
+    SELECT l.identifier INTO own FROM hype.referral_link l
+    WHERE l.id = NEW.referral_link_id
+    FOR NO KEY UPDATE;
+
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'hype.link_alias: there is no link %',
+            NEW.referral_link_id
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+
+    IF own = NEW.identifier THEN
+        RAISE EXCEPTION 'hype.link_alias: "%" is the link''s own identifier',
+            NEW.identifier
+            USING ERRCODE = 'unique_violation';
+    END IF;
+
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION hype.check_alias() IS
+    'Trigger: an alias is a further identifier of a link that there is';
+
+
+CREATE OR REPLACE FUNCTION hype.notify_alias() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    changed bigint;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        PERFORM pg_notify('hype_link', '');
+        RETURN NULL;
+    END IF;
+
+    IF TG_OP <> 'INSERT' THEN
+        SELECT count(*) INTO changed FROM old_rows;
+
+        PERFORM hype.give_up_identifier(identifier, referral_link_id)
+        FROM old_rows;
+    END IF;
+
+    IF TG_OP <> 'DELETE' THEN
+        SELECT count(*) INTO changed FROM new_rows;
+
+        PERFORM hype.take_identifiers(array_agg(n.identifier),
+                                      array_agg(n.referral_link_id))
+        FROM new_rows n;
+    END IF;
+
+    IF changed > 1000 THEN
+        PERFORM pg_notify('hype_link', '');
+        RETURN NULL;
+    END IF;
+
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM pg_notify('hype_link', identifier) FROM old_rows;
+    END IF;
+
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM pg_notify('hype_link', identifier) FROM new_rows;
+    END IF;
+
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.notify_alias() IS
+    'Trigger: takes the aliases for their links, and sends NOTIFY hype_link '
+    'with each that has changed, or without payload if all may have changed';
+
+\if :hype_new_taken
+
+CREATE TRIGGER link_alias_check
+    BEFORE INSERT OR UPDATE ON hype.link_alias
+    FOR EACH ROW EXECUTE FUNCTION hype.check_alias();
+
+CREATE TRIGGER link_alias_inserted
+    AFTER INSERT ON hype.link_alias
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.notify_alias();
+
+CREATE TRIGGER link_alias_updated
+    AFTER UPDATE ON hype.link_alias
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.notify_alias();
+
+CREATE TRIGGER link_alias_deleted
+    AFTER DELETE ON hype.link_alias
+    REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.notify_alias();
+
+CREATE TRIGGER link_alias_truncated
+    AFTER TRUNCATE ON hype.link_alias
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.notify_alias();
+
+\endif
+
+COMMENT ON TRIGGER link_alias_check ON hype.link_alias IS
+    'Refuses what can''t be an alias';
+COMMENT ON TRIGGER link_alias_inserted ON hype.link_alias IS
+    'Tells nginx of new aliases';
+COMMENT ON TRIGGER link_alias_updated ON hype.link_alias IS
+    'Tells nginx of changed aliases';
+COMMENT ON TRIGGER link_alias_deleted ON hype.link_alias IS
+    'Tells nginx of deleted aliases';
+COMMENT ON TRIGGER link_alias_truncated ON hype.link_alias IS
+    'Tells nginx that all aliases are gone';
+
+
+CREATE OR REPLACE FUNCTION hype.check_identifier(
+    caller text, identifier text
+)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF check_identifier.identifier !~ '^[A-Za-z0-9_.~-]{1,64}$' THEN
+        RAISE EXCEPTION '%: "%" can''t be an identifier', caller,
+            check_identifier.identifier
+            USING ERRCODE = 'check_violation',
+                  HINT = 'It has 1 to 64 of the characters A-Z, a-z, 0-9, '
+                      '"_", ".", "~" and "-".';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.check_identifier(text, text) IS
+    'Raises an error that names the caller, unless the identifier is NULL or '
+    'well-formed';
+
+
+CREATE OR REPLACE FUNCTION hype.is_taken(
+    identifier text, referral_link_id bigint
+)
+RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM hype.taken_identifier t
+        WHERE t.key = hype.user_key(is_taken.identifier)
+          AND (t.referral_link_id = is_taken.referral_link_id) IS NOT TRUE);
+END
+$$;
+
+COMMENT ON FUNCTION hype.is_taken(text, bigint) IS
+    'Whether the identifier leads, or has led, to another link than this one, '
+    'or with NULL to any';
+
+
 CREATE OR REPLACE FUNCTION hype.new_identifier() RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -605,27 +888,23 @@ AS $$
 DECLARE
     link hype.referral_link;
 BEGIN
-    IF create_link.identifier !~ '^[A-Za-z0-9_.~-]{1,64}$' THEN
-        RAISE EXCEPTION 'hype.create_link: "%" can''t be an identifier',
-            create_link.identifier
-            USING ERRCODE = 'check_violation',
-                  HINT = 'It has 1 to 64 of the characters A-Z, a-z, 0-9, '
-                      '"_", ".", "~" and "-".';
-    END IF;
+    PERFORM hype.check_identifier('hype.create_link', create_link.identifier);
 
     IF create_link.identifier IS NOT NULL THEN
         INSERT INTO hype.referral_link
             (identifier, user_id, destination, label, expires)
-        VALUES (create_link.identifier, create_link.user_id,
-                create_link.destination, create_link.label,
-                create_link.expires)
+        SELECT create_link.identifier, create_link.user_id,
+               create_link.destination, create_link.label,
+               create_link.expires
+        WHERE NOT hype.is_taken(create_link.identifier, NULL)
         ON CONFLICT (identifier) DO NOTHING
         RETURNING * INTO link;
 
         IF NOT FOUND THEN
             RAISE EXCEPTION 'hype.create_link: the identifier "%" is taken',
                 create_link.identifier
-                USING ERRCODE = 'unique_violation';
+                USING ERRCODE = 'unique_violation',
+                      DETAIL = 'It leads, or has led, to another link.';
         END IF;
 
         RETURN link;
@@ -634,9 +913,10 @@ BEGIN
     LOOP
         INSERT INTO hype.referral_link
             (identifier, user_id, destination, label, expires)
-        VALUES (hype.new_identifier(), create_link.user_id,
-                create_link.destination, create_link.label,
-                create_link.expires)
+        SELECT n.identifier, create_link.user_id, create_link.destination,
+               create_link.label, create_link.expires
+        FROM hype.new_identifier() AS n (identifier)
+        WHERE NOT hype.is_taken(n.identifier, NULL)
         ON CONFLICT (identifier) DO NOTHING
         RETURNING * INTO link;
 
@@ -650,6 +930,94 @@ $$;
 COMMENT ON FUNCTION hype.create_link(text, text, text, text, timestamptz) IS
     'Makes a link; without an identifier it gets a random one. An identifier '
     'that is taken is an error (unique_violation)';
+
+
+CREATE OR REPLACE FUNCTION hype.rename_link(
+    identifier text, new_identifier text
+)
+RETURNS hype.referral_link
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    link   hype.referral_link;
+    former text;
+BEGIN
+    IF new_identifier IS NULL THEN
+        RAISE EXCEPTION 'hype.rename_link: no new identifier'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    PERFORM hype.check_identifier('hype.rename_link', new_identifier);
+
+    SELECT l.* INTO link FROM hype.referral_link l
+    WHERE l.id = (SELECT o.id FROM hype.referral_link o
+                  WHERE o.identifier = rename_link.identifier
+                  UNION ALL
+                  SELECT a.referral_link_id FROM hype.link_alias a
+                  WHERE a.identifier = rename_link.identifier
+                  LIMIT 1)
+    FOR UPDATE;
+
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'hype.rename_link: no link has the identifier "%"',
+            rename_link.identifier
+            USING ERRCODE = 'no_data_found';
+    END IF;
+
+    IF link.identifier = new_identifier THEN
+        RETURN link;
+    END IF;
+
+    IF hype.is_taken(new_identifier, link.id) THEN
+        RAISE EXCEPTION 'hype.rename_link: the identifier "%" is taken',
+            new_identifier
+            USING ERRCODE = 'unique_violation',
+                  DETAIL = 'It leads, or has led, to another link.';
+    END IF;
+
+    former := link.identifier;
+
+    UPDATE hype.referral_link l SET identifier = new_identifier
+    WHERE l.id = link.id
+    RETURNING l.* INTO link;
+
+    INSERT INTO hype.link_alias (identifier, referral_link_id)
+    VALUES (former, link.id);
+
+    RETURN link;
+END
+$$;
+
+COMMENT ON FUNCTION hype.rename_link(text, text) IS
+    'Gives the link a new identifier; the former one goes on leading to it, as '
+    'an alias. An identifier that no link has is an error (no_data_found), and '
+    'so is one that is taken (unique_violation)';
+
+
+CREATE OR REPLACE FUNCTION hype.link_at(identifier text, at timestamptz)
+RETURNS SETOF bigint
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce(f.referral_link_id, l.id, a.referral_link_id)
+    FROM string_to_table(link_at.identifier, ' ') WITH ORDINALITY
+         AS i (identifier, n)
+    LEFT JOIN LATERAL (
+        SELECT o.referral_link_id FROM hype.former_identifier o
+        WHERE o.identifier = i.identifier AND o.until > link_at.at
+        ORDER BY o.until LIMIT 1
+    ) AS f ON true
+    LEFT JOIN hype.referral_link l ON l.identifier = i.identifier
+    LEFT JOIN hype.link_alias a ON a.identifier = i.identifier
+    WHERE link_at.identifier IS NOT NULL
+      AND coalesce(f.referral_link_id, l.id, a.referral_link_id) IS NOT NULL
+    ORDER BY i.n LIMIT 1;
+END;
+
+COMMENT ON FUNCTION hype.link_at(text, timestamptz) IS
+    'The link that the identifier led to at that time, which may be gone. Of '
+    'several identifiers with spaces between the first that led anywhere';
 
 
 CREATE OR REPLACE FUNCTION hype.was_live(
@@ -2996,7 +3364,7 @@ RETURNS TABLE (
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     -- A hit that has its link was judged when it was made.  An identifier is
-    -- that of the link that had it at the time.
+    -- that of the link that it led to at the time.
 
     SELECT r.id, coalesce(r.referral_link_id, l.id), r.created,
            r.authenticated, r.bot, r.visitor, r.user_id, r.ip, r.user_agent,
@@ -3008,20 +3376,10 @@ BEGIN ATOMIC
          AS r (id, referral_link_id, created, authenticated, bot, visitor,
                user_id, ip, user_agent, http_referer, next, identifier,
                erased)
-    LEFT JOIN LATERAL (
-        SELECT f.referral_link_id FROM hype.former_identifier f
-        WHERE r.referral_link_id IS NULL
-          AND f.identifier = r.identifier AND f.until > r.created
-        ORDER BY f.until LIMIT 1
-    ) AS f ON true
-    LEFT JOIN LATERAL (
-        SELECT n.* FROM hype.referral_link n
-        WHERE r.referral_link_id IS NULL AND f.referral_link_id IS NULL
-          AND n.identifier = r.identifier
-        UNION ALL
-        SELECT o.* FROM hype.referral_link o
-        WHERE o.id = f.referral_link_id
-    ) AS l ON true
+    LEFT JOIN LATERAL hype.link_at(
+        CASE WHEN r.referral_link_id IS NULL THEN r.identifier END, r.created)
+        AS w (id) ON true
+    LEFT JOIN hype.referral_link l ON l.id = w.id
     WHERE (r.referral_link_id IS NOT NULL
            OR hype.was_live(l, r.created, NULL))
       AND r.erased IS NOT TRUE;
@@ -3324,6 +3682,12 @@ BEGIN
             SELECT coalesce(jsonb_agg(to_jsonb(l) - 'disabled_xact'
                                       ORDER BY l.id), '[]')
             FROM hype.referral_link l WHERE l.user_id = export.user_id),
+        'aliases', (
+            SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.created,
+                                      a.identifier), '[]')
+            FROM hype.referral_link l
+            JOIN hype.link_alias a ON a.referral_link_id = l.id
+            WHERE l.user_id = export.user_id),
         'hits', (
             SELECT coalesce(jsonb_agg(to_jsonb(h) - 'xact' - 'void'
                                       ORDER BY h.created, h.id), '[]')
@@ -3382,6 +3746,7 @@ DECLARE
     nobody   uuid := gen_random_uuid();
     links    bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
                                WHERE l.user_id = erase.user_id);
+    names    text[];
     n        bigint;
     deleted  bigint;
 BEGIN
@@ -3455,13 +3820,25 @@ BEGIN
     UPDATE hype.confirmed_referral c SET referrer = NULL
     WHERE c.referrer = erase.user_id;
 
-    -- A link may be named after its owner.
+    -- A link may be named after its owner.  Nobody else can have the name: a
+    -- hash of it stays.
 
     UPDATE hype.referral_link l
     SET user_id = NULL, label = NULL, destination = NULL, disabled = true,
         identifier = hype.new_identifier()
     WHERE l.id = ANY (links);
-    DELETE FROM hype.former_identifier f WHERE f.referral_link_id = ANY (links);
+    DELETE FROM hype.link_alias a WHERE a.referral_link_id = ANY (links);
+
+    WITH former AS (
+        DELETE FROM hype.former_identifier f
+        WHERE f.referral_link_id = ANY (links)
+        RETURNING f.identifier
+    )
+    SELECT array_agg(f.identifier) INTO names FROM former f;
+
+    UPDATE hype.taken_identifier t SET referral_link_id = NULL
+    WHERE t.key IN (SELECT hype.user_key(i) FROM unnest(names) AS i)
+      AND t.referral_link_id = ANY (links);
 
     DELETE FROM hype.visit v
     WHERE (v.known AND v.subject = own_key)
@@ -4959,13 +5336,17 @@ AS $$
         ELSE ARRAY(
             SELECT l.id FROM hype.referral_link l
             WHERE (links_of.identifier IS NULL
-                   OR l.identifier = links_of.identifier)
+                   OR l.identifier = links_of.identifier
+                   OR l.id = (SELECT a.referral_link_id
+                              FROM hype.link_alias a
+                              WHERE a.identifier = links_of.identifier))
               AND (links_of.owner IS NULL OR l.user_id = links_of.owner))
     END
 $$;
 
 COMMENT ON FUNCTION hype.links_of(text, text) IS
-    'The links of that identifier and that owner, as the roll-ups have them';
+    'The links of that identifier, or alias, and that owner, as the roll-ups '
+    'have them';
 
 
 CREATE OR REPLACE FUNCTION hype.hits_by(
@@ -5714,6 +6095,7 @@ GRANT EXECUTE ON FUNCTION hype.version() TO hype_nginx, hype_app;
 
 GRANT SELECT (id, identifier, user_id, destination, disabled, expires)
     ON hype.referral_link TO hype_nginx;
+GRANT SELECT (identifier, referral_link_id) ON hype.link_alias TO hype_nginx;
 GRANT INSERT (id, referral_link_id, created, authenticated, bot, visitor,
               user_id, ip, user_agent, http_referer, next)
     ON hype.referral_hit TO hype_nginx;
@@ -5745,11 +6127,15 @@ GRANT EXECUTE ON FUNCTION
 TO hype_report, hype_app;
 
 GRANT SELECT, INSERT, UPDATE ON hype.referral_link TO hype_app;
+GRANT SELECT, INSERT, DELETE ON hype.link_alias TO hype_app;
 GRANT SELECT ON hype.referral_hit, hype.visitor_claim, hype.confirmed_referral,
                 hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel
     TO hype_app;
 GRANT EXECUTE ON FUNCTION
     hype.new_identifier(),
+    hype.check_identifier(text, text),
+    hype.is_taken(text, bigint),
+    hype.rename_link(text, text),
     hype.create_link(text, text, text, text, timestamptz),
     hype.create_link(bigint, text, text, text, timestamptz),
     hype.claim(uuid, text),
@@ -5759,6 +6145,27 @@ GRANT EXECUTE ON FUNCTION
     hype.erase(text), hype.erase(bigint),
     hype.export(text), hype.export(bigint)
 TO hype_app;
+
+
+-- The identifiers that links have, or once had: those who make links wait, and
+-- what a link has now is that link's.
+
+\if :hype_new_taken
+
+LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE;
+
+INSERT INTO hype.taken_identifier (key, referral_link_id)
+SELECT hype.user_key(l.identifier), l.id
+FROM hype.referral_link l ORDER BY 1
+ON CONFLICT DO NOTHING;
+
+INSERT INTO hype.taken_identifier (key, referral_link_id)
+SELECT DISTINCT ON (f.identifier) hype.user_key(f.identifier),
+       f.referral_link_id
+FROM hype.former_identifier f ORDER BY f.identifier, f.until DESC
+ON CONFLICT DO NOTHING;
+
+\endif
 
 
 -- Where reading begins, and what version 1 has left to do
@@ -5840,6 +6247,7 @@ RESET standard_conforming_strings;
 \unset hype_new_hits
 \unset hype_new_truncated
 \unset hype_new_claims
+\unset hype_new_taken
 \unset hype_no_via
 \unset hype_old_via
 \unset hype_upgrade

@@ -115,7 +115,8 @@ SELECT is((SELECT count(*) FROM hype.confirmed_referral
            WHERE user_id = 'dave' AND referrer = 'alice'), 1::bigint,
           'but another one that comes late');
 
--- Links that were renamed or deleted while a hit was on its way
+-- Links that were renamed or deleted while a hit was on its way.  Until
+-- taken_identifier was there, another link could have the identifier then.
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900010, 'summer', 'first'), (900011, 'autumn', 'deleted'),
@@ -123,11 +124,13 @@ VALUES (900010, 'summer', 'first'), (900011, 'autumn', 'deleted'),
 CREATE TEMPORARY TABLE moment AS SELECT clock_timestamp() AS first;
 UPDATE hype.referral_link SET identifier = 'winter' WHERE id = 900010;
 DELETE FROM hype.referral_link WHERE id = 900011;
+DELETE FROM hype.taken_identifier;
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900020, 'summer', 'second'), (900021, 'autumn', 'second');
 ALTER TABLE moment ADD second timestamptz;
 UPDATE moment SET second = clock_timestamp();
 UPDATE hype.referral_link SET identifier = 'spring' WHERE id = 900020;
+DELETE FROM hype.taken_identifier;
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900030, 'summer', 'third');
 
@@ -151,7 +154,9 @@ $$, 'are those of the link that had them, or of the present one');
 -- Two that are swapped, in one statement and by way of a third name
 
 UPDATE hype.referral_link SET identifier = 'swap3' WHERE id = 900012;
+DELETE FROM hype.taken_identifier;
 UPDATE hype.referral_link SET identifier = 'swap1' WHERE id = 900013;
+DELETE FROM hype.taken_identifier;
 UPDATE hype.referral_link SET identifier = 'swap2' WHERE id = 900012;
 TRUNCATE hit;
 INSERT INTO hit

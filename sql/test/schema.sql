@@ -79,7 +79,7 @@ SELECT is_empty($$
     SELECT tgname
     FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
     WHERE c.relnamespace = 'hype'::regnamespace
-      AND c.relname NOT IN ('referral_link', 'confirmed_referral')
+      AND c.relname NOT IN ('referral_link', 'link_alias', 'confirmed_referral')
       AND t.tgtype & 4 > 0
 $$, 'no triggers on what is appended at line rate');
 
@@ -114,6 +114,9 @@ $$, ARRAY[
     'hype.roll_up(timestamp with time zone)',
     'hype.stamp_link()',
     'hype.notify_link()',
+    'hype.check_alias()',
+    'hype.notify_alias()',
+    'hype.is_taken(text,bigint)',
     'hype.log_confirmed()',
     'hype.forget_confirmed()',
     'hype.unrolled_links()',

@@ -126,7 +126,8 @@ SELECT bag_eq($$
     FROM hype.link_stats WHERE referral_link_id = 900001
 $$, 'SELECT * FROM before', 'totals stay');
 SELECT is(hype.export('bob') - 'user_id',
-          '{"visitors": [], "links": [], "hits": [], "confirmed": [],
+          '{"visitors": [], "links": [], "aliases": [], "hits": [],
+            "confirmed": [],
             "referred": [], "pending": []}', 'there is nothing to export');
 
 -- What a spool has, comes later
