@@ -429,10 +429,11 @@ COMMENT ON TABLE hype.former_identifier IS
 
 
 -- An identifier may be in print: it never leads to another link.  All of them
--- are in one table, whose key is what two transactions at a time meet at.
+-- are in one table, whose primary key is what two transactions at a time meet
+-- at; it is made below, when the table is filled.
 
 CREATE TABLE IF NOT EXISTS hype.taken_identifier (
-    key              uuid PRIMARY KEY,
+    key              uuid,
     referral_link_id bigint
 );
 
@@ -6156,8 +6157,9 @@ LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE;
 
 INSERT INTO hype.taken_identifier (key, referral_link_id)
 SELECT hype.user_key(l.identifier), l.id
-FROM hype.referral_link l ORDER BY 1
-ON CONFLICT DO NOTHING;
+FROM hype.referral_link l;
+
+ALTER TABLE hype.taken_identifier ADD PRIMARY KEY (key);
 
 INSERT INTO hype.taken_identifier (key, referral_link_id)
 SELECT DISTINCT ON (f.identifier) hype.user_key(f.identifier),
