@@ -99,8 +99,13 @@ BEGIN
 END
 $$;
 
--- An upgrade from version 1 changes the table of hits in steps of a moment
--- each, so that hits are not locked out: indexes are built concurrently.
+-- What changes the table of hits takes a moment each, so that hits are not
+-- locked out.
+
+\set hype_in_a_moment 'DO $hype$ BEGIN FOR i IN 1..300 LOOP BEGIN SET LOCAL lock_timeout = ''200ms''; EXECUTE current_setting(''hype.ddl''); RETURN; EXCEPTION WHEN lock_not_available THEN PERFORM pg_sleep(0.3); END; END LOOP; RAISE EXCEPTION ''hype.referral_hit is in use by long transactions: run hype.sql again later'' USING ERRCODE = ''lock_not_available''; END $hype$;'
+
+
+-- An upgrade from version 1: indexes are built concurrently.
 
 SELECT count(*) > 0 AS hype_upgrade, min(r.rolname) AS hype_owner
 FROM pg_class c
@@ -136,8 +141,6 @@ WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
 
 SET ROLE :"hype_owner";
 SET client_min_messages = warning;
-
-\set hype_in_a_moment 'DO $hype$ BEGIN FOR i IN 1..300 LOOP BEGIN SET LOCAL lock_timeout = ''200ms''; EXECUTE current_setting(''hype.ddl''); RETURN; EXCEPTION WHEN lock_not_available THEN PERFORM pg_sleep(0.3); END; END LOOP; RAISE EXCEPTION ''hype.referral_hit is in use by long transactions: run hype.sql again later'' USING ERRCODE = ''lock_not_available''; END $hype$;'
 
 SELECT set_config('hype.ddl', $$
     ALTER TABLE hype.referral_hit
@@ -197,6 +200,34 @@ $$, false) AS ddl \gset hype_
 :hype_in_a_moment
 
 DROP TABLE hype_index;
+RESET client_min_messages;
+RESET ROLE;
+
+\endif
+
+-- Columns that the first schemas of version 2 do not have: no row is rewritten.
+
+SELECT count(*) > 0 AS hype_no_args, min(r.rolname) AS hype_owner
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_roles r ON r.oid = n.nspowner
+WHERE n.nspname = 'hype' AND c.relname = 'referral_hit'
+  AND NOT EXISTS (SELECT FROM pg_attribute a
+                  WHERE a.attrelid = c.oid AND a.attname = 'args')
+  AND (r.rolsuper OR r.rolname = session_user) \gset
+
+\if :hype_no_args
+
+SET ROLE :"hype_owner";
+SET client_min_messages = warning;
+
+SELECT set_config('hype.ddl', $$
+    ALTER TABLE hype.referral_hit
+        ADD COLUMN IF NOT EXISTS source text,
+        ADD COLUMN IF NOT EXISTS args text
+$$, false) AS ddl \gset hype_
+:hype_in_a_moment
+
 RESET client_min_messages;
 RESET ROLE;
 
@@ -1058,6 +1089,8 @@ CREATE TABLE hype.referral_hit (
     http_referer     text,
     next             text,
     xact             xid8 DEFAULT pg_current_xact_id(),
+    source           text,
+    args             text,
     PRIMARY KEY (id, created)
 ) PARTITION BY RANGE (created);
 
@@ -1110,6 +1143,10 @@ COMMENT ON COLUMN hype.referral_hit.next IS
 COMMENT ON COLUMN hype.referral_hit.xact IS
     'The transaction that wrote the hit: its place in the log, see '
     'hype.read_log(); NULL for hits of schema version 1';
+COMMENT ON COLUMN hype.referral_hit.source IS
+    'How the user came by the link: NULL: followed it; "code": typed it';
+COMMENT ON COLUMN hype.referral_hit.args IS
+    'Arguments of the URL that nginx was told to keep, as a query string';
 
 -- LIKE brings the comments along.
 
@@ -1120,6 +1157,16 @@ CREATE TABLE hype.referral_hit_default
 
 ALTER TABLE hype.referral_hit
     ATTACH PARTITION hype.referral_hit_default DEFAULT;
+
+\endif
+
+\if :hype_no_args
+
+SELECT format('COMMENT ON COLUMN %s.%I IS %L', i.inhrelid::regclass, a.attname,
+              col_description(a.attrelid, a.attnum))
+FROM pg_inherits i JOIN pg_attribute a ON a.attrelid = i.inhparent
+WHERE i.inhparent = 'hype.referral_hit'::regclass
+  AND a.attname IN ('source', 'args') \gexec
 
 \endif
 
@@ -3355,12 +3402,14 @@ CREATE OR REPLACE FUNCTION hype.hits_to_replay(
     user_agents       text[],
     http_referers     text[],
     nexts             text[],
+    sources           text[],
+    args              text[],
     identifiers       text[]
 )
 RETURNS TABLE (
     id uuid, referral_link_id bigint, created timestamptz,
     authenticated boolean, bot boolean, visitor uuid, user_id text, ip inet,
-    user_agent text, http_referer text, next text
+    user_agent text, http_referer text, next text, source text, args text
 )
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -3369,14 +3418,15 @@ BEGIN ATOMIC
 
     SELECT r.id, coalesce(r.referral_link_id, l.id), r.created,
            r.authenticated, r.bot, r.visitor, r.user_id, r.ip, r.user_agent,
-           r.http_referer, r.next
+           r.http_referer, r.next, r.source, r.args
     FROM unnest(ids, referral_link_ids, hits_to_replay.created,
                 hits_to_replay.authenticated, hits_to_replay.bot, visitors,
-                user_ids, ips, user_agents, http_referers, nexts, identifiers,
+                user_ids, ips, user_agents, http_referers, nexts, sources,
+                hits_to_replay.args, identifiers,
                 hype.are_erased(visitors, user_ids, hits_to_replay.created))
          AS r (id, referral_link_id, created, authenticated, bot, visitor,
-               user_id, ip, user_agent, http_referer, next, identifier,
-               erased)
+               user_id, ip, user_agent, http_referer, next, source, args,
+               identifier, erased)
     LEFT JOIN LATERAL hype.link_at(
         CASE WHEN r.referral_link_id IS NULL THEN r.identifier END, r.created)
         AS w (id) ON true
@@ -3388,7 +3438,7 @@ END;
 
 COMMENT ON FUNCTION hype.hits_to_replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
-    inet[], text[], text[], text[], text[]
+    inet[], text[], text[], text[], text[], text[], text[]
 ) IS
     'The rows of hype.replay(): the planner makes it part of its statements, as '
     'it has no SET';
@@ -3406,6 +3456,8 @@ CREATE OR REPLACE FUNCTION hype.replay(
     user_agents       text[],
     http_referers     text[],
     nexts             text[],
+    sources           text[],
+    args              text[],
     identifiers       text[]
 )
 RETURNS bigint
@@ -3424,21 +3476,21 @@ BEGIN
     BEGIN
         INSERT INTO hype.referral_hit
             (id, referral_link_id, created, authenticated, bot, visitor,
-             user_id, ip, user_agent, http_referer, next)
+             user_id, ip, user_agent, http_referer, next, source, args)
         SELECT h.* FROM hype.hits_to_replay(
             ids, referral_link_ids, replay.created, replay.authenticated,
             replay.bot, visitors, user_ids, ips, user_agents, http_referers,
-            nexts, identifiers) AS h;
+            nexts, sources, replay.args, identifiers) AS h;
 
         GET DIAGNOSTICS inserted = ROW_COUNT;
     EXCEPTION WHEN unique_violation THEN
         INSERT INTO hype.referral_hit
             (id, referral_link_id, created, authenticated, bot, visitor,
-             user_id, ip, user_agent, http_referer, next)
+             user_id, ip, user_agent, http_referer, next, source, args)
         SELECT h.* FROM hype.hits_to_replay(
             ids, referral_link_ids, replay.created, replay.authenticated,
             replay.bot, visitors, user_ids, ips, user_agents, http_referers,
-            nexts, identifiers) AS h
+            nexts, sources, replay.args, identifiers) AS h
         ON CONFLICT (id, created) DO NOTHING;
 
         GET DIAGNOSTICS inserted = ROW_COUNT;
@@ -3457,7 +3509,7 @@ $$;
 
 COMMENT ON FUNCTION hype.replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
-    inet[], text[], text[], text[], text[]
+    inet[], text[], text[], text[], text[], text[], text[]
 ) IS
     'Inserts hits that are not there yet; returns their number. A hit without '
     'link gets the link that had its identifier at the time, and is left out '
@@ -3476,12 +3528,12 @@ BEGIN
         IF stream = 'hit' THEN
             INSERT INTO hype.referral_hit
                 (id, referral_link_id, created, authenticated, bot, visitor,
-                 user_id, ip, user_agent, http_referer, next)
+                 user_id, ip, user_agent, http_referer, next, source, args)
             VALUES (gen_random_uuid(),
                     coalesce((SELECT l.id FROM hype.referral_link l LIMIT 1),
                              1),
                     now(), false, false, gen_random_uuid(), NULL, '127.0.0.1',
-                    filler, 'http://localhost/', '/');
+                    filler, 'http://localhost/', '/', NULL, NULL);
 
         ELSIF stream = 'claim' THEN
             PERFORM hype.claim_batch(ARRAY[gen_random_uuid()],
@@ -6087,6 +6139,42 @@ COMMENT ON FUNCTION hype.claim_batch(uuid[], text[]) IS
     'Of schema version 1: claims without their time';
 
 
+-- For an nginx whose hits have neither source nor arguments, until it is
+-- upgraded, too
+
+CREATE OR REPLACE FUNCTION hype.replay(
+    ids               uuid[],
+    referral_link_ids bigint[],
+    created           timestamptz[],
+    authenticated     boolean[],
+    bot               boolean[],
+    visitors          uuid[],
+    user_ids          text[],
+    ips               inet[],
+    user_agents       text[],
+    http_referers     text[],
+    nexts             text[],
+    identifiers       text[]
+)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.replay(ids, referral_link_ids, created, authenticated, bot,
+                       visitors, user_ids, ips, user_agents, http_referers,
+                       nexts, '{}', '{}', identifiers);
+END;
+
+COMMENT ON FUNCTION hype.replay(
+    uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
+    inet[], text[], text[], text[], text[]
+) IS
+    'Of earlier modules: hits without source and arguments';
+
+DROP FUNCTION IF EXISTS hype.hits_to_replay(
+    uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
+    inet[], text[], text[], text[], text[]);
+
+
 -- Privileges
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hype FROM PUBLIC;
@@ -6098,7 +6186,7 @@ GRANT SELECT (id, identifier, user_id, destination, disabled, expires)
     ON hype.referral_link TO hype_nginx;
 GRANT SELECT (identifier, referral_link_id) ON hype.link_alias TO hype_nginx;
 GRANT INSERT (id, referral_link_id, created, authenticated, bot, visitor,
-              user_id, ip, user_agent, http_referer, next)
+              user_id, ip, user_agent, http_referer, next, source, args)
     ON hype.referral_hit TO hype_nginx;
 GRANT EXECUTE ON FUNCTION
     hype.settle(),
@@ -6107,6 +6195,9 @@ GRANT EXECUTE ON FUNCTION
     hype.claim_batch(uuid[], text[], timestamptz[]),
     hype.replay(uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[],
                 text[], inet[], text[], text[], text[], text[]),
+    hype.replay(uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[],
+                text[], inet[], text[], text[], text[], text[], text[],
+                text[]),
     hype.record_confirm(text, text, uuid, numeric, timestamptz),
     hype.confirm_batch(text[], text[], uuid[], text[], timestamptz[]),
     hype.probe(text, integer),
@@ -6250,6 +6341,7 @@ RESET standard_conforming_strings;
 \unset hype_new_truncated
 \unset hype_new_claims
 \unset hype_new_taken
+\unset hype_no_args
 \unset hype_no_via
 \unset hype_old_via
 \unset hype_upgrade
