@@ -37,6 +37,12 @@ static ngx_conf_enum_t  ngx_http_hype_durability[] = {
     { ngx_null_string, 0 }
 };
 
+static ngx_conf_enum_t  ngx_http_hype_identifier[] = {
+    { ngx_string("strict"), NGX_HTTP_HYPE_STRICT },
+    { ngx_string("loose"), NGX_HTTP_HYPE_LOOSE },
+    { ngx_null_string, 0 }
+};
+
 static ngx_conf_enum_t  ngx_http_hype_ip[] = {
     { ngx_string("full"), NGX_HTTP_HYPE_IP_FULL },
     { ngx_string("masked"), NGX_HTTP_HYPE_IP_MASKED },
@@ -81,6 +87,13 @@ static ngx_command_t  ngx_http_hype_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
+
+    { ngx_string("hype_identifier"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_hype_conf_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_hype_loc_conf_t, loose),
+      &ngx_http_hype_identifier },
 
     { ngx_string("hype_ref_param"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
@@ -335,6 +348,7 @@ ngx_http_hype_create_loc_conf(ngx_conf_t *cf)
 
     conf->durability = NGX_CONF_UNSET_UINT;
     conf->ref = NGX_CONF_UNSET;
+    conf->loose = NGX_CONF_UNSET_UINT;
     conf->params = NGX_CONF_UNSET_PTR;
     conf->mode = NGX_CONF_UNSET_UINT;
     conf->next_hosts = NGX_CONF_UNSET_PTR;
@@ -392,6 +406,8 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                            "location, \"%V\"", &clcf->name);
         return NGX_CONF_ERROR;
     }
+
+    ngx_conf_merge_uint_value(conf->loose, prev->loose, NGX_HTTP_HYPE_STRICT);
 
     if (conf->params == NGX_CONF_UNSET_PTR) {
         ngx_conf_merge_ptr_value(conf->params, prev->params, NULL);

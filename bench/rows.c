@@ -26,8 +26,8 @@
 
 #define ROWS_COLUMNS                                                          \
     "id, referral_link_id, created, authenticated, bot, visitor, user_id, "   \
-    "ip, user_agent, http_referer, next"
-#define ROWS_NCOLUMNS  11
+    "ip, user_agent, http_referer, next, source, args"
+#define ROWS_NCOLUMNS  13
 
 #define ROWS_EPOCH     946684800000000LL   /* PostgreSQL's, in microseconds */
 
@@ -149,6 +149,8 @@ rows_make(rows_row_t *row)
     row->values[9] = (rows_value_t) { sizeof(VISIT_REFERER) - 1,
                                       VISIT_REFERER };
     row->values[10] = (rows_value_t) { -1, NULL };
+    row->values[11] = (rows_value_t) { -1, NULL };
+    row->values[12] = (rows_value_t) { -1, NULL };
 }
 
 
@@ -225,7 +227,8 @@ rows_prepare(PGconn *pg)
     PGresult  *res;
 
     res = PQprepare(pg, "hit", "INSERT INTO hype.referral_hit (" ROWS_COLUMNS
-                    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+                    "$12, $13)",
                     0, NULL);
 
     if (PQresultStatus(res) != PGRES_COMMAND_OK) {
@@ -245,7 +248,7 @@ rows_commit(PGconn *pg)
     const char  *values[ROWS_NCOLUMNS];
 
     static const int  binary[ROWS_NCOLUMNS] = {
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
     };
 
     rows_make(&row);

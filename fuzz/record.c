@@ -70,30 +70,38 @@ static void
 use_record(u_char *record, size_t len)
 {
     size_t      i, n, size;
-    u_char     *p, *sql;
+    u_char     *p, *sql, *end;
     ngx_str_t   identifier;
 
     fuzz_assert(ngx_http_hype_record_length(record) == len);
 
-    size = 0;
+    end = NULL;
 
     if (ngx_http_hype_record_type(record) == NGX_HTTP_HYPE_RECORD_HIT) {
         p = ngx_http_hype_record_tuple(record, &identifier);
         fuzz_assert(identifier.len <= 64);
 
         for (i = 0; i < NGX_HTTP_HYPE_ROW_NCOLUMNS; i++) {
-            size = ngx_http_hype_row_column(record + (p - record), i, &sql);
-            fuzz_assert(sql + size <= record + len);
+            size = ngx_http_hype_row_column(p, i, &sql);
+
+            if (i >= ngx_http_hype_row_columns(p)) {
+                fuzz_assert(size == 4 && ngx_http_hype_get32(sql) + 1 == 0);
+                continue;
+            }
+
+            end = sql + size;
+            fuzz_assert(end <= record + len);
         }
 
     } else {
         for (i = 0; i < NGX_HTTP_HYPE_RECORD_FIELDS; i++) {
             size = ngx_http_hype_record_field(record, i, &sql);
-            fuzz_assert(sql + size <= record + len);
+            end = sql + size;
+            fuzz_assert(end <= record + len);
         }
     }
 
-    fuzz_assert(sql + size == record + len);
+    fuzz_assert(end == record + len);
 
     size = ngx_http_hype_record_sql_length(record);
     sql = fuzz_alloc(size);

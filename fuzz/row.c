@@ -81,6 +81,8 @@ fuzz_hit(fuzz_t *in, ngx_uint_t flags)
     row.user_agent = fuzz_string(in);
     row.referer = fuzz_string(in);
     row.next = fuzz_string(in);
+    row.source = fuzz_string(in);
+    row.args = fuzz_string(in);
 
     len = ngx_http_hype_record_hit_length(&identifier, &row);
     record = fuzz_alloc(len);
@@ -110,6 +112,12 @@ fuzz_hit(fuzz_t *in, ngx_uint_t flags)
     size = ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_NEXT, &column);
     check_text(column, size, &row.next);
 
+    size = ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_SOURCE, &column);
+    check_text(column, size, &row.source);
+
+    size = ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_ARGS, &column);
+    check_text(column, size, &row.args);
+
     fuzz_assert(column + size == record + len);
 
     check_record(record, len, cut);
@@ -119,6 +127,8 @@ fuzz_hit(fuzz_t *in, ngx_uint_t flags)
     free(row.user_agent.data);
     free(row.referer.data);
     free(row.next.data);
+    free(row.source.data);
+    free(row.args.data);
 }
 
 

@@ -101,8 +101,13 @@ BEGIN
 END
 $$;
 
--- An upgrade from version 1 changes the table of hits in steps of a moment
--- each, so that hits are not locked out: indexes are built concurrently.
+-- What changes the table of hits takes a moment each, so that hits are not
+-- locked out.
+
+\set hype_in_a_moment 'DO $hype$ BEGIN FOR i IN 1..300 LOOP BEGIN SET LOCAL lock_timeout = ''200ms''; EXECUTE current_setting(''hype.ddl''); RETURN; EXCEPTION WHEN lock_not_available THEN PERFORM pg_sleep(0.3); END; END LOOP; RAISE EXCEPTION ''hype.referral_hit is in use by long transactions: run hype.sql again later'' USING ERRCODE = ''lock_not_available''; END $hype$;'
+
+
+-- An upgrade from version 1: indexes are built concurrently.
 
 SELECT count(*) > 0 AS hype_upgrade, min(r.rolname) AS hype_owner
 FROM pg_class c
@@ -138,8 +143,6 @@ WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
 
 SET ROLE :"hype_owner";
 SET client_min_messages = warning;
-
-\set hype_in_a_moment 'DO $hype$ BEGIN FOR i IN 1..300 LOOP BEGIN SET LOCAL lock_timeout = ''200ms''; EXECUTE current_setting(''hype.ddl''); RETURN; EXCEPTION WHEN lock_not_available THEN PERFORM pg_sleep(0.3); END; END LOOP; RAISE EXCEPTION ''hype.referral_hit is in use by long transactions: run hype.sql again later'' USING ERRCODE = ''lock_not_available''; END $hype$;'
 
 SELECT set_config('hype.ddl', $$
     ALTER TABLE hype.referral_hit
@@ -199,6 +202,34 @@ $$, false) AS ddl \gset hype_
 :hype_in_a_moment
 
 DROP TABLE hype_index;
+RESET client_min_messages;
+RESET ROLE;
+
+\endif
+
+-- Columns that the first schemas of version 2 do not have: no row is rewritten.
+
+SELECT count(*) > 0 AS hype_no_args, min(r.rolname) AS hype_owner
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_roles r ON r.oid = n.nspowner
+WHERE n.nspname = 'hype' AND c.relname = 'referral_hit'
+  AND NOT EXISTS (SELECT FROM pg_attribute a
+                  WHERE a.attrelid = c.oid AND a.attname = 'args')
+  AND (r.rolsuper OR r.rolname = session_user) \gset
+
+\if :hype_no_args
+
+SET ROLE :"hype_owner";
+SET client_min_messages = warning;
+
+SELECT set_config('hype.ddl', $$
+    ALTER TABLE hype.referral_hit
+        ADD COLUMN IF NOT EXISTS source text,
+        ADD COLUMN IF NOT EXISTS args text
+$$, false) AS ddl \gset hype_
+:hype_in_a_moment
+
 RESET client_min_messages;
 RESET ROLE;
 
@@ -323,6 +354,7 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regproc('hype.forget_confirmed') IS NULL AS hype_new_truncated,
        to_regclass('hype.pending_claim_user_id_idx') IS NULL
            AS hype_new_claims,
+       to_regclass('hype.taken_identifier') IS NULL AS hype_new_taken,
        NOT EXISTS (SELECT FROM pg_attribute a
                    WHERE a.attrelid = to_regclass('hype.confirmed_referral')
                      AND a.attname = 'via')
@@ -342,7 +374,8 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
 
 SELECT set_config('hype.ddl', $$
     LOCK TABLE hype.visitor_claim, hype.unsettled, hype.confirmed_referral,
-        hype.unmatched_confirm IN ACCESS EXCLUSIVE MODE
+        hype.unmatched_confirm IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE
 $$, false) AS ddl \gset hype_
 :hype_in_a_moment
 
@@ -429,8 +462,47 @@ CREATE TABLE IF NOT EXISTS hype.former_identifier (
 );
 
 COMMENT ON TABLE hype.former_identifier IS
-    'Identifiers that links have lost by being renamed or deleted: hits from '
+    'Identifiers that links have lost by being changed or deleted: hits from '
     'before that time, which arrive late, are those links''';
+
+
+-- An identifier may be in print: it never leads to another link.  All of them
+-- are in one table, whose primary key is what two transactions at a time meet
+-- at; it is made below, when the table is filled.
+
+CREATE TABLE IF NOT EXISTS hype.taken_identifier (
+    key              uuid,
+    referral_link_id bigint
+);
+
+COMMENT ON TABLE hype.taken_identifier IS
+    'Each identifier that ever led to a link, as that link''s own or as an '
+    'alias: no other link can have it';
+COMMENT ON COLUMN hype.taken_identifier.key IS
+    'A hash, hype.user_key() of the identifier: hype.erase() leaves it';
+COMMENT ON COLUMN hype.taken_identifier.referral_link_id IS
+    'The link, which may be gone; NULL: of a user who was erased';
+
+
+CREATE TABLE IF NOT EXISTS hype.link_alias (
+    identifier       text PRIMARY KEY
+                     CONSTRAINT link_alias_identifier_check
+                     CHECK (identifier ~ '^[A-Za-z0-9_.~-]{1,64}$'),
+    referral_link_id bigint NOT NULL,
+    created          timestamptz NOT NULL DEFAULT now()
+);
+
+\if :hype_new_taken
+
+CREATE INDEX link_alias_referral_link_id_idx
+    ON hype.link_alias (referral_link_id);
+
+\endif
+
+COMMENT ON TABLE hype.link_alias IS
+    'Further identifiers of links: a hit by one is a hit of its link';
+COMMENT ON COLUMN hype.link_alias.referral_link_id IS
+    'referral_link.id; a link that is deleted takes its aliases along';
 
 
 CREATE OR REPLACE FUNCTION hype.stamp_link() RETURNS trigger
@@ -494,28 +566,101 @@ COMMENT ON FUNCTION hype.give_up_identifier(text, bigint) IS
     'late, are still its hits';
 
 
+CREATE OR REPLACE FUNCTION hype.take_identifiers(
+    identifiers text[], links bigint[]
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n     bigint;
+    taken text;
+BEGIN
+    INSERT INTO hype.taken_identifier (key, referral_link_id)
+    SELECT hype.user_key(i.identifier), i.link
+    FROM unnest(identifiers, links) AS i (identifier, link)
+    ORDER BY 1
+    ON CONFLICT DO NOTHING;
+
+    GET DIAGNOSTICS n = ROW_COUNT;
+
+    IF n = cardinality(identifiers) THEN
+        RETURN;
+    END IF;
+
+    -- Those that were there may be the same link's.
+
+    SELECT i.identifier INTO taken
+    FROM unnest(identifiers, links) AS i (identifier, link)
+    JOIN hype.taken_identifier t ON t.key = hype.user_key(i.identifier)
+    WHERE t.referral_link_id IS DISTINCT FROM i.link
+    ORDER BY 1 LIMIT 1;
+
+    IF FOUND THEN
+        RAISE EXCEPTION 'hype: the identifier "%" is taken', taken
+            USING ERRCODE = 'unique_violation',
+                  DETAIL = 'It leads, or has led, to another link.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.take_identifiers(text[], bigint[]) IS
+    'These identifiers are those links'' from now on; an error if one of them '
+    'ever was another link''s (unique_violation)';
+
+
 CREATE OR REPLACE FUNCTION hype.notify_link() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     changed bigint;
+    given   text[];
 BEGIN
+    -- Who truncates begins anew.
+
+    IF TG_OP = 'TRUNCATE' THEN
+        TRUNCATE hype.link_alias, hype.former_identifier,
+            hype.taken_identifier;
+        PERFORM pg_notify('hype_link', '');
+        RETURN NULL;
+    END IF;
+
     IF TG_OP = 'INSERT' THEN
         SELECT count(*) INTO changed FROM new_rows;
+
+        PERFORM hype.take_identifiers(array_agg(n.identifier),
+                                      array_agg(n.id))
+        FROM new_rows n;
 
         INSERT INTO hype.link_total (referral_link_id)
         SELECT n.id FROM new_rows n ORDER BY n.id
         ON CONFLICT DO NOTHING;
-    ELSIF TG_OP <> 'TRUNCATE' THEN
+    ELSE
         SELECT count(*) INTO changed FROM old_rows;
     END IF;
 
-    IF TG_OP = 'DELETE' THEN
+    IF TG_OP = 'UPDATE' THEN
+        given := ARRAY(SELECT n.identifier FROM new_rows n
+                       EXCEPT ALL
+                       SELECT o.identifier FROM old_rows o);
+
+        IF given <> '{}' THEN
+            PERFORM hype.take_identifiers(array_agg(n.identifier),
+                                          array_agg(n.id))
+            FROM new_rows n WHERE n.identifier = ANY (given);
+
+            DELETE FROM hype.link_alias a WHERE a.identifier = ANY (given);
+        END IF;
+    ELSIF TG_OP = 'DELETE' THEN
         PERFORM hype.give_up_identifier(identifier, id) FROM old_rows;
+
+        DELETE FROM hype.link_alias a USING old_rows o
+        WHERE a.referral_link_id = o.id;
     END IF;
 
-    IF changed IS NULL OR changed > 1000 THEN
+    IF changed > 1000 THEN
         PERFORM pg_notify('hype_link', '');
         RETURN NULL;
     END IF;
@@ -528,14 +673,19 @@ BEGIN
         PERFORM pg_notify('hype_link', identifier) FROM new_rows;
     END IF;
 
+    IF TG_OP = 'UPDATE' THEN
+        PERFORM pg_notify('hype_link', a.identifier)
+        FROM hype.link_alias a JOIN new_rows n ON n.id = a.referral_link_id;
+    END IF;
+
     RETURN NULL;
 END
 $$;
 
 COMMENT ON FUNCTION hype.notify_link() IS
-    'Trigger: sends NOTIFY hype_link with the identifier of each changed link, '
-    'old and new one, or without payload if all may have changed. Gives new '
-    'links their totals';
+    'Trigger: sends NOTIFY hype_link with the identifiers of each changed link, '
+    'old and new ones and aliases, or without payload if all may have changed. '
+    'Takes the identifiers for these links, and gives new links their totals';
 
 \if :hype_new
 
@@ -576,6 +726,171 @@ COMMENT ON TRIGGER referral_link_truncated ON hype.referral_link IS
     'Tells nginx that all links are gone';
 
 
+CREATE OR REPLACE FUNCTION hype.check_alias() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own text;
+BEGIN
+    PERFORM hype.check_identifier('hype.link_alias', NEW.identifier);
+
+    -- Who changes the link at this moment tells nginx of its aliases, too.
+
+    SELECT l.identifier INTO own FROM hype.referral_link l
+    WHERE l.id = NEW.referral_link_id
+    FOR NO KEY UPDATE;
+
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'hype.link_alias: there is no link %',
+            NEW.referral_link_id
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+
+    IF own = NEW.identifier THEN
+        RAISE EXCEPTION 'hype.link_alias: "%" is the link''s own identifier',
+            NEW.identifier
+            USING ERRCODE = 'unique_violation';
+    END IF;
+
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION hype.check_alias() IS
+    'Trigger: an alias is a further identifier of a link that there is';
+
+
+CREATE OR REPLACE FUNCTION hype.notify_alias() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    changed bigint;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        PERFORM pg_notify('hype_link', '');
+        RETURN NULL;
+    END IF;
+
+    IF TG_OP <> 'INSERT' THEN
+        SELECT count(*) INTO changed FROM old_rows;
+
+        PERFORM hype.give_up_identifier(identifier, referral_link_id)
+        FROM old_rows;
+    END IF;
+
+    IF TG_OP <> 'DELETE' THEN
+        SELECT count(*) INTO changed FROM new_rows;
+
+        PERFORM hype.take_identifiers(array_agg(n.identifier),
+                                      array_agg(n.referral_link_id))
+        FROM new_rows n;
+    END IF;
+
+    IF changed > 1000 THEN
+        PERFORM pg_notify('hype_link', '');
+        RETURN NULL;
+    END IF;
+
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM pg_notify('hype_link', identifier) FROM old_rows;
+    END IF;
+
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM pg_notify('hype_link', identifier) FROM new_rows;
+    END IF;
+
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.notify_alias() IS
+    'Trigger: takes the aliases for their links, and sends NOTIFY hype_link '
+    'with each that has changed, or without payload if all may have changed';
+
+\if :hype_new_taken
+
+CREATE TRIGGER link_alias_check
+    BEFORE INSERT OR UPDATE ON hype.link_alias
+    FOR EACH ROW EXECUTE FUNCTION hype.check_alias();
+
+CREATE TRIGGER link_alias_inserted
+    AFTER INSERT ON hype.link_alias
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.notify_alias();
+
+CREATE TRIGGER link_alias_updated
+    AFTER UPDATE ON hype.link_alias
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.notify_alias();
+
+CREATE TRIGGER link_alias_deleted
+    AFTER DELETE ON hype.link_alias
+    REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.notify_alias();
+
+CREATE TRIGGER link_alias_truncated
+    AFTER TRUNCATE ON hype.link_alias
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.notify_alias();
+
+\endif
+
+COMMENT ON TRIGGER link_alias_check ON hype.link_alias IS
+    'Refuses what can''t be an alias';
+COMMENT ON TRIGGER link_alias_inserted ON hype.link_alias IS
+    'Tells nginx of new aliases';
+COMMENT ON TRIGGER link_alias_updated ON hype.link_alias IS
+    'Tells nginx of changed aliases';
+COMMENT ON TRIGGER link_alias_deleted ON hype.link_alias IS
+    'Tells nginx of deleted aliases';
+COMMENT ON TRIGGER link_alias_truncated ON hype.link_alias IS
+    'Tells nginx that all aliases are gone';
+
+
+CREATE OR REPLACE FUNCTION hype.check_identifier(
+    caller text, identifier text
+)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF check_identifier.identifier !~ '^[A-Za-z0-9_.~-]{1,64}$' THEN
+        RAISE EXCEPTION '%: "%" can''t be an identifier', caller,
+            check_identifier.identifier
+            USING ERRCODE = 'check_violation',
+                  HINT = 'It has 1 to 64 of the characters A-Z, a-z, 0-9, '
+                      '"_", ".", "~" and "-".';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.check_identifier(text, text) IS
+    'Raises an error that names the caller, unless the identifier is NULL or '
+    'well-formed';
+
+
+CREATE OR REPLACE FUNCTION hype.is_taken(
+    identifier text, referral_link_id bigint
+)
+RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM hype.taken_identifier t
+        WHERE t.key = hype.user_key(is_taken.identifier)
+          AND (t.referral_link_id = is_taken.referral_link_id) IS NOT TRUE);
+END
+$$;
+
+COMMENT ON FUNCTION hype.is_taken(text, bigint) IS
+    'Whether the identifier leads, or has led, to another link than this one, '
+    'or with NULL to any';
+
+
 CREATE OR REPLACE FUNCTION hype.new_identifier() RETURNS text
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -612,27 +927,23 @@ AS $$
 DECLARE
     link hype.referral_link;
 BEGIN
-    IF create_link.identifier !~ '^[A-Za-z0-9_.~-]{1,64}$' THEN
-        RAISE EXCEPTION 'hype.create_link: "%" can''t be an identifier',
-            create_link.identifier
-            USING ERRCODE = 'check_violation',
-                  HINT = 'It has 1 to 64 of the characters A-Z, a-z, 0-9, '
-                      '"_", ".", "~" and "-".';
-    END IF;
+    PERFORM hype.check_identifier('hype.create_link', create_link.identifier);
 
     IF create_link.identifier IS NOT NULL THEN
         INSERT INTO hype.referral_link
             (identifier, user_id, destination, label, expires)
-        VALUES (create_link.identifier, create_link.user_id,
-                create_link.destination, create_link.label,
-                create_link.expires)
+        SELECT create_link.identifier, create_link.user_id,
+               create_link.destination, create_link.label,
+               create_link.expires
+        WHERE NOT hype.is_taken(create_link.identifier, NULL)
         ON CONFLICT (identifier) DO NOTHING
         RETURNING * INTO link;
 
         IF NOT FOUND THEN
             RAISE EXCEPTION 'hype.create_link: the identifier "%" is taken',
                 create_link.identifier
-                USING ERRCODE = 'unique_violation';
+                USING ERRCODE = 'unique_violation',
+                      DETAIL = 'It leads, or has led, to another link.';
         END IF;
 
         RETURN link;
@@ -641,9 +952,10 @@ BEGIN
     LOOP
         INSERT INTO hype.referral_link
             (identifier, user_id, destination, label, expires)
-        VALUES (hype.new_identifier(), create_link.user_id,
-                create_link.destination, create_link.label,
-                create_link.expires)
+        SELECT n.identifier, create_link.user_id, create_link.destination,
+               create_link.label, create_link.expires
+        FROM hype.new_identifier() AS n (identifier)
+        WHERE NOT hype.is_taken(n.identifier, NULL)
         ON CONFLICT (identifier) DO NOTHING
         RETURNING * INTO link;
 
@@ -657,6 +969,94 @@ $$;
 COMMENT ON FUNCTION hype.create_link(text, text, text, text, timestamptz) IS
     'Makes a link; without an identifier it gets a random one. An identifier '
     'that is taken is an error (unique_violation)';
+
+
+CREATE OR REPLACE FUNCTION hype.rename_link(
+    identifier text, new_identifier text
+)
+RETURNS hype.referral_link
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    link   hype.referral_link;
+    former text;
+BEGIN
+    IF new_identifier IS NULL THEN
+        RAISE EXCEPTION 'hype.rename_link: no new identifier'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    PERFORM hype.check_identifier('hype.rename_link', new_identifier);
+
+    SELECT l.* INTO link FROM hype.referral_link l
+    WHERE l.id = (SELECT o.id FROM hype.referral_link o
+                  WHERE o.identifier = rename_link.identifier
+                  UNION ALL
+                  SELECT a.referral_link_id FROM hype.link_alias a
+                  WHERE a.identifier = rename_link.identifier
+                  LIMIT 1)
+    FOR UPDATE;
+
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'hype.rename_link: no link has the identifier "%"',
+            rename_link.identifier
+            USING ERRCODE = 'no_data_found';
+    END IF;
+
+    IF link.identifier = new_identifier THEN
+        RETURN link;
+    END IF;
+
+    IF hype.is_taken(new_identifier, link.id) THEN
+        RAISE EXCEPTION 'hype.rename_link: the identifier "%" is taken',
+            new_identifier
+            USING ERRCODE = 'unique_violation',
+                  DETAIL = 'It leads, or has led, to another link.';
+    END IF;
+
+    former := link.identifier;
+
+    UPDATE hype.referral_link l SET identifier = new_identifier
+    WHERE l.id = link.id
+    RETURNING l.* INTO link;
+
+    INSERT INTO hype.link_alias (identifier, referral_link_id)
+    VALUES (former, link.id);
+
+    RETURN link;
+END
+$$;
+
+COMMENT ON FUNCTION hype.rename_link(text, text) IS
+    'Gives the link a new identifier; the former one goes on leading to it, as '
+    'an alias. An identifier that no link has is an error (no_data_found), and '
+    'so is one that is taken (unique_violation)';
+
+
+CREATE OR REPLACE FUNCTION hype.link_at(identifier text, at timestamptz)
+RETURNS SETOF bigint
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce(f.referral_link_id, l.id, a.referral_link_id)
+    FROM string_to_table(link_at.identifier, ' ') WITH ORDINALITY
+         AS i (identifier, n)
+    LEFT JOIN LATERAL (
+        SELECT o.referral_link_id FROM hype.former_identifier o
+        WHERE o.identifier = i.identifier AND o.until > link_at.at
+        ORDER BY o.until LIMIT 1
+    ) AS f ON true
+    LEFT JOIN hype.referral_link l ON l.identifier = i.identifier
+    LEFT JOIN hype.link_alias a ON a.identifier = i.identifier
+    WHERE link_at.identifier IS NOT NULL
+      AND coalesce(f.referral_link_id, l.id, a.referral_link_id) IS NOT NULL
+    ORDER BY i.n LIMIT 1;
+END;
+
+COMMENT ON FUNCTION hype.link_at(text, timestamptz) IS
+    'The link that the identifier led to at that time, which may be gone. Of '
+    'several identifiers with spaces between the first that led anywhere';
 
 
 CREATE OR REPLACE FUNCTION hype.was_live(
@@ -696,6 +1096,8 @@ CREATE TABLE hype.referral_hit (
     http_referer     text,
     next             text,
     xact             xid8 DEFAULT pg_current_xact_id(),
+    source           text,
+    args             text,
     PRIMARY KEY (id, created)
 ) PARTITION BY RANGE (created);
 
@@ -748,6 +1150,10 @@ COMMENT ON COLUMN hype.referral_hit.next IS
 COMMENT ON COLUMN hype.referral_hit.xact IS
     'The transaction that wrote the hit: its place in the log, see '
     'hype.read_log(); NULL for hits of schema version 1';
+COMMENT ON COLUMN hype.referral_hit.source IS
+    'How the user came by the link: NULL: followed it; "code": typed it';
+COMMENT ON COLUMN hype.referral_hit.args IS
+    'Arguments of the URL that nginx was told to keep, as a query string';
 
 -- LIKE brings the comments along.
 
@@ -758,6 +1164,16 @@ CREATE TABLE hype.referral_hit_default
 
 ALTER TABLE hype.referral_hit
     ATTACH PARTITION hype.referral_hit_default DEFAULT;
+
+\endif
+
+\if :hype_no_args
+
+SELECT format('COMMENT ON COLUMN %s.%I IS %L', i.inhrelid::regclass, a.attname,
+              col_description(a.attrelid, a.attnum))
+FROM pg_inherits i JOIN pg_attribute a ON a.attrelid = i.inhparent
+WHERE i.inhparent = 'hype.referral_hit'::regclass
+  AND a.attname IN ('source', 'args') \gexec
 
 \endif
 
@@ -3241,42 +3657,35 @@ CREATE OR REPLACE FUNCTION hype.hits_to_replay(
     user_agents       text[],
     http_referers     text[],
     nexts             text[],
+    sources           text[],
+    args              text[],
     identifiers       text[]
 )
 RETURNS TABLE (
     id uuid, referral_link_id bigint, created timestamptz,
     authenticated boolean, bot boolean, visitor uuid, user_id text, ip inet,
-    user_agent text, http_referer text, next text
+    user_agent text, http_referer text, next text, source text, args text
 )
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     -- A hit that has its link was judged when it was made.  An identifier is
-    -- that of the link that had it at the time.
+    -- that of the link that it led to at the time.
 
     SELECT r.id, coalesce(r.referral_link_id, l.id), r.created,
            r.authenticated, r.bot, r.visitor, r.user_id, r.ip, r.user_agent,
-           r.http_referer, r.next
+           r.http_referer, r.next, r.source, r.args
     FROM unnest(ids, referral_link_ids, hits_to_replay.created,
                 hits_to_replay.authenticated, hits_to_replay.bot, visitors,
-                user_ids, ips, user_agents, http_referers, nexts, identifiers,
+                user_ids, ips, user_agents, http_referers, nexts, sources,
+                hits_to_replay.args, identifiers,
                 hype.are_erased(visitors, user_ids, hits_to_replay.created))
          AS r (id, referral_link_id, created, authenticated, bot, visitor,
-               user_id, ip, user_agent, http_referer, next, identifier,
-               erased)
-    LEFT JOIN LATERAL (
-        SELECT f.referral_link_id FROM hype.former_identifier f
-        WHERE r.referral_link_id IS NULL
-          AND f.identifier = r.identifier AND f.until > r.created
-        ORDER BY f.until LIMIT 1
-    ) AS f ON true
-    LEFT JOIN LATERAL (
-        SELECT n.* FROM hype.referral_link n
-        WHERE r.referral_link_id IS NULL AND f.referral_link_id IS NULL
-          AND n.identifier = r.identifier
-        UNION ALL
-        SELECT o.* FROM hype.referral_link o
-        WHERE o.id = f.referral_link_id
-    ) AS l ON true
+               user_id, ip, user_agent, http_referer, next, source, args,
+               identifier, erased)
+    LEFT JOIN LATERAL hype.link_at(
+        CASE WHEN r.referral_link_id IS NULL THEN r.identifier END, r.created)
+        AS w (id) ON true
+    LEFT JOIN hype.referral_link l ON l.id = w.id
     WHERE (r.referral_link_id IS NOT NULL
            OR hype.was_live(l, r.created, NULL))
       AND r.erased IS NOT TRUE;
@@ -3284,7 +3693,7 @@ END;
 
 COMMENT ON FUNCTION hype.hits_to_replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
-    inet[], text[], text[], text[], text[]
+    inet[], text[], text[], text[], text[], text[], text[]
 ) IS
     'The rows of hype.replay(): the planner makes it part of its statements, as '
     'it has no SET';
@@ -3302,6 +3711,8 @@ CREATE OR REPLACE FUNCTION hype.replay(
     user_agents       text[],
     http_referers     text[],
     nexts             text[],
+    sources           text[],
+    args              text[],
     identifiers       text[]
 )
 RETURNS bigint
@@ -3320,21 +3731,21 @@ BEGIN
     BEGIN
         INSERT INTO hype.referral_hit
             (id, referral_link_id, created, authenticated, bot, visitor,
-             user_id, ip, user_agent, http_referer, next)
+             user_id, ip, user_agent, http_referer, next, source, args)
         SELECT h.* FROM hype.hits_to_replay(
             ids, referral_link_ids, replay.created, replay.authenticated,
             replay.bot, visitors, user_ids, ips, user_agents, http_referers,
-            nexts, identifiers) AS h;
+            nexts, sources, replay.args, identifiers) AS h;
 
         GET DIAGNOSTICS inserted = ROW_COUNT;
     EXCEPTION WHEN unique_violation THEN
         INSERT INTO hype.referral_hit
             (id, referral_link_id, created, authenticated, bot, visitor,
-             user_id, ip, user_agent, http_referer, next)
+             user_id, ip, user_agent, http_referer, next, source, args)
         SELECT h.* FROM hype.hits_to_replay(
             ids, referral_link_ids, replay.created, replay.authenticated,
             replay.bot, visitors, user_ids, ips, user_agents, http_referers,
-            nexts, identifiers) AS h
+            nexts, sources, replay.args, identifiers) AS h
         ON CONFLICT (id, created) DO NOTHING;
 
         GET DIAGNOSTICS inserted = ROW_COUNT;
@@ -3353,7 +3764,7 @@ $$;
 
 COMMENT ON FUNCTION hype.replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
-    inet[], text[], text[], text[], text[]
+    inet[], text[], text[], text[], text[], text[], text[]
 ) IS
     'Inserts hits that are not there yet; returns their number. A hit without '
     'link gets the link that had its identifier at the time, and is left out '
@@ -3372,12 +3783,12 @@ BEGIN
         IF stream = 'hit' THEN
             INSERT INTO hype.referral_hit
                 (id, referral_link_id, created, authenticated, bot, visitor,
-                 user_id, ip, user_agent, http_referer, next)
+                 user_id, ip, user_agent, http_referer, next, source, args)
             VALUES (gen_random_uuid(),
                     coalesce((SELECT l.id FROM hype.referral_link l LIMIT 1),
                              1),
                     now(), false, false, gen_random_uuid(), NULL, '127.0.0.1',
-                    filler, 'http://localhost/', '/');
+                    filler, 'http://localhost/', '/', NULL, NULL);
 
         ELSIF stream = 'claim' THEN
             PERFORM hype.claim_batch(ARRAY[gen_random_uuid()],
@@ -4438,6 +4849,12 @@ BEGIN
             SELECT coalesce(jsonb_agg(to_jsonb(l) - 'disabled_xact'
                                       ORDER BY l.id), '[]')
             FROM hype.referral_link l WHERE l.user_id = export.user_id),
+        'aliases', (
+            SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.created,
+                                      a.identifier), '[]')
+            FROM hype.referral_link l
+            JOIN hype.link_alias a ON a.referral_link_id = l.id
+            WHERE l.user_id = export.user_id),
         'hits', (
             SELECT coalesce(jsonb_agg(to_jsonb(h) - 'xact' - 'void'
                                       ORDER BY h.created, h.id), '[]')
@@ -4501,6 +4918,7 @@ DECLARE
     nobody   uuid := gen_random_uuid();
     links    bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
                                WHERE l.user_id = erase.user_id);
+    names    text[];
     n        bigint;
     deleted  bigint;
 BEGIN
@@ -4582,13 +5000,25 @@ BEGIN
 
     PERFORM set_config('hype.erasing', 'off', true);
 
-    -- A link may be named after its owner.
+    -- A link may be named after its owner.  Nobody else can have the name: a
+    -- hash of it stays.
 
     UPDATE hype.referral_link l
     SET user_id = NULL, label = NULL, destination = NULL, disabled = true,
         identifier = hype.new_identifier()
     WHERE l.id = ANY (links);
-    DELETE FROM hype.former_identifier f WHERE f.referral_link_id = ANY (links);
+    DELETE FROM hype.link_alias a WHERE a.referral_link_id = ANY (links);
+
+    WITH former AS (
+        DELETE FROM hype.former_identifier f
+        WHERE f.referral_link_id = ANY (links)
+        RETURNING f.identifier
+    )
+    SELECT array_agg(f.identifier) INTO names FROM former f;
+
+    UPDATE hype.taken_identifier t SET referral_link_id = NULL
+    WHERE t.key IN (SELECT hype.user_key(i) FROM unnest(names) AS i)
+      AND t.referral_link_id = ANY (links);
 
     DELETE FROM hype.visit v
     WHERE (v.known AND v.subject = own_key)
@@ -6145,13 +6575,17 @@ AS $$
         ELSE ARRAY(
             SELECT l.id FROM hype.referral_link l
             WHERE (links_of.identifier IS NULL
-                   OR l.identifier = links_of.identifier)
+                   OR l.identifier = links_of.identifier
+                   OR l.id = (SELECT a.referral_link_id
+                              FROM hype.link_alias a
+                              WHERE a.identifier = links_of.identifier))
               AND (links_of.owner IS NULL OR l.user_id = links_of.owner))
     END
 $$;
 
 COMMENT ON FUNCTION hype.links_of(text, text) IS
-    'The links of that identifier and that owner, as the roll-ups have them';
+    'The links of that identifier, or alias, and that owner, as the roll-ups '
+    'have them';
 
 
 CREATE OR REPLACE FUNCTION hype.hits_by(
@@ -6892,6 +7326,42 @@ COMMENT ON FUNCTION hype.claim_batch(uuid[], text[]) IS
     'Of schema version 1: claims without their time';
 
 
+-- For an nginx whose hits have neither source nor arguments, until it is
+-- upgraded, too
+
+CREATE OR REPLACE FUNCTION hype.replay(
+    ids               uuid[],
+    referral_link_ids bigint[],
+    created           timestamptz[],
+    authenticated     boolean[],
+    bot               boolean[],
+    visitors          uuid[],
+    user_ids          text[],
+    ips               inet[],
+    user_agents       text[],
+    http_referers     text[],
+    nexts             text[],
+    identifiers       text[]
+)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.replay(ids, referral_link_ids, created, authenticated, bot,
+                       visitors, user_ids, ips, user_agents, http_referers,
+                       nexts, '{}', '{}', identifiers);
+END;
+
+COMMENT ON FUNCTION hype.replay(
+    uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
+    inet[], text[], text[], text[], text[]
+) IS
+    'Of earlier modules: hits without source and arguments';
+
+DROP FUNCTION IF EXISTS hype.hits_to_replay(
+    uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
+    inet[], text[], text[], text[], text[]);
+
+
 -- Privileges
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hype FROM PUBLIC;
@@ -6901,8 +7371,9 @@ GRANT EXECUTE ON FUNCTION hype.version() TO hype_nginx, hype_app;
 
 GRANT SELECT (id, identifier, user_id, destination, disabled, expires)
     ON hype.referral_link TO hype_nginx;
+GRANT SELECT (identifier, referral_link_id) ON hype.link_alias TO hype_nginx;
 GRANT INSERT (id, referral_link_id, created, authenticated, bot, visitor,
-              user_id, ip, user_agent, http_referer, next)
+              user_id, ip, user_agent, http_referer, next, source, args)
     ON hype.referral_hit TO hype_nginx;
 GRANT EXECUTE ON FUNCTION
     hype.settle(),
@@ -6911,6 +7382,9 @@ GRANT EXECUTE ON FUNCTION
     hype.claim_batch(uuid[], text[], timestamptz[]),
     hype.replay(uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[],
                 text[], inet[], text[], text[], text[], text[]),
+    hype.replay(uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[],
+                text[], inet[], text[], text[], text[], text[], text[],
+                text[]),
     hype.record_confirm(text, text, uuid, numeric, timestamptz),
     hype.confirm_batch(text[], text[], uuid[], text[], timestamptz[]),
     hype.probe(text, integer),
@@ -6933,12 +7407,16 @@ GRANT EXECUTE ON FUNCTION
 TO hype_report, hype_app;
 
 GRANT SELECT, INSERT, UPDATE ON hype.referral_link TO hype_app;
+GRANT SELECT, INSERT, DELETE ON hype.link_alias TO hype_app;
 GRANT SELECT ON hype.referral_hit, hype.visitor_claim, hype.confirmed_referral,
                 hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
                 hype.reward_rule, hype.reward, hype.balance, hype.event
     TO hype_app;
 GRANT EXECUTE ON FUNCTION
     hype.new_identifier(),
+    hype.check_identifier(text, text),
+    hype.is_taken(text, bigint),
+    hype.rename_link(text, text),
     hype.create_link(text, text, text, text, timestamptz),
     hype.create_link(bigint, text, text, text, timestamptz),
     hype.claim(uuid, text),
@@ -6951,6 +7429,28 @@ GRANT EXECUTE ON FUNCTION
     hype.erase(text), hype.erase(bigint),
     hype.export(text), hype.export(bigint)
 TO hype_app;
+
+
+-- The identifiers that links have, or once had: those who make links wait, and
+-- what a link has now is that link's.
+
+\if :hype_new_taken
+
+LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE;
+
+INSERT INTO hype.taken_identifier (key, referral_link_id)
+SELECT hype.user_key(l.identifier), l.id
+FROM hype.referral_link l;
+
+ALTER TABLE hype.taken_identifier ADD PRIMARY KEY (key);
+
+INSERT INTO hype.taken_identifier (key, referral_link_id)
+SELECT DISTINCT ON (f.identifier) hype.user_key(f.identifier),
+       f.referral_link_id
+FROM hype.former_identifier f ORDER BY f.identifier, f.until DESC
+ON CONFLICT DO NOTHING;
+
+\endif
 
 
 -- Where reading begins, and what version 1 has left to do
@@ -7034,6 +7534,8 @@ RESET standard_conforming_strings;
 \unset hype_new_claims
 \unset hype_new_rewards
 \unset hype_no_revoked
+\unset hype_new_taken
+\unset hype_no_args
 \unset hype_no_via
 \unset hype_old_via
 \unset hype_upgrade

@@ -153,11 +153,29 @@ like((hype_spool('-rc', $damaged))[1],
      qr/: damaged at byte 0 of .*left out: $records[1]{offset} bytes$/s,
      'and counted');
 
-substr(my $newer = $bytes, 8, 1) = "\2";
+substr(my $newer = $bytes, 8, 1) = "\3";
 substr($newer, 4, 4) = pack 'N', crc(substr $newer, 8, $records[1]{offset} - 8);
 ($status, $output) = hype_spool(copy($newer));
 is($status, 1, 'of another version');
 like($output, qr/a record of a version that is not known at byte 0/, 'it says');
+
+# A hit of a module that had neither its source nor its arguments
+
+my $old = substr $bytes, 0, $records[1]{offset};
+is($records[0]{type}, 'hit', 'a hit');
+ok(exists $records[0]{args}, 'has arguments');
+substr($old, -8) = '';
+substr($old, 0, 4) = pack 'N', length $old;
+substr($old, 8, 1) = "\1";
+substr($old, 17 + unpack('N', substr $old, 12, 4), 1) = "\13";
+substr($old, 4, 4) = pack 'N', crc(substr $old, 8);
+($status, $output) = hype_spool(my $left = copy($old));
+is($status, 0, 'a hit of an older module');
+is_deeply({ %{ decode_json($output) }, file => '' },
+          { %{ $records[0] }, file => '' }, 'is shown as one of today');
+like((hype_spool('--sql', $left))[1],
+     qr/, source, args\) VALUES \(.*, NULL, NULL\) ON CONFLICT DO NOTHING;$/m,
+     'as SQL, too');
 
 is((hype_spool(copy('')))[0], 0, 'an empty file is well');
 

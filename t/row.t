@@ -28,13 +28,13 @@ sub hit
         created => 1_700_000_000_123,
         flags => '',
         visitor => '', user_id => '', ip => undef, user_agent => '',
-        http_referer => '', next => '',
+        http_referer => '', next => '', source => '', args => '',
         @_,
     };
 }
 
 
-my @texts = qw(user_id user_agent http_referer next);
+my @texts = qw(user_id user_agent http_referer next source args);
 my @hits = (hit(link => 1));
 
 push @hits, hit(link => 1, flags => $_) for qw(a b ab);
@@ -217,7 +217,7 @@ sub output
     my @names = $mode eq 'claim' || $mode eq 'confirm'
         ? qw(visitor user_id created event value)
         : (qw(identifier id link created flags visitor user_id ip),
-           @texts[1 .. 3]);
+           @texts[1 .. $#texts]);
 
     write_file("$dir/in", join '', map {
         my $record = $_;
@@ -251,7 +251,8 @@ sub copy
 
     return psql('-c', "\\copy copied (id, referral_link_id, created, "
                 . 'authenticated, bot, visitor, user_id, ip, user_agent, '
-                . "http_referer, next) from '$dir/copy' with (format binary)");
+                . 'http_referer, next, source, args) '
+                . "from '$dir/copy' with (format binary)");
 }
 
 

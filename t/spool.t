@@ -214,7 +214,7 @@ sub sealed
 is(sealed($records[0]), $records[0], 'the checksum is that of zlib');
 
 my $newer = $records[0];
-substr($newer, 8, 1) = "\2";
+substr($newer, 8, 1) = "\3";
 put('1-version.spool' => $records[1] . sealed($newer) . $records[2],
     '2-noise.spool' => join('', map { chr int rand 256 } 1 .. 5000),
     '3-zeros.spool' => "\0" x 5000, '4-empty.spool' => '', 'notes.txt' => "x\n");
@@ -226,6 +226,28 @@ like($nginx->error_log, qr/1-version\.spool" is of a version that is not known/,
      'the log tells of a newer one');
 ok(-e "$dir/notes.txt", 'other files are left alone');
 unlink glob("$dir/*.damaged"), "$dir/notes.txt";
+
+# What a module has left whose hits had neither source nor arguments
+
+my @old = map { my $r = $_;
+                substr($r, -8) = '';
+                substr($r, 0, 4) = pack 'N', length $r;
+                substr($r, 8, 1) = "\1";
+                substr($r, 17 + unpack('N', substr $r, 12, 4), 1) = "\13";
+                $r =~ s{/flip-}{/left-};
+                sealed($r) } @records;
+
+put('old.spool' => join '', @old);
+is_soon { $pg->hits("next like '/left-%'") } 0, 'a hit is there already';
+is_soon { spooled() } 0, 'an old file is read';
+$pg->exec("delete from hype.referral_hit where next like '/flip-%'");
+put('old.spool' => join '', @old);
+is_soon { spooled() } 0, 'and once more';
+is($pg->text("select next, visitor, source, args from hype.referral_hit
+              where next like '/left-%' order by next"),
+   join('', map { "/left-" . ($_ + 1) . '|' . $answers[$_]->cookie('hype_visitor')
+                  . "||\n" } 0 .. 2),
+   'its hits are in the database');
 
 # A file that nginx may not read does not keep it from spooling
 

@@ -91,7 +91,9 @@ static hype_spool_column_t  hype_spool_hit[] = {
     { "ip", NGX_HTTP_HYPE_COLUMN_INET },
     { "user_agent", NGX_HTTP_HYPE_COLUMN_TEXT },
     { "http_referer", NGX_HTTP_HYPE_COLUMN_TEXT },
-    { "next", NGX_HTTP_HYPE_COLUMN_TEXT }
+    { "next", NGX_HTTP_HYPE_COLUMN_TEXT },
+    { "source", NGX_HTTP_HYPE_COLUMN_TEXT },
+    { "args", NGX_HTTP_HYPE_COLUMN_TEXT }
 };
 
 

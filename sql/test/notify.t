@@ -67,7 +67,7 @@ changed('an update of more', "UPDATE hype.referral_link SET label = 'y'",
 	'hype_link:');
 changed('a delete of more', "DELETE FROM hype.referral_link", 'hype_link:');
 changed('an insert of more', "INSERT INTO hype.referral_link (identifier)
-	SELECT 'm' || i FROM generate_series(1, 1001) AS i", 'hype_link:');
+	SELECT 'o' || i FROM generate_series(1, 1001) AS i", 'hype_link:');
 changed('a truncate', "TRUNCATE hype.referral_link", 'hype_link:');
 
 # Claims and confirms

@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(112);
+SELECT plan(115);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -25,8 +25,8 @@ WHERE s.setrole = 'hype_nginx'::regrole AND s.setdatabase = 0;
 
 SET LOCAL SESSION AUTHORIZATION hype_nginx;
 
-COPY hype.referral_hit (id, referral_link_id, created, authenticated, bot, visitor, user_id, ip, user_agent, http_referer, next) FROM STDIN;
-00000000-0000-0000-0000-000000000001	900001	2024-01-01 00:00:00Z	f	f	00000000-0000-0000-0000-000000000009	\N	192.0.2.1	agent	\N	/
+COPY hype.referral_hit (id, referral_link_id, created, authenticated, bot, visitor, user_id, ip, user_agent, http_referer, next, source, args) FROM STDIN;
+00000000-0000-0000-0000-000000000001	900001	2024-01-01 00:00:00Z	f	f	00000000-0000-0000-0000-000000000009	\N	192.0.2.1	agent	\N	/	\N	a=b
 \.
 SELECT pass('hype_nginx writes hits by COPY');
 SELECT lives_ok($$
@@ -48,6 +48,9 @@ FROM unnest(ARRAY[
     'SELECT hype.claim_batch(''{}'', ''{}'', ''{}'')',
     'SELECT hype.replay(''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', '
         '''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'')',
+    'SELECT hype.replay(''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', '
+        '''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', '
+        '''{}'', ''{}'')',
     'SELECT hype.record_confirm(''e'', ''u'', NULL, NULL, ''2024-01-02Z'')',
     'SELECT hype.confirm_batch(''{}'', ''{}'', ''{}'', ''{}'', ''{}'')',
     'SELECT hype.probe(''hit'', 200), hype.probe(''claim'', 200), '

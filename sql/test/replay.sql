@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(25);
+SELECT plan(26);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -32,7 +32,9 @@ CREATE FUNCTION pg_temp.replay() RETURNS bigint LANGUAGE sql AS $$
         array_agg('192.0.2.1'::inet ORDER BY n),
         array_agg('agent ' || n ORDER BY n),
         array_agg('referer ' || n ORDER BY n),
-        array_agg('/next' || n ORDER BY n), array_agg(identifier ORDER BY n))
+        array_agg('/next' || n ORDER BY n),
+        array_agg('source ' || n ORDER BY n),
+        array_agg('a=' || n ORDER BY n), array_agg(identifier ORDER BY n))
     FROM hit
 $$;
 
@@ -69,12 +71,12 @@ SELECT is(pg_temp.link_of(10), NULL, 'neither link nor identifier');
 
 SELECT results_eq($$
     SELECT referral_link_id, created, authenticated, bot, visitor, user_id, ip,
-           user_agent, http_referer, next, confirmed
+           user_agent, http_referer, next, source, args, confirmed
     FROM hype.referral_hit WHERE id = pg_temp.v(2)
 $$, $$
     VALUES (900001::bigint, '2024-06-01 12:00Z'::timestamptz, true, true,
             NULL::uuid, 'bob', '192.0.2.1'::inet, 'agent 2', 'referer 2',
-            '/next2', NULL::timestamptz)
+            '/next2', 'source 2', 'a=2', NULL::timestamptz)
 $$, 'all columns are in their place');
 
 CALL pg_temp.derive();
@@ -115,7 +117,8 @@ SELECT is((SELECT count(*) FROM hype.confirmed_referral
            WHERE user_id = 'dave' AND referrer = 'alice'), 1::bigint,
           'but another one that comes late');
 
--- Links that were renamed or deleted while a hit was on its way
+-- Links that were renamed or deleted while a hit was on its way.  Until
+-- taken_identifier was there, another link could have the identifier then.
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900010, 'summer', 'first'), (900011, 'autumn', 'deleted'),
@@ -123,11 +126,13 @@ VALUES (900010, 'summer', 'first'), (900011, 'autumn', 'deleted'),
 CREATE TEMPORARY TABLE moment AS SELECT clock_timestamp() AS first;
 UPDATE hype.referral_link SET identifier = 'winter' WHERE id = 900010;
 DELETE FROM hype.referral_link WHERE id = 900011;
+DELETE FROM hype.taken_identifier;
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900020, 'summer', 'second'), (900021, 'autumn', 'second');
 ALTER TABLE moment ADD second timestamptz;
 UPDATE moment SET second = clock_timestamp();
 UPDATE hype.referral_link SET identifier = 'spring' WHERE id = 900020;
+DELETE FROM hype.taken_identifier;
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900030, 'summer', 'third');
 
@@ -151,7 +156,9 @@ $$, 'are those of the link that had them, or of the present one');
 -- Two that are swapped, in one statement and by way of a third name
 
 UPDATE hype.referral_link SET identifier = 'swap3' WHERE id = 900012;
+DELETE FROM hype.taken_identifier;
 UPDATE hype.referral_link SET identifier = 'swap1' WHERE id = 900013;
+DELETE FROM hype.taken_identifier;
 UPDATE hype.referral_link SET identifier = 'swap2' WHERE id = 900012;
 TRUNCATE hit;
 INSERT INTO hit
@@ -198,6 +205,20 @@ SELECT is((SELECT referrer FROM hype.confirm('e', 'late')), NULL,
           'and one that came after it');
 
 SELECT is(hype.replay('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
-                      '{}', '{}', '{}'), 0::bigint, 'an empty batch');
+                      '{}', '{}', '{}', '{}', '{}'), 0::bigint,
+          'an empty batch');
+
+-- Of an nginx that is not upgraded yet
+
+SELECT hype.replay(ARRAY[pg_temp.v(80)], '{NULL}', '{2024-06-01 12:00Z}', '{t}',
+                   '{f}', '{NULL}', '{erin}', '{192.0.2.1}', '{agent}',
+                   '{referer}', '{/next}', '{good}');
+SELECT results_eq($$
+    SELECT referral_link_id, authenticated, user_id, http_referer, next,
+           source, args
+    FROM hype.referral_hit WHERE id = pg_temp.v(80)
+$$, $$
+    VALUES (900001::bigint, true, 'erin', 'referer', '/next', NULL, NULL)
+$$, 'a hit without source and arguments');
 
 SELECT * FROM finish();

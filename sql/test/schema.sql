@@ -24,10 +24,11 @@ SELECT is(pg_temp.columns_of('hype.referral_link'),
     'columns of referral_link');
 
 SELECT is(pg_temp.columns_of('hype.referral_hit'),
-    'authenticated boolean, bot boolean, confirmed timestamp with time zone, '
+    'args text, authenticated boolean, bot boolean, '
+    'confirmed timestamp with time zone, '
     'created timestamp with time zone, http_referer text, id uuid, ip inet, '
-    'next text, referral_link_id bigint, user_agent text, user_id text, '
-    'visitor uuid, void boolean, xact xid8',
+    'next text, referral_link_id bigint, source text, user_agent text, '
+    'user_id text, visitor uuid, void boolean, xact xid8',
     'columns of referral_hit');
 
 SELECT is(pg_temp.columns_of('hype.confirmed_referral'),
@@ -130,7 +131,8 @@ $$, ARRAY[
     'hype.maintain(integer,interval,integer)',
     'hype.record_confirm(text,text,uuid,numeric,timestamp with time zone)',
     'hype.replay(uuid[],bigint[],timestamp with time zone[],boolean[],'
-        'boolean[],uuid[],text[],inet[],text[],text[],text[],text[])',
+        'boolean[],uuid[],text[],inet[],text[],text[],text[],text[],text[],'
+        'text[])',
     'hype.settle()',
     'hype.erase(text)',
     'hype.export(text)',
@@ -138,6 +140,9 @@ $$, ARRAY[
     'hype.roll_up(timestamp with time zone)',
     'hype.stamp_link()',
     'hype.notify_link()',
+    'hype.check_alias()',
+    'hype.notify_alias()',
+    'hype.is_taken(text,bigint)',
     'hype.log_confirmed()',
     'hype.forget_confirmed()',
     'hype.revoke(text,text,text)',

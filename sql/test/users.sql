@@ -134,8 +134,8 @@ SELECT bag_eq($$
     FROM hype.link_stats WHERE referral_link_id = 900001
 $$, 'SELECT * FROM before', 'totals stay');
 SELECT is(hype.export('bob') - 'user_id',
-          '{"visitors": [], "links": [], "hits": [], "confirmed": [],
-            "referred": [], "rewards": [], "pending": []}', 'there is nothing to export');
+          '{"visitors": [], "links": [], "aliases": [], "hits": [],
+            "confirmed": [], "referred": [], "rewards": [], "pending": []}', 'there is nothing to export');
 
 SELECT is((SELECT string_agg(r.amount::text, ' ' ORDER BY r.id)
            FROM hype.reward r WHERE r.beneficiary IS NULL), '1 -1 2 -2',

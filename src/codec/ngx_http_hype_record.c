@@ -24,8 +24,10 @@ typedef struct {
 static u_char *ngx_http_hype_record_start(u_char *p,
     ngx_http_hype_record_type_e type);
 static u_char *ngx_http_hype_record_end(u_char *record, u_char *last);
+static u_char ngx_http_hype_record_version(ngx_http_hype_record_type_e type);
 static uint32_t ngx_http_hype_record_crc(u_char *record, size_t len);
-static ngx_uint_t ngx_http_hype_record_hit_valid(u_char *p, u_char *last);
+static ngx_uint_t ngx_http_hype_record_hit_valid(u_char *p, u_char *last,
+    ngx_uint_t version);
 static ngx_uint_t ngx_http_hype_record_event_valid(u_char *p, u_char *last);
 static u_char *ngx_http_hype_record_call_sql(u_char *p, u_char *record,
     ngx_http_hype_record_sql_t *args, ngx_uint_t nargs);
@@ -138,10 +140,20 @@ ngx_http_hype_record_start(u_char *p, ngx_http_hype_record_type_e type)
 {
     ngx_memzero(p, NGX_HTTP_HYPE_RECORD_HEADER);
 
-    p[NGX_HTTP_HYPE_RECORD_AT_VERSION] = NGX_HTTP_HYPE_RECORD_VERSION;
+    p[NGX_HTTP_HYPE_RECORD_AT_VERSION] = ngx_http_hype_record_version(type);
     p[NGX_HTTP_HYPE_RECORD_AT_TYPE] = (u_char) type;
 
     return p + NGX_HTTP_HYPE_RECORD_HEADER;
+}
+
+
+/* an older module reads what has not changed */
+
+static u_char
+ngx_http_hype_record_version(ngx_http_hype_record_type_e type)
+{
+    return (type == NGX_HTTP_HYPE_RECORD_HIT) ? NGX_HTTP_HYPE_RECORD_VERSION
+                                              : 1;
 }
 
 
@@ -178,7 +190,7 @@ ngx_int_t
 ngx_http_hype_record_check(u_char *p, u_char *last, size_t *len)
 {
     size_t       size;
-    ngx_uint_t   type, valid;
+    ngx_uint_t   type, version, valid;
 
     *len = 0;
 
@@ -207,10 +219,12 @@ ngx_http_hype_record_check(u_char *p, u_char *last, size_t *len)
     }
 
     type = p[NGX_HTTP_HYPE_RECORD_AT_TYPE];
+    version = p[NGX_HTTP_HYPE_RECORD_AT_VERSION];
 
-    if (p[NGX_HTTP_HYPE_RECORD_AT_VERSION] != NGX_HTTP_HYPE_RECORD_VERSION
-        || type < NGX_HTTP_HYPE_RECORD_HIT
-        || type > NGX_HTTP_HYPE_RECORD_CONFIRM)
+    if (type < NGX_HTTP_HYPE_RECORD_HIT
+        || type > NGX_HTTP_HYPE_RECORD_CONFIRM
+        || version < 1
+        || version > ngx_http_hype_record_version(type))
     {
         return NGX_DECLINED;
     }
@@ -225,7 +239,7 @@ ngx_http_hype_record_check(u_char *p, u_char *last, size_t *len)
     p += NGX_HTTP_HYPE_RECORD_HEADER;
 
     valid = (type == NGX_HTTP_HYPE_RECORD_HIT)
-            ? ngx_http_hype_record_hit_valid(p, last)
+            ? ngx_http_hype_record_hit_valid(p, last, version)
             : ngx_http_hype_record_event_valid(p, last);
 
     return valid ? NGX_OK : NGX_ERROR;
@@ -235,9 +249,9 @@ ngx_http_hype_record_check(u_char *p, u_char *last, size_t *len)
 ngx_uint_t
 ngx_http_hype_record_is_note(u_char *record)
 {
-    return record[NGX_HTTP_HYPE_RECORD_AT_VERSION]
-           == NGX_HTTP_HYPE_RECORD_VERSION
-           && ngx_http_hype_record_type(record) == NGX_HTTP_HYPE_RECORD_NOTE
+    return ngx_http_hype_record_type(record) == NGX_HTTP_HYPE_RECORD_NOTE
+           && record[NGX_HTTP_HYPE_RECORD_AT_VERSION]
+              == ngx_http_hype_record_version(NGX_HTTP_HYPE_RECORD_NOTE)
            && ngx_http_hype_record_event_valid(
                   record + NGX_HTTP_HYPE_RECORD_HEADER,
                   record + ngx_http_hype_record_length(record));
@@ -245,10 +259,11 @@ ngx_http_hype_record_is_note(u_char *record)
 
 
 static ngx_uint_t
-ngx_http_hype_record_hit_valid(u_char *p, u_char *last)
+ngx_http_hype_record_hit_valid(u_char *p, u_char *last, ngx_uint_t version)
 {
-    size_t     len;
-    ngx_str_t  identifier;
+    size_t      len;
+    ngx_str_t   identifier;
+    ngx_uint_t  n;
 
     if (last - p < 4) {
         return 0;
@@ -267,7 +282,12 @@ ngx_http_hype_record_hit_valid(u_char *p, u_char *last)
 
     len = ngx_http_hype_row_check(p, last);
 
-    return len && len == (size_t) (last - p);
+    n = (version == 1) ? NGX_HTTP_HYPE_ROW_NCOLUMNS_1
+                       : NGX_HTTP_HYPE_ROW_NCOLUMNS;
+
+    return len
+           && len == (size_t) (last - p)
+           && ngx_http_hype_row_columns(p) == n;
 }
 
 

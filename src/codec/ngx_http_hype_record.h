@@ -6,7 +6,8 @@
  *     offset  size
  *      0       4    length of the whole record in bytes
  *      4       4    CRC-32 of all that follows
- *      8       1    version, 1
+ *      8       1    version: of a hit 2, or 1 without its last two
+ *                   columns, as older modules write it; of others 1
  *      9       1    type: hit, claim, confirm or note
  *     10       2    zero
  *     12       ..   hit: 4 bytes length of the identifier, the identifier
@@ -34,7 +35,7 @@
 #include "ngx_http_hype_row.h"
 
 
-#define NGX_HTTP_HYPE_RECORD_VERSION  1
+#define NGX_HTTP_HYPE_RECORD_VERSION  2
 #define NGX_HTTP_HYPE_RECORD_HEADER   12
 #define NGX_HTTP_HYPE_RECORD_MAX      (1024 * 1024)
 

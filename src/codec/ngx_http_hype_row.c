@@ -33,8 +33,13 @@ static ngx_http_hype_column_t  ngx_http_hype_row_format[] = {
     { NGX_HTTP_HYPE_COLUMN_INET, 1 },       /* ip */
     { NGX_HTTP_HYPE_COLUMN_TEXT, 1 },       /* user_agent */
     { NGX_HTTP_HYPE_COLUMN_TEXT, 1 },       /* http_referer */
-    { NGX_HTTP_HYPE_COLUMN_TEXT, 1 }        /* next */
+    { NGX_HTTP_HYPE_COLUMN_TEXT, 1 },       /* next */
+    { NGX_HTTP_HYPE_COLUMN_TEXT, 1 },       /* source */
+    { NGX_HTTP_HYPE_COLUMN_TEXT, 1 }        /* args */
 };
+
+
+static u_char  ngx_http_hype_row_null[] = { 0xff, 0xff, 0xff, 0xff };
 
 
 size_t
@@ -47,7 +52,9 @@ ngx_http_hype_row_length(ngx_http_hype_row_t *row)
           + ngx_http_hype_utf8_length(&row->user_id)
           + ngx_http_hype_utf8_length(&row->user_agent)
           + ngx_http_hype_utf8_length(&row->referer)
-          + ngx_http_hype_utf8_length(&row->next);
+          + ngx_http_hype_utf8_length(&row->next)
+          + ngx_http_hype_utf8_length(&row->source)
+          + ngx_http_hype_utf8_length(&row->args);
 
     if (row->link) {
         len += 8;
@@ -94,8 +101,10 @@ ngx_http_hype_row_write(u_char *p, ngx_http_hype_row_t *row)
     p = ngx_http_hype_column_inet(p, row->ip, row->ip_len);
     p = ngx_http_hype_column_text(p, &row->user_agent);
     p = ngx_http_hype_column_text(p, &row->referer);
+    p = ngx_http_hype_column_text(p, &row->next);
+    p = ngx_http_hype_column_text(p, &row->source);
 
-    return ngx_http_hype_column_text(p, &row->next);
+    return ngx_http_hype_column_text(p, &row->args);
 }
 
 
@@ -105,13 +114,17 @@ ngx_http_hype_row_check(u_char *p, u_char *last)
     u_char      *column;
     ngx_uint_t   n;
 
-    if (last - p < 2 || p[0] != 0 || p[1] != NGX_HTTP_HYPE_ROW_NCOLUMNS) {
+    if (last - p < 2
+        || p[0] != 0
+        || (p[1] != NGX_HTTP_HYPE_ROW_NCOLUMNS
+            && p[1] != NGX_HTTP_HYPE_ROW_NCOLUMNS_1))
+    {
         return 0;
     }
 
     column = p + 2;
 
-    for (n = 0; n < NGX_HTTP_HYPE_ROW_NCOLUMNS; n++) {
+    for (n = 0; n < p[1]; n++) {
         column = ngx_http_hype_column_check(column, last,
                                             &ngx_http_hype_row_format[n]);
         if (column == NULL) {
@@ -123,12 +136,24 @@ ngx_http_hype_row_check(u_char *p, u_char *last)
 }
 
 
+ngx_uint_t
+ngx_http_hype_row_columns(u_char *tuple)
+{
+    return tuple[1];
+}
+
+
 size_t
 ngx_http_hype_row_column(u_char *tuple, ngx_http_hype_row_column_e n,
     u_char **column)
 {
     u_char      *p;
     ngx_uint_t   i;
+
+    if (n >= ngx_http_hype_row_columns(tuple)) {
+        *column = ngx_http_hype_row_null;
+        return sizeof(ngx_http_hype_row_null);
+    }
 
     p = tuple + 2;
 
@@ -152,11 +177,9 @@ ngx_http_hype_row_sql_length(u_char *tuple, ngx_str_t *identifier)
     len = ngx_http_hype_row_insert.len + ngx_http_hype_row_conflict.len
           + ngx_http_hype_row_select.len + identifier->len + sizeof("')") - 1;
 
-    column = tuple + 2;
-
     for (n = 0; n < NGX_HTTP_HYPE_ROW_NCOLUMNS; n++) {
+        (void) ngx_http_hype_row_column(tuple, n, &column);
         len += sizeof(", ") - 1 + ngx_http_hype_column_sql_length(column);
-        column += ngx_http_hype_column_length(column);
     }
 
     return len;
@@ -173,8 +196,6 @@ ngx_http_hype_row_sql(u_char *p, u_char *tuple, ngx_str_t *identifier)
     p = ngx_cpymem(p, ngx_http_hype_row_insert.data,
                    ngx_http_hype_row_insert.len);
 
-    column = tuple + 2;
-
     for (n = 0; n < NGX_HTTP_HYPE_ROW_NCOLUMNS; n++) {
 
         if (n) {
@@ -182,7 +203,7 @@ ngx_http_hype_row_sql(u_char *p, u_char *tuple, ngx_str_t *identifier)
             *p++ = ' ';
         }
 
-        size = ngx_http_hype_column_length(column);
+        size = ngx_http_hype_row_column(tuple, n, &column);
 
         if (n == NGX_HTTP_HYPE_ROW_LINK && size == 4 && identifier->len) {
             p = ngx_cpymem(p, ngx_http_hype_row_select.data,
@@ -195,8 +216,6 @@ ngx_http_hype_row_sql(u_char *p, u_char *tuple, ngx_str_t *identifier)
             p = ngx_http_hype_column_sql(p, column,
                                          ngx_http_hype_row_format[n].type);
         }
-
-        column += size;
     }
 
     return ngx_cpymem(p, ngx_http_hype_row_conflict.data,

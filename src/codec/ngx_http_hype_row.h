@@ -4,7 +4,8 @@
  * to the table: a tuple of PostgreSQL's binary COPY format ("COPY", File
  * Formats, Binary Format in PostgreSQL's manual).
  *
- * A tuple's columns are those of NGX_HTTP_HYPE_ROW_COLUMNS, in that order.
+ * A tuple's columns are those of NGX_HTTP_HYPE_ROW_COLUMNS, in that order.  In
+ * a file that an older module has left, it may lack the last two.
  */
 
 
@@ -19,7 +20,11 @@
 
 #define NGX_HTTP_HYPE_ROW_COLUMNS                                             \
     "id, referral_link_id, created, authenticated, bot, visitor, user_id, "   \
-    "ip, user_agent, http_referer, next"
+    "ip, user_agent, http_referer, next, source, args"
+
+/* those of a record of version 1: up to "next" */
+
+#define NGX_HTTP_HYPE_ROW_NCOLUMNS_1  11
 
 typedef enum {
     NGX_HTTP_HYPE_ROW_ID = 0,
@@ -33,6 +38,8 @@ typedef enum {
     NGX_HTTP_HYPE_ROW_USER_AGENT,
     NGX_HTTP_HYPE_ROW_REFERER,
     NGX_HTTP_HYPE_ROW_NEXT,
+    NGX_HTTP_HYPE_ROW_SOURCE,
+    NGX_HTTP_HYPE_ROW_ARGS,
     NGX_HTTP_HYPE_ROW_NCOLUMNS
 } ngx_http_hype_row_column_e;
 
@@ -49,6 +56,8 @@ typedef struct {
     ngx_str_t      user_agent;
     ngx_str_t      referer;
     ngx_str_t      next;
+    ngx_str_t      source;
+    ngx_str_t      args;
     unsigned       authenticated:1;
     unsigned       bot:1;
 } ngx_http_hype_row_t;
@@ -78,10 +87,15 @@ u_char *ngx_http_hype_row_write(u_char *p, ngx_http_hype_row_t *row);
 
 size_t ngx_http_hype_row_check(u_char *p, u_char *last);
 
+/* The number of columns that a well-formed tuple has. */
+
+ngx_uint_t ngx_http_hype_row_columns(u_char *tuple);
+
 /*
  * The size of a column of a well-formed tuple with its leading length, which
  * is the form of an element in PostgreSQL's binary array format; "column"
- * is set to its start.  A NULL is 4 bytes, its length -1.
+ * is set to its start.  A NULL is 4 bytes, its length -1, as is a column that
+ * the tuple lacks; that one is not in the tuple.
  */
 
 size_t ngx_http_hype_row_column(u_char *tuple,

@@ -23,6 +23,7 @@ typedef struct {
 } ngx_http_hype_path_t;
 
 
+static size_t ngx_http_hype_space(u_char *p, u_char *last);
 static ngx_int_t ngx_http_hype_unhex(u_char *p);
 static ngx_uint_t ngx_http_hype_path_safe(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_hype_path_byte(ngx_http_hype_path_t *path,
@@ -100,6 +101,83 @@ ngx_http_hype_identifier_valid(ngx_str_t *identifier)
     }
 
     return 1;
+}
+
+
+size_t
+ngx_http_hype_identifier_fold(u_char *dst, ngx_str_t *src)
+{
+    u_char      *p, *d, *last;
+    size_t       n;
+    ngx_uint_t   slash;
+
+    d = dst;
+    last = src->data + src->len;
+
+    for (p = src->data; p < last; /* void */) {
+
+        n = ngx_http_hype_space(p, last);
+
+        if (n) {
+            p += n;
+            continue;
+        }
+
+        *d++ = ngx_tolower(*p);
+        p++;
+    }
+
+    for (slash = 0; d > dst; d--) {
+
+        if (d[-1] == '/' && !slash) {
+            slash = 1;
+            continue;
+        }
+
+        if (d[-1] == '\0' || ngx_strchr(".,;:!?)]}>'\"", d[-1]) == NULL) {
+            break;
+        }
+    }
+
+    return d - dst;
+}
+
+
+/*
+ * The length of white space in UTF-8 that "p" begins with, as Unicode's
+ * White_Space has it, and of U+200B; 0 for anything else
+ */
+
+static size_t
+ngx_http_hype_space(u_char *p, u_char *last)
+{
+    if (*p == ' ' || (*p >= '\t' && *p <= '\r')) {
+        return 1;
+    }
+
+    if (last - p >= 2 && p[0] == 0xc2 && (p[1] == 0x85 || p[1] == 0xa0)) {
+        return 2;
+    }
+
+    if (last - p < 3) {
+        return 0;
+    }
+
+    switch (p[0] << 16 | p[1] << 8 | p[2]) {
+
+    case 0xe19a80: /* U+1680 */
+    case 0xe280a8: /* U+2028 */
+    case 0xe280a9: /* U+2029 */
+    case 0xe280af: /* U+202F */
+    case 0xe2819f: /* U+205F */
+    case 0xe38080: /* U+3000 */
+        return 3;
+    }
+
+    /* U+2000 to U+200B */
+
+    return (p[0] == 0xe2 && p[1] == 0x80 && p[2] >= 0x80 && p[2] <= 0x8b)
+           ? 3 : 0;
 }
 
 

@@ -26,6 +26,16 @@
 ngx_uint_t ngx_http_hype_identifier_valid(ngx_str_t *identifier);
 
 /*
+ * Copies "src" to "dst" as people mean what they have typed: in lower case,
+ * without white space and U+200B, and without one slash and any of
+ * .,;:!?)]}>'" at its end.  "dst" has room for src->len bytes.
+ *
+ * Returns the number of bytes written.
+ */
+
+size_t ngx_http_hype_identifier_fold(u_char *dst, ngx_str_t *src);
+
+/*
  * Finds the last argument of "args" (a query without "?") whose name is, byte
  * for byte, one of "names".  Arguments are separated by "&" alone; the name
  * ends at the first "=", so that one of "names" has none and is not empty.  An

@@ -36,6 +36,9 @@
  */
 #define NGX_HTTP_HYPE_DB_CARE   0x04
 
+/* the most parameters that a statement has */
+#define NGX_HTTP_HYPE_DB_PARAMS  14
+
 /* one more of worker 0, for the derivation, which stays open */
 #define NGX_HTTP_HYPE_DB_DERIVE  0x08
 
@@ -86,7 +89,7 @@ typedef struct {
     /* neither its end nor its refusal says anything of hits */
     ngx_uint_t                  aside;  /* unsigned aside:1 */
 
-    /* parameters in binary format */
+    /* parameters in binary format, up to NGX_HTTP_HYPE_DB_PARAMS */
     int                         nparams;
     const Oid                  *types;
     const char *const          *values;

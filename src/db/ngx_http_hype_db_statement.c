@@ -20,8 +20,8 @@ static void ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn);
 
 /* all parameters are sent in binary format */
 
-static const int  ngx_http_hype_db_binary[] = {
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+static const int  ngx_http_hype_db_binary[NGX_HTTP_HYPE_DB_PARAMS] = {
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
 };
 
 

@@ -30,6 +30,11 @@ typedef enum {
 } ngx_http_hype_mode_e;
 
 typedef enum {
+    NGX_HTTP_HYPE_STRICT = 0,
+    NGX_HTTP_HYPE_LOOSE
+} ngx_http_hype_identifier_e;
+
+typedef enum {
     NGX_HTTP_HYPE_STATUS_OFF = 0,
     NGX_HTTP_HYPE_STATUS_JSON,
     NGX_HTTP_HYPE_STATUS_PROMETHEUS,
@@ -103,6 +108,7 @@ typedef struct {
     ngx_flag_t                   ref;
     ngx_http_complex_value_t    *identifier;
     ngx_str_t                    prefix;      /* of the location's URIs */
+    ngx_uint_t                   loose;       /* ngx_http_hype_identifier_e */
 
     ngx_array_t                 *params;      /* of ngx_str_t, NULL: off */
     ngx_uint_t                   mode;
@@ -143,6 +149,7 @@ typedef struct {
     ngx_uint_t                   outcome;
 
     ngx_str_t                    identifier;
+    ngx_str_t                    folded;      /* looked up second, or empty */
     ngx_str_t                    next;        /* decoded; may be unsafe */
     ngx_str_t                    user;
     u_char                       visitor[NGX_HTTP_HYPE_UUID_LEN];

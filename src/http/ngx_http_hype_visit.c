@@ -6,6 +6,8 @@ static void ngx_http_hype_cleanup(void *data);
 static void ngx_http_hype_suspend(ngx_http_request_t *r);
 static void ngx_http_hype_resume(ngx_http_hype_wait_t *wait);
 static void ngx_http_hype_expire(ngx_http_hype_wait_t *wait);
+static ngx_int_t ngx_http_hype_visit_look_up(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_str_t *identifier);
 static void ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx);
 static void ngx_http_hype_visit_stored(ngx_http_hype_ctx_t *ctx);
 
@@ -158,30 +160,25 @@ ngx_http_hype_visit_find(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
 
     case NGX_HTTP_HYPE_START:
 
-        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                       "http hype look-up of \"%V\"", &ctx->identifier);
+        rc = ngx_http_hype_identifier_valid(&ctx->identifier)
+             ? NGX_OK
+             : ngx_http_hype_visit_fold(r, &ctx->identifier,
+                                        &ctx->identifier);
 
-        if (!ngx_http_hype_identifier_valid(&ctx->identifier)) {
+        if (rc == NGX_DECLINED) {
             ctx->outcome = NGX_HTTP_HYPE_OUTCOME_UNKNOWN;
             ctx->state = NGX_HTTP_HYPE_DONE;
-            break;
+            return NGX_OK;
         }
 
-        rc = ngx_http_hype_links_find(&ctx->store->links, &ctx->identifier,
-                                      &ctx->wait);
-
-        if (rc == NGX_AGAIN) {
-            ctx->state = NGX_HTTP_HYPE_FIND;
-            ngx_http_hype_suspend(r);
-            return NGX_AGAIN;
+        if (rc == NGX_OK) {
+            rc = ngx_http_hype_visit_look_up(r, ctx, &ctx->identifier);
         }
 
-        if (rc == NGX_ERROR) {
-            return NGX_ERROR;
+        if (rc != NGX_OK) {
+            return rc;
         }
 
-        ctx->wait.status = rc;
-        ngx_http_hype_visit_judge(ctx);
         break;
 
     case NGX_HTTP_HYPE_FIND:
@@ -190,9 +187,88 @@ ngx_http_hype_visit_find(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
             return NGX_ERROR;
         }
 
-        ngx_http_hype_visit_judge(ctx);
         break;
+
+    default:
+        return NGX_OK;
     }
+
+    if (ctx->wait.status == NGX_OK
+        && !ctx->link.known
+        && ctx->folded.len == 0)
+    {
+        rc = ngx_http_hype_visit_fold(r, &ctx->identifier, &ctx->folded);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_hype_visit_look_up(r, ctx, &ctx->folded);
+        }
+
+        if (rc == NGX_AGAIN || rc == NGX_ERROR) {
+            return rc;
+        }
+    }
+
+    ngx_http_hype_visit_judge(ctx);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_hype_visit_look_up(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_str_t *identifier)
+{
+    ngx_int_t  rc;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "http hype look-up of \"%V\"", identifier);
+
+    rc = ngx_http_hype_links_find(&ctx->store->links, identifier, &ctx->wait);
+
+    if (rc == NGX_AGAIN) {
+        ctx->state = NGX_HTTP_HYPE_FIND;
+        ngx_http_hype_suspend(r);
+        return NGX_AGAIN;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    ctx->wait.status = rc;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_hype_visit_fold(ngx_http_request_t *r, ngx_str_t *identifier,
+    ngx_str_t *folded)
+{
+    ngx_str_t                  s;
+    ngx_http_hype_loc_conf_t  *hlcf;
+
+    hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
+
+    if (hlcf->loose != NGX_HTTP_HYPE_LOOSE || identifier->len == 0) {
+        return NGX_DECLINED;
+    }
+
+    s.data = ngx_pnalloc(r->pool, identifier->len);
+    if (s.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    s.len = ngx_http_hype_identifier_fold(s.data, identifier);
+
+    if (!ngx_http_hype_identifier_valid(&s)
+        || (s.len == identifier->len
+            && ngx_memcmp(s.data, identifier->data, s.len) == 0))
+    {
+        return NGX_DECLINED;
+    }
+
+    *folded = s;
 
     return NGX_OK;
 }
@@ -208,6 +284,10 @@ ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx)
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "http hype found: %i, known: %d, link: %L",
                    ctx->wait.status, link->known, link->id);
+
+    if (ctx->folded.len && (ctx->wait.status == NGX_DECLINED || link->known)) {
+        ctx->identifier = ctx->folded;
+    }
 
     if (ctx->wait.status == NGX_DECLINED) {
 

@@ -24,7 +24,8 @@ ngx_http_hype_ctx_t *ngx_http_hype_get_ctx(ngx_http_request_t *r);
 ngx_http_hype_ctx_t *ngx_http_hype_create_ctx(ngx_http_request_t *r);
 
 /*
- * Finds the link of ctx->identifier, which need not be valid.
+ * Finds the link of ctx->identifier, which need not be valid, and becomes the
+ * one that the link was found by.
  *
  * NGX_OK: ctx->outcome is unknown, disabled or expired, or it is none: the
  *     link is good, or nothing can be known about it now.
@@ -35,6 +36,18 @@ ngx_http_hype_ctx_t *ngx_http_hype_create_ctx(ngx_http_request_t *r);
 
 ngx_int_t ngx_http_hype_visit_find(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx);
+
+/*
+ * The identifier as people type it, where "hype_identifier loose" is on.
+ * "folded" may be "identifier".
+ *
+ * NGX_OK: it is another one, and valid.
+ * NGX_DECLINED: "folded" is untouched.
+ * NGX_ERROR: no memory.
+ */
+
+ngx_int_t ngx_http_hype_visit_fold(ngx_http_request_t *r,
+    ngx_str_t *identifier, ngx_str_t *folded);
 
 /*
  * Records the hit, after that, unless nothing is to be recorded.  NGX_OK with

@@ -39,9 +39,9 @@ static size_t ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
 
 static const char  ngx_http_hype_batch_prepare_sql[] =
     "PREPARE hype_hit (uuid, bigint, timestamptz, boolean, boolean, uuid, "
-    "text, inet, text, text, text) AS "
+    "text, inet, text, text, text, text, text) AS "
     "INSERT INTO hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 static const char  ngx_http_hype_batch_copy_sql[] =
     "COPY hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
@@ -54,6 +54,7 @@ static const char  ngx_http_hype_batch_copy_sql[] =
       NGX_HTTP_HYPE_ARRAY_BOOL, NGX_HTTP_HYPE_ARRAY_UUID,                     \
       NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_INET,                     \
       NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,                     \
+      NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,                     \
       NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT }
 
 #define NGX_HTTP_HYPE_BATCH_COLUMNS                                           \
@@ -62,7 +63,8 @@ static const char  ngx_http_hype_batch_copy_sql[] =
       NGX_HTTP_HYPE_ROW_BOT, NGX_HTTP_HYPE_ROW_VISITOR,                       \
       NGX_HTTP_HYPE_ROW_USER, NGX_HTTP_HYPE_ROW_IP,                           \
       NGX_HTTP_HYPE_ROW_USER_AGENT, NGX_HTTP_HYPE_ROW_REFERER,                \
-      NGX_HTTP_HYPE_ROW_NEXT, NGX_HTTP_HYPE_BATCH_IDENTIFIER }
+      NGX_HTTP_HYPE_ROW_NEXT, NGX_HTTP_HYPE_ROW_SOURCE,                       \
+      NGX_HTTP_HYPE_ROW_ARGS, NGX_HTTP_HYPE_BATCH_IDENTIFIER }
 
 
 static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
@@ -71,14 +73,15 @@ static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
 
     { "hit",
       "INSERT INTO hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
-      "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+      "SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+      "$12, $13)",
       NGX_HTTP_HYPE_ROW_NCOLUMNS,
       NGX_HTTP_HYPE_BATCH_TYPES,
       NGX_HTTP_HYPE_BATCH_COLUMNS },
 
     { "hit",
       "SELECT hype.replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
-      "$12)",
+      "$12, $13, $14)",
       NGX_HTTP_HYPE_BATCH_PARAMS,
       NGX_HTTP_HYPE_BATCH_TYPES,
       NGX_HTTP_HYPE_BATCH_COLUMNS },
@@ -228,7 +231,10 @@ ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch,
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
-    st.sql = "SELECT hype.probe($1, $2)";
+    /* what the probe of an older schema does not write */
+
+    st.sql = "SELECT hype.probe($1, $2), "
+             "has_column_privilege('hype.referral_hit', 'args', 'INSERT')";
     st.judged = 1;
     st.neutral = 1;
     st.nparams = 2;
@@ -358,7 +364,10 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch,
 
     call = &ngx_http_hype_batch_calls[batch->kind];
 
-    /* a record has each column's bytes once, and an identifier's length */
+    /*
+     * a record has each column's bytes once, and an identifier's length; its
+     * header is longer than the columns that it may lack
+     */
 
     size = call->n * NGX_HTTP_HYPE_ARRAY_HEADER;
 

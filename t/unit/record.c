@@ -16,13 +16,13 @@ static size_t make_record(u_char *buf, ngx_uint_t n);
 static ngx_int_t check(u_char *p, size_t size, size_t *len);
 
 
-#define NRECORDS  5
+#define NRECORDS  6
 
 #define VISITOR   "0123456789abcdef"
 
 #define INSERT    "INSERT INTO hype.referral_hit (id, referral_link_id, "     \
                   "created, authenticated, bot, visitor, user_id, ip, "       \
-                  "user_agent, http_referer, next) VALUES ("                  \
+                  "user_agent, http_referer, next, source, args) VALUES ("    \
                   "'41424344-4546-4748-494a-4b4c4d4e4f50', "
 
 
@@ -51,11 +51,19 @@ test_layout(void)
     uint32_t  crc;
 
     len = make_record(buf, 0);
-    tap_is_bytes(buf, 4, tap_str("\0\0\0\163"), "hit: the length");
-    tap_is(len, 115, "hit: the size");
-    tap_is_bytes(buf + 8, 4, tap_str("\1\1\0\0"), "hit: version and type");
-    tap_is_bytes(buf + 12, 9, tap_str("\0\0\0\3abc\0\13"),
+    tap_is_bytes(buf, 4, tap_str("\0\0\0\173"), "hit: the length");
+    tap_is(len, 123, "hit: the size");
+    tap_is_bytes(buf + 8, 4, tap_str("\2\1\0\0"), "hit: version and type");
+    tap_is_bytes(buf + 12, 9, tap_str("\0\0\0\3abc\0\15"),
                  "hit: identifier and tuple");
+
+    len = make_record(buf, 5);
+    tap_is_bytes(buf, 4, tap_str("\0\0\0\163"), "old hit: the length");
+    tap_is(len, 115, "old hit: the size");
+    tap_is_bytes(buf + 8, 4, tap_str("\1\1\0\0"),
+                 "old hit: version and type");
+    tap_is_bytes(buf + 12, 9, tap_str("\0\0\0\3abc\0\13"),
+                 "old hit: identifier and tuple");
 
     /* as zlib, gzip and so on have it: spools of other versions stay good */
 
@@ -64,7 +72,7 @@ test_layout(void)
     tap_is(crc, 0x9cfe918c, "hit: its value");
 
     len = make_record(buf, 1);
-    tap_is_bytes(buf + 12, 6, tap_str("\0\0\0\0\0\13"),
+    tap_is_bytes(buf + 12, 6, tap_str("\0\0\0\0\0\15"),
                  "hit: no identifier");
 
     len = make_record(buf, 2);
@@ -241,18 +249,29 @@ test_unknown(void)
 {
     size_t      size, len;
     u_char      buf[1024];
-    ngx_uint_t  i, bad;
+    ngx_int_t   rc;
+    ngx_uint_t  n, i, version, bad;
 
-    size = make_record(buf, 0);
+    for (n = 0; n < NRECORDS; n++) {
+        size = make_record(buf, n);
+        version = buf[8];
 
-    for (i = 0, bad = 0; i < 256; i++) {
-        buf[8] = (u_char) i;
-        ngx_http_hype_record_seal(buf);
-        bad += (check(buf, size, &len) != ((i == 1) ? NGX_OK : NGX_DECLINED));
-        bad += (len != size);
+        for (i = 0, bad = 0; i < 256; i++) {
+            buf[8] = (u_char) i;
+            ngx_http_hype_record_seal(buf);
+
+            /* a hit of the other version has a wrong number of columns */
+
+            rc = (i == version) ? NGX_OK
+                 : (i == 1 || (i == 2 && n == 5)) ? NGX_ERROR
+                 : NGX_DECLINED;
+
+            bad += (check(buf, size, &len) != rc);
+            bad += (len != size);
+        }
+
+        tap_is(bad, 0, "unknown: versions");
     }
-
-    tap_is(bad, 0, "unknown: versions");
 
     size = make_record(buf, 0);
 
@@ -336,12 +355,14 @@ test_sql(void)
         switch (n) {
 
         case 0:
+        case 5:
             tap_is_bytes(sql, p - sql,
                          tap_str(INSERT "(SELECT id FROM hype.referral_link "
                                  "WHERE identifier = 'abc'), "
                                  "'2000-01-01 00:00:00.001000+00', "
                                  "false, false, NULL, NULL, NULL, "
-                                 "E'UA\\ufffd', 'http://example/', '/a/b') "
+                                 "E'UA\\ufffd', 'http://example/', '/a/b', "
+                                 "NULL, NULL) "
                                  "ON CONFLICT DO NOTHING"),
                          "sql: a hit of an unknown link");
             break;
@@ -354,7 +375,8 @@ test_sql(void)
                                  "'30313233-3435-3637-3839-616263646566', "
                                  "'42', "
                                  "'3031:3233:3435:3637:3839:6162:6364:6566', "
-                                 "E'UA\\ufffd', 'http://example/', '/a/b') "
+                                 "E'UA\\ufffd', 'http://example/', '/a/b', "
+                                 "NULL, NULL) "
                                  "ON CONFLICT DO NOTHING"),
                          "sql: a hit of a known link");
             break;
@@ -403,7 +425,7 @@ make_record(u_char *buf, ngx_uint_t n)
     ngx_http_hype_event_t         event;
     ngx_http_hype_record_type_e   type;
 
-    if (n < 2) {
+    if (n < 2 || n == 5) {
         ngx_memzero(&row, sizeof(ngx_http_hype_row_t));
 
         ngx_memcpy(row.id, "ABCDEFGHIJKLMNOP", 16);
@@ -413,7 +435,7 @@ make_record(u_char *buf, ngx_uint_t n)
         row.referer = tap_str("http://example/");
         ngx_str_null(&identifier);
 
-        if (n == 0) {
+        if (n != 1) {
             identifier = tap_str("abc");
 
         } else {
@@ -426,6 +448,17 @@ make_record(u_char *buf, ngx_uint_t n)
 
         len = ngx_http_hype_record_hit_length(&identifier, &row);
         end = ngx_http_hype_record_hit(buf, &identifier, &row);
+
+        if (n == 5) {
+
+            /* as version 1 has it: without the last two columns */
+
+            len -= 8;
+            end -= 8;
+            (void) ngx_http_hype_put32(buf, (uint32_t) len);
+            buf[8] = 1;
+            buf[20] = NGX_HTTP_HYPE_ROW_NCOLUMNS_1;
+        }
 
     } else {
         ngx_memzero(&event, sizeof(ngx_http_hype_event_t));

@@ -3,7 +3,7 @@
  * record_filter copy | sql | claim | confirm: reads hits, each as the values
  * identifier, id, link (decimal), created (decimal milliseconds), flags ("a"
  * for authenticated, "b" for bot), visitor, user_id, ip, user_agent,
- * http_referer, next; or claims or confirms, as visitor, user_id, created,
+ * http_referer, next, source, args; or claims or confirms, as visitor, user_id, created,
  * event, value.  An empty value is none.  Prints the rows of hits as a binary
  * COPY, or records as SQL, one a line.
  */
@@ -15,7 +15,7 @@
 #include "filter.h"
 
 
-#define NVALUES  11
+#define NVALUES  13
 
 
 static ngx_uint_t read_values(ngx_str_t *values, ngx_uint_t n);
@@ -136,6 +136,8 @@ read_row(ngx_str_t *values, ngx_http_hype_row_t *row)
     row->user_agent = values[8];
     row->referer = values[9];
     row->next = values[10];
+    row->source = values[11];
+    row->args = values[12];
 }
 
 

@@ -19,7 +19,7 @@ static size_t write_row(u_char *buf, ngx_http_hype_row_t *row);
 #define VISITOR  "0123456789abcdef"
 
 #define FULL                                                                  \
-    "\0\13"                                                                   \
+    "\0\15"                                                                   \
     "\0\0\0\20" ID                                                            \
     "\0\0\0\10" "\x01\x02\x03\x04\x05\x06\x07\x08"                            \
     "\0\0\0\10" "\0\0\0\0\0\0\3\xe8"                                          \
@@ -30,10 +30,19 @@ static size_t write_row(u_char *buf, ngx_http_hype_row_t *row);
     "\0\0\0\10" "\2\40\0\4\xc0\0\2\1"                                         \
     "\0\0\0\3" "UA\n"                                                         \
     "\0\0\0\1" "'"                                                            \
-    "\0\0\0\3" "/\xc3\xa9"
+    "\0\0\0\3" "/\xc3\xa9"                                                  \
+    "\0\0\0\4" "code"                                                         \
+    "\0\0\0\3" "a=b"
 
-#define NULLS                                                                 \
-    "\0\13"                                                                   \
+#define NULLS  "\0\15" NULLS_1                                                \
+    "\xff\xff\xff\xff"                                                        \
+    "\xff\xff\xff\xff"
+
+/* as a module wrote it that had neither source nor arguments */
+
+#define OLD    "\0\13" NULLS_1
+
+#define NULLS_1                                                               \
     "\0\0\0\20" ID                                                            \
     "\xff\xff\xff\xff"                                                        \
     "\0\0\0\10" "\0\0\0\0\0\0\3\xe8"                                          \
@@ -48,7 +57,7 @@ static size_t write_row(u_char *buf, ngx_http_hype_row_t *row);
 
 #define INSERT  "INSERT INTO hype.referral_hit (id, referral_link_id, "       \
                 "created, authenticated, bot, visitor, user_id, ip, "         \
-                "user_agent, http_referer, next) VALUES ("                    \
+                "user_agent, http_referer, next, source, args) VALUES ("      \
                 "'018f0000-0000-7000-8000-000000000001', "
 
 
@@ -115,7 +124,7 @@ test_bad_text(void)
 {
     size_t                len;
     u_char                buf[1024], text[20];
-    ngx_str_t            *s[4];
+    ngx_str_t            *s[6];
     ngx_uint_t            i, k, bad;
     ngx_http_hype_row_t   row;
 
@@ -123,8 +132,10 @@ test_bad_text(void)
     s[1] = &row.user_agent;
     s[2] = &row.referer;
     s[3] = &row.next;
+    s[4] = &row.source;
+    s[5] = &row.args;
 
-    for (i = 0, bad = 0; i < 4; i++) {
+    for (i = 0, bad = 0; i < 6; i++) {
         for (k = 0; k < sizeof(text); k++) {
 
             full_row(&row);
@@ -149,13 +160,14 @@ test_check(void)
 {
     size_t      len;
     u_char     *copy;
-    ngx_str_t   tuples[2];
+    ngx_str_t   tuples[3];
     ngx_uint_t  i, n, c, bad;
 
     tuples[0] = tap_str(FULL);
     tuples[1] = tap_str(NULLS);
+    tuples[2] = tap_str(OLD);
 
-    for (n = 0; n < 2; n++) {
+    for (n = 0; n < 3; n++) {
         len = tuples[n].len;
 
         for (i = 0, bad = 0; i <= len; i++) {
@@ -188,6 +200,13 @@ test_check(void)
             for (c = 0; c < 256; c++) {
                 ngx_memcpy(copy, tuples[n].data, len);
                 copy[i] = (u_char) c;
+
+                if (n < 2 && i == 1 && c == NGX_HTTP_HYPE_ROW_NCOLUMNS_1) {
+                    bad += (ngx_http_hype_row_check(copy, copy + len)
+                            != len - ((n == 0) ? 15 : 8));
+                    continue;
+                }
+
                 bad += (ngx_http_hype_row_check(copy, copy + len)
                         != ((c == tuples[n].data[i]) ? len : 0));
             }
@@ -226,7 +245,9 @@ test_columns(void)
           ngx_string("\0\0\0\10\2\40\0\4\xc0\0\2\1") },
         { NGX_HTTP_HYPE_ROW_USER_AGENT, 1, ngx_string("\0\0\0\3UA\n") },
         { NGX_HTTP_HYPE_ROW_REFERER, 1, ngx_string("\0\0\0\1'") },
-        { NGX_HTTP_HYPE_ROW_NEXT, 1, ngx_string("\0\0\0\3/\xc3\xa9") }
+        { NGX_HTTP_HYPE_ROW_NEXT, 1, ngx_string("\0\0\0\3/\xc3\xa9") },
+        { NGX_HTTP_HYPE_ROW_SOURCE, 1, ngx_string("\0\0\0\4" "code") },
+        { NGX_HTTP_HYPE_ROW_ARGS, 1, ngx_string("\0\0\0\3" "a=b") }
     };
 
     full_row(&row);
@@ -253,6 +274,15 @@ test_columns(void)
         tap_is(ngx_http_hype_row_check(buf, buf + len),
                columns[i].nullable ? len : 0, "column: NULL");
     }
+
+    ngx_memcpy(buf, OLD, sizeof(OLD) - 1);
+
+    for (i = NGX_HTTP_HYPE_ROW_NCOLUMNS_1; i < NGX_HTTP_HYPE_ROW_NCOLUMNS; i++)
+    {
+        len = ngx_http_hype_row_column(buf, i, &column);
+        tap_is_bytes(column, len, tap_str("\xff\xff\xff\xff"),
+                     "column: not there");
+    }
 }
 
 
@@ -273,7 +303,8 @@ test_sql(void)
                  tap_str(INSERT "72623859790382856, "
                          "'2000-01-01 00:00:00.001000+00', true, false, "
                          "'30313233-3435-3637-3839-616263646566', '42', "
-                         "'192.0.2.1', E'UA\\x0a', '''', E'/\\u00e9') "
+                         "'192.0.2.1', E'UA\\x0a', '''', E'/\\u00e9', "
+                         "'code', 'a=b') "
                          "ON CONFLICT DO NOTHING"),
                  "sql");
     tap_ok(ngx_http_hype_row_sql_length(tuple, &identifier)
@@ -291,21 +322,24 @@ test_sql(void)
                  tap_str(INSERT "(SELECT id FROM hype.referral_link "
                          "WHERE identifier = 'abc'), "
                          "'2000-01-01 00:00:00.001000+00', false, true, "
-                         "NULL, NULL, NULL, NULL, NULL, NULL) "
+                         "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) "
                          "ON CONFLICT DO NOTHING"),
                  "sql: NULLs");
     tap_ok(ngx_http_hype_row_sql_length(tuple, &identifier)
            >= (size_t) (p - buf), "sql: NULLs, its length");
 
+    ngx_memcpy(tuple, OLD, sizeof(OLD) - 1);
     ngx_str_null(&identifier);
     p = ngx_http_hype_row_sql(buf, tuple, &identifier);
 
     tap_is_bytes(buf, p - buf,
                  tap_str(INSERT "NULL, "
                          "'2000-01-01 00:00:00.001000+00', false, true, "
-                         "NULL, NULL, NULL, NULL, NULL, NULL) "
+                         "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) "
                          "ON CONFLICT DO NOTHING"),
-                 "sql: neither a link nor an identifier");
+                 "sql: neither a link nor an identifier, of an old module");
+    tap_ok(ngx_http_hype_row_sql_length(tuple, &identifier)
+           >= (size_t) (p - buf), "sql: of an old module, its length");
 }
 
 
@@ -325,6 +359,8 @@ full_row(ngx_http_hype_row_t *row)
     row->user_agent = tap_str("UA\n");
     row->referer = tap_str("'");
     row->next = tap_str("/\xc3\xa9");
+    row->source = tap_str("code");
+    row->args = tap_str("a=b");
 }
 
 
