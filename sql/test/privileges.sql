@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(115);
+SELECT plan(113);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
