@@ -583,30 +583,22 @@ ngx_http_hype_cache_stat(ngx_http_hype_cache_t *cache,
 }
 
 
-void
-ngx_http_hype_cache_names(ngx_http_hype_cache_t *cache,
-    ngx_http_hype_recent_t *recent, ngx_http_hype_name_t *names,
-    ngx_uint_t n)
+ngx_uint_t
+ngx_http_hype_cache_has_link(ngx_http_hype_cache_t *cache,
+    ngx_str_t *identifier)
 {
-    ngx_uint_t                   i;
+    uint32_t                     hash;
+    ngx_uint_t                   found;
     ngx_http_hype_cache_node_t  *node;
+
+    hash = ngx_http_hype_hash(cache->metrics->key, identifier);
 
     ngx_http_hype_cache_lock(cache);
 
-    for (i = 0; i < n; i++) {
-        names[i].len = 0;
-
-        for (node = cache->sh->buckets[recent[i].hash & cache->sh->mask];
-             node;
-             node = node->next)
-        {
-            if (node->hash == recent[i].hash && node->known) {
-                names[i].len = node->len;
-                ngx_memcpy(names[i].data, node->data, node->len);
-                break;
-            }
-        }
-    }
+    node = *ngx_http_hype_cache_find(cache, identifier, hash);
+    found = (node && node->known);
 
     ngx_shmtx_unlock(&cache->shpool->mutex);
+
+    return found;
 }

@@ -100,14 +100,10 @@ void ngx_http_hype_cache_delete(ngx_http_hype_cache_t *cache,
 void ngx_http_hype_cache_stat(ngx_http_hype_cache_t *cache,
     ngx_http_hype_cache_stat_t *stat);
 
-/*
- * Finds the identifiers of links by their hash, as long as they are here:
- * "names" has room for "n".  The others are empty.
- */
+/* Whether the cache has a link of that identifier.  Returns 1 or 0. */
 
-void ngx_http_hype_cache_names(ngx_http_hype_cache_t *cache,
-    ngx_http_hype_recent_t *recent, ngx_http_hype_name_t *names,
-    ngx_uint_t n);
+ngx_uint_t ngx_http_hype_cache_has_link(ngx_http_hype_cache_t *cache,
+    ngx_str_t *identifier);
 
 
 #endif /* _NGX_HTTP_HYPE_CACHE_H_INCLUDED_ */
