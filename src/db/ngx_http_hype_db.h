@@ -19,6 +19,7 @@
 #include "ngx_http_hype_conninfo.h"
 #include "ngx_http_hype_event.h"
 #include "ngx_http_hype_metrics.h"
+#include "ngx_http_hype_trouble.h"
 
 
 /*
@@ -30,11 +31,8 @@
 #define NGX_HTTP_HYPE_DB_LINKS  0x01
 #define NGX_HTTP_HYPE_DB_HITS   0x02
 
-/*
- * one more that is opened for the daily maintenance or a report, and closed
- * after it
- */
-#define NGX_HTTP_HYPE_DB_CARE   0x04
+/* one more, which is opened for maintenance or a report, and closed then */
+#define NGX_HTTP_HYPE_DB_CHORES   0x04
 
 /* one more of worker 0, for the derivation, which stays open */
 #define NGX_HTTP_HYPE_DB_DERIVE  0x08
@@ -46,7 +44,7 @@ typedef enum {
     NGX_HTTP_HYPE_DB_DONE = 0,     /* committed */
     NGX_HTTP_HYPE_DB_DUPLICATE,    /* refused: a row is there already */
     NGX_HTTP_HYPE_DB_REFUSED,      /* refused, for whatever reason */
-    NGX_HTTP_HYPE_DB_RETRY,        /* not done, and the server refused nothing */
+    NGX_HTTP_HYPE_DB_RETRY,        /* not done, but not refused either */
     NGX_HTTP_HYPE_DB_UNKNOWN       /* connection lost: done or not */
 } ngx_http_hype_db_outcome_e;
 
@@ -83,8 +81,8 @@ typedef struct {
     /* it has nothing of any record: what it gets is what others get */
     ngx_uint_t                  neutral;  /* unsigned neutral:1 */
 
-    /* neither its end nor its refusal says anything of hits */
-    ngx_uint_t                  aside;  /* unsigned aside:1 */
+    /* neither its success nor its failure says anything about hits */
+    ngx_uint_t                  optional;  /* unsigned optional:1 */
 
     /* parameters in binary format */
     int                         nparams;
@@ -105,14 +103,6 @@ typedef struct {
                                     PGresult *res);
     void                       *data;
 } ngx_http_hype_db_statement_t;
-
-
-/* errors since it went well, and when the last one was logged */
-
-typedef struct {
-    ngx_uint_t                  errors;
-    ngx_msec_t                  logged;
-} ngx_http_hype_db_trouble_t;
 
 
 struct ngx_http_hype_db_s {
@@ -139,17 +129,17 @@ struct ngx_http_hype_db_s {
     /* the worker ends: no connection is opened any more */
     ngx_uint_t                  closed;  /* unsigned closed:1 */
 
-    ngx_http_hype_db_trouble_t  trouble;
-    ngx_http_hype_db_trouble_t  care;    /* that of the one for care, */
-    ngx_http_hype_db_trouble_t  derive;  /* and for the derivation */
+    ngx_http_hype_trouble_t     trouble;
+    ngx_http_hype_trouble_t     chores;  /* of the connection for that role */
+    ngx_http_hype_trouble_t     derive;
 
     void                      (*work)(void *data,
                                     ngx_http_hype_db_conn_t *conn);
     void                      (*notify)(void *data, ngx_str_t *channel,
                                     ngx_str_t *payload);
 
-    /* something is not available any more, see below */
-    void                      (*away)(void *data);
+    /* a role is not available any more, see ngx_http_hype_db_available() */
+    void                      (*unavailable)(void *data);
     void                       *data;
 };
 
@@ -181,19 +171,24 @@ struct ngx_http_hype_db_conn_s {
     unsigned                    failing:1;   /* not worth a visitor's wait */
     unsigned                    overdue:1;   /* "timeout" is over */
     unsigned                    copied:1;    /* all data of a COPY are sent */
-    unsigned                    cancelled:1;   /* so the server was asked to, */
-    unsigned                    cancelling:1;  /* and is being asked */
+    unsigned                    cancelled:1;   /* the server was asked to */
+
+    /*
+     * The server is still being asked, and may cancel whatever is sent now: no
+     * statement must be.  When that is over, the connection asks for work.
+     */
+    unsigned                    cancelling:1;
 
     /* reset when the connection is made: */
-    unsigned                    asked:1;     /* to prepare a statement, */
-    unsigned                    prepared:1;  /* and has done it */
+    unsigned                    prepare_sent:1;  /* of a statement, */
+    unsigned                    prepared:1;      /* which is there */
     ngx_uint_t                  flags;       /* of those who have the work */
 };
 
 
 /*
  * Prepares a worker's connections, which are opened later; "work", "notify",
- * "away" and "data" are for the caller to set.  What it has to tell goes to
+ * "unavailable" and "data" are for the caller to set.  What it has to tell goes to
  * "metrics" and "worker".  NULL if memory ran out.
  */
 
@@ -226,10 +221,10 @@ ngx_uint_t ngx_http_hype_db_available(ngx_http_hype_db_t *db,
  * stream, or the like, that they are of.
  */
 
-void ngx_http_hype_db_refused(ngx_http_hype_db_conn_t *conn,
-    ngx_http_hype_db_trouble_t *trouble, PGresult *res);
-void ngx_http_hype_db_accepted(ngx_http_hype_db_conn_t *conn,
-    ngx_http_hype_db_trouble_t *trouble);
+void ngx_http_hype_db_refused(ngx_http_hype_db_t *db,
+    ngx_http_hype_trouble_t *trouble, PGresult *res);
+void ngx_http_hype_db_accepted(ngx_http_hype_db_t *db,
+    ngx_http_hype_trouble_t *trouble);
 
 /* Sets or clears "refused". */
 
@@ -238,10 +233,6 @@ void ngx_http_hype_db_refuse_hits(ngx_http_hype_db_t *db, ngx_uint_t refused);
 /* Closes an idle connection, and has it opened again soon. */
 
 void ngx_http_hype_db_renew(ngx_http_hype_db_conn_t *conn);
-
-/* Makes a message of PostgreSQL's one line, of what a log may have. */
-
-void ngx_http_hype_db_clean(u_char *text, size_t len);
 
 /*
  * From "work": has a statement prepared on an idle connection, the one that it

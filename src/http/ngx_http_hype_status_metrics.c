@@ -148,7 +148,7 @@ ngx_http_hype_status_workers(ngx_http_hype_metrics_t *shared,
         v[NGX_HTTP_HYPE_GAUGE_RECORDS] += w->records;
         v[NGX_HTTP_HYPE_GAUGE_BYTES] += w->bytes;
         v[NGX_HTTP_HYPE_GAUGE_WAITING] += w->waiting;
-        v[NGX_HTTP_HYPE_GAUGE_UP] &= !w->away;
+        v[NGX_HTTP_HYPE_GAUGE_UP] &= !w->down;
 
         /* workers may be connected to different hosts */
 

@@ -347,7 +347,7 @@ ngx_http_hype_json_workers(u_char *p, u_char *last, ngx_array_t *workers)
                          "\"idle\":%uA,\"busy\":%uA,\"connecting\":%uA,"
                          "\"paused\":%uA,\"closed\":%uA}}",
                          i ? "," : "", w[i].pid, w[i].records, w[i].waiting,
-                         w[i].spool, w[i].away ? "true" : "false",
+                         w[i].spool, w[i].down ? "true" : "false",
                          c[NGX_HTTP_HYPE_CONNECTIONS_IDLE],
                          c[NGX_HTTP_HYPE_CONNECTIONS_BUSY],
                          c[NGX_HTTP_HYPE_CONNECTIONS_CONNECTING],

@@ -123,7 +123,7 @@ ngx_http_hype_metrics_next(ngx_http_hype_metrics_t *metrics, ngx_uint_t *n)
         worker = &metrics->workers[(*n)++].worker;
         pid = worker->pid;
 
-        /* one that was killed has left its figures */
+        /* a worker that was killed has left its metrics */
 
         if (pid && (kill(pid, 0) == 0 || ngx_errno != NGX_ESRCH)) {
             return worker;

@@ -1,11 +1,10 @@
 
 /*
- * The figures of hype_status, in shared memory: counters of all workers,
- * which only grow; what each worker has at the moment, in a slot that nobody
- * else writes to; and the identifiers of recent
- * visits.
+ * The metrics of hype_status, in shared memory: counters of all workers; what
+ * each worker has at the moment, in a slot that no other worker writes to; and
+ * the identifiers of recent visits.
  *
- * They lie at the end of the zone, behind what links are allocated from, and
+ * They are at the end of the zone, behind what links are allocated from, and
  * need no lock.
  */
 
@@ -82,7 +81,7 @@ typedef struct {
     ngx_atomic_t                 bytes;       /* and their size */
     ngx_atomic_t                 waiting;     /* requests */
     ngx_atomic_t                 spool;       /* bytes to be read back */
-    ngx_atomic_t                 away;        /* hits can't be written now */
+    ngx_atomic_t                 down;        /* hits can't be written now */
     ngx_atomic_int_t             skew;        /* of PostgreSQL's clock, ms */
     ngx_atomic_t                 connections[NGX_HTTP_HYPE_CONNECTIONS];
 } ngx_http_hype_worker_t;

@@ -5,7 +5,7 @@
 #include "ngx_http_hype_spool_files.h"
 
 
-/* milliseconds between two looks at the folder */
+/* milliseconds between two looks at the directory */
 #define NGX_HTTP_HYPE_SPOOL_TIDY       1000
 
 
@@ -17,7 +17,7 @@ ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool, ngx_cycle_t *cycle)
 {
     ngx_http_hype_spool_sync_t  *ctx;
 
-    ngx_queue_init(&spool->segments);
+    ngx_queue_init(&spool->files);
     ngx_queue_init(&spool->waits);
     ngx_queue_init(&spool->written);
     ngx_queue_init(&spool->syncing);
@@ -61,7 +61,7 @@ void
 ngx_http_hype_spool_close(ngx_http_hype_spool_t *spool)
 {
     ngx_queue_t              *q;
-    ngx_http_hype_segment_t  *segment;
+    ngx_http_hype_spool_file_t  *file;
 
     if (spool->conf->path == NULL) {
         return;
@@ -69,22 +69,22 @@ ngx_http_hype_spool_close(ngx_http_hype_spool_t *spool)
 
     (void) ngx_http_hype_spool_flush(spool);
 
-    while (!ngx_queue_empty(&spool->segments)) {
-        q = ngx_queue_head(&spool->segments);
-        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+    while (!ngx_queue_empty(&spool->files)) {
+        q = ngx_queue_head(&spool->files);
+        file = ngx_queue_data(q, ngx_http_hype_spool_file_t, queue);
 
-        if (segment->read == segment->size && segment->held == 0) {
-            ngx_http_hype_spool_remove(spool, segment);
+        if (file->read == file->size && file->held == 0) {
+            ngx_http_hype_spool_remove(spool, file);
             continue;
         }
 
-        if (segment->dirty
+        if (file->dirty
             && spool->conf->sync != NGX_HTTP_HYPE_SPOOL_SYNC_OFF)
         {
-            (void) fsync(segment->fd);
+            (void) fsync(file->fd);
         }
 
-        ngx_http_hype_spool_release(spool, segment);
+        ngx_http_hype_spool_release(spool, file);
     }
 
     if (spool->buf) {

@@ -21,6 +21,7 @@
 #include "ngx_http_hype_metrics.h"
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_record.h"
+#include "ngx_http_hype_trouble.h"
 
 
 #define NGX_HTTP_HYPE_SPOOL_STREAMS      3
@@ -42,7 +43,7 @@ typedef struct {
 } ngx_http_hype_spool_conf_t;
 
 
-typedef struct ngx_http_hype_segment_s  ngx_http_hype_segment_t;
+typedef struct ngx_http_hype_spool_file_s  ngx_http_hype_spool_file_t;
 
 
 typedef struct {
@@ -54,8 +55,8 @@ typedef struct {
     ngx_http_hype_park_t         *park;
     ngx_log_t                    *log;
 
-    ngx_queue_t                   segments;  /* the oldest first */
-    ngx_http_hype_segment_t      *tail;      /* the one that is written */
+    ngx_queue_t                   files;     /* the oldest first */
+    ngx_http_hype_spool_file_t      *tail;      /* the one that is written */
     ngx_uint_t                    serial;
 
     u_char                       *buf;       /* what is not yet written */
@@ -74,8 +75,7 @@ typedef struct {
     ngx_uint_t                    held;      /* records that are not done */
 
     ngx_msec_t                    failed;    /* when a write failed, or 0 */
-    ngx_msec_t                    logged;
-    ngx_uint_t                    errors;
+    ngx_http_hype_trouble_t       trouble;
     ngx_uint_t                    syncs;     /* the time to sync has come */
     ngx_uint_t                    more;      /* files to be adopted */
     ngx_uint_t                    closing;   /* the worker has no threads */
@@ -111,8 +111,9 @@ u_char *ngx_http_hype_spool_reserve(ngx_http_hype_spool_t *spool,
     size_t size);
 
 /*
- * The record is there: it goes to the file at the end of this turn of the
- * event loop, with all others; until then "wait" is parked.  Its status is NGX_DECLINED.
+ * The record is there.  It is written to the file with all others at the end of
+ * this turn of the event loop; until then "wait" is parked, with the status
+ * NGX_DECLINED.
  */
 
 void ngx_http_hype_spool_commit(ngx_http_hype_spool_t *spool, size_t size,
@@ -137,8 +138,8 @@ ngx_int_t ngx_http_hype_spool_append(ngx_http_hype_spool_t *spool,
 
 ngx_uint_t ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool,
     ngx_uint_t n, ngx_int_t (*handler)(void *data, u_char *record,
-    size_t size, ngx_uint_t file));
-void ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t file,
+    size_t size, ngx_uint_t number));
+void ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t number,
     size_t size);
 
 /* Whether there is something to read. */
@@ -155,7 +156,7 @@ ngx_uint_t ngx_http_hype_spool_pending(ngx_http_hype_spool_t *spool);
  */
 
 ngx_int_t ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool,
-    ngx_uint_t file, u_char *record, ngx_str_t *reason);
+    ngx_uint_t which, u_char *record, ngx_str_t *reason);
 
 
 #endif /* _NGX_HTTP_HYPE_SPOOL_H_INCLUDED_ */

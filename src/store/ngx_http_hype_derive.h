@@ -34,10 +34,10 @@ typedef struct {
 
     ngx_msec_t                timeout;    /* of the statement */
     ngx_msec_t                backoff;    /* 0: the last call went well */
-    ngx_msec_t                logged;     /* that something is set aside */
+    ngx_http_hype_trouble_t   rejected;   /* confirms */
 
     unsigned                  pending:1;  /* call when there is a connection */
-    unsigned                  flight:1;   /* a call is under way, */
+    unsigned                  calling:1;  /* a call is under way, */
     unsigned                  notified:1; /* and may have missed something */
 } ngx_http_hype_derive_t;
 

@@ -138,7 +138,7 @@ ngx_http_hype_links_find(ngx_http_hype_links_t *links, ngx_str_t *identifier,
 }
 
 
-/* trusts what was asked for since changes are heard, and all may have changed */
+/* trusts what was loaded since changes are heard, and all may have changed */
 
 static ngx_int_t
 ngx_http_hype_links_cached(ngx_http_hype_links_t *links,
@@ -233,7 +233,7 @@ ngx_http_hype_links_work(ngx_http_hype_links_t *links,
 
         ngx_queue_remove(q);
 
-        if (!ngx_http_hype_cache_ask(links->cache, &lookup->node.str,
+        if (!ngx_http_hype_cache_begin_lookup(links->cache, &lookup->node.str,
                                      links->db->conf->timeout))
         {
             ngx_queue_insert_tail(&links->foreign, q);
@@ -318,7 +318,7 @@ ngx_http_hype_links_handler(void *data, ngx_http_hype_db_outcome_e outcome,
             ngx_queue_remove(q);
             ngx_queue_insert_head(&links->pending, q);
 
-            ngx_http_hype_cache_asked(links->cache, &lookup->node.str);
+            ngx_http_hype_cache_end_lookup(links->cache, &lookup->node.str);
         }
 
         return;
@@ -410,7 +410,7 @@ ngx_http_hype_links_done(ngx_http_hype_links_t *links,
                                 links->sent);
     }
 
-    ngx_http_hype_cache_asked(links->cache, &lookup->node.str);
+    ngx_http_hype_cache_end_lookup(links->cache, &lookup->node.str);
 
     ngx_http_hype_links_wake(links, lookup, link);
 }
@@ -469,7 +469,7 @@ ngx_http_hype_links_free(ngx_http_hype_links_t *links,
 
 
 void
-ngx_http_hype_links_away(ngx_http_hype_links_t *links)
+ngx_http_hype_links_release(ngx_http_hype_links_t *links)
 {
     if (ngx_http_hype_db_available(links->db, NGX_HTTP_HYPE_DB_LINKS)) {
         return;

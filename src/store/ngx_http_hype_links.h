@@ -63,9 +63,9 @@ ngx_int_t ngx_http_hype_links_find(ngx_http_hype_links_t *links,
 ngx_uint_t ngx_http_hype_links_work(ngx_http_hype_links_t *links,
     ngx_http_hype_db_conn_t *conn);
 
-/* Lets all who wait go on with what they have; the database's "away". */
+/* Lets all who wait go on with what they have if the database is unavailable. */
 
-void ngx_http_hype_links_away(ngx_http_hype_links_t *links);
+void ngx_http_hype_links_release(ngx_http_hype_links_t *links);
 
 /* A link has changed, or with an empty string: anything may have. */
 

@@ -27,7 +27,7 @@ typedef struct {
     ngx_http_hype_ident_t    ident;
     ngx_http_hype_db_t      *db;
     ngx_http_hype_cache_t   *cache;
-    ngx_http_hype_worker_t  *worker;     /* its figures */
+    ngx_http_hype_worker_t  *worker;     /* its metrics */
     ngx_log_t               *log;
 
     ngx_http_hype_park_t     park;
@@ -39,7 +39,7 @@ typedef struct {
     ngx_http_hype_uuid_pool_t  uuids;
 
     ngx_event_t              gather;     /* to send what has come */
-    ngx_event_t              away;       /* to keep nobody waiting */
+    ngx_event_t              release;      /* to let go who waits in vain */
 
     ngx_uint_t               next;       /* stream whose turn it is */
     ngx_msec_t               visited;    /* when the last live hit came */
@@ -86,6 +86,36 @@ void ngx_http_hype_store_event(ngx_http_hype_store_t *store,
 
 void ngx_http_hype_store_expire(ngx_http_hype_store_t *store,
     ngx_http_hype_wait_t *wait);
+
+
+/* ngx_http_hype_store_turn.c: whose turn it is on an idle connection */
+
+/* The database's "work". */
+
+void ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn);
+
+/* Handler of the event "gather". */
+
+void ngx_http_hype_store_gather_handler(ngx_event_t *ev);
+
+
+/* ngx_http_hype_store_chores.c: maintenance, and what the database tells */
+
+/* The database's "notify" and "away". */
+
+void ngx_http_hype_store_notify(void *data, ngx_str_t *channel,
+    ngx_str_t *payload);
+void ngx_http_hype_store_unavailable(void *data);
+
+/* Handlers of the events "away" and "maintain". */
+
+void ngx_http_hype_store_release_handler(ngx_event_t *ev);
+void ngx_http_hype_store_maintain_handler(ngx_event_t *ev);
+
+/* Sends the daily maintenance if it is due.  Returns 1, or 0 if it is not. */
+
+ngx_uint_t ngx_http_hype_store_maintain(ngx_http_hype_store_t *store,
+    ngx_http_hype_db_conn_t *conn);
 
 
 #endif /* _NGX_HTTP_HYPE_STORE_H_INCLUDED_ */

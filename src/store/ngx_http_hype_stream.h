@@ -28,7 +28,7 @@
 #define NGX_HTTP_HYPE_STREAMS          NGX_HTTP_HYPE_SPOOL_STREAMS
 
 
-typedef struct {
+struct ngx_http_hype_stream_s {
     ngx_http_hype_ident_t          ident;
     ngx_uint_t                     n;         /* which one it is */
     ngx_http_hype_db_t            *db;
@@ -49,7 +49,7 @@ typedef struct {
     ngx_uint_t                     kept;      /* of those dropped */
 
     unsigned                       drained:1; /* the last batch was "drain"'s */
-} ngx_http_hype_stream_t;
+};
 
 
 /*
@@ -77,6 +77,19 @@ ngx_uint_t ngx_http_hype_stream_room(ngx_http_hype_stream_t *stream,
 
 ngx_int_t ngx_http_hype_stream_keep(ngx_http_hype_stream_t *stream,
     u_char *record, size_t size);
+
+/*
+ * For the queues: sets a record aside, whose item stays the caller's.  The
+ * reason is one line, as PostgreSQL says it.
+ */
+
+void ngx_http_hype_stream_reject(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_item_t *item, const char *reason);
+
+/* For the queues: all records are refused now, or, with 0, not any more. */
+
+void ngx_http_hype_stream_refused(ngx_http_hype_stream_t *stream,
+    ngx_uint_t refused);
 
 /* Takes an item, of the live queue, whose request waits no longer. */
 
