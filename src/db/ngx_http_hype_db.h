@@ -187,38 +187,37 @@ struct ngx_http_hype_db_conn_s {
 
 
 /*
- * Prepares a worker's connections, which are opened later; "work", "notify",
- * "unavailable" and "data" are for the caller to set.  What it has to tell goes to
- * "metrics" and "worker".  NULL if memory ran out.
+ * Prepares a worker's connections, which are opened later.  The caller sets the
+ * handlers, from "work" to "data", before that.  Counts in "metrics" and in
+ * "worker".  NULL if memory ran out.
  */
 
 ngx_http_hype_db_t *ngx_http_hype_db_create(ngx_cycle_t *cycle,
     ngx_http_hype_db_conf_t *conf, ngx_http_hype_metrics_t *metrics,
     ngx_http_hype_worker_t *worker);
 
-/* Closes them all; statements under way end as NGX_HTTP_HYPE_DB_UNKNOWN. */
+/* Closes all; statements under way end as NGX_HTTP_HYPE_DB_UNKNOWN. */
 
 void ngx_http_hype_db_close(ngx_http_hype_db_t *db);
 
 /*
- * There is work for connections of that role: has an idle one ask for it, or
- * opens one more if all that are open are busy.
+ * There is work for that role: an idle connection asks for it; if all that are
+ * open are busy, one more is opened.
  */
 
 void ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role);
 
 /*
- * Whether work for that role can hope to be done soon: 0 while the database
- * is away, refuses or stalls.
+ * Whether work for that role will probably be done soon.  Returns 0 while
+ * PostgreSQL can't be reached, refuses, or stalls; else 1.
  */
 
 ngx_uint_t ngx_http_hype_db_available(ngx_http_hype_db_t *db,
     ngx_uint_t role);
 
 /*
- * Says that a judged statement is refused for a fault that is not its own, or
- * that such statements are not refused any more.  The trouble is that of the
- * stream, or the like, that they are of.
+ * Log that judged statements are refused for a fault that is not their own, or
+ * that they are not refused any more.  "trouble" is their stream's.
  */
 
 void ngx_http_hype_db_refused(ngx_http_hype_db_t *db,
@@ -230,23 +229,26 @@ void ngx_http_hype_db_accepted(ngx_http_hype_db_t *db,
 
 void ngx_http_hype_db_refuse_hits(ngx_http_hype_db_t *db, ngx_uint_t refused);
 
-/* Closes an idle connection, and has it opened again soon. */
+/* Closes an idle connection, and opens it again soon. */
 
 void ngx_http_hype_db_renew(ngx_http_hype_db_conn_t *conn);
 
 /*
- * From "work": has a statement prepared on an idle connection, the one that it
- * is for, by an SQL text "PREPARE name ...".  Behind a pooler there is none,
- * as the next transaction may be another session's.
+ * From "work": prepares a statement on an idle connection, one a connection, by
+ * an SQL text "PREPARE name ...".  Not behind a pooler, where the next
+ * transaction may be in another session.
  *
- * NGX_OK: it is there, to be sent by its name; NGX_DECLINED: it can't be;
- * NGX_AGAIN: it is under way.
+ * NGX_OK: it is prepared.  NGX_DECLINED: it can't be.  NGX_AGAIN: it is under
+ * way.
  */
 
 ngx_int_t ngx_http_hype_db_prepare(ngx_http_hype_db_conn_t *conn,
     const char *sql);
 
-/* Sends a statement on an idle connection, from "work". */
+/*
+ * From "work": sends a statement on an idle connection.  Copies the structure;
+ * what it points to need not stay, but for "data".
+ */
 
 void ngx_http_hype_db_send(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_statement_t *statement);

@@ -13,16 +13,20 @@ static void ngx_http_hype_spool_tidy_handler(ngx_event_t *ev);
 
 
 ngx_int_t
-ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool, ngx_cycle_t *cycle)
+ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_spool_conf_t *conf, ngx_cycle_t *cycle)
 {
     ngx_http_hype_spool_sync_t  *ctx;
+
+    spool->conf = conf;
+    spool->log = cycle->log;
 
     ngx_queue_init(&spool->files);
     ngx_queue_init(&spool->waits);
     ngx_queue_init(&spool->written);
     ngx_queue_init(&spool->syncing);
 
-    if (spool->conf->path == NULL) {
+    if (conf->path == NULL) {
         return NGX_OK;
     }
 

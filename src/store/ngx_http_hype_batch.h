@@ -75,26 +75,25 @@ ngx_http_hype_batch_kind_e ngx_http_hype_batch_kind(
     ngx_http_hype_item_t *item);
 
 /*
- * Has the statement prepared with which a hit that comes alone is written in
- * one round trip, not in two as by COPY; 1 if it is under way, 0 if there is
- * nothing to prepare.  To be called before batches are sent on a connection; if
- * PostgreSQL refuses, hits go by COPY.
+ * Before the first batch on a connection: prepares the INSERT of one hit, which
+ * takes one round trip where COPY takes two.  Returns 1 if that is under way, 0
+ * if there is nothing to prepare.  If PostgreSQL refuses, hits go by COPY.
  */
 
 ngx_uint_t ngx_http_hype_batch_prepare(ngx_http_hype_db_conn_t *conn);
 
 /*
- * Whether a batch that was refused can be sent in another way, which the
- * connection takes from now on.
+ * Whether a batch that was refused can be sent in another way, which is then
+ * used for all batches on its connection.  Returns 1 or 0.
  */
 
 ngx_uint_t ngx_http_hype_batch_other_way(ngx_http_hype_batch_t *batch,
     PGresult *res);
 
 /*
- * Has PostgreSQL write, and roll back, a neutral record of the same stream,
- * as large as the largest of a batch: tells what others get.  Calls
- * ngx_http_hype_queue_probed() once.
+ * Sends the probe: PostgreSQL writes a neutral record of the same stream, as
+ * large as the largest of the batch, and rolls back.  That tells whether other
+ * records are refused, too.  Calls ngx_http_hype_queue_probed() once.
  */
 
 void ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch);

@@ -55,8 +55,13 @@ static const char  ngx_http_hype_derive_sql[] =
 
 
 void
-ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive)
+ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive,
+    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics, ngx_log_t *log)
 {
+    derive->db = db;
+    derive->metrics = metrics;
+    derive->log = log;
+
     ngx_http_hype_event_init(&derive->timer,
                              ngx_http_hype_derive_timer_handler,
                              derive, derive->log, 1);

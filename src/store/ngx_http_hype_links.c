@@ -63,8 +63,15 @@ static const char  ngx_http_hype_links_sql[] =
 
 
 void
-ngx_http_hype_links_init(ngx_http_hype_links_t *links)
+ngx_http_hype_links_init(ngx_http_hype_links_t *links,
+    ngx_http_hype_cache_t *cache, ngx_http_hype_db_t *db,
+    ngx_http_hype_park_t *park, ngx_log_t *log)
 {
+    links->cache = cache;
+    links->db = db;
+    links->park = park;
+    links->log = log;
+
     ngx_rbtree_init(&links->rbtree, &links->sentinel,
                     ngx_str_rbtree_insert_value);
     ngx_queue_init(&links->pending);

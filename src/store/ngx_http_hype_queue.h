@@ -69,29 +69,29 @@ struct ngx_http_hype_queue_s {
 void ngx_http_hype_queue_init(ngx_http_hype_queue_t *queue,
     ngx_http_hype_stream_t *stream);
 
-/* Allocates an item for a record of that size, or returns NULL. */
+/* Allocates an item for a record of that size.  NULL if memory ran out. */
 
 ngx_http_hype_item_t *ngx_http_hype_queue_alloc(ngx_http_hype_queue_t *queue,
     size_t size);
 
-/* Appends an item, which belongs to the queue from then on. */
+/* Appends an item, which the queue owns from then on. */
 
 void ngx_http_hype_queue_push(ngx_http_hype_queue_t *queue,
     ngx_http_hype_item_t *item);
 
-/* Sends a batch; returns 0 if there is none to be sent. */
+/* Sends a batch on an idle connection.  Returns 1, or 0 if there is none. */
 
 ngx_uint_t ngx_http_hype_queue_work(ngx_http_hype_queue_t *queue,
     ngx_http_hype_db_conn_t *conn);
 
-/* Takes an item out that is in no batch. */
+/* Takes out an item that is in no batch, wakes who waits for it, frees it. */
 
 void ngx_http_hype_queue_remove(ngx_http_hype_queue_t *queue,
     ngx_http_hype_item_t *item);
 
 /*
- * Calls "handler" for each item that is in no batch, which it may remove; no
- * other one.
+ * Calls "handler" for each item that is in no batch.  It may remove this item,
+ * but no other.
  */
 
 void ngx_http_hype_queue_each(ngx_http_hype_queue_t *queue,

@@ -30,7 +30,7 @@ void ngx_http_hype_queue_lost(ngx_http_hype_batch_t *batch);
 
 void ngx_http_hype_queue_accepted(ngx_http_hype_batch_t *batch);
 
-/* The next item that is to be sent alone now, or NULL. */
+/* Returns the next item that is to be sent alone now, or NULL. */
 
 ngx_http_hype_item_t *ngx_http_hype_queue_due(ngx_http_hype_queue_t *queue);
 

@@ -36,9 +36,14 @@ static void ngx_http_hype_report_lost(ngx_http_hype_report_t *report);
 
 
 void
-ngx_http_hype_report_init(ngx_http_hype_report_t *report)
+ngx_http_hype_report_init(ngx_http_hype_report_t *report,
+    ngx_http_hype_db_t *db, ngx_http_hype_park_t *park, ngx_log_t *log)
 {
     ngx_uint_t  i;
+
+    report->db = db;
+    report->park = park;
+    report->log = log;
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
         ngx_queue_init(&report->entries[i].waits);

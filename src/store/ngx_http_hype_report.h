@@ -91,9 +91,10 @@ typedef struct {
 } ngx_http_hype_report_wait_t;
 
 
-/* "db", "park" and "log" are for the caller to set. */
+/* In zeroed memory.  No report is there yet. */
 
-void ngx_http_hype_report_init(ngx_http_hype_report_t *report);
+void ngx_http_hype_report_init(ngx_http_hype_report_t *report,
+    ngx_http_hype_db_t *db, ngx_http_hype_park_t *park, ngx_log_t *log);
 
 /*
  * Sees to a report that is no older than "valid" milliseconds.  "arguments"

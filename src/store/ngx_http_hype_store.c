@@ -9,9 +9,7 @@ ngx_http_hype_store_t *
 ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
     ngx_http_hype_spool_conf_t *spool, ngx_http_hype_cache_t *cache)
 {
-    ngx_uint_t               n;
-    ngx_http_hype_store_t   *store;
-    ngx_http_hype_stream_t  *stream;
+    ngx_http_hype_store_t  *store;
 
     store = ngx_pcalloc(cycle->pool, sizeof(ngx_http_hype_store_t));
     if (store == NULL) {
@@ -40,18 +38,11 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
     ngx_http_hype_park_init(&store->park, db->timeout,
                             &store->worker->waiting, cycle->log);
 
-    store->links.cache = cache;
-    store->links.db = store->db;
-    store->links.park = &store->park;
-    store->links.log = cycle->log;
+    ngx_http_hype_links_init(&store->links, cache, store->db, &store->park,
+                             cycle->log);
 
-    ngx_http_hype_links_init(&store->links);
-
-    store->report.db = store->db;
-    store->report.park = &store->park;
-    store->report.log = cycle->log;
-
-    ngx_http_hype_report_init(&store->report);
+    ngx_http_hype_report_init(&store->report, store->db, &store->park,
+                              cycle->log);
 
     ngx_http_hype_event_init(&store->gather,
                              ngx_http_hype_store_gather_handler,
@@ -65,25 +56,15 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
                              ngx_http_hype_store_maintain_handler,
                              store, store->log, 1);
 
-    for (n = 0; n < NGX_HTTP_HYPE_STREAMS; n++) {
-        stream = &store->streams[n];
-
-        stream->db = store->db;
-        stream->cache = cache;
-        stream->park = &store->park;
-        stream->worker = store->worker;
-        stream->log = cycle->log;
-    }
-
-    if (ngx_http_hype_streams_init(store->streams, spool, cycle) != NGX_OK) {
+    if (ngx_http_hype_streams_init(store->streams, store->db, cache,
+                                   &store->park, store->worker, spool, cycle)
+        != NGX_OK)
+    {
         return NULL;
     }
 
-    store->derive.db = store->db;
-    store->derive.metrics = cache->metrics;
-    store->derive.log = cycle->log;
-
-    ngx_http_hype_derive_init(&store->derive);
+    ngx_http_hype_derive_init(&store->derive, store->db, cache->metrics,
+                              cycle->log);
 
     if (ngx_worker == 0) {
         ngx_add_timer(&store->maintain, 1);

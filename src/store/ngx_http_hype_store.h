@@ -52,37 +52,41 @@ typedef struct {
 } ngx_http_hype_store_t;
 
 
-/* For a worker when it starts; no connection is opened yet. */
+/*
+ * For a worker that starts.  Opens no connection yet.  Returns what belongs to
+ * the cycle's pool, or NULL if memory ran out.
+ */
 
 ngx_http_hype_store_t *ngx_http_hype_store_create(ngx_cycle_t *cycle,
     ngx_http_hype_db_conf_t *db, ngx_http_hype_spool_conf_t *spool,
     ngx_http_hype_cache_t *cache);
 
-/* For one that ends: what is not committed goes to the spool. */
+/* For a worker that ends: what is not committed goes to the spool. */
 
 void ngx_http_hype_store_close(ngx_http_hype_store_t *store);
 
 /*
- * Takes a hit, with the identifier if its link is not known.  "spool" says that
- * the spool is enough; it has to be where the link is not known, as nobody
- * knows yet whether there will be a row.
+ * Takes a copy of a hit, with the identifier if its link is not known, else an
+ * empty one.  "spool" says that the hit need not be committed: the spool is
+ * enough.
  *
  * NGX_AGAIN: the request is parked, and resumed with wait->status.
- * NGX_OK: there is nothing to wait for, wait->status is there: NGX_OK if the hit
- *     is committed, NGX_DECLINED if it is in the spool or else kept, NGX_ERROR
- *     if it is dropped.
+ * NGX_OK: there is nothing to wait for, and wait->status is set.
+ *
+ * wait->status is NGX_OK if the hit is committed, NGX_DECLINED if it is in the
+ * spool or in memory, NGX_ERROR if it is dropped.
  */
 
 ngx_int_t ngx_http_hype_store_hit(ngx_http_hype_store_t *store,
     ngx_str_t *identifier, ngx_http_hype_row_t *row, ngx_uint_t spool,
     ngx_http_hype_wait_t *wait);
 
-/* Takes a claim or a confirm: into the spool, or else into memory. */
+/* Takes a copy of a claim or a confirm: to the spool, or else to memory. */
 
 void ngx_http_hype_store_event(ngx_http_hype_store_t *store,
     ngx_http_hype_record_type_e type, ngx_http_hype_event_t *event);
 
-/* The request's time is over: its hit goes on without it. */
+/* The request waits no longer: its hit goes on without it. */
 
 void ngx_http_hype_store_expire(ngx_http_hype_store_t *store,
     ngx_http_hype_wait_t *wait);

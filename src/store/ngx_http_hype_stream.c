@@ -45,6 +45,8 @@ static ngx_int_t ngx_http_hype_stream_read(void *data, u_char *record,
 
 ngx_int_t
 ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
+    ngx_http_hype_db_t *db, ngx_http_hype_cache_t *cache,
+    ngx_http_hype_park_t *park, ngx_http_hype_worker_t *worker,
     ngx_http_hype_spool_conf_t *spool, ngx_cycle_t *cycle)
 {
     ngx_uint_t               n;
@@ -54,6 +56,11 @@ ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
         stream = &streams[n];
 
         stream->n = n;
+        stream->db = db;
+        stream->cache = cache;
+        stream->park = park;
+        stream->worker = worker;
+        stream->log = cycle->log;
 
         ngx_http_hype_event_init(&stream->faults.pause,
                                  ngx_http_hype_stream_pause_handler,
@@ -74,19 +81,17 @@ ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
         ngx_http_hype_queue_init(&stream->queue, stream);
         ngx_http_hype_queue_init(&stream->drain, stream);
 
-        stream->queue.worker = stream->worker;
+        stream->queue.worker = worker;
 
-        stream->spool.conf = spool;
         stream->spool.stream = n;
-        stream->spool.counters = stream->cache->counters;
-        stream->spool.worker = stream->worker;
-        stream->spool.park = stream->park;
-        stream->spool.log = stream->log;
+        stream->spool.counters = cache->counters;
+        stream->spool.worker = worker;
+        stream->spool.park = park;
         stream->spool.wake = ngx_http_hype_stream_wake;
         stream->spool.lost = ngx_http_hype_stream_lost;
         stream->spool.data = stream;
 
-        if (ngx_http_hype_spool_init(&stream->spool, cycle) != NGX_OK) {
+        if (ngx_http_hype_spool_init(&stream->spool, spool, cycle) != NGX_OK) {
             return NGX_ERROR;
         }
     }
