@@ -52,7 +52,7 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         conn->db = db;
         conn->roles = (i == 0) ? NGX_HTTP_HYPE_DB_LINKS
                       : (i < conf->connections) ? NGX_HTTP_HYPE_DB_HITS
-                      : (i == conf->connections) ? NGX_HTTP_HYPE_DB_CARE
+                      : (i == conf->connections) ? NGX_HTTP_HYPE_DB_CHORES
                       : NGX_HTTP_HYPE_DB_DERIVE;
 
         ngx_http_hype_event_init(&conn->timer, ngx_http_hype_db_timer_handler,
@@ -60,7 +60,9 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         ngx_http_hype_event_init(&conn->next, ngx_http_hype_db_next_handler,
                                  conn, db->log, 0);
 
-        ngx_http_hype_db_cancel_init(conn);
+        ngx_http_hype_event_init(&conn->cancel_poll,
+                                 ngx_http_hype_db_cancel_handler,
+                                 conn, db->log, 0);
 
         if (conf->info.resolve || conf->info.blocking) {
             conn->task = ngx_thread_task_alloc(cycle->pool,
@@ -111,7 +113,7 @@ ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role)
         switch (conn->state) {
 
         case NGX_HTTP_HYPE_DB_IDLE:
-            if (ngx_http_hype_db_cancelling(conn)) {
+            if (conn->cancelling) {
                 break;
             }
 

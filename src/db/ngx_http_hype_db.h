@@ -19,6 +19,7 @@
 #include "ngx_http_hype_conninfo.h"
 #include "ngx_http_hype_event.h"
 #include "ngx_http_hype_metrics.h"
+#include "ngx_http_hype_trouble.h"
 
 
 /*
@@ -30,11 +31,8 @@
 #define NGX_HTTP_HYPE_DB_LINKS  0x01
 #define NGX_HTTP_HYPE_DB_HITS   0x02
 
-/*
- * one more that is opened for the daily maintenance or a report, and closed
- * after it
- */
-#define NGX_HTTP_HYPE_DB_CARE   0x04
+/* one more, which is opened for maintenance or a report, and closed then */
+#define NGX_HTTP_HYPE_DB_CHORES   0x04
 
 /* the most parameters that a statement has */
 #define NGX_HTTP_HYPE_DB_PARAMS  14
@@ -49,7 +47,7 @@ typedef enum {
     NGX_HTTP_HYPE_DB_DONE = 0,     /* committed */
     NGX_HTTP_HYPE_DB_DUPLICATE,    /* refused: a row is there already */
     NGX_HTTP_HYPE_DB_REFUSED,      /* refused, for whatever reason */
-    NGX_HTTP_HYPE_DB_RETRY,        /* not done, and the server refused nothing */
+    NGX_HTTP_HYPE_DB_RETRY,        /* not done, but not refused either */
     NGX_HTTP_HYPE_DB_UNKNOWN       /* connection lost: done or not */
 } ngx_http_hype_db_outcome_e;
 
@@ -86,8 +84,8 @@ typedef struct {
     /* it has nothing of any record: what it gets is what others get */
     ngx_uint_t                  neutral;  /* unsigned neutral:1 */
 
-    /* neither its end nor its refusal says anything of hits */
-    ngx_uint_t                  aside;  /* unsigned aside:1 */
+    /* neither its success nor its failure says anything about hits */
+    ngx_uint_t                  optional;  /* unsigned optional:1 */
 
     /* parameters in binary format, up to NGX_HTTP_HYPE_DB_PARAMS */
     int                         nparams;
@@ -108,14 +106,6 @@ typedef struct {
                                     PGresult *res);
     void                       *data;
 } ngx_http_hype_db_statement_t;
-
-
-/* errors since it went well, and when the last one was logged */
-
-typedef struct {
-    ngx_uint_t                  errors;
-    ngx_msec_t                  logged;
-} ngx_http_hype_db_trouble_t;
 
 
 struct ngx_http_hype_db_s {
@@ -142,17 +132,17 @@ struct ngx_http_hype_db_s {
     /* the worker ends: no connection is opened any more */
     ngx_uint_t                  closed;  /* unsigned closed:1 */
 
-    ngx_http_hype_db_trouble_t  trouble;
-    ngx_http_hype_db_trouble_t  care;    /* that of the one for care, */
-    ngx_http_hype_db_trouble_t  derive;  /* and for the derivation */
+    ngx_http_hype_trouble_t     trouble;
+    ngx_http_hype_trouble_t     chores;  /* of the connection for that role */
+    ngx_http_hype_trouble_t     derive;
 
     void                      (*work)(void *data,
                                     ngx_http_hype_db_conn_t *conn);
     void                      (*notify)(void *data, ngx_str_t *channel,
                                     ngx_str_t *payload);
 
-    /* something is not available any more, see below */
-    void                      (*away)(void *data);
+    /* a role is not available any more, see ngx_http_hype_db_available() */
+    void                      (*unavailable)(void *data);
     void                       *data;
 };
 
@@ -184,81 +174,84 @@ struct ngx_http_hype_db_conn_s {
     unsigned                    failing:1;   /* not worth a visitor's wait */
     unsigned                    overdue:1;   /* "timeout" is over */
     unsigned                    copied:1;    /* all data of a COPY are sent */
-    unsigned                    cancelled:1;   /* so the server was asked to, */
-    unsigned                    cancelling:1;  /* and is being asked */
+    unsigned                    cancelled:1;   /* the server was asked to */
+
+    /*
+     * The server is still being asked, and may cancel whatever is sent now: no
+     * statement must be.  When that is over, the connection asks for work.
+     */
+    unsigned                    cancelling:1;
 
     /* reset when the connection is made: */
-    unsigned                    asked:1;     /* to prepare a statement, */
-    unsigned                    prepared:1;  /* and has done it */
+    unsigned                    prepare_sent:1;  /* of a statement, */
+    unsigned                    prepared:1;      /* which is there */
     ngx_uint_t                  flags;       /* of those who have the work */
 };
 
 
 /*
- * Prepares a worker's connections, which are opened later; "work", "notify",
- * "away" and "data" are for the caller to set.  What it has to tell goes to
- * "metrics" and "worker".  NULL if memory ran out.
+ * Prepares a worker's connections, which are opened later.  The caller sets the
+ * handlers, from "work" to "data", before that.  Counts in "metrics" and in
+ * "worker".  NULL if memory ran out.
  */
 
 ngx_http_hype_db_t *ngx_http_hype_db_create(ngx_cycle_t *cycle,
     ngx_http_hype_db_conf_t *conf, ngx_http_hype_metrics_t *metrics,
     ngx_http_hype_worker_t *worker);
 
-/* Closes them all; statements under way end as NGX_HTTP_HYPE_DB_UNKNOWN. */
+/* Closes all; statements under way end as NGX_HTTP_HYPE_DB_UNKNOWN. */
 
 void ngx_http_hype_db_close(ngx_http_hype_db_t *db);
 
 /*
- * There is work for connections of that role: has an idle one ask for it, or
- * opens one more if all that are open are busy.
+ * There is work for that role: an idle connection asks for it; if all that are
+ * open are busy, one more is opened.
  */
 
 void ngx_http_hype_db_wake(ngx_http_hype_db_t *db, ngx_uint_t role);
 
 /*
- * Whether work for that role can hope to be done soon: 0 while the database
- * is away, refuses or stalls.
+ * Whether work for that role will probably be done soon.  Returns 0 while
+ * PostgreSQL can't be reached, refuses, or stalls; else 1.
  */
 
 ngx_uint_t ngx_http_hype_db_available(ngx_http_hype_db_t *db,
     ngx_uint_t role);
 
 /*
- * Says that a judged statement is refused for a fault that is not its own, or
- * that such statements are not refused any more.  The trouble is that of the
- * stream, or the like, that they are of.
+ * Log that judged statements are refused for a fault that is not their own, or
+ * that they are not refused any more.  "trouble" is their stream's.
  */
 
-void ngx_http_hype_db_refused(ngx_http_hype_db_conn_t *conn,
-    ngx_http_hype_db_trouble_t *trouble, PGresult *res);
-void ngx_http_hype_db_accepted(ngx_http_hype_db_conn_t *conn,
-    ngx_http_hype_db_trouble_t *trouble);
+void ngx_http_hype_db_refused(ngx_http_hype_db_t *db,
+    ngx_http_hype_trouble_t *trouble, PGresult *res);
+void ngx_http_hype_db_accepted(ngx_http_hype_db_t *db,
+    ngx_http_hype_trouble_t *trouble);
 
 /* Sets or clears "refused". */
 
 void ngx_http_hype_db_refuse_hits(ngx_http_hype_db_t *db, ngx_uint_t refused);
 
-/* Closes an idle connection, and has it opened again soon. */
+/* Closes an idle connection, and opens it again soon. */
 
 void ngx_http_hype_db_renew(ngx_http_hype_db_conn_t *conn);
 
-/* Makes a message of PostgreSQL's one line, of what a log may have. */
-
-void ngx_http_hype_db_clean(u_char *text, size_t len);
-
 /*
- * From "work": has a statement prepared on an idle connection, the one that it
- * is for, by an SQL text "PREPARE name ...".  Behind a pooler there is none,
- * as the next transaction may be another session's.
+ * From "work": prepares a statement on an idle connection, one a connection, by
+ * an SQL text "PREPARE name ...".  Not behind a pooler, where the next
+ * transaction may be in another session.
  *
- * NGX_OK: it is there, to be sent by its name; NGX_DECLINED: it can't be;
- * NGX_AGAIN: it is under way.
+ * NGX_OK: it is prepared.  NGX_DECLINED: it can't be.  NGX_AGAIN: it is under
+ * way.
  */
 
 ngx_int_t ngx_http_hype_db_prepare(ngx_http_hype_db_conn_t *conn,
     const char *sql);
 
-/* Sends a statement on an idle connection, from "work". */
+/*
+ * From "work": sends a statement on an idle connection.  Copies the structure;
+ * what it points to need not stay, but for "data".
+ */
 
 void ngx_http_hype_db_send(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_statement_t *statement);

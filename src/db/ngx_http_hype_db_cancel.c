@@ -31,17 +31,7 @@ static ngx_int_t ngx_http_hype_db_cancel_start(
     ngx_http_hype_db_cancel_t *cancel);
 static void *ngx_http_hype_db_cancel_thread(void *data);
 static void ngx_http_hype_db_cancel_poll(ngx_http_hype_db_conn_t *conn);
-static void ngx_http_hype_db_cancel_handler(ngx_event_t *ev);
 static void ngx_http_hype_db_cancel_done(ngx_http_hype_db_conn_t *conn);
-
-
-void
-ngx_http_hype_db_cancel_init(ngx_http_hype_db_conn_t *conn)
-{
-    ngx_http_hype_event_init(&conn->cancel_poll,
-                             ngx_http_hype_db_cancel_handler,
-                             conn, conn->db->log, 0);
-}
 
 
 ngx_int_t
@@ -76,20 +66,6 @@ ngx_http_hype_db_cancel(ngx_http_hype_db_conn_t *conn)
     ngx_http_hype_db_cancel_poll(conn);
 
     return NGX_OK;
-}
-
-
-ngx_uint_t
-ngx_http_hype_db_cancelling(ngx_http_hype_db_conn_t *conn)
-{
-    return conn->cancelling;
-}
-
-
-void
-ngx_http_hype_db_cancel_forget(ngx_http_hype_db_conn_t *conn)
-{
-    conn->cancelling = 0;
 }
 
 
@@ -156,7 +132,7 @@ ngx_http_hype_db_cancel_poll(ngx_http_hype_db_conn_t *conn)
 }
 
 
-static void
+void
 ngx_http_hype_db_cancel_handler(ngx_event_t *ev)
 {
     ngx_http_hype_db_conn_t *conn = ev->data;

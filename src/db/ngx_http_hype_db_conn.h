@@ -26,7 +26,7 @@ typedef enum {
 } ngx_http_hype_db_state_e;
 
 
-/* Enters the state, and has the worker's figures say so. */
+/* Enters the state, and counts it in the worker's metrics. */
 
 void ngx_http_hype_db_state(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_state_e state);
@@ -138,14 +138,10 @@ void ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
 
 
 /*
- * ngx_http_hype_db_cancel.c: a statement that takes too long is cancelled at the
- * server; a backend that is only left alone goes on with it, and the next try
- * would add another one.
+ * ngx_http_hype_db_cancel.c: a statement that takes too long is cancelled at
+ * the server.  Else its backend would go on with it, and the next try would add
+ * another one.
  */
-
-/* Prepares a connection for it. */
-
-void ngx_http_hype_db_cancel_init(ngx_http_hype_db_conn_t *conn);
 
 /*
  * Has the server cancel the statement under way; its result, most likely
@@ -156,17 +152,9 @@ void ngx_http_hype_db_cancel_init(ngx_http_hype_db_conn_t *conn);
 
 ngx_int_t ngx_http_hype_db_cancel(ngx_http_hype_db_conn_t *conn);
 
-/*
- * Whether the server is still being asked, so that it may cancel whatever is
- * sent now: no statement must be.  When it is over, the connection asks for
- * work by itself.
- */
+/* Handler of the event "cancel_poll". */
 
-ngx_uint_t ngx_http_hype_db_cancelling(ngx_http_hype_db_conn_t *conn);
-
-/* The session has ended. */
-
-void ngx_http_hype_db_cancel_forget(ngx_http_hype_db_conn_t *conn);
+void ngx_http_hype_db_cancel_handler(ngx_event_t *ev);
 
 
 #endif /* _NGX_HTTP_HYPE_DB_CONN_H_INCLUDED_ */

@@ -19,9 +19,7 @@ static ngx_uint_t ngx_http_hype_db_wanted(ngx_http_hype_db_conn_t *conn,
 static void ngx_http_hype_db_unresolved(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_conninfo_addrs_t *addrs);
 static void ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
-    ngx_http_hype_conninfo_addrs_t *addrs);
-static void ngx_http_hype_db_connected(ngx_http_hype_db_conn_t *conn,
-    PGconn *pg);
+    ngx_http_hype_conninfo_addrs_t *addrs, PGconn *pg);
 static ngx_int_t ngx_http_hype_db_attach(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_poll(ngx_http_hype_db_conn_t *conn,
     PostgresPollingStatusType status);
@@ -44,7 +42,7 @@ void
 ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn)
 {
     if (conn->task == NULL) {
-        ngx_http_hype_db_connect(conn, NULL);
+        ngx_http_hype_db_connect(conn, NULL, NULL);
         return;
     }
 
@@ -66,27 +64,21 @@ ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn)
         return NGX_ERROR;
     }
 
-    if (conn->task->event.active) {
+    /* an earlier attempt may still be under way, after a time-out */
 
-        /* an earlier attempt is still under way, after a time-out */
+    if (!conn->task->event.active) {
+        ctx = conn->task->ctx;
+        ctx->conn = conn;
+        ctx->first = conn->first;
 
-        ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
-        ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_RESOLVING);
+        conn->task->handler = ngx_http_hype_db_thread;
+        conn->task->event.handler = ngx_http_hype_db_thread_done;
+        conn->task->event.data = ctx;
+        conn->task->event.log = conn->db->log;
 
-        return NGX_OK;
-    }
-
-    ctx = conn->task->ctx;
-    ctx->conn = conn;
-    ctx->first = conn->first;
-
-    conn->task->handler = ngx_http_hype_db_thread;
-    conn->task->event.handler = ngx_http_hype_db_thread_done;
-    conn->task->event.data = ctx;
-    conn->task->event.log = conn->db->log;
-
-    if (ngx_thread_task_post(tp, conn->task) != NGX_OK) {
-        return NGX_ERROR;
+        if (ngx_thread_task_post(tp, conn->task) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_RESOLVING);
@@ -141,11 +133,8 @@ ngx_http_hype_db_thread_done(ngx_event_t *ev)
     } else if (ctx->rc != NGX_OK) {
         ngx_http_hype_db_unresolved(conn, &ctx->addrs);
 
-    } else if (conn->db->conf->info.blocking) {
-        ngx_http_hype_db_connected(conn, ctx->pg);
-
     } else {
-        ngx_http_hype_db_connect(conn, &ctx->addrs);
+        ngx_http_hype_db_connect(conn, &ctx->addrs, ctx->pg);
     }
 
     ctx->pg = NULL;
@@ -154,7 +143,7 @@ ngx_http_hype_db_thread_done(ngx_event_t *ev)
 }
 
 
-/* what comes after a time-out is as good, if the next attempt has yet to begin */
+/* a result after a time-out is as good, until the next attempt begins */
 
 static ngx_uint_t
 ngx_http_hype_db_wanted(ngx_http_hype_db_conn_t *conn,
@@ -193,16 +182,22 @@ ngx_http_hype_db_unresolved(ngx_http_hype_db_conn_t *conn,
 }
 
 
+/* where that may block, a thread has made "pg", or has failed to */
+
 static void
 ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
-    ngx_http_hype_conninfo_addrs_t *addrs)
+    ngx_http_hype_conninfo_addrs_t *addrs, PGconn *pg)
 {
+    ngx_http_hype_conninfo_t  *info;
+
+    info = &conn->db->conf->info;
+
     ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_CONNECTING);
 
     ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
 
-    conn->pg = ngx_http_hype_conninfo_connect(&conn->db->conf->info, addrs,
-                                              conn->first, 0);
+    conn->pg = info->blocking ? pg
+               : ngx_http_hype_conninfo_connect(info, addrs, conn->first, 0);
 
     if (conn->pg == NULL) {
         ngx_http_hype_db_fail(conn, "no memory");
@@ -216,34 +211,8 @@ ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
 
     PQsetNoticeProcessor(conn->pg, ngx_http_hype_db_notice, conn);
 
-    ngx_http_hype_db_poll(conn, PGRES_POLLING_WRITING);
-}
-
-
-/* a thread has made it, or has failed to */
-
-static void
-ngx_http_hype_db_connected(ngx_http_hype_db_conn_t *conn, PGconn *pg)
-{
-    ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_CONNECTING);
-
-    ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
-
-    conn->pg = pg;
-
-    if (pg == NULL) {
-        ngx_http_hype_db_fail(conn, "no memory");
-        return;
-    }
-
-    if (PQstatus(pg) == CONNECTION_BAD) {
-        ngx_http_hype_db_fail(conn, PQerrorMessage(pg));
-        return;
-    }
-
-    PQsetNoticeProcessor(pg, ngx_http_hype_db_notice, conn);
-
-    ngx_http_hype_db_setup(conn);
+    ngx_http_hype_db_poll(conn, info->blocking ? PGRES_POLLING_OK
+                                               : PGRES_POLLING_WRITING);
 }
 
 
@@ -513,10 +482,8 @@ ngx_http_hype_db_notice(void *data, const char *message)
     size_t  len;
     u_char  text[512];
 
-    len = ngx_min(strcspn(message, "\n"), sizeof(text));
-
-    ngx_memcpy(text, message, len);
-    ngx_http_hype_db_clean(text, len);
+    len = ngx_http_hype_trouble_line(text, sizeof(text), message,
+                                     strcspn(message, "\n"));
 
     ngx_log_error(NGX_LOG_INFO, conn->db->log, 0,
                   "hype: PostgreSQL says: %*s", len, text);

@@ -11,9 +11,6 @@
 /* a session that ends sooner, with nothing to do, was not wanted */
 #define NGX_HTTP_HYPE_DB_SESSION_MIN    500
 
-/* milliseconds between two log lines of one trouble */
-#define NGX_HTTP_HYPE_DB_LOG_INTERVAL   10000
-
 /* characters of a message in the log */
 #define NGX_HTTP_HYPE_DB_MESSAGE        512
 
@@ -21,15 +18,10 @@
 static void ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn,
     const char *reason);
 static ngx_uint_t ngx_http_hype_db_lasted(ngx_http_hype_db_conn_t *conn);
-static size_t ngx_http_hype_db_one_line(u_char *text, const char *message);
-static void ngx_http_hype_db_back_off(ngx_http_hype_db_conn_t *conn);
-static ngx_msec_t ngx_http_hype_db_jitter(ngx_msec_t delay);
 static void ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
-    ngx_http_hype_db_trouble_t *trouble, const char *doing,
+    ngx_http_hype_trouble_t *trouble, const char *doing,
     const char *message, PGresult *res);
-static void ngx_http_hype_db_relieve(ngx_http_hype_db_t *db,
-    ngx_http_hype_db_trouble_t *trouble);
-static ngx_http_hype_db_trouble_t *ngx_http_hype_db_trouble(
+static ngx_http_hype_trouble_t *ngx_http_hype_db_trouble(
     ngx_http_hype_db_conn_t *conn);
 static const char *ngx_http_hype_db_hint(PGresult *res);
 
@@ -56,11 +48,6 @@ ngx_http_hype_db_available(ngx_http_hype_db_t *db, ngx_uint_t role)
 void
 ngx_http_hype_db_success(ngx_http_hype_db_conn_t *conn)
 {
-    ngx_http_hype_db_t          *db;
-    ngx_http_hype_db_trouble_t  *trouble;
-
-    db = conn->db;
-
     conn->backoff = 0;
     conn->overdue = 0;
 
@@ -68,28 +55,34 @@ ngx_http_hype_db_success(ngx_http_hype_db_conn_t *conn)
         ngx_http_hype_db_failing(conn, 0);
     }
 
-    trouble = ngx_http_hype_db_trouble(conn);
-
-    if (ngx_http_hype_db_available(db, conn->roles)) {
-        ngx_http_hype_db_relieve(db, trouble);
+    if (ngx_http_hype_db_available(conn->db, conn->roles)) {
+        ngx_http_hype_db_accepted(conn->db, ngx_http_hype_db_trouble(conn));
     }
 }
 
 
 void
-ngx_http_hype_db_refused(ngx_http_hype_db_conn_t *conn,
-    ngx_http_hype_db_trouble_t *trouble, PGresult *res)
+ngx_http_hype_db_refused(ngx_http_hype_db_t *db,
+    ngx_http_hype_trouble_t *trouble, PGresult *res)
 {
-    ngx_http_hype_db_complain(conn->db, trouble, "refused by",
+    ngx_http_hype_db_complain(db, trouble, "refused by",
                               PQresultErrorMessage(res), res);
 }
 
 
 void
-ngx_http_hype_db_accepted(ngx_http_hype_db_conn_t *conn,
-    ngx_http_hype_db_trouble_t *trouble)
+ngx_http_hype_db_accepted(ngx_http_hype_db_t *db,
+    ngx_http_hype_trouble_t *trouble)
 {
-    ngx_http_hype_db_relieve(conn->db, trouble);
+    if (trouble->errors == 0) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
+                  "hype: PostgreSQL works again, after %ui errors",
+                  trouble->errors);
+
+    ngx_memzero(trouble, sizeof(ngx_http_hype_trouble_t));
 }
 
 
@@ -97,11 +90,11 @@ void
 ngx_http_hype_db_refuse_hits(ngx_http_hype_db_t *db, ngx_uint_t refused)
 {
     db->refused = refused;
-    db->worker->away = !ngx_http_hype_db_available(db,
+    db->worker->down = !ngx_http_hype_db_available(db,
                                                    NGX_HTTP_HYPE_DB_HITS);
 
     if (refused) {
-        db->away(db->data);
+        db->unavailable(db->data);
     }
 }
 
@@ -120,8 +113,12 @@ ngx_http_hype_db_pause(ngx_http_hype_db_conn_t *conn)
     ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_PAUSED);
     conn->connection->idle = 1;
 
-    ngx_http_hype_db_back_off(conn);
-    ngx_http_hype_db_timer(conn, ngx_http_hype_db_jitter(conn->backoff), 1);
+    conn->backoff = ngx_http_hype_trouble_back_off(conn->backoff,
+                                                NGX_HTTP_HYPE_DB_BACKOFF_MIN,
+                                                NGX_HTTP_HYPE_DB_BACKOFF_MAX);
+
+    ngx_http_hype_db_timer(conn, ngx_http_hype_trouble_spread(conn->backoff),
+                           1);
 }
 
 
@@ -144,16 +141,14 @@ ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason)
 
     ngx_http_hype_db_disconnect(conn);
 
-    if (failing) {
-        ngx_http_hype_db_back_off(conn);
+    conn->backoff = !failing ? 1
+                    : ngx_http_hype_trouble_back_off(conn->backoff,
+                                                NGX_HTTP_HYPE_DB_BACKOFF_MIN,
+                                                NGX_HTTP_HYPE_DB_BACKOFF_MAX);
 
-    } else {
-        conn->backoff = 1;
-    }
-
-    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_CARE)) {
-        ngx_http_hype_db_timer(conn, ngx_http_hype_db_jitter(conn->backoff),
-                               1);
+    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_CHORES)) {
+        ngx_http_hype_db_timer(conn,
+                               ngx_http_hype_trouble_spread(conn->backoff), 1);
     }
 
     if (failing) {
@@ -174,7 +169,8 @@ ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn, const char *reason)
     size_t  len;
     u_char  text[NGX_HTTP_HYPE_DB_MESSAGE];
 
-    len = ngx_http_hype_db_one_line(text, reason);
+    len = ngx_http_hype_trouble_line(text, NGX_HTTP_HYPE_DB_MESSAGE, reason,
+                                     ngx_strlen(reason));
 
     ngx_log_error(NGX_LOG_INFO, conn->db->log, 0,
                   "hype: idle connection to PostgreSQL ended: %*s",
@@ -189,7 +185,7 @@ ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn, const char *reason)
 
     ngx_http_hype_db_disconnect(conn);
 
-    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_CARE)) {
+    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_CHORES)) {
         ngx_http_hype_db_timer(conn, 1, 1);
     }
 }
@@ -211,28 +207,12 @@ ngx_http_hype_db_failing(ngx_http_hype_db_conn_t *conn, ngx_uint_t failing)
 
     conn->failing = failing;
 
-    db->worker->away = !ngx_http_hype_db_available(db,
+    db->worker->down = !ngx_http_hype_db_available(db,
                                                    NGX_HTTP_HYPE_DB_HITS);
 
     if (failing) {
-        db->away(db->data);
+        db->unavailable(db->data);
     }
-}
-
-
-static void
-ngx_http_hype_db_back_off(ngx_http_hype_db_conn_t *conn)
-{
-    conn->backoff = ngx_min(ngx_max(conn->backoff * 2,
-                                    NGX_HTTP_HYPE_DB_BACKOFF_MIN),
-                            NGX_HTTP_HYPE_DB_BACKOFF_MAX);
-}
-
-
-static ngx_msec_t
-ngx_http_hype_db_jitter(ngx_msec_t delay)
-{
-    return delay - delay / 4 + ngx_random() % (delay / 2 + 1);
 }
 
 
@@ -247,7 +227,7 @@ ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
 
 static void
 ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
-    ngx_http_hype_db_trouble_t *trouble, const char *doing,
+    ngx_http_hype_trouble_t *trouble, const char *doing,
     const char *message, PGresult *res)
 {
     size_t  len;
@@ -255,16 +235,14 @@ ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
 
     ngx_http_hype_count(db, NGX_HTTP_HYPE_DB_ERRORS, 1);
 
-    if (trouble->errors++
-        && ngx_current_msec - trouble->logged
-           < NGX_HTTP_HYPE_DB_LOG_INTERVAL)
-    {
+    if (!ngx_http_hype_trouble_log(trouble)) {
         return;
     }
 
-    trouble->logged = ngx_current_msec;
+    /* libpq's messages have several lines */
 
-    len = ngx_http_hype_db_one_line(text, message);
+    len = ngx_http_hype_trouble_line(text, NGX_HTTP_HYPE_DB_MESSAGE, message,
+                                     ngx_strlen(message));
 
     ngx_log_error(NGX_LOG_ERR, db->log, 0,
                   "hype: %s PostgreSQL: %*s%s (%ui errors)",
@@ -273,51 +251,13 @@ ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
 }
 
 
-/* libpq's messages have line ends, and those of its own end with one */
-
-static size_t
-ngx_http_hype_db_one_line(u_char *text, const char *message)
-{
-    size_t  len;
-
-    len = ngx_min(ngx_strlen(message), NGX_HTTP_HYPE_DB_MESSAGE);
-
-    ngx_memcpy(text, message, len);
-
-    if (len && text[len - 1] == LF) {
-        len--;
-    }
-
-    ngx_http_hype_db_clean(text, len);
-
-    return len;
-}
-
-
-static void
-ngx_http_hype_db_relieve(ngx_http_hype_db_t *db,
-    ngx_http_hype_db_trouble_t *trouble)
-{
-    if (trouble->errors == 0) {
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
-                  "hype: PostgreSQL works again, after %ui errors",
-                  trouble->errors);
-
-    trouble->errors = 0;
-    trouble->logged = 0;
-}
-
-
 /* a report or a derivation that fails says nothing about hits */
 
-static ngx_http_hype_db_trouble_t *
+static ngx_http_hype_trouble_t *
 ngx_http_hype_db_trouble(ngx_http_hype_db_conn_t *conn)
 {
-    if (conn->roles & NGX_HTTP_HYPE_DB_CARE) {
-        return &conn->db->care;
+    if (conn->roles & NGX_HTTP_HYPE_DB_CHORES) {
+        return &conn->db->chores;
     }
 
     if (conn->roles & NGX_HTTP_HYPE_DB_DERIVE) {
@@ -345,17 +285,4 @@ ngx_http_hype_db_hint(PGresult *res)
     }
 
     return "";
-}
-
-
-void
-ngx_http_hype_db_clean(u_char *text, size_t len)
-{
-    size_t  i;
-
-    for (i = 0; i < len; i++) {
-        if (text[i] < 0x20 || text[i] == 0x7f) {
-            text[i] = ' ';
-        }
-    }
 }

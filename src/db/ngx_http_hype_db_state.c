@@ -27,7 +27,7 @@ ngx_http_hype_db_state(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_connections_e   before, after;
 
     connections = conn->db->worker->connections;
-    extra = conn->roles & (NGX_HTTP_HYPE_DB_CARE|NGX_HTTP_HYPE_DB_DERIVE);
+    extra = conn->roles & (NGX_HTTP_HYPE_DB_CHORES|NGX_HTTP_HYPE_DB_DERIVE);
     before = ngx_http_hype_db_states[conn->state];
     after = ngx_http_hype_db_states[state];
 
@@ -124,15 +124,14 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
         conn->pg = NULL;
     }
 
-    ngx_http_hype_db_cancel_forget(conn);
-
     if (conn->roles & NGX_HTTP_HYPE_DB_LINKS) {
         conn->db->listening = 0;
     }
 
     ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_CLOSED);
+    conn->cancelling = 0;
     conn->overdue = 0;
-    conn->asked = 0;
+    conn->prepare_sent = 0;
     conn->prepared = 0;
     conn->flags = 0;
 

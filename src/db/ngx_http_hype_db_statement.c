@@ -30,16 +30,16 @@ ngx_http_hype_db_prepare(ngx_http_hype_db_conn_t *conn, const char *sql)
 {
     ngx_http_hype_db_statement_t  st;
 
-    if (conn->asked || conn->db->pooled) {
+    if (conn->prepare_sent || conn->db->pooled) {
         return conn->prepared ? NGX_OK : NGX_DECLINED;
     }
 
-    conn->asked = 1;
+    conn->prepare_sent = 1;
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
     st.sql = sql;
-    st.aside = 1;
+    st.optional = 1;
     st.handler = ngx_http_hype_db_prepared;
     st.data = conn;
 
@@ -309,7 +309,7 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
     if (conn->outcome == NGX_HTTP_HYPE_DB_DONE) {
 
         if (conn->state == NGX_HTTP_HYPE_DB_BUSY
-            && !conn->statement.aside)
+            && !conn->statement.optional)
         {
             ngx_http_hype_db_success(conn);
         }
@@ -322,7 +322,7 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
         ngx_http_hype_db_log(conn, "refused by",
                              PQresultErrorMessage(conn->result));
 
-        if (!conn->statement.aside) {
+        if (!conn->statement.optional) {
             ngx_http_hype_db_pause(conn);
             ngx_http_hype_db_deliver(conn, conn->outcome);
             ngx_http_hype_db_failing(conn, 1);
@@ -363,7 +363,7 @@ ngx_http_hype_db_failed(ngx_http_hype_db_conn_t *conn)
         return 1;
     }
 
-    if (conn->statement.aside) {
+    if (conn->statement.optional) {
         return 0;
     }
 
@@ -431,7 +431,7 @@ ngx_http_hype_db_next_handler(ngx_event_t *ev)
 void
 ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn)
 {
-    if (ngx_http_hype_db_cancelling(conn)) {
+    if (conn->cancelling) {
 
         /* it would be cancelled in place of the one before */
 
@@ -444,7 +444,7 @@ ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn)
         return;
     }
 
-    if (ngx_exiting || (conn->roles & NGX_HTTP_HYPE_DB_CARE)) {
+    if (ngx_exiting || (conn->roles & NGX_HTTP_HYPE_DB_CHORES)) {
         ngx_http_hype_db_disconnect(conn);
         return;
     }

@@ -1,7 +1,5 @@
 
 #include "ngx_http_hype_status.h"
-#include "ngx_http_hype_figures.h"
-#include "ngx_http_hype_status_report.h"
 #include "ngx_http_hype_visit.h"
 
 /* made of html/ when nginx is built */
@@ -9,32 +7,41 @@
 
 
 typedef struct {
-    ngx_str_t                     argument;
-    ngx_uint_t                    more;       /* arguments may follow */
-    ngx_int_t                   (*handler)(ngx_http_request_t *r);
+    ngx_str_t      argument;
+    const char    *type;         /* Content-Type */
+    ngx_str_t      text;         /* or what writes it: */
+    ngx_int_t    (*write)(ngx_http_hype_status_metrics_t *metrics,
+                       ngx_pool_t *pool, ngx_str_t *text);
 } ngx_http_hype_status_part_t;
 
 
-static ngx_uint_t ngx_http_hype_status_is(ngx_http_request_t *r,
-    ngx_http_hype_status_part_t *part);
-static ngx_int_t ngx_http_hype_status_page(ngx_http_request_t *r);
-static ngx_int_t ngx_http_hype_status_css(ngx_http_request_t *r);
-static ngx_int_t ngx_http_hype_status_js(ngx_http_request_t *r);
-static ngx_int_t ngx_http_hype_status_json(ngx_http_request_t *r);
-static ngx_int_t ngx_http_hype_status_prometheus(ngx_http_request_t *r);
-static ngx_int_t ngx_http_hype_status_send(ngx_http_request_t *r,
-    const char *type, ngx_str_t *text);
+static ngx_http_hype_status_part_t *ngx_http_hype_status_find(
+    ngx_http_request_t *r);
+static ngx_uint_t ngx_http_hype_status_is_report(ngx_str_t *args);
+static ngx_int_t ngx_http_hype_status_write(ngx_http_request_t *r,
+    ngx_http_hype_status_part_t *part, ngx_str_t *text);
 
 
-/* what the page asks for has its own URL with an argument */
+/* each part has its own URL: the page's, with an argument */
 
 static ngx_http_hype_status_part_t  ngx_http_hype_status_parts[] = {
-    { ngx_string("css"), 0, ngx_http_hype_status_css },
-    { ngx_string("js"), 0, ngx_http_hype_status_js },
-    { ngx_string("json"), 0, ngx_http_hype_status_json },
-    { ngx_string("prometheus"), 0, ngx_http_hype_status_prometheus },
-    { ngx_string("report"), 1, ngx_http_hype_status_report },
-    { ngx_null_string, 0, ngx_http_hype_status_page }
+
+    /* in the order of ngx_http_hype_status_e */
+
+    { ngx_string("json"), "application/json",
+      ngx_null_string, ngx_http_hype_status_json },
+
+    { ngx_string("prometheus"), "text/plain; version=0.0.4; charset=utf-8",
+      ngx_null_string, ngx_http_hype_status_prometheus },
+
+    { ngx_string("css"), "text/css; charset=utf-8",
+      { sizeof(ngx_http_hype_page_css), ngx_http_hype_page_css }, NULL },
+
+    { ngx_string("js"), "text/javascript; charset=utf-8",
+      { sizeof(ngx_http_hype_page_js), ngx_http_hype_page_js }, NULL },
+
+    { ngx_null_string, "text/html; charset=utf-8",
+      { sizeof(ngx_http_hype_page_html), ngx_http_hype_page_html }, NULL }
 };
 
 
@@ -42,8 +49,14 @@ ngx_int_t
 ngx_http_hype_status_handler(ngx_http_request_t *r)
 {
     ngx_int_t                     rc;
+    ngx_str_t                     text;
     ngx_http_hype_loc_conf_t     *hlcf;
     ngx_http_hype_status_part_t  *part;
+
+    static ngx_str_t  policy = ngx_string("default-src 'none'; "
+        "style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'");
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return ngx_http_hype_not_allowed(r);
@@ -56,141 +69,85 @@ ngx_http_hype_status_handler(ngx_http_request_t *r)
 
     hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
 
-    switch (hlcf->status) {
+    if (hlcf->status != NGX_HTTP_HYPE_STATUS_HTML) {
+        part = &ngx_http_hype_status_parts[hlcf->status
+                                           - NGX_HTTP_HYPE_STATUS_JSON];
 
-    case NGX_HTTP_HYPE_STATUS_JSON:
-        return ngx_http_hype_status_json(r);
+    } else if (ngx_http_hype_status_is_report(&r->args)) {
+        return ngx_http_hype_status_report(r);
 
-    case NGX_HTTP_HYPE_STATUS_PROMETHEUS:
-        return ngx_http_hype_status_prometheus(r);
+    } else {
+        part = ngx_http_hype_status_find(r);
     }
 
-    for (part = ngx_http_hype_status_parts; part->argument.len; part++) {
-        if (ngx_http_hype_status_is(r, part)) {
-            break;
-        }
-    }
+    text = part->text;
 
-    return part->handler(r);
-}
-
-
-static ngx_uint_t
-ngx_http_hype_status_is(ngx_http_request_t *r,
-    ngx_http_hype_status_part_t *part)
-{
-    size_t  len;
-
-    len = part->argument.len;
-
-    return r->args.len >= len
-           && ngx_strncmp(r->args.data, part->argument.data, len) == 0
-           && (r->args.len == len || (part->more && r->args.data[len] == '&'));
-}
-
-
-static ngx_int_t
-ngx_http_hype_status_page(ngx_http_request_t *r)
-{
-    ngx_str_t  text;
-
-    static ngx_str_t  policy = ngx_string("default-src 'none'; "
-        "style-src 'self'; script-src 'self'; connect-src 'self'; "
-        "img-src 'self' data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'");
-
-    if (ngx_http_hype_add_header(r, "Content-Security-Policy", &policy)
-        != NGX_OK)
-    {
+    if (part->write && ngx_http_hype_status_write(r, part, &text) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    text.len = sizeof(ngx_http_hype_page_html);
-    text.data = ngx_http_hype_page_html;
-
-    return ngx_http_hype_status_send(r, "text/html; charset=utf-8", &text);
-}
-
-
-static ngx_int_t
-ngx_http_hype_status_css(ngx_http_request_t *r)
-{
-    ngx_str_t  text;
-
-    text.len = sizeof(ngx_http_hype_page_css);
-    text.data = ngx_http_hype_page_css;
-
-    return ngx_http_hype_status_send(r, "text/css; charset=utf-8", &text);
-}
-
-
-static ngx_int_t
-ngx_http_hype_status_js(ngx_http_request_t *r)
-{
-    ngx_str_t  text;
-
-    text.len = sizeof(ngx_http_hype_page_js);
-    text.data = ngx_http_hype_page_js;
-
-    return ngx_http_hype_status_send(r, "text/javascript; charset=utf-8",
-                                     &text);
-}
-
-
-static ngx_int_t
-ngx_http_hype_status_json(ngx_http_request_t *r)
-{
-    ngx_str_t                   text;
-    ngx_http_hype_figures_t    *figures;
-    ngx_http_hype_main_conf_t  *hmcf;
-
-    hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
-
-    figures = ngx_http_hype_figures_get(hmcf, r->pool);
-
-    if (figures == NULL
-        || ngx_http_hype_figures_json(figures, r->pool, &text) != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return ngx_http_hype_status_send(r, "application/json", &text);
-}
-
-
-static ngx_int_t
-ngx_http_hype_status_prometheus(ngx_http_request_t *r)
-{
-    ngx_str_t                   text;
-    ngx_http_hype_figures_t    *figures;
-    ngx_http_hype_main_conf_t  *hmcf;
-
-    hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
-
-    figures = ngx_http_hype_figures_get(hmcf, r->pool);
-
-    if (figures == NULL
-        || ngx_http_hype_figures_prometheus(figures, r->pool, &text)
+    if (part->argument.len == 0
+        && ngx_http_hype_add_header(r, "Content-Security-Policy", &policy)
            != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_hype_status_send(r, "text/plain; version=0.0.4; "
-                                     "charset=utf-8", &text);
+    return ngx_http_hype_status_send(r, NGX_HTTP_OK, part->type, &text);
+}
+
+
+static ngx_http_hype_status_part_t *
+ngx_http_hype_status_find(ngx_http_request_t *r)
+{
+    ngx_http_hype_status_part_t  *part;
+
+    for (part = ngx_http_hype_status_parts; part->argument.len; part++) {
+        if (r->args.len == part->argument.len
+            && ngx_strncmp(r->args.data, part->argument.data, r->args.len)
+               == 0)
+        {
+            break;
+        }
+    }
+
+    return part;
+}
+
+
+/* other arguments may follow */
+
+static ngx_uint_t
+ngx_http_hype_status_is_report(ngx_str_t *args)
+{
+    static const size_t  len = sizeof("report") - 1;
+
+    return args->len >= len
+           && ngx_strncmp(args->data, "report", len) == 0
+           && (args->len == len || args->data[len] == '&');
 }
 
 
 static ngx_int_t
-ngx_http_hype_status_send(ngx_http_request_t *r, const char *type,
-    ngx_str_t *text)
+ngx_http_hype_status_write(ngx_http_request_t *r,
+    ngx_http_hype_status_part_t *part, ngx_str_t *text)
 {
-    return ngx_http_hype_status_answer(r, NGX_HTTP_OK, type, text);
+    ngx_http_hype_main_conf_t       *hmcf;
+    ngx_http_hype_status_metrics_t  *metrics;
+
+    hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
+
+    metrics = ngx_http_hype_status_metrics(hmcf, r->pool);
+    if (metrics == NULL) {
+        return NGX_ERROR;
+    }
+
+    return part->write(metrics, r->pool, text);
 }
 
 
 ngx_int_t
-ngx_http_hype_status_answer(ngx_http_request_t *r, ngx_uint_t status,
+ngx_http_hype_status_send(ngx_http_request_t *r, ngx_uint_t status,
     const char *type, ngx_str_t *text)
 {
     ngx_str_t                 content_type;

@@ -1,6 +1,5 @@
 
 #include "ngx_http_hype_status.h"
-#include "ngx_http_hype_status_report.h"
 #include "ngx_http_hype_uri.h"
 #include "ngx_http_hype_visit.h"
 
@@ -395,7 +394,7 @@ ngx_http_hype_status_send_report(ngx_http_request_t *r,
     p = ngx_sprintf(p, "}\n");
     text.len = p - text.data;
 
-    return ngx_http_hype_status_answer(r, NGX_HTTP_OK, "application/json",
+    return ngx_http_hype_status_send(r, NGX_HTTP_OK, "application/json",
                                        &text);
 }
 
@@ -427,7 +426,7 @@ ngx_http_hype_status_send_problem(ngx_http_request_t *r,
     p = ngx_sprintf(p, "}\n");
     text.len = p - text.data;
 
-    return ngx_http_hype_status_answer(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+    return ngx_http_hype_status_send(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                        "application/json", &text);
 }
 
@@ -503,6 +502,6 @@ ngx_http_hype_status_bad(ngx_http_request_t *r, ngx_str_t *message)
     p = ngx_cpymem(p, "}\n", 2);
     text.len = p - text.data;
 
-    return ngx_http_hype_status_answer(r, NGX_HTTP_BAD_REQUEST,
+    return ngx_http_hype_status_send(r, NGX_HTTP_BAD_REQUEST,
                                        "application/json", &text);
 }

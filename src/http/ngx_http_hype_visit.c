@@ -277,7 +277,8 @@ ngx_http_hype_visit_fold(ngx_http_request_t *r, ngx_str_t *identifier,
 static void
 ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx)
 {
-    ngx_http_hype_link_t  *link;
+    ngx_http_hype_link_t     *link;
+    ngx_http_hype_metrics_t  *metrics;
 
     link = &ctx->link;
 
@@ -300,8 +301,9 @@ ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx)
 
     if (!link->known) {
         ctx->outcome = NGX_HTTP_HYPE_OUTCOME_UNKNOWN;
-        ngx_http_hype_metrics_unknown(ctx->store->cache->metrics,
-                                      &ctx->identifier);
+        metrics = ctx->store->cache->metrics;
+        ngx_http_hype_metrics_visit(metrics, &metrics->unknown,
+                                    &ctx->identifier);
 
     } else if (link->disabled) {
         ctx->outcome = NGX_HTTP_HYPE_OUTCOME_DISABLED;
@@ -325,6 +327,7 @@ ngx_int_t
 ngx_http_hype_visit_record(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
 {
     ngx_int_t                  rc;
+    ngx_http_hype_metrics_t   *metrics;
     ngx_http_hype_loc_conf_t  *hlcf;
 
     hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
@@ -363,8 +366,9 @@ ngx_http_hype_visit_record(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
         && (ctx->outcome == NGX_HTTP_HYPE_OUTCOME_HIT
             || ctx->outcome == NGX_HTTP_HYPE_OUTCOME_SPOOLED))
     {
-        ngx_http_hype_metrics_hit(ctx->store->cache->metrics,
-                                  &ctx->identifier);
+        metrics = ctx->store->cache->metrics;
+        ngx_http_hype_metrics_visit(metrics, &metrics->links,
+                                    &ctx->identifier);
     }
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,

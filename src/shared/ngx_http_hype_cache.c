@@ -5,22 +5,22 @@
 #include "ngx_http_hype_hash.h"
 
 
-/* an unknown identifier may have one in so many bytes of the zone */
+/* at most one unknown identifier per so many bytes of the zone */
 #define NGX_HTTP_HYPE_CACHE_UNKNOWN_SHARE  2048
 
 /* nodes are moved to the head of their queue once in so many milliseconds */
 #define NGX_HTTP_HYPE_CACHE_USED           1000
 
 
-/* identifiers that are asked for at a time; two of one slot take turns */
-#define NGX_HTTP_HYPE_CACHE_ASKS           256
+/* look-ups in the database at a time; two with the same slot take turns */
+#define NGX_HTTP_HYPE_CACHE_LOOKUPS           256
 
 
 typedef struct {
     uint32_t                      hash;
     ngx_pid_t                     pid;          /* 0: nobody */
     ngx_msec_t                    since;
-} ngx_http_hype_cache_ask_t;
+} ngx_http_hype_cache_lookup_t;
 
 
 typedef struct ngx_http_hype_cache_node_s  ngx_http_hype_cache_node_t;
@@ -52,7 +52,7 @@ struct ngx_http_hype_cache_sh_s {
 
     ngx_uint_t                    nlinks;
 
-    ngx_http_hype_cache_ask_t     asks[NGX_HTTP_HYPE_CACHE_ASKS];
+    ngx_http_hype_cache_lookup_t     lookups[NGX_HTTP_HYPE_CACHE_LOOKUPS];
 };
 
 
@@ -152,10 +152,7 @@ ngx_http_hype_cache_lock(ngx_http_hype_cache_t *cache)
 }
 
 
-/*
- * What is between must be so in memory, too: to the compiler, nobody sees a
- * flag that is set and cleared.
- */
+/* The barriers keep the compiler from moving the stores to the flag. */
 
 static void
 ngx_http_hype_cache_change(ngx_http_hype_cache_t *cache)
@@ -324,7 +321,7 @@ ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
 
         if ((ngx_msec_int_t) (loaded - (*slot)->loaded) < 0) {
 
-            /* another worker has asked later than this one */
+            /* what is there was loaded later than this */
 
             ngx_http_hype_cache_changed(cache);
             ngx_shmtx_unlock(&cache->shpool->mutex);
@@ -373,26 +370,26 @@ ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
 
 
 ngx_uint_t
-ngx_http_hype_cache_ask(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
-    ngx_msec_t timeout)
+ngx_http_hype_cache_begin_lookup(ngx_http_hype_cache_t *cache,
+    ngx_str_t *identifier, ngx_msec_t timeout)
 {
     uint32_t                    hash;
     ngx_uint_t                  rc;
-    ngx_http_hype_cache_ask_t  *ask;
+    ngx_http_hype_cache_lookup_t  *lookup;
 
     hash = ngx_http_hype_hash(cache->metrics->key, identifier);
 
     ngx_http_hype_cache_lock(cache);
 
-    ask = &cache->sh->asks[hash % NGX_HTTP_HYPE_CACHE_ASKS];
+    lookup = &cache->sh->lookups[hash % NGX_HTTP_HYPE_CACHE_LOOKUPS];
 
-    rc = (ask->pid == 0 || ask->pid == ngx_pid || ask->hash != hash
-          || ngx_current_msec - ask->since >= timeout);
+    rc = (lookup->pid == 0 || lookup->pid == ngx_pid || lookup->hash != hash
+          || ngx_current_msec - lookup->since >= timeout);
 
     if (rc) {
-        ask->hash = hash;
-        ask->pid = ngx_pid;
-        ask->since = ngx_current_msec;
+        lookup->hash = hash;
+        lookup->pid = ngx_pid;
+        lookup->since = ngx_current_msec;
     }
 
     ngx_shmtx_unlock(&cache->shpool->mutex);
@@ -402,20 +399,20 @@ ngx_http_hype_cache_ask(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
 
 
 void
-ngx_http_hype_cache_asked(ngx_http_hype_cache_t *cache,
+ngx_http_hype_cache_end_lookup(ngx_http_hype_cache_t *cache,
     ngx_str_t *identifier)
 {
     uint32_t                    hash;
-    ngx_http_hype_cache_ask_t  *ask;
+    ngx_http_hype_cache_lookup_t  *lookup;
 
     hash = ngx_http_hype_hash(cache->metrics->key, identifier);
 
     ngx_http_hype_cache_lock(cache);
 
-    ask = &cache->sh->asks[hash % NGX_HTTP_HYPE_CACHE_ASKS];
+    lookup = &cache->sh->lookups[hash % NGX_HTTP_HYPE_CACHE_LOOKUPS];
 
-    if (ask->pid == ngx_pid && ask->hash == hash) {
-        ask->pid = 0;
+    if (lookup->pid == ngx_pid && lookup->hash == hash) {
+        lookup->pid = 0;
     }
 
     ngx_shmtx_unlock(&cache->shpool->mutex);
@@ -583,30 +580,22 @@ ngx_http_hype_cache_stat(ngx_http_hype_cache_t *cache,
 }
 
 
-void
-ngx_http_hype_cache_names(ngx_http_hype_cache_t *cache,
-    ngx_http_hype_recent_t *recent, ngx_http_hype_name_t *names,
-    ngx_uint_t n)
+ngx_uint_t
+ngx_http_hype_cache_has_link(ngx_http_hype_cache_t *cache,
+    ngx_str_t *identifier)
 {
-    ngx_uint_t                   i;
+    uint32_t                     hash;
+    ngx_uint_t                   found;
     ngx_http_hype_cache_node_t  *node;
+
+    hash = ngx_http_hype_hash(cache->metrics->key, identifier);
 
     ngx_http_hype_cache_lock(cache);
 
-    for (i = 0; i < n; i++) {
-        names[i].len = 0;
-
-        for (node = cache->sh->buckets[recent[i].hash & cache->sh->mask];
-             node;
-             node = node->next)
-        {
-            if (node->hash == recent[i].hash && node->known) {
-                names[i].len = node->len;
-                ngx_memcpy(names[i].data, node->data, node->len);
-                break;
-            }
-        }
-    }
+    node = *ngx_http_hype_cache_find(cache, identifier, hash);
+    found = (node && node->known);
 
     ngx_shmtx_unlock(&cache->shpool->mutex);
+
+    return found;
 }

@@ -1,7 +1,7 @@
 
 /*
  * The shared memory zone: links by their identifier, for all workers, and
- * behind them the figures of hype_status.
+ * behind them the metrics of hype_status.
  *
  * Known and unknown identifiers are apart: the unknown ones have a bounded
  * part of the zone and make room first, so that a scanner can't push links
@@ -80,14 +80,14 @@ void ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache,
     ngx_str_t *identifier, ngx_http_hype_link_t *link, ngx_msec_t loaded);
 
 /*
- * Whether this worker is to ask the database for an identifier: 0 while
- * another one does, for "timeout" milliseconds at most.  Who has asked says
- * so when it has put the answer, or has none.
+ * Begins to look an identifier up in the database.  Returns 0 while another
+ * worker does, but for "timeout" milliseconds at most; else 1, and then the
+ * look-up has to be ended, once its result is in the cache or there is none.
  */
 
-ngx_uint_t ngx_http_hype_cache_ask(ngx_http_hype_cache_t *cache,
+ngx_uint_t ngx_http_hype_cache_begin_lookup(ngx_http_hype_cache_t *cache,
     ngx_str_t *identifier, ngx_msec_t timeout);
-void ngx_http_hype_cache_asked(ngx_http_hype_cache_t *cache,
+void ngx_http_hype_cache_end_lookup(ngx_http_hype_cache_t *cache,
     ngx_str_t *identifier);
 
 /* Forgets an identifier. */
@@ -100,14 +100,10 @@ void ngx_http_hype_cache_delete(ngx_http_hype_cache_t *cache,
 void ngx_http_hype_cache_stat(ngx_http_hype_cache_t *cache,
     ngx_http_hype_cache_stat_t *stat);
 
-/*
- * Finds the identifiers of links by their hash, as long as they are here:
- * "names" has room for "n".  The others are empty.
- */
+/* Whether the cache has a link of that identifier.  Returns 1 or 0. */
 
-void ngx_http_hype_cache_names(ngx_http_hype_cache_t *cache,
-    ngx_http_hype_recent_t *recent, ngx_http_hype_name_t *names,
-    ngx_uint_t n);
+ngx_uint_t ngx_http_hype_cache_has_link(ngx_http_hype_cache_t *cache,
+    ngx_str_t *identifier);
 
 
 #endif /* _NGX_HTTP_HYPE_CACHE_H_INCLUDED_ */

@@ -10,16 +10,13 @@
 #define NGX_HTTP_HYPE_METRICS_SETS     256
 #define NGX_HTTP_HYPE_METRICS_WAYS     4
 
-/* sets of unknown ones, which have their names with them: one in so many */
+/* one set for unknown identifiers per so many sets for links */
 #define NGX_HTTP_HYPE_METRICS_UNKNOWN  4
 
 /* seconds */
 #define NGX_HTTP_HYPE_METRICS_PERIOD   600
 
 
-static ngx_http_hype_recent_t *ngx_http_hype_metrics_visit(
-    ngx_http_hype_metrics_t *metrics, ngx_http_hype_recents_t *recents,
-    ngx_str_t *identifier, ngx_uint_t *found);
 static ngx_atomic_uint_t ngx_http_hype_metrics_age(
     ngx_http_hype_recent_t *recent, time_t now);
 
@@ -37,7 +34,7 @@ const ngx_uint_t  ngx_http_hype_commits[NGX_HTTP_HYPE_COMMITS] = {
 ngx_http_hype_metrics_t *
 ngx_http_hype_metrics_create(ngx_slab_pool_t *pool)
 {
-    size_t                    size, workers, links, unknown, names;
+    size_t                    size, workers, links, unknown;
     ngx_uint_t                nworkers, sets, unknowns;
     ngx_time_t               *tp;
     ngx_http_hype_metrics_t  *metrics;
@@ -61,10 +58,8 @@ ngx_http_hype_metrics_create(ngx_slab_pool_t *pool)
     links = workers + nworkers * sizeof(ngx_http_hype_worker_slot_t);
     unknown = links + sets * NGX_HTTP_HYPE_METRICS_WAYS
                       * sizeof(ngx_http_hype_recent_t);
-    names = unknown + unknowns * NGX_HTTP_HYPE_METRICS_WAYS
-                      * sizeof(ngx_http_hype_recent_t);
-    size = names + unknowns * NGX_HTTP_HYPE_METRICS_WAYS
-                   * sizeof(ngx_http_hype_name_t);
+    size = unknown + unknowns * NGX_HTTP_HYPE_METRICS_WAYS
+                     * sizeof(ngx_http_hype_recent_t);
 
     /* a zone of any size ends anywhere */
 
@@ -88,7 +83,6 @@ ngx_http_hype_metrics_create(ngx_slab_pool_t *pool)
     metrics->unknown.mask = unknowns - 1;
     metrics->unknown.recent = (ngx_http_hype_recent_t *)
                               (pool->end + unknown);
-    metrics->names = (ngx_http_hype_name_t *) (pool->end + names);
 
     return metrics;
 }
@@ -129,7 +123,7 @@ ngx_http_hype_metrics_next(ngx_http_hype_metrics_t *metrics, ngx_uint_t *n)
         worker = &metrics->workers[(*n)++].worker;
         pid = worker->pid;
 
-        /* one that was killed has left its figures */
+        /* a worker that was killed has left its metrics */
 
         if (pid && (kill(pid, 0) == 0 || ngx_errno != NGX_ESRCH)) {
             return worker;
@@ -166,49 +160,15 @@ ngx_http_hype_metrics_batch(ngx_http_hype_metrics_t *metrics,
 }
 
 
-void
-ngx_http_hype_metrics_hit(ngx_http_hype_metrics_t *metrics,
-    ngx_str_t *identifier)
-{
-    ngx_uint_t  found;
-
-    (void) ngx_http_hype_metrics_visit(metrics, &metrics->links, identifier,
-                                       &found);
-}
-
-
-void
-ngx_http_hype_metrics_unknown(ngx_http_hype_metrics_t *metrics,
-    ngx_str_t *identifier)
-{
-    ngx_uint_t               found;
-    ngx_http_hype_name_t    *name;
-    ngx_http_hype_recent_t  *recent;
-
-    recent = ngx_http_hype_metrics_visit(metrics, &metrics->unknown,
-                                         identifier, &found);
-    if (found) {
-        return;
-    }
-
-    name = &metrics->names[recent - metrics->unknown.recent];
-
-    name->len = ngx_min(identifier->len, NGX_HTTP_HYPE_IDENTIFIER_MAX);
-    ngx_memcpy(name->data, identifier->data, name->len);
-}
-
-
 /*
- * Counts a visit.  Of a set, the one that had the fewest makes room: many that
- * are asked for once don't push out one that is asked for again and again.
- * What two workers do to it at the same time may cost a visit or two of a list
- * that is about the many.
+ * The identifier with the fewest visits of a set makes room, so many that come
+ * once do not push out one that comes again and again.  Two workers that change
+ * a set at the same time may lose a visit or two.
  */
 
-static ngx_http_hype_recent_t *
+void
 ngx_http_hype_metrics_visit(ngx_http_hype_metrics_t *metrics,
-    ngx_http_hype_recents_t *recents, ngx_str_t *identifier,
-    ngx_uint_t *found)
+    ngx_http_hype_recents_t *recents, ngx_str_t *identifier)
 {
     time_t                   now;
     uint32_t                 hash;
@@ -226,9 +186,7 @@ ngx_http_hype_metrics_visit(ngx_http_hype_metrics_t *metrics,
         if (set[i].hash == hash && set[i].period) {
             (void) ngx_http_hype_metrics_age(&set[i], now);
             (void) ngx_atomic_fetch_add(&set[i].hits, 1);
-
-            *found = 1;
-            return &set[i];
+            return;
         }
     }
 
@@ -248,8 +206,8 @@ ngx_http_hype_metrics_visit(ngx_http_hype_metrics_t *metrics,
     recent->before = 0;
     recent->hits = 1;
 
-    *found = 0;
-    return recent;
+    recent->len = ngx_min(identifier->len, NGX_HTTP_HYPE_IDENTIFIER_MAX);
+    ngx_memcpy(recent->data, identifier->data, recent->len);
 }
 
 
@@ -303,33 +261,8 @@ ngx_http_hype_metrics_recent(ngx_http_hype_recents_t *recents,
             recent[j] = recent[j - 1];
         }
 
-        recent[j].hash = r->hash;
+        recent[j] = *r;
         recent[j].hits = hits;
-    }
-
-    return found;
-}
-
-
-ngx_uint_t
-ngx_http_hype_metrics_unknowns(ngx_http_hype_metrics_t *metrics,
-    ngx_http_hype_recent_t *recent, ngx_http_hype_name_t *names,
-    ngx_uint_t n)
-{
-    ngx_uint_t  i, j, found, total;
-
-    found = ngx_http_hype_metrics_recent(&metrics->unknown, recent, n);
-    total = (metrics->unknown.mask + 1) * NGX_HTTP_HYPE_METRICS_WAYS;
-
-    for (i = 0; i < found; i++) {
-        names[i].len = 0;
-
-        for (j = 0; j < total; j++) {
-            if (metrics->unknown.recent[j].hash == recent[i].hash) {
-                names[i] = metrics->names[j];
-                break;
-            }
-        }
     }
 
     return found;

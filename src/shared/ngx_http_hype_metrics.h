@@ -1,11 +1,10 @@
 
 /*
- * The figures of hype_status, in shared memory: counters of all workers,
- * which only grow; what each worker has at the moment, in a slot that nobody
- * else writes to; and the identifiers of recent
- * visits.
+ * The metrics of hype_status, in shared memory: counters of all workers; what
+ * each worker has at the moment, in a slot that no other worker writes to; and
+ * the identifiers of recent visits.
  *
- * They lie at the end of the zone, behind what links are allocated from, and
+ * They are at the end of the zone, behind what links are allocated from, and
  * need no lock.
  */
 
@@ -82,7 +81,7 @@ typedef struct {
     ngx_atomic_t                 bytes;       /* and their size */
     ngx_atomic_t                 waiting;     /* requests */
     ngx_atomic_t                 spool;       /* bytes to be read back */
-    ngx_atomic_t                 away;        /* hits can't be written now */
+    ngx_atomic_t                 down;        /* hits can't be written now */
     ngx_atomic_int_t             skew;        /* of PostgreSQL's clock, ms */
     ngx_atomic_t                 connections[NGX_HTTP_HYPE_CONNECTIONS];
 } ngx_http_hype_worker_t;
@@ -101,6 +100,8 @@ typedef struct {
     uint32_t                     period;
     ngx_atomic_t                 hits;        /* in this period, */
     ngx_atomic_t                 before;      /* and the one before */
+    size_t                       len;
+    u_char                       data[NGX_HTTP_HYPE_IDENTIFIER_MAX];
 } ngx_http_hype_recent_t;
 
 
@@ -110,12 +111,6 @@ typedef struct {
     ngx_uint_t                   mask;        /* sets, less one */
     ngx_http_hype_recent_t      *recent;
 } ngx_http_hype_recents_t;
-
-
-typedef struct {
-    size_t                       len;
-    u_char                       data[NGX_HTTP_HYPE_IDENTIFIER_MAX];
-} ngx_http_hype_name_t;
 
 
 typedef struct {
@@ -140,8 +135,7 @@ typedef struct {
     ngx_uint_t                   nworkers;
     ngx_http_hype_worker_slot_t *workers;
     ngx_http_hype_recents_t      links;
-    ngx_http_hype_recents_t      unknown;     /* which no link has, */
-    ngx_http_hype_name_t        *names;       /* and their names */
+    ngx_http_hype_recents_t      unknown;     /* which no link has */
     u_char                       key[NGX_HTTP_HYPE_HASH_KEY];
 } ngx_http_hype_metrics_t;
 
@@ -181,28 +175,20 @@ void ngx_http_hype_metrics_batch(ngx_http_hype_metrics_t *metrics,
     ngx_uint_t records, ngx_uint_t time);
 
 /*
- * A hit by a link that is known; a visit by a valid identifier that no link
- * has.
+ * Counts a visit by a valid identifier, in "links" or "unknown" of the metrics.
  */
 
-void ngx_http_hype_metrics_hit(ngx_http_hype_metrics_t *metrics,
-    ngx_str_t *identifier);
-void ngx_http_hype_metrics_unknown(ngx_http_hype_metrics_t *metrics,
-    ngx_str_t *identifier);
+void ngx_http_hype_metrics_visit(ngx_http_hype_metrics_t *metrics,
+    ngx_http_hype_recents_t *recents, ngx_str_t *identifier);
 
 /*
- * Those of the most visits in about the last ten minutes: up to "n", the first
- * one first, of which "hash" and "hits" are set.  Returns their number.
+ * Copies the identifiers with the most visits of about the last ten minutes,
+ * "n" at most, the one with the most first.  Sets "hits", "len" and "data" of
+ * each, and returns their number.
  */
 
 ngx_uint_t ngx_http_hype_metrics_recent(ngx_http_hype_recents_t *recents,
     ngx_http_hype_recent_t *recent, ngx_uint_t n);
-
-/* The same of those that are unknown, and how they are written. */
-
-ngx_uint_t ngx_http_hype_metrics_unknowns(ngx_http_hype_metrics_t *metrics,
-    ngx_http_hype_recent_t *recent, ngx_http_hype_name_t *names,
-    ngx_uint_t n);
 
 
 /* "of" has "counters" */

@@ -5,7 +5,7 @@
 #include "ngx_http_hype_spool_files.h"
 
 
-/* milliseconds between two looks at the folder */
+/* milliseconds between two looks at the directory */
 #define NGX_HTTP_HYPE_SPOOL_TIDY       1000
 
 
@@ -13,16 +13,20 @@ static void ngx_http_hype_spool_tidy_handler(ngx_event_t *ev);
 
 
 ngx_int_t
-ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool, ngx_cycle_t *cycle)
+ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_spool_conf_t *conf, ngx_cycle_t *cycle)
 {
     ngx_http_hype_spool_sync_t  *ctx;
 
-    ngx_queue_init(&spool->segments);
+    spool->conf = conf;
+    spool->log = cycle->log;
+
+    ngx_queue_init(&spool->files);
     ngx_queue_init(&spool->waits);
     ngx_queue_init(&spool->written);
     ngx_queue_init(&spool->syncing);
 
-    if (spool->conf->path == NULL) {
+    if (conf->path == NULL) {
         return NGX_OK;
     }
 
@@ -61,7 +65,7 @@ void
 ngx_http_hype_spool_close(ngx_http_hype_spool_t *spool)
 {
     ngx_queue_t              *q;
-    ngx_http_hype_segment_t  *segment;
+    ngx_http_hype_spool_file_t  *file;
 
     if (spool->conf->path == NULL) {
         return;
@@ -69,22 +73,22 @@ ngx_http_hype_spool_close(ngx_http_hype_spool_t *spool)
 
     (void) ngx_http_hype_spool_flush(spool);
 
-    while (!ngx_queue_empty(&spool->segments)) {
-        q = ngx_queue_head(&spool->segments);
-        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+    while (!ngx_queue_empty(&spool->files)) {
+        q = ngx_queue_head(&spool->files);
+        file = ngx_queue_data(q, ngx_http_hype_spool_file_t, queue);
 
-        if (segment->read == segment->size && segment->held == 0) {
-            ngx_http_hype_spool_remove(spool, segment);
+        if (file->read == file->size && file->held == 0) {
+            ngx_http_hype_spool_remove(spool, file);
             continue;
         }
 
-        if (segment->dirty
+        if (file->dirty
             && spool->conf->sync != NGX_HTTP_HYPE_SPOOL_SYNC_OFF)
         {
-            (void) fsync(segment->fd);
+            (void) fsync(file->fd);
         }
 
-        ngx_http_hype_spool_release(spool, segment);
+        ngx_http_hype_spool_release(spool, file);
     }
 
     if (spool->buf) {

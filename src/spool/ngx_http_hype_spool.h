@@ -21,6 +21,7 @@
 #include "ngx_http_hype_metrics.h"
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_record.h"
+#include "ngx_http_hype_trouble.h"
 
 
 #define NGX_HTTP_HYPE_SPOOL_STREAMS      3
@@ -42,7 +43,7 @@ typedef struct {
 } ngx_http_hype_spool_conf_t;
 
 
-typedef struct ngx_http_hype_segment_s  ngx_http_hype_segment_t;
+typedef struct ngx_http_hype_spool_file_s  ngx_http_hype_spool_file_t;
 
 
 typedef struct {
@@ -54,8 +55,8 @@ typedef struct {
     ngx_http_hype_park_t         *park;
     ngx_log_t                    *log;
 
-    ngx_queue_t                   segments;  /* the oldest first */
-    ngx_http_hype_segment_t      *tail;      /* the one that is written */
+    ngx_queue_t                   files;     /* the oldest first */
+    ngx_http_hype_spool_file_t      *tail;      /* the one that is written */
     ngx_uint_t                    serial;
 
     u_char                       *buf;       /* what is not yet written */
@@ -74,16 +75,15 @@ typedef struct {
     ngx_uint_t                    held;      /* records that are not done */
 
     ngx_msec_t                    failed;    /* when a write failed, or 0 */
-    ngx_msec_t                    logged;
-    ngx_uint_t                    errors;
+    ngx_http_hype_trouble_t       trouble;
     ngx_uint_t                    syncs;     /* the time to sync has come */
     ngx_uint_t                    more;      /* files to be adopted */
     ngx_uint_t                    closing;   /* the worker has no threads */
 
-    /* there is something to read */
+    /* called when there is something to read */
     void                        (*wake)(void *data);
 
-    /* a record that was reserved and committed can't be written */
+    /* called for a committed record that can't be written */
     void                        (*lost)(void *data, u_char *record,
                                       size_t size);
     void                         *data;
@@ -91,71 +91,74 @@ typedef struct {
 
 
 /*
- * Opens nothing yet; adopts the files that nobody holds.  What is above
- * "segments", "wake", "lost" and "data" are for the caller to set.
+ * Takes zeroed memory with "stream", "counters", "worker", "park" and the
+ * handlers set.  Adopts the files that nobody holds.  NGX_ERROR if memory ran
+ * out.
  */
 
 ngx_int_t ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,
-    ngx_cycle_t *cycle);
+    ngx_http_hype_spool_conf_t *conf, ngx_cycle_t *cycle);
 
-/* Writes what is left, closes all files, and removes those that are done. */
+/* Writes what is left, closes all files, and removes those that were read. */
 
 void ngx_http_hype_spool_close(ngx_http_hype_spool_t *spool);
 
 /*
- * Room for a record of that size, to be written there by the caller; NULL if
- * the spool is full or failing.
+ * Returns room for a record of that size, which the caller writes there and
+ * commits; NULL if the spool is full or failing, or memory ran out.
  */
 
 u_char *ngx_http_hype_spool_reserve(ngx_http_hype_spool_t *spool,
     size_t size);
 
 /*
- * The record is there: it goes to the file at the end of this turn of the
- * event loop, with all others; until then "wait" is parked.  Its status is NGX_DECLINED.
+ * The record is there.  It is written to the file with all others at the end of
+ * this turn of the event loop; until then "wait" is parked, with the status
+ * NGX_DECLINED.
  */
 
 void ngx_http_hype_spool_commit(ngx_http_hype_spool_t *spool, size_t size,
     ngx_http_hype_wait_t *wait);
 
 /*
- * Appends a record, and writes it to the file at once.  NGX_ERROR if it is
- * not there.
+ * Seals a record and writes it to the file at once; it stays the caller's.
+ * NGX_ERROR if the spool is full or failing.
  */
 
 ngx_int_t ngx_http_hype_spool_append(ngx_http_hype_spool_t *spool,
     u_char *record, size_t size);
 
 /*
- * Hands out the next records, up to "n": "handler" is called for each, with the
- * number of its file; it returns NGX_OK, or NGX_ERROR to be given this one
- * again the next time.  Returns their number.
+ * Reads the next records, "n" at most.  Calls "handler" for each, with the
+ * number of its file; it returns NGX_OK, or NGX_ERROR to get this record again
+ * the next time.  Returns the number of records read.
  *
- * A file is removed when ngx_http_hype_spool_done() has been called for all
- * records of it; if that never comes, all of it will be read again.
+ * A file is removed when ngx_http_hype_spool_done() has been called for all of
+ * its records, with the file's number and the record's size.  If the worker
+ * ends before, the whole file is read again.
  */
 
 ngx_uint_t ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool,
     ngx_uint_t n, ngx_int_t (*handler)(void *data, u_char *record,
-    size_t size, ngx_uint_t file));
-void ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t file,
+    size_t size, ngx_uint_t number));
+void ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t number,
     size_t size);
 
-/* Whether there is something to read. */
+/* Whether there is something to read.  Returns 1 or 0. */
 
 ngx_uint_t ngx_http_hype_spool_pending(ngx_http_hype_spool_t *spool);
 
 /*
- * Appends a record, and a note with the time and the reason, to one of the
- * files that nobody reads back but hype-spool: "rejected.records" and
- * "dropped.records" in the spool's directory.  Seals the record.
+ * Seals a record and appends it, with a note of the time and the reason, to
+ * "rejected.records" or "dropped.records" in the spool's directory, which only
+ * hype-spool reads.
  *
- * NGX_DECLINED if there is no spool, or the file has its share of "max_size";
- * NGX_ERROR if the disk does not take it.
+ * NGX_DECLINED if there is no spool, or the file has its share of "max_size".
+ * NGX_ERROR if the file can't be written, or memory ran out.
  */
 
 ngx_int_t ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool,
-    ngx_uint_t file, u_char *record, ngx_str_t *reason);
+    ngx_uint_t which, u_char *record, ngx_str_t *reason);
 
 
 #endif /* _NGX_HTTP_HYPE_SPOOL_H_INCLUDED_ */

@@ -5,26 +5,23 @@
 #include "ngx_http_hype_spool_files.h"
 
 
-/* milliseconds until a failing disk is told of again */
-#define NGX_HTTP_HYPE_SPOOL_LOG        10000
-
 #define NGX_HTTP_HYPE_SPOOL_TRIES      8
 
 
-static ngx_http_hype_segment_t *ngx_http_hype_spool_open(
+static ngx_http_hype_spool_file_t *ngx_http_hype_spool_open(
     ngx_http_hype_spool_t *spool, ngx_str_t *name, int flags);
 static ngx_int_t ngx_http_hype_spool_list(ngx_http_hype_spool_t *spool,
     ngx_array_t *names);
 static ngx_uint_t ngx_http_hype_spool_named(ngx_http_hype_spool_t *spool,
     ngx_dir_t *dir);
 static ngx_uint_t ngx_http_hype_spool_ends(ngx_dir_t *dir, ngx_str_t *suffix);
-static ngx_http_hype_segment_t *ngx_http_hype_spool_held(
+static ngx_http_hype_spool_file_t *ngx_http_hype_spool_held(
     ngx_http_hype_spool_t *spool, ngx_str_t *name);
 static void ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool,
     ngx_array_t *names);
 static int ngx_libc_cdecl ngx_http_hype_spool_compare(const void *one,
     const void *two);
-static ngx_http_hype_segment_t *ngx_http_hype_spool_adopt(
+static ngx_http_hype_spool_file_t *ngx_http_hype_spool_adopt(
     ngx_http_hype_spool_t *spool, ngx_str_t *name);
 
 
@@ -40,62 +37,62 @@ static ngx_str_t  ngx_http_hype_spool_suffixes[] = {
 };
 
 
-static ngx_http_hype_segment_t *
+static ngx_http_hype_spool_file_t *
 ngx_http_hype_spool_open(ngx_http_hype_spool_t *spool, ngx_str_t *name,
     int flags)
 {
     u_char                   *p;
     ngx_str_t                *path;
     ngx_file_info_t           fi, named;
-    ngx_http_hype_segment_t  *segment;
+    ngx_http_hype_spool_file_t  *file;
 
     path = &spool->conf->path->name;
 
-    segment = ngx_calloc(sizeof(ngx_http_hype_segment_t)
+    file = ngx_calloc(sizeof(ngx_http_hype_spool_file_t)
                          + path->len + 1 + name->len + 1, spool->log);
-    if (segment == NULL) {
+    if (file == NULL) {
         return NULL;
     }
 
-    p = (u_char *) segment + sizeof(ngx_http_hype_segment_t);
+    p = (u_char *) file + sizeof(ngx_http_hype_spool_file_t);
 
-    segment->name.data = p;
-    segment->name.len = ngx_sprintf(p, "%V/%V%Z", path, name) - p - 1;
+    file->name.data = p;
+    file->name.len = ngx_sprintf(p, "%V/%V%Z", path, name) - p - 1;
 
-    segment->fd = open((char *) segment->name.data, O_RDWR|O_APPEND|flags,
+    file->fd = open((char *) file->name.data, O_RDWR|O_APPEND|flags,
                        0600);
 
-    if (segment->fd == NGX_INVALID_FILE) {
+    if (file->fd == NGX_INVALID_FILE) {
 
         if (flags) {
             ngx_http_hype_spool_fail(spool, ngx_errno, "create",
-                                     &segment->name);
+                                     &file->name);
 
         } else if (ngx_errno != NGX_ENOENT) {
             ngx_http_hype_spool_log(spool, ngx_errno, "open",
-                                    &segment->name);
+                                    &file->name);
         }
 
-        ngx_free(segment);
+        ngx_free(file);
         return NULL;
     }
 
     /* another worker may have it, or may just have removed or renamed it */
 
-    if (flock(segment->fd, LOCK_EX|LOCK_NB) == -1
-        || ngx_fd_info(segment->fd, &fi) == NGX_FILE_ERROR
-        || ngx_file_info(segment->name.data, &named) == NGX_FILE_ERROR
+    if (flock(file->fd, LOCK_EX|LOCK_NB) == -1
+        || ngx_fd_info(file->fd, &fi) == NGX_FILE_ERROR
+        || ngx_file_info(file->name.data, &named) == NGX_FILE_ERROR
         || ngx_file_uniq(&named) != ngx_file_uniq(&fi))
     {
-        (void) ngx_close_file(segment->fd);
-        ngx_free(segment);
+        (void) ngx_close_file(file->fd);
+        ngx_free(file);
         return NULL;
     }
 
-    segment->size = ngx_file_size(&fi);
-    segment->number = spool->serial++;
+    file->size = ngx_file_size(&fi);
+    file->number = spool->serial++;
 
-    return segment;
+    return file;
 }
 
 
@@ -114,18 +111,18 @@ ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
     ngx_str_t                 name;
     ngx_uint_t                i;
     ngx_time_t               *tp;
-    ngx_http_hype_segment_t  *segment;
+    ngx_http_hype_spool_file_t  *file;
 
     tp = ngx_timeofday();
 
-    segment = NULL;
+    file = NULL;
 
     /*
      * another worker may take a file that is new for one that was left empty,
      * and remove it
      */
 
-    for (i = 0; segment == NULL && i < NGX_HTTP_HYPE_SPOOL_TRIES; i++) {
+    for (i = 0; file == NULL && i < NGX_HTTP_HYPE_SPOOL_TRIES; i++) {
 
         /* in the order of their time, for who adopts them */
 
@@ -136,17 +133,17 @@ ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
                                &ngx_http_hype_spool_suffixes[spool->stream])
                    - text;
 
-        segment = ngx_http_hype_spool_open(spool, &name, O_CREAT|O_EXCL);
+        file = ngx_http_hype_spool_open(spool, &name, O_CREAT|O_EXCL);
     }
 
-    if (segment == NULL) {
+    if (file == NULL) {
         return NGX_ERROR;
     }
 
     ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_FILES + spool->stream, 1);
 
-    ngx_queue_insert_tail(&spool->segments, &segment->queue);
-    spool->tail = segment;
+    ngx_queue_insert_tail(&spool->files, &file->queue);
+    spool->tail = file;
 
     return NGX_OK;
 }
@@ -157,7 +154,7 @@ ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
 void
 ngx_http_hype_spool_leave_tail(ngx_http_hype_spool_t *spool)
 {
-    ngx_http_hype_segment_t  *tail;
+    ngx_http_hype_spool_file_t  *tail;
 
     tail = spool->tail;
     spool->tail = NULL;
@@ -170,20 +167,20 @@ ngx_http_hype_spool_leave_tail(ngx_http_hype_spool_t *spool)
 
 void
 ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment)
+    ngx_http_hype_spool_file_t *file)
 {
-    if (ngx_delete_file(segment->name.data) == NGX_FILE_ERROR) {
-        ngx_http_hype_spool_log(spool, ngx_errno, "remove", &segment->name);
+    if (ngx_delete_file(file->name.data) == NGX_FILE_ERROR) {
+        ngx_http_hype_spool_log(spool, ngx_errno, "remove", &file->name);
 
         /* or it would be read again and again */
 
-        if (ftruncate(segment->fd, 0) == -1) {
+        if (ftruncate(file->fd, 0) == -1) {
             ngx_http_hype_spool_log(spool, ngx_errno, "truncate",
-                                    &segment->name);
+                                    &file->name);
         }
     }
 
-    ngx_http_hype_spool_gone(spool, segment);
+    ngx_http_hype_spool_gone(spool, file);
 }
 
 
@@ -191,31 +188,31 @@ ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
 
 void
 ngx_http_hype_spool_gone(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment)
+    ngx_http_hype_spool_file_t *file)
 {
     ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_BYTES + spool->stream,
-                        -segment->size);
+                        -file->size);
     ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_FILES + spool->stream, -1);
 
-    ngx_http_hype_spool_release(spool, segment);
+    ngx_http_hype_spool_release(spool, file);
 }
 
 
 void
 ngx_http_hype_spool_release(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment)
+    ngx_http_hype_spool_file_t *file)
 {
-    if (spool->tail == segment) {
+    if (spool->tail == file) {
         spool->tail = NULL;
     }
 
-    spool->worker->spool -= segment->size - segment->read;
+    spool->worker->spool -= file->size - file->read;
 
-    ngx_queue_remove(&segment->queue);
+    ngx_queue_remove(&file->queue);
 
-    (void) ngx_close_file(segment->fd);
+    (void) ngx_close_file(file->fd);
 
-    ngx_free(segment);
+    ngx_free(file);
 }
 
 
@@ -235,17 +232,11 @@ void
 ngx_http_hype_spool_log(ngx_http_hype_spool_t *spool, ngx_err_t err,
     const char *what, ngx_str_t *name)
 {
-    if (spool->errors++
-        && ngx_current_msec - spool->logged < NGX_HTTP_HYPE_SPOOL_LOG)
-    {
-        return;
+    if (ngx_http_hype_trouble_log(&spool->trouble)) {
+        ngx_log_error(NGX_LOG_CRIT, spool->log, err,
+                      "hype: spool: %s \"%V\" failed (%ui errors)",
+                      what, name, spool->trouble.errors);
     }
-
-    spool->logged = ngx_current_msec;
-
-    ngx_log_error(NGX_LOG_CRIT, spool->log, err,
-                  "hype: spool: %s \"%V\" failed (%ui errors)",
-                  what, name, spool->errors);
 }
 
 
@@ -279,12 +270,12 @@ ngx_http_hype_spool_list(ngx_http_hype_spool_t *spool, ngx_array_t *names)
     u_char     *path;
     ngx_int_t   rc;
     ngx_dir_t   dir;
-    ngx_str_t  *folder, *name;
+    ngx_str_t  *directory, *name;
 
-    folder = &spool->conf->path->name;
+    directory = &spool->conf->path->name;
 
-    if (ngx_open_dir(folder, &dir) == NGX_ERROR) {
-        ngx_http_hype_spool_fail(spool, ngx_errno, ngx_open_dir_n, folder);
+    if (ngx_open_dir(directory, &dir) == NGX_ERROR) {
+        ngx_http_hype_spool_fail(spool, ngx_errno, ngx_open_dir_n, directory);
         return NGX_ERROR;
     }
 
@@ -299,7 +290,7 @@ ngx_http_hype_spool_list(ngx_http_hype_spool_t *spool, ngx_array_t *names)
 
         name = ngx_array_push(names);
         path = ngx_pnalloc(names->pool,
-                           folder->len + 1 + ngx_de_namelen(&dir) + 1);
+                           directory->len + 1 + ngx_de_namelen(&dir) + 1);
 
         if (name == NULL || path == NULL) {
             rc = NGX_ERROR;
@@ -307,7 +298,7 @@ ngx_http_hype_spool_list(ngx_http_hype_spool_t *spool, ngx_array_t *names)
         }
 
         name->len = ngx_de_namelen(&dir);
-        name->data = ngx_sprintf(path, "%V/", folder);
+        name->data = ngx_sprintf(path, "%V/", directory);
         (void) ngx_cpystrn(name->data, ngx_de_name(&dir), name->len + 1);
 
         if (ngx_de_info(path, &dir) != NGX_FILE_ERROR) {
@@ -353,22 +344,22 @@ ngx_http_hype_spool_ends(ngx_dir_t *dir, ngx_str_t *suffix)
 }
 
 
-static ngx_http_hype_segment_t *
+static ngx_http_hype_spool_file_t *
 ngx_http_hype_spool_held(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 {
     ngx_queue_t              *q;
-    ngx_http_hype_segment_t  *segment;
+    ngx_http_hype_spool_file_t  *file;
 
-    for (q = ngx_queue_head(&spool->segments);
-         q != ngx_queue_sentinel(&spool->segments);
+    for (q = ngx_queue_head(&spool->files);
+         q != ngx_queue_sentinel(&spool->files);
          q = ngx_queue_next(q))
     {
-        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+        file = ngx_queue_data(q, ngx_http_hype_spool_file_t, queue);
 
-        if (ngx_strcmp(segment->name.data + spool->conf->path->name.len + 1,
+        if (ngx_strcmp(file->name.data + spool->conf->path->name.len + 1,
                        name->data) == 0)
         {
-            return segment;
+            return file;
         }
     }
 
@@ -389,14 +380,14 @@ ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool, ngx_array_t *names)
     ngx_str_t                *name;
     ngx_uint_t                i;
     ngx_queue_t              *q;
-    ngx_http_hype_segment_t  *segment;
+    ngx_http_hype_spool_file_t  *file;
 
     spool->more = 0;
     unread = 0;
     n = 0;
 
-    for (q = ngx_queue_head(&spool->segments);
-         q != ngx_queue_sentinel(&spool->segments);
+    for (q = ngx_queue_head(&spool->files);
+         q != ngx_queue_sentinel(&spool->files);
          q = ngx_queue_next(q))
     {
         n++;
@@ -409,27 +400,27 @@ ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool, ngx_array_t *names)
 
     for (i = 0; i < names->nelts; i++) {
 
-        segment = ngx_http_hype_spool_held(spool, &name[i]);
+        file = ngx_http_hype_spool_held(spool, &name[i]);
 
-        if (segment) {
-            if (segment != spool->tail && !segment->unread) {
-                unread += segment->size - segment->read;
+        if (file) {
+            if (file != spool->tail && !file->unread) {
+                unread += file->size - file->read;
             }
 
             continue;
         }
 
-        if (unread >= NGX_HTTP_HYPE_SPOOL_SEGMENT
+        if (unread >= NGX_HTTP_HYPE_SPOOL_FILE_SIZE
             || n >= ngx_http_hype_spool_part(spool, NGX_HTTP_HYPE_SPOOL_OPEN))
         {
             spool->more = 1;
             break;
         }
 
-        segment = ngx_http_hype_spool_adopt(spool, &name[i]);
+        file = ngx_http_hype_spool_adopt(spool, &name[i]);
 
-        if (segment) {
-            unread += segment->size;
+        if (file) {
+            unread += file->size;
             n++;
         }
     }
@@ -448,42 +439,42 @@ ngx_http_hype_spool_compare(const void *one, const void *two)
 }
 
 
-static ngx_http_hype_segment_t *
+static ngx_http_hype_spool_file_t *
 ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 {
     ngx_queue_t              *q;
-    ngx_http_hype_segment_t  *segment, *next;
+    ngx_http_hype_spool_file_t  *file, *next;
 
-    segment = ngx_http_hype_spool_open(spool, name, 0);
-    if (segment == NULL) {
+    file = ngx_http_hype_spool_open(spool, name, 0);
+    if (file == NULL) {
         return NULL;
     }
 
     /* before those of a later time; the tail is the latest of all */
 
-    for (q = ngx_queue_head(&spool->segments);
-         q != ngx_queue_sentinel(&spool->segments);
+    for (q = ngx_queue_head(&spool->files);
+         q != ngx_queue_sentinel(&spool->files);
          q = ngx_queue_next(q))
     {
-        next = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+        next = ngx_queue_data(q, ngx_http_hype_spool_file_t, queue);
 
-        if (ngx_strcmp(next->name.data, segment->name.data) > 0) {
+        if (ngx_strcmp(next->name.data, file->name.data) > 0) {
             break;
         }
     }
 
-    ngx_queue_insert_tail(q, &segment->queue);
+    ngx_queue_insert_tail(q, &file->queue);
 
-    spool->worker->spool += segment->size;
+    spool->worker->spool += file->size;
 
-    if (segment->size == 0) {
-        ngx_http_hype_spool_remove(spool, segment);
+    if (file->size == 0) {
+        ngx_http_hype_spool_remove(spool, file);
         return NULL;
     }
 
     ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
                   "hype: spool file \"%V\", %O bytes, is adopted",
-                  &segment->name, segment->size);
+                  &file->name, file->size);
 
-    return segment;
+    return file;
 }

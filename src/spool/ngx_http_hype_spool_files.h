@@ -1,6 +1,6 @@
 
 /*
- * The spool's files and folder, for the other parts of the spool.
+ * The spool's files and directory, for the other parts of the spool.
  */
 
 
@@ -12,7 +12,7 @@
 
 
 /* bytes of a file, or a fraction of "max_size" if that is more */
-#define NGX_HTTP_HYPE_SPOOL_SEGMENT    (16 * 1024 * 1024)
+#define NGX_HTTP_HYPE_SPOOL_FILE_SIZE    (16 * 1024 * 1024)
 
 /* files that a worker has open at a time, of its own and of others */
 #define NGX_HTTP_HYPE_SPOOL_OPEN       64
@@ -21,10 +21,10 @@
 #define NGX_HTTP_HYPE_SPOOL_SHARE      4
 
 /* of "max_size", rejected and dropped records have one part each in so many */
-#define NGX_HTTP_HYPE_SPOOL_ASIDE      32
+#define NGX_HTTP_HYPE_SPOOL_SET_ASIDE      32
 
 
-struct ngx_http_hype_segment_s {
+struct ngx_http_hype_spool_file_s {
     ngx_queue_t             queue;
     ngx_fd_t                fd;
     off_t                   size;
@@ -50,21 +50,21 @@ ngx_int_t ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool);
 void ngx_http_hype_spool_leave_tail(ngx_http_hype_spool_t *spool);
 
 /*
- * Three ways to let go of a file, whose memory is freed: it is removed from
- * the folder; it is no longer one of the spool's, whoever sees to that; it is
- * closed, and stays for another worker.
+ * Three ways to let a file go.  Its memory is freed.  "remove" deletes it;
+ * "gone" counts it out, the caller has renamed or deleted it; "release" closes
+ * it, and another worker may have it.
  */
 
 void ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment);
+    ngx_http_hype_spool_file_t *file);
 void ngx_http_hype_spool_gone(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment);
+    ngx_http_hype_spool_file_t *file);
 void ngx_http_hype_spool_release(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment);
+    ngx_http_hype_spool_file_t *file);
 
 /*
- * Counts what is in the folder, and adopts the oldest of the files that nobody
- * holds: "more" tells whether some were left.
+ * Counts what is in the directory, and adopts the oldest of the files that
+ * nobody holds.  "more" tells whether some were left.
  */
 
 void ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool);
@@ -84,7 +84,7 @@ void ngx_http_hype_spool_log(ngx_http_hype_spool_t *spool,
 
 /* The first file that has something to read, and can be read; or NULL. */
 
-ngx_http_hype_segment_t *ngx_http_hype_spool_oldest(
+ngx_http_hype_spool_file_t *ngx_http_hype_spool_oldest(
     ngx_http_hype_spool_t *spool);
 
 

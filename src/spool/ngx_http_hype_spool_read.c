@@ -12,44 +12,44 @@
 #define NGX_HTTP_HYPE_SPOOL_REREAD     5000
 
 
-static ngx_int_t ngx_http_hype_spool_read_segment(
-    ngx_http_hype_spool_t *spool, ngx_http_hype_segment_t *segment,
+static ngx_int_t ngx_http_hype_spool_read_file(
+    ngx_http_hype_spool_t *spool, ngx_http_hype_spool_file_t *file,
     ngx_uint_t max, ngx_int_t (*handler)(void *data, u_char *record,
-    size_t size, ngx_uint_t file));
+    size_t size, ngx_uint_t number));
 static void ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment);
+    ngx_http_hype_spool_file_t *file);
 static void ngx_http_hype_spool_drained(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment);
+    ngx_http_hype_spool_file_t *file);
 static ngx_uint_t ngx_http_hype_spool_torn(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_hype_spool_blank(
-    ngx_http_hype_segment_t *segment, off_t offset);
+    ngx_http_hype_spool_file_t *file, off_t offset);
 static void ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment, const char *reason);
+    ngx_http_hype_spool_file_t *file, const char *reason);
 
 
 ngx_uint_t
 ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
     ngx_int_t (*handler)(void *data, u_char *record, size_t size,
-    ngx_uint_t file))
+    ngx_uint_t number))
 {
     ngx_int_t                 n;
-    ngx_http_hype_segment_t  *segment;
+    ngx_http_hype_spool_file_t  *file;
 
     do {
-        segment = ngx_http_hype_spool_oldest(spool);
+        file = ngx_http_hype_spool_oldest(spool);
 
         /* there may be an older one than the next */
 
-        if (spool->more && (segment == NULL || segment->read == 0)) {
+        if (spool->more && (file == NULL || file->read == 0)) {
             ngx_http_hype_spool_scan(spool);
-            segment = ngx_http_hype_spool_oldest(spool);
+            file = ngx_http_hype_spool_oldest(spool);
         }
 
-        if (segment == NULL) {
+        if (file == NULL) {
             return 0;
         }
 
-        n = ngx_http_hype_spool_read_segment(spool, segment, max, handler);
+        n = ngx_http_hype_spool_read_file(spool, file, max, handler);
 
     } while (n == NGX_DECLINED);
 
@@ -60,10 +60,10 @@ ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
 /* the number of records, or NGX_DECLINED if another file is to be read */
 
 static ngx_int_t
-ngx_http_hype_spool_read_segment(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment, ngx_uint_t max,
+ngx_http_hype_spool_read_file(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_spool_file_t *file, ngx_uint_t max,
     ngx_int_t (*handler)(void *data, u_char *record, size_t size,
-    ngx_uint_t file))
+    ngx_uint_t number))
 {
     u_char      *p, *last, *buf;
     size_t       len, room;
@@ -75,7 +75,7 @@ ngx_http_hype_spool_read_segment(ngx_http_hype_spool_t *spool,
 
     room = ngx_min(max * NGX_HTTP_HYPE_SPOOL_RECORD,
                    NGX_HTTP_HYPE_SPOOL_CHUNK);
-    room = ngx_min((off_t) room, segment->size - segment->read);
+    room = ngx_min((off_t) room, file->size - file->read);
 
 again:
 
@@ -84,15 +84,15 @@ again:
         return 0;
     }
 
-    size = pread(segment->fd, buf, room, segment->read);
+    size = pread(file->fd, buf, room, file->read);
 
     if (size == -1) {
-        ngx_http_hype_spool_unread(spool, segment);
+        ngx_http_hype_spool_unread(spool, file);
         ngx_free(buf);
         return NGX_DECLINED;
     }
 
-    segment->unread = 0;
+    file->unread = 0;
 
     n = 0;
     p = buf;
@@ -105,7 +105,7 @@ again:
         rc = ngx_http_hype_record_check(p, last, &len);
 
         if (rc != NGX_OK
-            || handler(spool->data, p, len, segment->number) != NGX_OK)
+            || handler(spool->data, p, len, file->number) != NGX_OK)
         {
             break;
         }
@@ -114,13 +114,13 @@ again:
         n++;
     }
 
-    segment->read += p - buf;
-    segment->held += n;
+    file->read += p - buf;
+    file->held += n;
     spool->held += n;
 
     if (n == 0 && rc == NGX_AGAIN) {
 
-        if (len > room && segment->read + (off_t) len <= segment->size) {
+        if (len > room && file->read + (off_t) len <= file->size) {
 
             /* a long record */
 
@@ -129,8 +129,8 @@ again:
             goto again;
         }
 
-        if (pread(segment->fd, buf, 1, segment->read + size) == -1) {
-            ngx_http_hype_spool_unread(spool, segment);
+        if (pread(file->fd, buf, 1, file->read + size) == -1) {
+            ngx_http_hype_spool_unread(spool, file);
             ngx_free(buf);
             return NGX_DECLINED;
         }
@@ -138,8 +138,8 @@ again:
         torn = ngx_http_hype_spool_torn(p, last);
 
     } else if (n == 0 && rc == NGX_ERROR) {
-        torn = ngx_http_hype_spool_blank(segment,
-                                         segment->read + (len ? len - 1 : 0));
+        torn = ngx_http_hype_spool_blank(file,
+                                         file->read + (len ? len - 1 : 0));
     }
 
     ngx_free(buf);
@@ -152,16 +152,16 @@ again:
         ngx_log_error(NGX_LOG_WARN, spool->log, 0,
                       "hype: the end of spool file \"%V\", cut short by a "
                       "crash, is left out: %O bytes at %O",
-                      &segment->name, segment->size - segment->read,
-                      segment->read);
+                      &file->name, file->size - file->read,
+                      file->read);
 
-        spool->worker->spool -= segment->size - segment->read;
-        segment->read = segment->size;
+        spool->worker->spool -= file->size - file->read;
+        file->read = file->size;
 
-        ngx_http_hype_spool_drained(spool, segment);
+        ngx_http_hype_spool_drained(spool, file);
 
     } else {
-        ngx_http_hype_spool_give_up(spool, segment,
+        ngx_http_hype_spool_give_up(spool, file,
                                     (rc == NGX_DECLINED) ? "is of a version "
                                     "that is not known" : "is damaged");
     }
@@ -174,11 +174,11 @@ again:
 
 static void
 ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment)
+    ngx_http_hype_spool_file_t *file)
 {
-    ngx_http_hype_spool_log(spool, ngx_errno, "read", &segment->name);
+    ngx_http_hype_spool_log(spool, ngx_errno, "read", &file->name);
 
-    segment->unread = ngx_current_msec ? ngx_current_msec : 1;
+    file->unread = ngx_current_msec ? ngx_current_msec : 1;
 }
 
 
@@ -214,14 +214,14 @@ ngx_http_hype_spool_torn(u_char *p, u_char *last)
  */
 
 static ngx_uint_t
-ngx_http_hype_spool_blank(ngx_http_hype_segment_t *segment, off_t offset)
+ngx_http_hype_spool_blank(ngx_http_hype_spool_file_t *file, off_t offset)
 {
     ssize_t  i, n;
     u_char   buf[4096];
 
-    while (offset < segment->size) {
+    while (offset < file->size) {
 
-        n = pread(segment->fd, buf, sizeof(buf), offset);
+        n = pread(file->fd, buf, sizeof(buf), offset);
 
         if (n <= 0) {
             return 0;
@@ -241,26 +241,26 @@ ngx_http_hype_spool_blank(ngx_http_hype_segment_t *segment, off_t offset)
 
 
 void
-ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t file,
+ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t number,
     size_t size)
 {
     ngx_queue_t              *q;
-    ngx_http_hype_segment_t  *segment;
+    ngx_http_hype_spool_file_t  *file;
 
     ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_REPLAYED, 1);
 
     spool->worker->spool -= size;
     spool->held--;
 
-    for (q = ngx_queue_head(&spool->segments);
-         q != ngx_queue_sentinel(&spool->segments);
+    for (q = ngx_queue_head(&spool->files);
+         q != ngx_queue_sentinel(&spool->files);
          q = ngx_queue_next(q))
     {
-        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+        file = ngx_queue_data(q, ngx_http_hype_spool_file_t, queue);
 
-        if (segment->number == file) {
-            segment->held--;
-            ngx_http_hype_spool_drained(spool, segment);
+        if (file->number == number) {
+            file->held--;
+            ngx_http_hype_spool_drained(spool, file);
             return;
         }
     }
@@ -271,12 +271,12 @@ ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t file,
 
 static void
 ngx_http_hype_spool_drained(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment)
+    ngx_http_hype_spool_file_t *file)
 {
-    if (segment->read == segment->size && segment->held == 0
-        && segment != spool->tail)
+    if (file->read == file->size && file->held == 0
+        && file != spool->tail)
     {
-        ngx_http_hype_spool_remove(spool, segment);
+        ngx_http_hype_spool_remove(spool, file);
     }
 }
 
@@ -288,30 +288,30 @@ ngx_http_hype_spool_pending(ngx_http_hype_spool_t *spool)
 }
 
 
-ngx_http_hype_segment_t *
+ngx_http_hype_spool_file_t *
 ngx_http_hype_spool_oldest(ngx_http_hype_spool_t *spool)
 {
     ngx_queue_t              *q;
-    ngx_http_hype_segment_t  *segment;
+    ngx_http_hype_spool_file_t  *file;
 
-    for (q = ngx_queue_head(&spool->segments);
-         q != ngx_queue_sentinel(&spool->segments);
+    for (q = ngx_queue_head(&spool->files);
+         q != ngx_queue_sentinel(&spool->files);
          q = ngx_queue_next(q))
     {
-        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+        file = ngx_queue_data(q, ngx_http_hype_spool_file_t, queue);
 
-        if (segment->read == segment->size) {
+        if (file->read == file->size) {
             continue;
         }
 
-        if (segment->unread
-            && ngx_current_msec - segment->unread
+        if (file->unread
+            && ngx_current_msec - file->unread
                < NGX_HTTP_HYPE_SPOOL_REREAD)
         {
             continue;
         }
 
-        return segment;
+        return file;
     }
 
     return NULL;
@@ -322,28 +322,28 @@ ngx_http_hype_spool_oldest(ngx_http_hype_spool_t *spool)
 
 static void
 ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_segment_t *segment, const char *reason)
+    ngx_http_hype_spool_file_t *file, const char *reason)
 {
     u_char  *name;
 
     ngx_log_error(NGX_LOG_ALERT, spool->log, 0,
                   "hype: spool file \"%V\" %s at byte %O of %O, and is kept "
-                  "as \"%V.damaged\"", &segment->name, reason,
-                  segment->read, segment->size, &segment->name);
+                  "as \"%V.damaged\"", &file->name, reason,
+                  file->read, file->size, &file->name);
 
-    name = ngx_alloc(segment->name.len + sizeof(".damaged"), spool->log);
+    name = ngx_alloc(file->name.len + sizeof(".damaged"), spool->log);
 
     if (name) {
-        ngx_sprintf(name, "%V.damaged%Z", &segment->name);
+        ngx_sprintf(name, "%V.damaged%Z", &file->name);
 
-        if (ngx_rename_file(segment->name.data, name) == NGX_FILE_ERROR) {
+        if (ngx_rename_file(file->name.data, name) == NGX_FILE_ERROR) {
             ngx_log_error(NGX_LOG_ALERT, spool->log, ngx_errno,
                           "hype: " ngx_rename_file_n " \"%V\" failed",
-                          &segment->name);
+                          &file->name);
         }
 
         ngx_free(name);
     }
 
-    ngx_http_hype_spool_gone(spool, segment);
+    ngx_http_hype_spool_gone(spool, file);
 }

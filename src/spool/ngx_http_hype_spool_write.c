@@ -122,7 +122,7 @@ ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool, size_t size)
     /* what is rejected or dropped when this is full has its place, too */
 
     max = spool->conf->max_size
-          - spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_ASIDE * 2;
+          - spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_SET_ASIDE * 2;
 
     return total + more > max
            || own + more > ngx_http_hype_spool_part(spool, max);
@@ -138,13 +138,13 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
     off_t                     full;
     ssize_t                   n;
     ngx_err_t                 err;
-    ngx_http_hype_segment_t  *tail;
+    ngx_http_hype_spool_file_t  *tail;
 
     tail = spool->tail;
 
     /* each file is kept open: there must not be too many of them */
 
-    full = ngx_max(NGX_HTTP_HYPE_SPOOL_SEGMENT,
+    full = ngx_max(NGX_HTTP_HYPE_SPOOL_FILE_SIZE,
                    spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_OPEN);
 
     if (tail && tail->size >= full) {
@@ -190,10 +190,9 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
     if (spool->failed) {
         ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
                       "hype: the spool works again, after %ui errors",
-                      spool->errors);
+                      spool->trouble.errors);
         spool->failed = 0;
-        spool->errors = 0;
-        spool->logged = 0;
+        ngx_memzero(&spool->trouble, sizeof(ngx_http_hype_trouble_t));
     }
 
     return NGX_OK;
@@ -276,7 +275,7 @@ ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
     ngx_fd_t                     fd;
     ngx_queue_t                 *q;
     ngx_thread_pool_t           *tp;
-    ngx_http_hype_segment_t     *segment;
+    ngx_http_hype_spool_file_t     *file;
     ngx_http_hype_spool_sync_t  *ctx;
 
     if (spool->closing) {
@@ -310,23 +309,23 @@ ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
     ctx = spool->task->ctx;
     ctx->n = 0;
 
-    for (q = ngx_queue_head(&spool->segments);
-         q != ngx_queue_sentinel(&spool->segments)
+    for (q = ngx_queue_head(&spool->files);
+         q != ngx_queue_sentinel(&spool->files)
          && ctx->n < NGX_HTTP_HYPE_SPOOL_SYNC_FDS - 1;
          q = ngx_queue_next(q))
     {
-        segment = ngx_queue_data(q, ngx_http_hype_segment_t, queue);
+        file = ngx_queue_data(q, ngx_http_hype_spool_file_t, queue);
 
-        if (!segment->dirty) {
+        if (!file->dirty) {
             continue;
         }
 
         /* the file may be done and closed meanwhile */
 
-        fd = dup(segment->fd);
+        fd = dup(file->fd);
 
         if (fd != NGX_INVALID_FILE) {
-            segment->dirty = 0;
+            file->dirty = 0;
             ctx->fds[ctx->n++] = fd;
         }
     }

@@ -2,7 +2,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_http_hype_array.h"
-#include "ngx_http_hype_batch.h"
+#include "ngx_http_hype_queue_fault.h"
+#include "ngx_http_hype_stream.h"
 
 
 #define NGX_HTTP_HYPE_BATCH_IDENTIFIER  (NGX_HTTP_HYPE_ROW_NCOLUMNS)
@@ -26,12 +27,12 @@ typedef struct {
 
 
 static void ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_item_t *item, ngx_http_hype_db_conn_t *conn);
-static void ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_db_conn_t *conn);
+    ngx_http_hype_item_t *item);
+static void ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch);
 static ngx_int_t ngx_http_hype_batch_copy_data(void *data, PGconn *pg);
-static void ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_db_conn_t *conn);
+static void ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch);
+static void ngx_http_hype_batch_statement(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_statement_t *st);
 static size_t ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
     ngx_http_hype_item_t *item, ngx_uint_t n, u_char **element,
     u_char *length);
@@ -123,7 +124,7 @@ ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
         break;
     }
 
-    if (item->again) {
+    if (item->replay) {
         return NGX_HTTP_HYPE_BATCH_REPLAY;
     }
 
@@ -143,41 +144,53 @@ ngx_http_hype_batch_prepare(ngx_http_hype_db_conn_t *conn)
 
 
 void
-ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_db_conn_t *conn)
+ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch)
 {
     ngx_queue_t           *q;
     ngx_http_hype_item_t  *item;
 
-    if (batch->kind != NGX_HTTP_HYPE_BATCH_COPY) {
-        ngx_http_hype_batch_call(batch, conn);
-        return;
-    }
-
-    if (batch->n == 1 && conn->prepared) {
+    if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
+        && batch->n == 1 && batch->conn->prepared)
+    {
         q = ngx_queue_head(&batch->items);
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-        ngx_http_hype_batch_insert(batch, item, conn);
+        ngx_http_hype_batch_insert(batch, item);
         return;
     }
 
-    if (conn->flags & NGX_HTTP_HYPE_CONN_NO_COPY) {
-        ngx_http_hype_batch_call(batch, conn);
+    if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
+        && !(batch->conn->flags & NGX_HTTP_HYPE_CONN_NO_COPY))
+    {
+        ngx_http_hype_batch_copy(batch);
         return;
     }
 
-    ngx_http_hype_batch_copy(batch, conn);
+    ngx_http_hype_batch_call(batch);
+}
+
+
+static void
+ngx_http_hype_batch_statement(ngx_http_hype_batch_t *batch,
+    ngx_http_hype_db_statement_t *st)
+{
+    ngx_memzero(st, sizeof(ngx_http_hype_db_statement_t));
+
+    st->judged = 1;
+    st->handler = ngx_http_hype_queue_handler;
+    st->data = batch;
 }
 
 
 /* PostgreSQL's manual, "COPY": not for tables with row-level security */
 
 ngx_uint_t
-ngx_http_hype_batch_other_way(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_db_conn_t *conn, PGresult *res)
+ngx_http_hype_batch_other_way(ngx_http_hype_batch_t *batch, PGresult *res)
 {
-    const char  *code;
+    const char               *code;
+    ngx_http_hype_db_conn_t  *conn;
+
+    conn = batch->conn;
 
     code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
@@ -194,10 +207,7 @@ ngx_http_hype_batch_other_way(ngx_http_hype_batch_t *batch,
 
 
 void
-ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_db_conn_t *conn,
-    void (*handler)(void *data, ngx_http_hype_db_outcome_e outcome,
-    PGresult *res))
+ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch)
 {
     int                            lengths[2];
     u_char                         size[4];
@@ -229,7 +239,7 @@ ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch,
     values[1] = (char *) size;
     lengths[1] = 4;
 
-    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+    ngx_http_hype_batch_statement(batch, &st);
 
     /* what the probe of an older schema does not write */
 
@@ -241,16 +251,15 @@ ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch,
     st.types = types;
     st.values = values;
     st.lengths = lengths;
-    st.handler = handler;
-    st.data = batch->data;
+    st.handler = ngx_http_hype_queue_probed;
 
-    ngx_http_hype_db_send(conn, &st);
+    ngx_http_hype_db_send(batch->conn, &st);
 }
 
 
 static void
 ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_item_t *item, ngx_http_hype_db_conn_t *conn)
+    ngx_http_hype_item_t *item)
 {
     int                            lengths[NGX_HTTP_HYPE_ROW_NCOLUMNS];
     size_t                         size;
@@ -274,35 +283,28 @@ ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
         column += size;
     }
 
-    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+    ngx_http_hype_batch_statement(batch, &st);
 
     st.prepared = "hype_hit";
-    st.judged = 1;
     st.nparams = NGX_HTTP_HYPE_ROW_NCOLUMNS;
     st.values = values;
     st.lengths = lengths;
-    st.handler = batch->handler;
-    st.data = batch->data;
 
-    ngx_http_hype_db_send(conn, &st);
+    ngx_http_hype_db_send(batch->conn, &st);
 }
 
 
 static void
-ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_db_conn_t *conn)
+ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch)
 {
     ngx_http_hype_db_statement_t  st;
 
-    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+    ngx_http_hype_batch_statement(batch, &st);
 
     st.sql = ngx_http_hype_batch_copy_sql;
-    st.judged = 1;
     st.copy = ngx_http_hype_batch_copy_data;
-    st.handler = batch->handler;
-    st.data = batch->data;
 
-    ngx_http_hype_db_send(conn, &st);
+    ngx_http_hype_db_send(batch->conn, &st);
 }
 
 
@@ -349,8 +351,7 @@ ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
 
 
 static void
-ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_db_conn_t *conn)
+ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
 {
     int                                lengths[NGX_HTTP_HYPE_BATCH_PARAMS];
     size_t                             size, len;
@@ -379,9 +380,9 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch,
         size += item->size;
     }
 
-    buf = ngx_alloc(size, batch->log);
+    buf = ngx_alloc(size, batch->queue->stream->log);
     if (buf == NULL) {
-        batch->handler(batch->data, NGX_HTTP_HYPE_DB_RETRY, NULL);
+        ngx_http_hype_queue_handler(batch, NGX_HTTP_HYPE_DB_RETRY, NULL);
         return;
     }
 
@@ -407,18 +408,15 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch,
         lengths[i] = p - (u_char *) values[i];
     }
 
-    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+    ngx_http_hype_batch_statement(batch, &st);
 
     st.sql = call->sql;
-    st.judged = 1;
     st.nparams = call->n;
     st.types = call->types;
     st.values = values;
     st.lengths = lengths;
-    st.handler = batch->handler;
-    st.data = batch->data;
 
-    ngx_http_hype_db_send(conn, &st);
+    ngx_http_hype_db_send(batch->conn, &st);
 
     ngx_free(buf);
 }

@@ -40,9 +40,9 @@ typedef struct {
     unsigned                   tries:8;  /* see ngx_http_hype_queue_fault.c */
     unsigned                   refused:1; /* alone */
     unsigned                   trial:1;  /* to be sent alone */
-    unsigned                   again:1;  /* it may be in the table already */
+    unsigned                   replay:1; /* it may be in the table already */
     unsigned                   spooled:1; /* it is in the spool, too */
-    unsigned                   flight:1; /* it is in a batch */
+    unsigned                   in_batch:1;
 
     u_char                     record[1];
 } ngx_http_hype_item_t;
@@ -56,57 +56,55 @@ typedef enum {
 } ngx_http_hype_batch_kind_e;
 
 
+typedef struct ngx_http_hype_queue_s  ngx_http_hype_queue_t;
+
 typedef struct {
     ngx_queue_t                items;
     ngx_uint_t                 n;
     ngx_http_hype_batch_kind_e kind;
-    ngx_log_t                 *log;
-
-    /* as in ngx_http_hype_db_statement_t */
-    void                     (*handler)(void *data,
-                                   ngx_http_hype_db_outcome_e outcome,
-                                   PGresult *res);
-    void                      *data;
+    ngx_http_hype_queue_t     *queue;
+    ngx_http_hype_db_conn_t   *conn;
+    uint64_t                   sent;     /* microseconds */
+    u_char                    *reason;   /* why it was refused, or NULL */
 } ngx_http_hype_batch_t;
 
+
+/* How a record is written: records of one kind can be in one batch. */
 
 ngx_http_hype_batch_kind_e ngx_http_hype_batch_kind(
     ngx_http_hype_item_t *item);
 
 /*
- * Has the statement prepared with which a hit that comes alone is written in
- * one round trip, not in two as by COPY; 1 if it is under way, 0 if there is
- * nothing to prepare.  To be called before batches are sent on a connection; if
- * PostgreSQL refuses, hits go by COPY.
+ * Before the first batch on a connection: prepares the INSERT of one hit, which
+ * takes one round trip where COPY takes two.  Returns 1 if that is under way, 0
+ * if there is nothing to prepare.  If PostgreSQL refuses, hits go by COPY.
  */
 
 ngx_uint_t ngx_http_hype_batch_prepare(ngx_http_hype_db_conn_t *conn);
 
 /*
- * Whether a batch that was refused can be sent in another way, which the
- * connection takes from now on.
+ * Whether a batch that was refused can be sent in another way, which is then
+ * used for all batches on its connection.  Returns 1 or 0.
  */
 
 ngx_uint_t ngx_http_hype_batch_other_way(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_db_conn_t *conn, PGresult *res);
+    PGresult *res);
 
 /*
- * Has PostgreSQL write, and roll back, a neutral record of the same stream,
- * as large as the largest of a batch: tells what others get.
+ * Sends the probe: PostgreSQL writes a neutral record of the same stream, as
+ * large as the largest of the batch, and rolls back.  That tells whether other
+ * records are refused, too.  Calls ngx_http_hype_queue_probed() once.
  */
 
-void ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_db_conn_t *conn,
-    void (*handler)(void *data, ngx_http_hype_db_outcome_e outcome,
-    PGresult *res));
+void ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch);
 
 /*
- * Sends a batch of at least one item, all of its kind.  The handler is called
- * once, as NGX_HTTP_HYPE_DB_RETRY before this returns if memory ran out.
+ * Sends a batch of at least one item, all of its kind.  Calls
+ * ngx_http_hype_queue_handler() once: before it returns, with
+ * NGX_HTTP_HYPE_DB_RETRY, if memory ran out.
  */
 
-void ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_db_conn_t *conn);
+void ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch);
 
 
 #endif /* _NGX_HTTP_HYPE_BATCH_H_INCLUDED_ */

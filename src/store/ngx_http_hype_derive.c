@@ -29,9 +29,6 @@
 #define NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN  1000
 #define NGX_HTTP_HYPE_DERIVE_BACKOFF_MAX  10000
 
-/* between two log lines about confirms that are set aside */
-#define NGX_HTTP_HYPE_DERIVE_LOG          10000
-
 /* maximum length of the error in a log line */
 #define NGX_HTTP_HYPE_DERIVE_TEXT         512
 
@@ -58,8 +55,13 @@ static const char  ngx_http_hype_derive_sql[] =
 
 
 void
-ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive)
+ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive,
+    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics, ngx_log_t *log)
 {
+    derive->db = db;
+    derive->metrics = metrics;
+    derive->log = log;
+
     ngx_http_hype_event_init(&derive->timer,
                              ngx_http_hype_derive_timer_handler,
                              derive, derive->log, 1);
@@ -86,7 +88,7 @@ ngx_http_hype_derive_notify(ngx_http_hype_derive_t *derive)
         return;
     }
 
-    if (derive->flight) {
+    if (derive->calling) {
         derive->notified = 1;
         return;
     }
@@ -102,7 +104,7 @@ ngx_http_hype_derive_after(ngx_http_hype_derive_t *derive, ngx_msec_t delay)
 {
     ngx_msec_int_t  left;
 
-    if (derive->pending || derive->flight) {
+    if (derive->pending || derive->calling) {
         return;
     }
 
@@ -149,7 +151,7 @@ ngx_http_hype_derive_watch_handler(ngx_event_t *ev)
 
     ngx_add_timer(ev, NGX_HTTP_HYPE_DERIVE_WATCH);
 
-    if (derive->pending || derive->flight) {
+    if (derive->pending || derive->calling) {
         return;
     }
 
@@ -216,7 +218,7 @@ ngx_http_hype_derive_work(ngx_http_hype_derive_t *derive,
     st.data = derive;
 
     derive->pending = 0;
-    derive->flight = 1;
+    derive->calling = 1;
 
     derive->called = ngx_current_msec ? ngx_current_msec : 1;
     derive->rows = derive->metrics->counters[NGX_HTTP_HYPE_ROWS];
@@ -238,7 +240,7 @@ ngx_http_hype_derive_handler(void *data, ngx_http_hype_db_outcome_e outcome,
     ngx_int_t   again;
     ngx_uint_t  notified;
 
-    derive->flight = 0;
+    derive->calling = 0;
     notified = derive->notified;
     derive->notified = 0;
 
@@ -300,9 +302,9 @@ ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive, PGresult *res)
     } else {
         derive->timeout = ngx_min(derive->timeout * 2,
                                   NGX_HTTP_HYPE_DERIVE_TIMEOUT_MAX);
-        derive->backoff = ngx_min(ngx_max(derive->backoff * 2,
-                                          NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN),
-                                  NGX_HTTP_HYPE_DERIVE_BACKOFF_MAX);
+        derive->backoff = ngx_http_hype_trouble_back_off(derive->backoff,
+                                            NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN,
+                                            NGX_HTTP_HYPE_DERIVE_BACKOFF_MAX);
     }
 
     ngx_add_timer(&derive->timer, derive->backoff);
@@ -315,25 +317,22 @@ static void
 ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive, char *text)
 {
     size_t  len;
+    u_char  line[NGX_HTTP_HYPE_DERIVE_TEXT];
 
     ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_REJECTED, 1);
 
-    if (derive->logged
-        && ngx_current_msec - derive->logged < NGX_HTTP_HYPE_DERIVE_LOG)
-    {
+    if (!ngx_http_hype_trouble_log(&derive->rejected)) {
         return;
     }
 
-    derive->logged = ngx_current_msec ? ngx_current_msec : 1;
-
     /* it may quote a visitor */
 
-    len = ngx_min(ngx_strlen(text), NGX_HTTP_HYPE_DERIVE_TEXT);
-    ngx_http_hype_db_clean((u_char *) text, len);
+    len = ngx_http_hype_trouble_line(line, sizeof(line), text,
+                                     ngx_strlen(text));
 
     ngx_log_error(NGX_LOG_ERR, derive->log, 0,
                   "hype: confirms are set aside in hype.pending_confirm, one "
-                  "of them: %*s", len, text);
+                  "of them: %*s", len, line);
 }
 
 

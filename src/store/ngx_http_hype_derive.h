@@ -28,37 +28,35 @@ typedef struct {
     ngx_event_t               timer;      /* until the next call */
     ngx_event_t               watch;      /* looks for what was written */
 
-    ngx_msec_t                called;     /* the last time, and then: */
-    ngx_atomic_uint_t         rows;       /* NGX_HTTP_HYPE_ROWS, */
-    ngx_msec_t                listening;  /* that of the database */
+    ngx_msec_t                called;     /* the last time, with: */
+    ngx_atomic_uint_t         rows;       /* the counter NGX_HTTP_HYPE_ROWS */
+    ngx_msec_t                listening;  /* the database's */
 
     ngx_msec_t                timeout;    /* of the statement */
     ngx_msec_t                backoff;    /* 0: the last call went well */
-    ngx_msec_t                logged;     /* that something is set aside */
+    ngx_http_hype_trouble_t   rejected;   /* confirms */
 
     unsigned                  pending:1;  /* call when there is a connection */
-    unsigned                  flight:1;   /* a call is under way, */
-    unsigned                  notified:1; /* and may have missed something */
+    unsigned                  calling:1;  /* a call is under way */
+    unsigned                  notified:1; /* meanwhile: call once more */
 } ngx_http_hype_derive_t;
 
 
-/*
- * Starts it in worker 0; in others it does nothing.  What is above "timer" is
- * set by the caller, in zeroed memory.
- */
+/* In zeroed memory.  Starts in worker 0; in others it does nothing. */
 
-void ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive);
+void ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive,
+    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics, ngx_log_t *log);
 
-/* A claim or a confirm was written somewhere: derives in a moment. */
+/* A claim or a confirm was written somewhere: calls hype.derive() soon. */
 
 void ngx_http_hype_derive_notify(ngx_http_hype_derive_t *derive);
 
-/* Sends a call on an idle connection if one is to be made. */
+/* Sends the call of hype.derive() on an idle connection if it is due. */
 
 void ngx_http_hype_derive_work(ngx_http_hype_derive_t *derive,
     ngx_http_hype_db_conn_t *conn);
 
-/* For how many seconds something has been waiting; 0 if nothing has. */
+/* Returns for how many seconds something has been left to derive, or 0. */
 
 ngx_uint_t ngx_http_hype_derive_age(ngx_http_hype_metrics_t *metrics);
 

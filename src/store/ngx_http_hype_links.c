@@ -71,8 +71,15 @@ static const char  ngx_http_hype_links_sql[] =
 
 
 void
-ngx_http_hype_links_init(ngx_http_hype_links_t *links)
+ngx_http_hype_links_init(ngx_http_hype_links_t *links,
+    ngx_http_hype_cache_t *cache, ngx_http_hype_db_t *db,
+    ngx_http_hype_park_t *park, ngx_log_t *log)
 {
+    links->cache = cache;
+    links->db = db;
+    links->park = park;
+    links->log = log;
+
     ngx_rbtree_init(&links->rbtree, &links->sentinel,
                     ngx_str_rbtree_insert_value);
     ngx_queue_init(&links->pending);
@@ -146,7 +153,7 @@ ngx_http_hype_links_find(ngx_http_hype_links_t *links, ngx_str_t *identifier,
 }
 
 
-/* trusts what was asked for since changes are heard, and all may have changed */
+/* trusts what was loaded since changes are heard, and all may have changed */
 
 static ngx_int_t
 ngx_http_hype_links_cached(ngx_http_hype_links_t *links,
@@ -241,7 +248,7 @@ ngx_http_hype_links_work(ngx_http_hype_links_t *links,
 
         ngx_queue_remove(q);
 
-        if (!ngx_http_hype_cache_ask(links->cache, &lookup->node.str,
+        if (!ngx_http_hype_cache_begin_lookup(links->cache, &lookup->node.str,
                                      links->db->conf->timeout))
         {
             ngx_queue_insert_tail(&links->foreign, q);
@@ -326,7 +333,7 @@ ngx_http_hype_links_handler(void *data, ngx_http_hype_db_outcome_e outcome,
             ngx_queue_remove(q);
             ngx_queue_insert_head(&links->pending, q);
 
-            ngx_http_hype_cache_asked(links->cache, &lookup->node.str);
+            ngx_http_hype_cache_end_lookup(links->cache, &lookup->node.str);
         }
 
         return;
@@ -418,7 +425,7 @@ ngx_http_hype_links_done(ngx_http_hype_links_t *links,
                                 links->sent);
     }
 
-    ngx_http_hype_cache_asked(links->cache, &lookup->node.str);
+    ngx_http_hype_cache_end_lookup(links->cache, &lookup->node.str);
 
     ngx_http_hype_links_wake(links, lookup, link);
 }
@@ -477,7 +484,7 @@ ngx_http_hype_links_free(ngx_http_hype_links_t *links,
 
 
 void
-ngx_http_hype_links_away(ngx_http_hype_links_t *links)
+ngx_http_hype_links_release(ngx_http_hype_links_t *links)
 {
     if (ngx_http_hype_db_available(links->db, NGX_HTTP_HYPE_DB_LINKS)) {
         return;

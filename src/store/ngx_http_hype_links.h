@@ -42,7 +42,11 @@ typedef struct {
 typedef struct ngx_http_hype_lookup_s  ngx_http_hype_lookup_t;
 
 
-void ngx_http_hype_links_init(ngx_http_hype_links_t *links);
+/* In zeroed memory.  No link is looked up yet. */
+
+void ngx_http_hype_links_init(ngx_http_hype_links_t *links,
+    ngx_http_hype_cache_t *cache, ngx_http_hype_db_t *db,
+    ngx_http_hype_park_t *park, ngx_log_t *log);
 
 /*
  * Finds a link by a valid identifier; "parked" and "pool" of "wait" are set.
@@ -63,9 +67,9 @@ ngx_int_t ngx_http_hype_links_find(ngx_http_hype_links_t *links,
 ngx_uint_t ngx_http_hype_links_work(ngx_http_hype_links_t *links,
     ngx_http_hype_db_conn_t *conn);
 
-/* Lets all who wait go on with what they have; the database's "away". */
+/* If the database is unavailable, all who wait go on with what they have. */
 
-void ngx_http_hype_links_away(ngx_http_hype_links_t *links);
+void ngx_http_hype_links_release(ngx_http_hype_links_t *links);
 
 /* A link has changed, or with an empty string: anything may have. */
 

@@ -3,6 +3,7 @@
 #include <ngx_core.h>
 #include "ngx_http_hype_queue.h"
 #include "ngx_http_hype_queue_fault.h"
+#include "ngx_http_hype_stream.h"
 
 
 /* bytes in one batch, about */
@@ -16,9 +17,7 @@ static void ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
     ngx_http_hype_batch_t *batch);
 static void ngx_http_hype_queue_take_item(ngx_http_hype_batch_t *batch,
     ngx_http_hype_item_t *item);
-static void ngx_http_hype_queue_handler(void *data,
-    ngx_http_hype_db_outcome_e outcome, PGresult *res);
-static void ngx_http_hype_queue_done(ngx_http_hype_queue_batch_t *qb);
+static void ngx_http_hype_queue_done(ngx_http_hype_batch_t *batch);
 static void ngx_http_hype_queue_measure(ngx_http_hype_queue_t *queue,
     ngx_uint_t n, ngx_uint_t time);
 static void ngx_http_hype_queue_count(ngx_http_hype_queue_t *queue,
@@ -26,8 +25,11 @@ static void ngx_http_hype_queue_count(ngx_http_hype_queue_t *queue,
 
 
 void
-ngx_http_hype_queue_init(ngx_http_hype_queue_t *queue)
+ngx_http_hype_queue_init(ngx_http_hype_queue_t *queue,
+    ngx_http_hype_stream_t *stream)
 {
+    queue->stream = stream;
+
     ngx_queue_init(&queue->items);
     ngx_queue_init(&queue->trials);
 
@@ -35,7 +37,7 @@ ngx_http_hype_queue_init(ngx_http_hype_queue_t *queue)
     queue->pace = NGX_HTTP_HYPE_QUEUE_BATCH;
 
     ngx_http_hype_event_init(&queue->wake, ngx_http_hype_queue_wake_handler,
-                             queue, queue->log, 1);
+                             queue, stream->log, 1);
 }
 
 
@@ -45,7 +47,7 @@ ngx_http_hype_queue_alloc(ngx_http_hype_queue_t *queue, size_t size)
     ngx_http_hype_item_t  *item;
 
     item = ngx_alloc(offsetof(ngx_http_hype_item_t, record) + size,
-                     queue->log);
+                     queue->stream->log);
     if (item == NULL) {
         return NULL;
     }
@@ -68,7 +70,7 @@ ngx_http_hype_queue_push(ngx_http_hype_queue_t *queue,
 
     ngx_http_hype_queue_count(queue, 1, item->size);
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->log, 0,
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->stream->log, 0,
                    "http hype queued, %ui records, %uz bytes",
                    queue->n, queue->size);
 }
@@ -116,10 +118,10 @@ ngx_uint_t
 ngx_http_hype_queue_work(ngx_http_hype_queue_t *queue,
     ngx_http_hype_db_conn_t *conn)
 {
-    ngx_http_hype_item_t         *trial;
-    ngx_http_hype_queue_batch_t  *qb;
+    ngx_http_hype_item_t   *trial;
+    ngx_http_hype_batch_t  *batch;
 
-    if (queue->faults->pause.timer_set) {
+    if (queue->stream->faults.pause.timer_set) {
         return 0;
     }
 
@@ -138,36 +140,33 @@ ngx_http_hype_queue_work(ngx_http_hype_queue_t *queue,
         trial = NULL;
     }
 
-    qb = ngx_calloc(sizeof(ngx_http_hype_queue_batch_t), queue->log);
-    if (qb == NULL) {
+    batch = ngx_calloc(sizeof(ngx_http_hype_batch_t), queue->stream->log);
+    if (batch == NULL) {
         return 0;
     }
 
-    qb->queue = queue;
-    qb->conn = conn;
-    qb->batch.log = queue->log;
-    qb->batch.handler = ngx_http_hype_queue_handler;
-    qb->batch.data = qb;
+    batch->queue = queue;
+    batch->conn = conn;
 
-    ngx_queue_init(&qb->batch.items);
+    ngx_queue_init(&batch->items);
 
     queue->alone = (trial != NULL);
 
     if (trial) {
         queue->ntrials--;
-        ngx_http_hype_queue_take_item(&qb->batch, trial);
+        ngx_http_hype_queue_take_item(batch, trial);
 
     } else {
-        ngx_http_hype_queue_take(queue, &qb->batch);
+        ngx_http_hype_queue_take(queue, batch);
     }
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->log, 0,
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->stream->log, 0,
                    "http hype batch of %ui records, kind: %d",
-                   qb->batch.n, qb->batch.kind);
+                   batch->n, batch->kind);
 
-    qb->sent = ngx_http_hype_queue_time();
+    batch->sent = ngx_http_hype_queue_time();
 
-    ngx_http_hype_batch_send(&qb->batch, conn);
+    ngx_http_hype_batch_send(batch);
 
     return 1;
 }
@@ -227,7 +226,7 @@ ngx_http_hype_queue_take_item(ngx_http_hype_batch_t *batch,
     ngx_queue_remove(&item->queue);
     ngx_queue_insert_tail(&batch->items, &item->queue);
 
-    item->flight = 1;
+    item->in_batch = 1;
     item->trial = 0;
 
     batch->kind = ngx_http_hype_batch_kind(item);
@@ -235,23 +234,21 @@ ngx_http_hype_queue_take_item(ngx_http_hype_batch_t *batch,
 }
 
 
-static void
+void
 ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
     PGresult *res)
 {
-    ngx_http_hype_queue_batch_t *qb = data;
+    ngx_http_hype_batch_t *batch = data;
 
-    ngx_http_hype_batch_t  *batch;
     ngx_http_hype_queue_t  *queue;
 
-    batch = &qb->batch;
-    queue = qb->queue;
+    queue = batch->queue;
 
     switch (outcome) {
 
     case NGX_HTTP_HYPE_DB_DONE:
 
-        if (qb->conn->cancelled) {
+        if (batch->conn->cancelled) {
 
             /* it may have been the wait for a synchronous standby that ended */
 
@@ -259,7 +256,7 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
             break;
         }
 
-        ngx_http_hype_queue_done(qb);
+        ngx_http_hype_queue_done(batch);
         break;
 
     case NGX_HTTP_HYPE_DB_DUPLICATE:
@@ -275,46 +272,44 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 
     case NGX_HTTP_HYPE_DB_REFUSED:
 
-        if (ngx_http_hype_batch_other_way(batch, qb->conn, res)) {
+        if (ngx_http_hype_batch_other_way(batch, res)) {
             ngx_http_hype_queue_put_back(queue, batch, 0);
             break;
         }
 
-        ngx_http_hype_queue_refused(qb, res);
+        ngx_http_hype_queue_refused(batch, res);
         return;
 
     case NGX_HTTP_HYPE_DB_UNKNOWN:
-        ngx_http_hype_queue_lost(qb);
+        ngx_http_hype_queue_lost(batch);
         break;
 
     default: /* NGX_HTTP_HYPE_DB_RETRY */
         ngx_http_hype_queue_put_back(queue, batch, 0);
     }
 
-    ngx_free(qb);
+    ngx_free(batch);
 }
 
 
 static void
-ngx_http_hype_queue_done(ngx_http_hype_queue_batch_t *qb)
+ngx_http_hype_queue_done(ngx_http_hype_batch_t *batch)
 {
     ngx_uint_t              time;
     ngx_queue_t            *q;
     ngx_http_hype_item_t   *item;
-    ngx_http_hype_batch_t  *batch;
     ngx_http_hype_queue_t  *queue;
 
-    batch = &qb->batch;
-    queue = qb->queue;
-    time = ngx_http_hype_queue_time() - qb->sent;
+    queue = batch->queue;
+    time = ngx_http_hype_queue_time() - batch->sent;
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->log, 0,
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->stream->log, 0,
                    "http hype committed %ui records in %ui us",
                    batch->n, time);
 
     ngx_http_hype_queue_measure(queue, batch->n, time);
 
-    ngx_http_hype_metrics_batch(queue->metrics, batch->n, time);
+    ngx_http_hype_metrics_batch(queue->stream->cache->metrics, batch->n, time);
 
     while (!ngx_queue_empty(&batch->items)) {
         q = ngx_queue_head(&batch->items);
@@ -322,11 +317,10 @@ ngx_http_hype_queue_done(ngx_http_hype_queue_batch_t *qb)
 
         ngx_queue_remove(q);
 
-        ngx_http_hype_queue_free(queue, item,
-                                 NGX_OK);
+        ngx_http_hype_queue_free(queue, item, NGX_OK);
     }
 
-    ngx_http_hype_queue_accepted(qb);
+    ngx_http_hype_queue_accepted(batch);
 }
 
 
@@ -357,7 +351,7 @@ ngx_http_hype_queue_measure(ngx_http_hype_queue_t *queue, ngx_uint_t n,
 
 void
 ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
-    ngx_http_hype_batch_t *batch, ngx_uint_t again)
+    ngx_http_hype_batch_t *batch, ngx_uint_t replay)
 {
     ngx_queue_t           *q;
     ngx_http_hype_item_t  *item;
@@ -376,13 +370,12 @@ ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
 
             /* the spool sees to it */
 
-            ngx_http_hype_queue_free(queue, item,
-                                     NGX_DECLINED);
+            ngx_http_hype_queue_free(queue, item, NGX_DECLINED);
             continue;
         }
 
-        item->flight = 0;
-        item->again |= again;
+        item->in_batch = 0;
+        item->replay |= replay;
 
         ngx_queue_insert_head(&queue->items, q);
     }
@@ -393,10 +386,10 @@ void
 ngx_http_hype_queue_free(ngx_http_hype_queue_t *queue,
     ngx_http_hype_item_t *item, ngx_int_t status)
 {
-    ngx_http_hype_park_wake_all(queue->park, &item->waits, status);
+    ngx_http_hype_park_wake_all(queue->stream->park, &item->waits, status);
 
     if (item->spool && status != NGX_DECLINED) {
-        queue->done(queue->data, item);
+        ngx_http_hype_spool_done(item->spool, item->file, item->size);
     }
 
     ngx_http_hype_queue_count(queue, -1, -(ssize_t) item->size);

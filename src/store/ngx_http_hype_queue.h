@@ -33,25 +33,21 @@
 /* what all queues of a stream share */
 
 typedef struct {
-    ngx_http_hype_db_trouble_t      trouble;
+    ngx_http_hype_trouble_t         trouble;
     ngx_uint_t                      refused;  /* times in a row, to all */
     uint32_t                        written;  /* batches */
     ngx_msec_t                      backoff;
     ngx_event_t                     pause;    /* set: nothing is sent */
-    ngx_uint_t                      brief;    /* unsigned brief:1 */
+    ngx_uint_t                      background;  /* no visitor waits */
 } ngx_http_hype_queue_faults_t;
 
 
-typedef struct ngx_http_hype_queue_s  ngx_http_hype_queue_t;
+typedef struct ngx_http_hype_stream_s  ngx_http_hype_stream_t;
 
 struct ngx_http_hype_queue_s {
     ngx_http_hype_ident_t           ident;
-    ngx_http_hype_metrics_t        *metrics;
+    ngx_http_hype_stream_t         *stream;
     ngx_http_hype_worker_t         *worker;   /* NULL: it is not counted */
-    ngx_http_hype_db_t             *db;
-    ngx_http_hype_park_t           *park;
-    ngx_log_t                      *log;
-    ngx_http_hype_queue_faults_t   *faults;
 
     ngx_queue_t                     items;    /* that are in no batch */
     ngx_queue_t                     trials;   /* to be sent alone, by time */
@@ -64,53 +60,38 @@ struct ngx_http_hype_queue_s {
     ngx_uint_t                      target;   /* that time in us, 0: any */
     ngx_uint_t                      time;     /* of a batch, on average */
 
-    /*
-     * A record is set aside; takes its bytes, not the item.  The reason is one
-     * line, as PostgreSQL says it.
-     */
-    void                          (*reject)(void *data,
-                                        ngx_http_hype_item_t *item,
-                                        const char *reason);
-
-    /* One that was read from the spool is written or set aside. */
-    void                          (*done)(void *data,
-                                        ngx_http_hype_item_t *item);
-
-    /* All records of the stream are refused now, or not any more. */
-    void                          (*refused)(void *data, ngx_uint_t refused);
-    void                           *data;
-
     unsigned                        alone:1;  /* the last batch was a trial */
 };
 
 
-/* The handlers and what is above "items" are for the caller to set. */
+/* Makes zeroed memory an empty queue of a stream. */
 
-void ngx_http_hype_queue_init(ngx_http_hype_queue_t *queue);
+void ngx_http_hype_queue_init(ngx_http_hype_queue_t *queue,
+    ngx_http_hype_stream_t *stream);
 
-/* Allocates an item for a record of that size, or returns NULL. */
+/* Allocates an item for a record of that size.  NULL if memory ran out. */
 
 ngx_http_hype_item_t *ngx_http_hype_queue_alloc(ngx_http_hype_queue_t *queue,
     size_t size);
 
-/* Appends an item, which belongs to the queue from then on. */
+/* Appends an item, which the queue owns from then on. */
 
 void ngx_http_hype_queue_push(ngx_http_hype_queue_t *queue,
     ngx_http_hype_item_t *item);
 
-/* Sends a batch; returns 0 if there is none to be sent. */
+/* Sends a batch on an idle connection.  Returns 1, or 0 if there is none. */
 
 ngx_uint_t ngx_http_hype_queue_work(ngx_http_hype_queue_t *queue,
     ngx_http_hype_db_conn_t *conn);
 
-/* Takes an item out that is in no batch. */
+/* Takes out an item that is in no batch, wakes who waits for it, frees it. */
 
 void ngx_http_hype_queue_remove(ngx_http_hype_queue_t *queue,
     ngx_http_hype_item_t *item);
 
 /*
- * Calls "handler" for each item that is in no batch, which it may remove; no
- * other one.
+ * Calls "handler" for each item that is in no batch.  It may remove this item,
+ * but no other.
  */
 
 void ngx_http_hype_queue_each(ngx_http_hype_queue_t *queue,

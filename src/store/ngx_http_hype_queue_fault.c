@@ -3,6 +3,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include "ngx_http_hype_queue_fault.h"
+#include "ngx_http_hype_stream.h"
 
 
 /*
@@ -32,91 +33,88 @@
 #define NGX_HTTP_HYPE_QUEUE_SESSION      5000
 
 
-static void ngx_http_hype_queue_probed(void *data,
-    ngx_http_hype_db_outcome_e outcome, PGresult *res);
 static ngx_int_t ngx_http_hype_queue_divide(
-    ngx_http_hype_queue_batch_t *qb, ngx_uint_t probed);
-static void ngx_http_hype_queue_blame(ngx_http_hype_queue_batch_t *qb,
+    ngx_http_hype_batch_t *batch, ngx_uint_t probed);
+static void ngx_http_hype_queue_blame(ngx_http_hype_batch_t *batch,
     ngx_http_hype_item_t *item, ngx_uint_t tries);
 static void ngx_http_hype_queue_try(ngx_http_hype_queue_t *queue,
     ngx_http_hype_item_t *item);
-static void ngx_http_hype_queue_pause(ngx_http_hype_queue_batch_t *qb,
+static void ngx_http_hype_queue_pause(ngx_http_hype_batch_t *batch,
     PGresult *res);
 
 
 void
-ngx_http_hype_queue_refused(ngx_http_hype_queue_batch_t *qb, PGresult *res)
+ngx_http_hype_queue_refused(ngx_http_hype_batch_t *batch, PGresult *res)
 {
     size_t       len;
     const char  *code, *message;
 
     code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
-    if (qb->conn->cancelling && code && ngx_strcmp(code, "57014") != 0) {
+    if (batch->conn->cancelling && code && ngx_strcmp(code, "57014") != 0) {
 
         /*
          * it was not cancelled: the request may still arrive, and must not
          * hit the probe
          */
 
-        qb->queue->cap = ngx_max(qb->batch.n / 2, 1);
-        ngx_http_hype_queue_put_back(qb->queue, &qb->batch, 0);
-        ngx_free(qb);
+        batch->queue->cap = ngx_max(batch->n / 2, 1);
+        ngx_http_hype_queue_put_back(batch->queue, batch, 0);
+        ngx_free(batch);
         return;
     }
 
     message = PQresultErrorMessage(res);
     len = strcspn(message, "\n");
 
-    qb->reason = ngx_alloc(len + 1, qb->queue->log);
+    batch->reason = ngx_alloc(len + 1, batch->queue->stream->log);
 
-    if (qb->reason) {
-        (void) ngx_cpystrn(qb->reason, (u_char *) message, len + 1);
+    if (batch->reason) {
 
         /* a trigger may quote a visitor; what ends a comment would be run */
 
-        ngx_http_hype_db_clean(qb->reason, len);
+        len = ngx_http_hype_trouble_line(batch->reason, len, message, len);
+        batch->reason[len] = '\0';
 
-        ngx_log_error(NGX_LOG_INFO, qb->queue->log, 0,
+        ngx_log_error(NGX_LOG_INFO, batch->queue->stream->log, 0,
                       "hype: %ui records in a batch, refused by PostgreSQL: "
-                      "%s", qb->batch.n, qb->reason);
+                      "%s", batch->n, batch->reason);
     }
 
-    ngx_http_hype_batch_probe(&qb->batch, qb->conn,
-                              ngx_http_hype_queue_probed);
+    ngx_http_hype_batch_probe(batch);
 }
 
 
-static void
+void
 ngx_http_hype_queue_probed(void *data, ngx_http_hype_db_outcome_e outcome,
     PGresult *res)
 {
-    ngx_http_hype_queue_batch_t *qb = data;
+    ngx_http_hype_batch_t *batch = data;
 
     switch (outcome) {
 
     case NGX_HTTP_HYPE_DB_DONE:
-        (void) ngx_http_hype_queue_divide(qb, 1);
+        (void) ngx_http_hype_queue_divide(batch, 1);
         break;
 
     case NGX_HTTP_HYPE_DB_DUPLICATE:
     case NGX_HTTP_HYPE_DB_REFUSED:
 
-        if (ngx_http_hype_queue_divide(qb, 0) != NGX_OK) {
-            ngx_http_hype_queue_pause(qb, res);
+        if (ngx_http_hype_queue_divide(batch, 0) != NGX_OK) {
+            ngx_http_hype_queue_pause(batch, res);
         }
 
         break;
 
     default:
-        ngx_http_hype_queue_put_back(qb->queue, &qb->batch, 0);
+        ngx_http_hype_queue_put_back(batch->queue, batch, 0);
     }
 
-    if (qb->reason) {
-        ngx_free(qb->reason);
+    if (batch->reason) {
+        ngx_free(batch->reason);
     }
 
-    ngx_free(qb);
+    ngx_free(batch);
 }
 
 
@@ -127,39 +125,39 @@ ngx_http_hype_queue_probed(void *data, ngx_http_hype_db_outcome_e outcome,
  */
 
 static ngx_int_t
-ngx_http_hype_queue_divide(ngx_http_hype_queue_batch_t *qb, ngx_uint_t probed)
+ngx_http_hype_queue_divide(ngx_http_hype_batch_t *batch, ngx_uint_t probed)
 {
     ngx_queue_t            *q;
     ngx_http_hype_item_t   *item;
     ngx_http_hype_queue_t  *queue;
 
-    queue = qb->queue;
+    queue = batch->queue;
 
-    q = ngx_queue_head(&qb->batch.items);
+    q = ngx_queue_head(&batch->items);
     item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-    if (qb->batch.n > 1 || item->spooled) {
-        queue->cap = ngx_max(qb->batch.n / 2, 1);
-        ngx_http_hype_queue_put_back(queue, &qb->batch, 0);
+    if (batch->n > 1 || item->spooled) {
+        queue->cap = ngx_max(batch->n / 2, 1);
+        ngx_http_hype_queue_put_back(queue, batch, 0);
 
         return probed ? NGX_OK : NGX_DECLINED;
     }
 
     ngx_queue_remove(q);
-    item->flight = 0;
+    item->in_batch = 0;
 
     if (probed) {
-        ngx_http_hype_queue_blame(qb, item, NGX_HTTP_HYPE_QUEUE_PROBED);
+        ngx_http_hype_queue_blame(batch, item, NGX_HTTP_HYPE_QUEUE_PROBED);
         return NGX_OK;
     }
 
-    if (item->refused && item->written != queue->faults->written) {
-        ngx_http_hype_queue_blame(qb, item, 1);
+    if (item->refused && item->written != queue->stream->faults.written) {
+        ngx_http_hype_queue_blame(batch, item, 1);
         return NGX_OK;
     }
 
     item->refused = 1;
-    item->written = queue->faults->written;
+    item->written = queue->stream->faults.written;
 
     ngx_http_hype_queue_try(queue, item);
 
@@ -173,42 +171,44 @@ ngx_http_hype_queue_divide(ngx_http_hype_queue_batch_t *qb, ngx_uint_t probed)
  */
 
 void
-ngx_http_hype_queue_lost(ngx_http_hype_queue_batch_t *qb)
+ngx_http_hype_queue_lost(ngx_http_hype_batch_t *batch)
 {
+    uint32_t                written;
     ngx_queue_t            *q;
     ngx_http_hype_item_t   *item;
     ngx_http_hype_queue_t  *queue;
 
-    queue = qb->queue;
+    queue = batch->queue;
 
-    q = ngx_queue_head(&qb->batch.items);
+    q = ngx_queue_head(&batch->items);
     item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-    if (qb->batch.n > 1 || item->spooled || !item->again) {
-        queue->cap = ngx_max(qb->batch.n / 2, 1);
-        ngx_http_hype_queue_put_back(queue, &qb->batch, 1);
+    if (batch->n > 1 || item->spooled || !item->replay) {
+        queue->cap = ngx_max(batch->n / 2, 1);
+        ngx_http_hype_queue_put_back(queue, batch, 1);
         return;
     }
 
     ngx_queue_remove(q);
-    item->flight = 0;
+    item->in_batch = 0;
 
-    ngx_http_hype_queue_blame(qb, item,
-                              item->refused
-                              && item->written != queue->faults->written);
+    written = queue->stream->faults.written;
+
+    ngx_http_hype_queue_blame(batch, item,
+                              item->refused && item->written != written);
 }
 
 
 static void
-ngx_http_hype_queue_blame(ngx_http_hype_queue_batch_t *qb,
+ngx_http_hype_queue_blame(ngx_http_hype_batch_t *batch,
     ngx_http_hype_item_t *item, ngx_uint_t tries)
 {
     ngx_http_hype_queue_t  *queue;
 
-    queue = qb->queue;
+    queue = batch->queue;
 
     item->refused = 1;
-    item->written = queue->faults->written;
+    item->written = queue->stream->faults.written;
     item->tries += tries;
 
     if (item->tries < NGX_HTTP_HYPE_QUEUE_TRIES) {
@@ -216,9 +216,10 @@ ngx_http_hype_queue_blame(ngx_http_hype_queue_batch_t *qb,
         return;
     }
 
-    queue->reject(queue->data, item,
-                  qb->reason ? (char *) qb->reason
-                             : "refused, or the connection breaks");
+    ngx_http_hype_stream_reject(queue->stream, item,
+                                batch->reason
+                                ? (char *) batch->reason
+                                : "refused, or the connection breaks");
 
     ngx_http_hype_queue_free(queue, item, NGX_ERROR);
 }
@@ -295,34 +296,33 @@ ngx_http_hype_queue_wake_handler(ngx_event_t *ev)
 
     queue = ev->data;
 
-    ngx_http_hype_db_wake(queue->db, NGX_HTTP_HYPE_DB_HITS);
+    ngx_http_hype_db_wake(queue->stream->db, NGX_HTTP_HYPE_DB_HITS);
 }
 
 
 /* others are refused, too: nothing is tried for a while */
 
 static void
-ngx_http_hype_queue_pause(ngx_http_hype_queue_batch_t *qb, PGresult *res)
+ngx_http_hype_queue_pause(ngx_http_hype_batch_t *batch, PGresult *res)
 {
     ngx_msec_t                     delay, share;
     ngx_http_hype_queue_t         *queue;
     ngx_http_hype_queue_faults_t  *faults;
 
-    queue = qb->queue;
-    faults = queue->faults;
+    queue = batch->queue;
+    faults = &queue->stream->faults;
 
-    ngx_http_hype_db_refused(qb->conn, &faults->trouble, res);
+    ngx_http_hype_db_refused(queue->stream->db, &faults->trouble, res);
 
     faults->refused++;
-    faults->backoff = ngx_min(ngx_max(faults->backoff * 2,
-                                      NGX_HTTP_HYPE_QUEUE_BACKOFF_MIN),
-                              NGX_HTTP_HYPE_QUEUE_BACKOFF_MAX);
+    faults->backoff = ngx_http_hype_trouble_back_off(faults->backoff,
+                                             NGX_HTTP_HYPE_QUEUE_BACKOFF_MIN,
+                                             NGX_HTTP_HYPE_QUEUE_BACKOFF_MAX);
 
-    delay = faults->backoff - faults->backoff / 4
-            + ngx_random() % (faults->backoff / 2);
+    delay = ngx_http_hype_trouble_spread(faults->backoff);
 
-    if (faults->brief) {
-        share = (ngx_http_hype_queue_time() - qb->sent) / 1000
+    if (faults->background) {
+        share = (ngx_http_hype_queue_time() - batch->sent) / 1000
                 * NGX_HTTP_HYPE_QUEUE_SHARE;
 
         delay = ngx_max(delay, ngx_min(share, NGX_HTTP_HYPE_QUEUE_SHARE_MAX));
@@ -335,25 +335,25 @@ ngx_http_hype_queue_pause(ngx_http_hype_queue_batch_t *qb, PGresult *res)
     ngx_add_timer(&faults->pause, delay);
 
     if (faults->refused >= NGX_HTTP_HYPE_QUEUE_RENEW
-        && ngx_current_msec - qb->conn->made >= NGX_HTTP_HYPE_QUEUE_SESSION)
+        && ngx_current_msec - batch->conn->made >= NGX_HTTP_HYPE_QUEUE_SESSION)
     {
         /* what the session has of its own, such as settings, may be at fault */
 
-        ngx_http_hype_db_renew(qb->conn);
+        ngx_http_hype_db_renew(batch->conn);
     }
 
-    queue->refused(queue->data, 1);
+    ngx_http_hype_stream_refused(queue->stream, 1);
 }
 
 
 void
-ngx_http_hype_queue_accepted(ngx_http_hype_queue_batch_t *qb)
+ngx_http_hype_queue_accepted(ngx_http_hype_batch_t *batch)
 {
     ngx_http_hype_queue_t         *queue;
     ngx_http_hype_queue_faults_t  *faults;
 
-    queue = qb->queue;
-    faults = queue->faults;
+    queue = batch->queue;
+    faults = &queue->stream->faults;
 
     faults->written++;
 
@@ -368,7 +368,7 @@ ngx_http_hype_queue_accepted(ngx_http_hype_queue_batch_t *qb)
         ngx_del_timer(&faults->pause);
     }
 
-    ngx_http_hype_db_accepted(qb->conn, &faults->trouble);
+    ngx_http_hype_db_accepted(queue->stream->db, &faults->trouble);
 
-    queue->refused(queue->data, 0);
+    ngx_http_hype_stream_refused(queue->stream, 0);
 }

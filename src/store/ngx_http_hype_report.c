@@ -8,13 +8,10 @@
 #define NGX_HTTP_HYPE_REPORT_TIMEOUT  (10000 + 5000)
 
 /* of those around it */
-#define NGX_HTTP_HYPE_REPORT_BRIEF    5000
+#define NGX_HTTP_HYPE_REPORT_SHORT    5000
 
 /* until one is tried again that has failed */
 #define NGX_HTTP_HYPE_REPORT_RETRY    1000
-
-/* until that is logged again */
-#define NGX_HTTP_HYPE_REPORT_LOG      10000
 
 /* in PostgreSQL's src/include/catalog/pg_type.dat */
 #define NGX_HTTP_HYPE_REPORT_TEXT     25
@@ -35,24 +32,22 @@ static void ngx_http_hype_report_keep(ngx_http_hype_report_t *report,
     const char *value, size_t len, ngx_uint_t error);
 static void ngx_http_hype_report_refused(ngx_http_hype_report_t *report,
     PGresult *res);
-static void ngx_http_hype_report_log(ngx_http_hype_report_t *report,
-    const char *reason);
 static void ngx_http_hype_report_lost(ngx_http_hype_report_t *report);
 
 
 void
-ngx_http_hype_report_init(ngx_http_hype_report_t *report)
+ngx_http_hype_report_init(ngx_http_hype_report_t *report,
+    ngx_http_hype_db_t *db, ngx_http_hype_park_t *park, ngx_log_t *log)
 {
-    report->entries.log = report->log;
+    ngx_uint_t  i;
 
-    ngx_http_hype_report_entries_init(&report->entries);
-}
+    report->db = db;
+    report->park = park;
+    report->log = log;
 
-
-void
-ngx_http_hype_report_close(ngx_http_hype_report_t *report)
-{
-    ngx_http_hype_report_entries_clear(&report->entries);
+    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
+        ngx_queue_init(&report->entries[i].waits);
+    }
 }
 
 
@@ -67,19 +62,20 @@ ngx_http_hype_report_get(ngx_http_hype_report_t *report,
     wait->report = report;
     wait->wait.status = NGX_HTTP_HYPE_REPORT_FINE;
 
-    entry = ngx_http_hype_report_entry_find(&report->entries, arguments);
+    entry = ngx_http_hype_report_entry_find(report, arguments);
 
     failing = report->tried
               && ngx_current_msec - report->tried < NGX_HTTP_HYPE_REPORT_RETRY;
 
     if (entry == NULL && !failing
-        && !ngx_http_hype_report_entry_crowded(&report->entries, viewer))
+        && !ngx_http_hype_report_entry_crowded(report, viewer))
     {
-        entry = ngx_http_hype_report_entry_create(&report->entries, arguments);
+        entry = ngx_http_hype_report_entry_create(report, arguments);
     }
 
     if (entry == NULL) {
-        wait->wait.status = failing ? report->problem : NGX_HTTP_HYPE_REPORT_BUSY;
+        wait->wait.status = failing ? report->problem
+                                    : NGX_HTTP_HYPE_REPORT_BUSY;
         return NGX_OK;
     }
 
@@ -107,21 +103,21 @@ ngx_http_hype_report_get(ngx_http_hype_report_t *report,
 
     if (entry != report->current && !entry->pending) {
 
-        if (ngx_http_hype_report_entry_crowded(&report->entries, viewer)) {
+        if (ngx_http_hype_report_entry_crowded(report, viewer)) {
             wait->wait.status = NGX_HTTP_HYPE_REPORT_BUSY;
             return NGX_OK;
         }
 
         entry->pending = 1;
         entry->viewer = viewer;
-        entry->turn = report->entries.turn++;
+        entry->turn = report->turn++;
     }
 
     ngx_http_hype_park(report->park, &wait->wait, &entry->waits, NULL,
                        NGX_HTTP_HYPE_REPORT_PENDING);
 
     if (entry->pending) {
-        ngx_http_hype_db_wake(report->db, NGX_HTTP_HYPE_DB_CARE);
+        ngx_http_hype_db_wake(report->db, NGX_HTTP_HYPE_DB_CHORES);
     }
 
     return NGX_AGAIN;
@@ -147,7 +143,7 @@ ngx_http_hype_report_work(ngx_http_hype_report_t *report,
     const char                    *user;
     ngx_http_hype_report_entry_t  *entry;
 
-    entry = ngx_http_hype_report_entry_next(&report->entries);
+    entry = ngx_http_hype_report_entry_next(report);
     if (entry == NULL) {
         return 0;
     }
@@ -161,7 +157,7 @@ ngx_http_hype_report_work(ngx_http_hype_report_t *report,
     entry->pending = 0;
     entry->refs++;
 
-    report->entries.viewer = entry->viewer;
+    report->viewer = entry->viewer;
     report->current = entry;
     report->conn = conn;
 
@@ -189,7 +185,7 @@ ngx_http_hype_report_send(ngx_http_hype_report_t *report,
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
     st.judged = 1;
-    st.timeout = NGX_HTTP_HYPE_REPORT_BRIEF;
+    st.timeout = NGX_HTTP_HYPE_REPORT_SHORT;
     st.handler = ngx_http_hype_report_handler;
     st.data = report;
 
@@ -287,7 +283,7 @@ ngx_http_hype_report_keep(ngx_http_hype_report_t *report, const char *value,
 
     report->tried = 0;
 
-    if (ngx_http_hype_report_entry_keep(&report->entries, entry, &text, error)
+    if (ngx_http_hype_report_entry_keep(report, entry, &text, error)
         != NGX_OK)
     {
         entry->tried = ngx_current_msec;
@@ -355,24 +351,13 @@ ngx_http_hype_report_refused(ngx_http_hype_report_t *report, PGresult *res)
     report->current->problem = problem;
     report->current->tried = ngx_current_msec;
 
-    ngx_http_hype_report_log(report, PQresultErrorMessage(res));
-}
+    if (ngx_http_hype_trouble_log(&report->trouble)) {
+        text = PQresultErrorMessage(res);
 
-
-static void
-ngx_http_hype_report_log(ngx_http_hype_report_t *report, const char *reason)
-{
-    if (report->logged
-        && ngx_current_msec - report->logged < NGX_HTTP_HYPE_REPORT_LOG)
-    {
-        return;
+        ngx_log_error(NGX_LOG_ERR, report->log, 0,
+                      "hype: PostgreSQL can't report: %*s",
+                      strcspn(text, "\n"), text);
     }
-
-    report->logged = ngx_current_msec;
-
-    ngx_log_error(NGX_LOG_ERR, report->log, 0,
-                  "hype: PostgreSQL can't report: %*s",
-                  strcspn(reason, "\n"), reason);
 }
 
 
@@ -384,7 +369,7 @@ ngx_http_hype_report_lost(ngx_http_hype_report_t *report)
     ngx_uint_t                     i;
     ngx_http_hype_report_entry_t  *entry;
 
-    report->problem = NGX_HTTP_HYPE_REPORT_AWAY;
+    report->problem = NGX_HTTP_HYPE_REPORT_UNAVAILABLE;
     report->tried = ngx_current_msec;
 
     if (report->current) {
@@ -393,29 +378,29 @@ ngx_http_hype_report_lost(ngx_http_hype_report_t *report)
     }
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        entry = &report->entries.list[i];
+        entry = &report->entries[i];
         entry->pending = 0;
 
         ngx_http_hype_park_wake_all(report->park, &entry->waits,
-                                    NGX_HTTP_HYPE_REPORT_AWAY);
+                                    NGX_HTTP_HYPE_REPORT_UNAVAILABLE);
     }
 }
 
 
 void
-ngx_http_hype_report_away(ngx_http_hype_report_t *report)
+ngx_http_hype_report_release(ngx_http_hype_report_t *report)
 {
     ngx_uint_t  i;
 
     if (report->current
-        || ngx_http_hype_db_available(report->db, NGX_HTTP_HYPE_DB_CARE))
+        || ngx_http_hype_db_available(report->db, NGX_HTTP_HYPE_DB_CHORES))
     {
         return;
     }
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
 
-        if (report->entries.list[i].pending) {
+        if (report->entries[i].pending) {
             ngx_http_hype_report_lost(report);
             return;
         }

@@ -16,11 +16,48 @@
 #include <ngx_core.h>
 #include "ngx_http_hype_db.h"
 #include "ngx_http_hype_park.h"
-#include "ngx_http_hype_report_entry.h"
+#include "ngx_http_hype_trouble.h"
 
 
 /* maximum length of a name in PostgreSQL */
 #define NGX_HTTP_HYPE_REPORT_NAME     63
+
+/*
+ * Their number is fixed, and so is how much they hold, whatever viewers ask
+ * for.
+ */
+#define NGX_HTTP_HYPE_REPORT_ENTRIES  16
+
+
+/* why there is no new report */
+
+typedef enum {
+    NGX_HTTP_HYPE_REPORT_FINE = 0,
+    NGX_HTTP_HYPE_REPORT_PENDING,   /* not ready yet */
+    NGX_HTTP_HYPE_REPORT_BUSY,      /* too many are asked for */
+    NGX_HTTP_HYPE_REPORT_UNAVAILABLE,      /* no connection to the database */
+    NGX_HTTP_HYPE_REPORT_GRANT,     /* hype_report is not granted */
+    NGX_HTTP_HYPE_REPORT_SCHEMA,    /* the schema has no hype.report() */
+    NGX_HTTP_HYPE_REPORT_SLOW,      /* it takes too long */
+    NGX_HTTP_HYPE_REPORT_FAILED     /* anything else: see the error log */
+} ngx_http_hype_report_problem_e;
+
+
+typedef struct {
+    ngx_str_t                        arguments;  /* "{...}" */
+    uint32_t                         viewer;     /* who asked first */
+    ngx_str_t                        text;       /* the last one, "{...}" */
+    ngx_str_t                        error;      /* of the arguments, if bad */
+    ngx_msec_t                       made;       /* when either came */
+    ngx_msec_t                       tried;      /* when it failed, or 0 */
+    ngx_http_hype_report_problem_e   problem;    /* and why */
+    ngx_msec_t                       used;
+    ngx_uint_t                       turn;       /* in order of asking */
+    ngx_queue_t                      waits;
+    ngx_uint_t                       refs;       /* of requests */
+
+    unsigned                         pending:1;
+} ngx_http_hype_report_entry_t;
 
 
 typedef struct {
@@ -28,7 +65,9 @@ typedef struct {
     ngx_http_hype_park_t            *park;
     ngx_log_t                       *log;
 
-    ngx_http_hype_report_entries_t   entries;
+    ngx_http_hype_report_entry_t     entries[NGX_HTTP_HYPE_REPORT_ENTRIES];
+    ngx_uint_t                       turn;       /* the next one */
+    uint32_t                         viewer;     /* who had the last turn */
     ngx_http_hype_report_entry_t    *current;    /* being asked for */
     ngx_http_hype_db_conn_t         *conn;       /* where */
     ngx_uint_t                       step;
@@ -36,7 +75,7 @@ typedef struct {
     /* of all reports */
     ngx_http_hype_report_problem_e   problem;
     ngx_msec_t                       tried;      /* when, or 0 */
-    ngx_msec_t                       logged;     /* when that was logged */
+    ngx_http_hype_trouble_t          trouble;
 
     /* the role that nginx connects as, "" until it has */
     u_char                           user[NGX_HTTP_HYPE_REPORT_NAME + 1];
@@ -52,13 +91,10 @@ typedef struct {
 } ngx_http_hype_report_wait_t;
 
 
-/* "db", "park" and "log" are for the caller to set. */
+/* In zeroed memory.  No report is there yet. */
 
-void ngx_http_hype_report_init(ngx_http_hype_report_t *report);
-
-/* For a worker that ends, once the database is closed. */
-
-void ngx_http_hype_report_close(ngx_http_hype_report_t *report);
+void ngx_http_hype_report_init(ngx_http_hype_report_t *report,
+    ngx_http_hype_db_t *db, ngx_http_hype_park_t *park, ngx_log_t *log);
 
 /*
  * Sees to a report that is no older than "valid" milliseconds.  "arguments"
@@ -85,9 +121,48 @@ void ngx_http_hype_report_leave(ngx_http_hype_report_wait_t *wait);
 ngx_uint_t ngx_http_hype_report_work(ngx_http_hype_report_t *report,
     ngx_http_hype_db_conn_t *conn);
 
-/* Lets all who wait go on with what there is; the database's "away". */
+/* Lets all who wait go on with what there is if the database is unavailable. */
 
-void ngx_http_hype_report_away(ngx_http_hype_report_t *report);
+void ngx_http_hype_report_release(ngx_http_hype_report_t *report);
+
+
+/* ngx_http_hype_report_entry.c: reports by their arguments */
+
+/* Frees all of them. */
+
+void ngx_http_hype_report_entries_free(ngx_http_hype_report_t *report);
+
+/* The one of these arguments, or NULL. */
+
+ngx_http_hype_report_entry_t *ngx_http_hype_report_entry_find(
+    ngx_http_hype_report_t *report, ngx_str_t *arguments);
+
+/*
+ * A new one in place of one that nobody refers to; NULL if there is none, or
+ * memory ran out.  The arguments are copied.
+ */
+
+ngx_http_hype_report_entry_t *ngx_http_hype_report_entry_create(
+    ngx_http_hype_report_t *report, ngx_str_t *arguments);
+
+/* Whether a viewer has as many pending as one may have. */
+
+ngx_uint_t ngx_http_hype_report_entry_crowded(
+    ngx_http_hype_report_t *report, uint32_t viewer);
+
+/* The pending one whose turn it is, or NULL. */
+
+ngx_http_hype_report_entry_t *ngx_http_hype_report_entry_next(
+    ngx_http_hype_report_t *report);
+
+/*
+ * Gives one that is referred to its text, or error, which is copied.
+ * NGX_ERROR: memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_report_entry_keep(
+    ngx_http_hype_report_t *report,
+    ngx_http_hype_report_entry_t *entry, ngx_str_t *text, ngx_uint_t error);
 
 
 #endif /* _NGX_HTTP_HYPE_REPORT_H_INCLUDED_ */

@@ -1,7 +1,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_http_hype_report_entry.h"
+#include "ngx_http_hype_report.h"
 
 
 /* reports that a viewer may wait for, so that there is room for others */
@@ -12,34 +12,21 @@
 
 
 static ngx_http_hype_report_entry_t *ngx_http_hype_report_entry_oldest(
-    ngx_http_hype_report_entries_t *entries);
-static ngx_http_hype_report_entry_t *ngx_http_hype_report_entry_longest(
-    ngx_http_hype_report_entries_t *entries);
+    ngx_http_hype_report_t *report, ngx_uint_t kept);
 static void ngx_http_hype_report_entry_clear(
     ngx_http_hype_report_entry_t *entry);
 static void ngx_http_hype_report_entry_free(ngx_str_t *text);
 
 
-void
-ngx_http_hype_report_entries_init(ngx_http_hype_report_entries_t *entries)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        ngx_queue_init(&entries->list[i].waits);
-    }
-}
-
-
 ngx_http_hype_report_entry_t *
-ngx_http_hype_report_entry_find(ngx_http_hype_report_entries_t *entries,
+ngx_http_hype_report_entry_find(ngx_http_hype_report_t *report,
     ngx_str_t *arguments)
 {
     ngx_uint_t                     i;
     ngx_http_hype_report_entry_t  *entry;
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        entry = &entries->list[i];
+        entry = &report->entries[i];
 
         if (entry->arguments.len == arguments->len && arguments->len
             && ngx_memcmp(entry->arguments.data, arguments->data,
@@ -54,8 +41,14 @@ ngx_http_hype_report_entry_find(ngx_http_hype_report_entries_t *entries,
 }
 
 
+/*
+ * The one of which nobody makes use, and nobody has for the longest time: of
+ * those with a text, or an empty one first.
+ */
+
 static ngx_http_hype_report_entry_t *
-ngx_http_hype_report_entry_oldest(ngx_http_hype_report_entries_t *entries)
+ngx_http_hype_report_entry_oldest(ngx_http_hype_report_t *report,
+    ngx_uint_t kept)
 {
     ngx_uint_t                     i;
     ngx_http_hype_report_entry_t  *entry, *oldest;
@@ -63,9 +56,9 @@ ngx_http_hype_report_entry_oldest(ngx_http_hype_report_entries_t *entries)
     oldest = NULL;
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        entry = &entries->list[i];
+        entry = &report->entries[i];
 
-        if (entry->refs || entry->pending) {
+        if (entry->refs || entry->pending || (kept && entry->text.len == 0)) {
             continue;
         }
 
@@ -84,22 +77,19 @@ ngx_http_hype_report_entry_oldest(ngx_http_hype_report_entries_t *entries)
 }
 
 
-/* in the place of the one that has not been used for the longest time */
-
 ngx_http_hype_report_entry_t *
-ngx_http_hype_report_entry_create(ngx_http_hype_report_entries_t *entries,
+ngx_http_hype_report_entry_create(ngx_http_hype_report_t *report,
     ngx_str_t *arguments)
 {
     u_char                        *p;
     ngx_http_hype_report_entry_t  *oldest;
 
-    oldest = ngx_http_hype_report_entry_oldest(entries);
-
+    oldest = ngx_http_hype_report_entry_oldest(report, 0);
     if (oldest == NULL) {
         return NULL;
     }
 
-    p = ngx_alloc(arguments->len, entries->log);
+    p = ngx_alloc(arguments->len, report->log);
     if (p == NULL) {
         return NULL;
     }
@@ -116,16 +106,16 @@ ngx_http_hype_report_entry_create(ngx_http_hype_report_entries_t *entries,
 
 
 ngx_uint_t
-ngx_http_hype_report_entry_crowded(
-    ngx_http_hype_report_entries_t *entries, uint32_t viewer)
+ngx_http_hype_report_entry_crowded(ngx_http_hype_report_t *report,
+    uint32_t viewer)
 {
     ngx_uint_t  i, n;
 
     n = 0;
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        n += (entries->list[i].pending
-              && entries->list[i].viewer == viewer);
+        n += (report->entries[i].pending
+              && report->entries[i].viewer == viewer);
     }
 
     return n >= NGX_HTTP_HYPE_REPORT_VIEWER;
@@ -135,7 +125,7 @@ ngx_http_hype_report_entry_crowded(
 /* who has had the last turn lets others go first */
 
 ngx_http_hype_report_entry_t *
-ngx_http_hype_report_entry_next(ngx_http_hype_report_entries_t *entries)
+ngx_http_hype_report_entry_next(ngx_http_hype_report_t *report)
 {
     ngx_int_t                      before;
     ngx_uint_t                     i;
@@ -144,7 +134,7 @@ ngx_http_hype_report_entry_next(ngx_http_hype_report_entries_t *entries)
     next = NULL;
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        entry = &entries->list[i];
+        entry = &report->entries[i];
 
         if (!entry->pending) {
             continue;
@@ -155,8 +145,8 @@ ngx_http_hype_report_entry_next(ngx_http_hype_report_entries_t *entries)
             continue;
         }
 
-        before = (entry->viewer == entries->viewer)
-                 - (next->viewer == entries->viewer);
+        before = (entry->viewer == report->viewer)
+                 - (next->viewer == report->viewer);
 
         if (before < 0
             || (before == 0 && (ngx_int_t) (entry->turn - next->turn) < 0))
@@ -170,7 +160,7 @@ ngx_http_hype_report_entry_next(ngx_http_hype_report_entries_t *entries)
 
 
 ngx_int_t
-ngx_http_hype_report_entry_keep(ngx_http_hype_report_entries_t *entries,
+ngx_http_hype_report_entry_keep(ngx_http_hype_report_t *report,
     ngx_http_hype_report_entry_t *entry, ngx_str_t *text, ngx_uint_t error)
 {
     u_char      *p;
@@ -178,7 +168,7 @@ ngx_http_hype_report_entry_keep(ngx_http_hype_report_entries_t *entries,
     ngx_str_t   *kept;
     ngx_uint_t   i;
 
-    p = ngx_alloc(text->len, entries->log);
+    p = ngx_alloc(text->len, report->log);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -198,11 +188,11 @@ ngx_http_hype_report_entry_keep(ngx_http_hype_report_entries_t *entries,
     size = 0;
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        size += entries->list[i].text.len;
+        size += report->entries[i].text.len;
     }
 
     while (size > NGX_HTTP_HYPE_REPORT_KEPT) {
-        entry = ngx_http_hype_report_entry_longest(entries);
+        entry = ngx_http_hype_report_entry_oldest(report, 1);
         if (entry == NULL) {
             break;
         }
@@ -215,37 +205,13 @@ ngx_http_hype_report_entry_keep(ngx_http_hype_report_entries_t *entries,
 }
 
 
-/* of those that nobody waits for: it holds most, and is asked for least */
-
-static ngx_http_hype_report_entry_t *
-ngx_http_hype_report_entry_longest(ngx_http_hype_report_entries_t *entries)
-{
-    ngx_uint_t                     i;
-    ngx_http_hype_report_entry_t  *entry, *longest;
-
-    longest = NULL;
-
-    for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        entry = &entries->list[i];
-
-        if (entry->refs == 0 && !entry->pending && entry->text.len
-            && (longest == NULL || entry->text.len > longest->text.len))
-        {
-            longest = entry;
-        }
-    }
-
-    return longest;
-}
-
-
 void
-ngx_http_hype_report_entries_clear(ngx_http_hype_report_entries_t *entries)
+ngx_http_hype_report_entries_free(ngx_http_hype_report_t *report)
 {
     ngx_uint_t  i;
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
-        ngx_http_hype_report_entry_clear(&entries->list[i]);
+        ngx_http_hype_report_entry_clear(&report->entries[i]);
     }
 }
 

@@ -27,7 +27,7 @@ typedef struct {
     ngx_http_hype_ident_t    ident;
     ngx_http_hype_db_t      *db;
     ngx_http_hype_cache_t   *cache;
-    ngx_http_hype_worker_t  *worker;     /* its figures */
+    ngx_http_hype_worker_t  *worker;     /* its metrics */
     ngx_log_t               *log;
 
     ngx_http_hype_park_t     park;
@@ -39,7 +39,7 @@ typedef struct {
     ngx_http_hype_uuid_pool_t  uuids;
 
     ngx_event_t              gather;     /* to send what has come */
-    ngx_event_t              away;       /* to keep nobody waiting */
+    ngx_event_t              release;      /* to let go who waits in vain */
 
     ngx_uint_t               next;       /* stream whose turn it is */
     ngx_msec_t               visited;    /* when the last live hit came */
@@ -52,40 +52,74 @@ typedef struct {
 } ngx_http_hype_store_t;
 
 
-/* For a worker when it starts; no connection is opened yet. */
+/*
+ * For a worker that starts.  Opens no connection yet.  Returns what belongs to
+ * the cycle's pool, or NULL if memory ran out.
+ */
 
 ngx_http_hype_store_t *ngx_http_hype_store_create(ngx_cycle_t *cycle,
     ngx_http_hype_db_conf_t *db, ngx_http_hype_spool_conf_t *spool,
     ngx_http_hype_cache_t *cache);
 
-/* For one that ends: what is not committed goes to the spool. */
+/* For a worker that ends: what is not committed goes to the spool. */
 
 void ngx_http_hype_store_close(ngx_http_hype_store_t *store);
 
 /*
- * Takes a hit, with the identifier if its link is not known.  "spool" says that
- * the spool is enough; it has to be where the link is not known, as nobody
- * knows yet whether there will be a row.
+ * Takes a copy of a hit, with the identifier if its link is not known, else an
+ * empty one.  "spool" says that the hit need not be committed: the spool is
+ * enough.
  *
  * NGX_AGAIN: the request is parked, and resumed with wait->status.
- * NGX_OK: there is nothing to wait for, wait->status is there: NGX_OK if the hit
- *     is committed, NGX_DECLINED if it is in the spool or else kept, NGX_ERROR
- *     if it is dropped.
+ * NGX_OK: there is nothing to wait for, and wait->status is set.
+ *
+ * wait->status is NGX_OK if the hit is committed, NGX_DECLINED if it is in the
+ * spool or in memory, NGX_ERROR if it is dropped.
  */
 
 ngx_int_t ngx_http_hype_store_hit(ngx_http_hype_store_t *store,
     ngx_str_t *identifier, ngx_http_hype_row_t *row, ngx_uint_t spool,
     ngx_http_hype_wait_t *wait);
 
-/* Takes a claim or a confirm: into the spool, or else into memory. */
+/* Takes a copy of a claim or a confirm: to the spool, or else to memory. */
 
 void ngx_http_hype_store_event(ngx_http_hype_store_t *store,
     ngx_http_hype_record_type_e type, ngx_http_hype_event_t *event);
 
-/* The request's time is over: its hit goes on without it. */
+/* The request waits no longer: its hit goes on without it. */
 
 void ngx_http_hype_store_expire(ngx_http_hype_store_t *store,
     ngx_http_hype_wait_t *wait);
+
+
+/* ngx_http_hype_store_turn.c: whose turn it is on an idle connection */
+
+/* The database's "work". */
+
+void ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn);
+
+/* Handler of the event "gather". */
+
+void ngx_http_hype_store_gather_handler(ngx_event_t *ev);
+
+
+/* ngx_http_hype_store_chores.c: maintenance, and what the database tells */
+
+/* The database's "notify" and "away". */
+
+void ngx_http_hype_store_notify(void *data, ngx_str_t *channel,
+    ngx_str_t *payload);
+void ngx_http_hype_store_unavailable(void *data);
+
+/* Handlers of the events "away" and "maintain". */
+
+void ngx_http_hype_store_release_handler(ngx_event_t *ev);
+void ngx_http_hype_store_maintain_handler(ngx_event_t *ev);
+
+/* Sends the daily maintenance if it is due.  Returns 1, or 0 if it is not. */
+
+ngx_uint_t ngx_http_hype_store_maintain(ngx_http_hype_store_t *store,
+    ngx_http_hype_db_conn_t *conn);
 
 
 #endif /* _NGX_HTTP_HYPE_STORE_H_INCLUDED_ */

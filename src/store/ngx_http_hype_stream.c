@@ -21,8 +21,6 @@
 #define NGX_HTTP_HYPE_STREAM_LOG_LINE   1600
 
 
-static void ngx_http_hype_stream_queue(ngx_http_hype_stream_t *stream,
-    ngx_http_hype_queue_t *queue);
 static void ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream,
     u_char *record, const char *reason);
 static void ngx_http_hype_stream_tell(ngx_http_hype_stream_t *stream,
@@ -31,27 +29,24 @@ static void ngx_http_hype_stream_save(void *data,
     ngx_http_hype_item_t *item);
 static void ngx_http_hype_stream_forget(void *data,
     ngx_http_hype_item_t *item);
-static void ngx_http_hype_stream_reject(void *data,
-    ngx_http_hype_item_t *item, const char *reason);
 static void ngx_http_hype_stream_report(ngx_http_hype_stream_t *stream,
     const char *reason);
 static void ngx_http_hype_stream_report_handler(ngx_event_t *ev);
 static void ngx_http_hype_stream_log(ngx_http_hype_stream_t *stream,
     const char *reason);
-static void ngx_http_hype_stream_done(void *data,
-    ngx_http_hype_item_t *item);
-static void ngx_http_hype_stream_refused(void *data, ngx_uint_t refused);
 static void ngx_http_hype_stream_pause_handler(ngx_event_t *ev);
 static void ngx_http_hype_stream_wake(void *data);
 static void ngx_http_hype_stream_wake_handler(ngx_event_t *ev);
 static void ngx_http_hype_stream_lost(void *data, u_char *record,
     size_t size);
 static ngx_int_t ngx_http_hype_stream_read(void *data, u_char *record,
-    size_t size, ngx_uint_t file);
+    size_t size, ngx_uint_t number);
 
 
 ngx_int_t
 ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
+    ngx_http_hype_db_t *db, ngx_http_hype_cache_t *cache,
+    ngx_http_hype_park_t *park, ngx_http_hype_worker_t *worker,
     ngx_http_hype_spool_conf_t *spool, ngx_cycle_t *cycle)
 {
     ngx_uint_t               n;
@@ -61,6 +56,11 @@ ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
         stream = &streams[n];
 
         stream->n = n;
+        stream->db = db;
+        stream->cache = cache;
+        stream->park = park;
+        stream->worker = worker;
+        stream->log = cycle->log;
 
         ngx_http_hype_event_init(&stream->faults.pause,
                                  ngx_http_hype_stream_pause_handler,
@@ -76,47 +76,27 @@ ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
 
         /* hits are what visitors wait for */
 
-        stream->faults.brief = (n != NGX_HTTP_HYPE_STREAM_HITS);
+        stream->faults.background = (n != NGX_HTTP_HYPE_STREAM_HITS);
 
-        ngx_http_hype_stream_queue(stream, &stream->queue);
-        ngx_http_hype_stream_queue(stream, &stream->drain);
+        ngx_http_hype_queue_init(&stream->queue, stream);
+        ngx_http_hype_queue_init(&stream->drain, stream);
 
-        stream->queue.worker = stream->worker;
+        stream->queue.worker = worker;
 
-        stream->spool.conf = spool;
         stream->spool.stream = n;
-        stream->spool.counters = stream->cache->counters;
-        stream->spool.worker = stream->worker;
-        stream->spool.park = stream->park;
-        stream->spool.log = stream->log;
+        stream->spool.counters = cache->counters;
+        stream->spool.worker = worker;
+        stream->spool.park = park;
         stream->spool.wake = ngx_http_hype_stream_wake;
         stream->spool.lost = ngx_http_hype_stream_lost;
         stream->spool.data = stream;
 
-        if (ngx_http_hype_spool_init(&stream->spool, cycle) != NGX_OK) {
+        if (ngx_http_hype_spool_init(&stream->spool, spool, cycle) != NGX_OK) {
             return NGX_ERROR;
         }
     }
 
     return NGX_OK;
-}
-
-
-static void
-ngx_http_hype_stream_queue(ngx_http_hype_stream_t *stream,
-    ngx_http_hype_queue_t *queue)
-{
-    queue->metrics = stream->cache->metrics;
-    queue->db = stream->db;
-    queue->park = stream->park;
-    queue->log = stream->log;
-    queue->faults = &stream->faults;
-    queue->reject = ngx_http_hype_stream_reject;
-    queue->done = ngx_http_hype_stream_done;
-    queue->refused = ngx_http_hype_stream_refused;
-    queue->data = stream;
-
-    ngx_http_hype_queue_init(queue);
 }
 
 
@@ -257,7 +237,7 @@ ngx_http_hype_stream_expire(ngx_http_hype_stream_t *stream,
         return;
     }
 
-    if (item->flight) {
+    if (item->in_batch) {
         item->spooled = 1;
         return;
     }
@@ -294,12 +274,10 @@ ngx_http_hype_stream_forget(void *data, ngx_http_hype_item_t *item)
 }
 
 
-static void
-ngx_http_hype_stream_reject(void *data, ngx_http_hype_item_t *item,
-    const char *reason)
+void
+ngx_http_hype_stream_reject(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_item_t *item, const char *reason)
 {
-    ngx_http_hype_stream_t *stream = data;
-
     ngx_str_t  text;
 
     ngx_http_hype_count(stream->cache, NGX_HTTP_HYPE_REJECTED, 1);
@@ -359,9 +337,8 @@ ngx_http_hype_stream_log(ngx_http_hype_stream_t *stream, const char *reason)
 
         /* it may quote a visitor */
 
-        len = ngx_min(ngx_strlen(reason), sizeof(text));
-        ngx_memcpy(text, reason, len);
-        ngx_http_hype_db_clean(text, len);
+        len = ngx_http_hype_trouble_line(text, sizeof(text), reason,
+                                         ngx_strlen(reason));
     }
 
     if (stream->rejected) {
@@ -384,18 +361,10 @@ ngx_http_hype_stream_log(ngx_http_hype_stream_t *stream, const char *reason)
 }
 
 
-static void
-ngx_http_hype_stream_done(void *data, ngx_http_hype_item_t *item)
+void
+ngx_http_hype_stream_refused(ngx_http_hype_stream_t *stream,
+    ngx_uint_t refused)
 {
-    ngx_http_hype_spool_done(item->spool, item->file, item->size);
-}
-
-
-static void
-ngx_http_hype_stream_refused(void *data, ngx_uint_t refused)
-{
-    ngx_http_hype_stream_t *stream = data;
-
     if (stream->n == NGX_HTTP_HYPE_STREAM_HITS) {
         ngx_http_hype_db_refuse_hits(stream->db, refused);
     }
@@ -536,7 +505,7 @@ ngx_http_hype_stream_drain(ngx_http_hype_stream_t *stream,
 
 static ngx_int_t
 ngx_http_hype_stream_read(void *data, u_char *record, size_t size,
-    ngx_uint_t file)
+    ngx_uint_t number)
 {
     ngx_http_hype_stream_t *stream = data;
 
@@ -559,7 +528,7 @@ ngx_http_hype_stream_read(void *data, u_char *record, size_t size,
 
     ngx_memcpy(item->record, record, size);
     item->spool = spool;
-    item->file = file;
+    item->file = number;
 
     ngx_http_hype_queue_push(&stream->drain, item);
 

@@ -28,7 +28,7 @@
 #define NGX_HTTP_HYPE_STREAMS          NGX_HTTP_HYPE_SPOOL_STREAMS
 
 
-typedef struct {
+struct ngx_http_hype_stream_s {
     ngx_http_hype_ident_t          ident;
     ngx_uint_t                     n;         /* which one it is */
     ngx_http_hype_db_t            *db;
@@ -49,44 +49,62 @@ typedef struct {
     ngx_uint_t                     kept;      /* of those dropped */
 
     unsigned                       drained:1; /* the last batch was "drain"'s */
-} ngx_http_hype_stream_t;
+};
 
 
 /*
- * All streams of a worker, which are one array, as a file of one may have
- * records of another.  What is above "faults" is for the caller to set, but for
- * "n".
+ * All streams of a worker, in zeroed memory: one array, as a file of one stream
+ * may have records of another.  NGX_ERROR if memory ran out.
  */
 
 ngx_int_t ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
+    ngx_http_hype_db_t *db, ngx_http_hype_cache_t *cache,
+    ngx_http_hype_park_t *park, ngx_http_hype_worker_t *worker,
     ngx_http_hype_spool_conf_t *spool, ngx_cycle_t *cycle);
 
 /* For a worker that ends: what is not committed goes to the spool. */
 
 void ngx_http_hype_streams_close(ngx_http_hype_stream_t *streams);
 
-/* Whether a record of that size may wait in memory. */
+/* Whether a record of that size may wait in memory.  Returns 1 or 0. */
 
 ngx_uint_t ngx_http_hype_stream_room(ngx_http_hype_stream_t *stream,
     size_t size);
 
 /*
- * Keeps a record: in the spool, or if that can't take it, in memory; else it is
- * dropped, for NGX_ERROR.
+ * Keeps a copy of a record: in the spool, or in memory if the spool does not
+ * take it.  NGX_ERROR: there is no room in memory, either, and it is dropped.
  */
 
 ngx_int_t ngx_http_hype_stream_keep(ngx_http_hype_stream_t *stream,
     u_char *record, size_t size);
 
-/* Takes an item, of the live queue, whose request waits no longer. */
+/*
+ * For the queues: sets a record aside, whose item stays the caller's.  The
+ * reason is one line, as PostgreSQL says it.
+ */
+
+void ngx_http_hype_stream_reject(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_item_t *item, const char *reason);
+
+/* For the queues: all records are refused now, or, with 0, not any more. */
+
+void ngx_http_hype_stream_refused(ngx_http_hype_stream_t *stream,
+    ngx_uint_t refused);
+
+/*
+ * The request of an item in "queue" waits no longer: moves the item to the
+ * spool.  It stays in memory if the spool does not take it.
+ */
 
 void ngx_http_hype_stream_expire(ngx_http_hype_stream_t *stream,
     ngx_http_hype_item_t *item);
 
 /*
- * Send a batch of what came as it came, or of the spool; or of whichever of
- * both has its turn.  "target" is the time in microseconds that it should take
- * at most, so that others need not wait longer.  Return 0 if there is none.
+ * Send a batch: "write" from memory, "drain" from the spool, "work" from
+ * whichever of both has its turn.  It should take "target" microseconds at
+ * most, so that others do not wait longer; 0: any time.  Return 1, or 0 if
+ * there is nothing to send.
  */
 
 ngx_uint_t ngx_http_hype_stream_write(ngx_http_hype_stream_t *stream,

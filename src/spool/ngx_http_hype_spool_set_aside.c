@@ -11,44 +11,44 @@
 
 static u_char *ngx_http_hype_spool_noted(u_char *record, ngx_str_t *reason,
     size_t *size, ngx_log_t *log);
-static ngx_int_t ngx_http_hype_spool_append_aside(
+static ngx_int_t ngx_http_hype_spool_append_set_aside(
     ngx_http_hype_spool_t *spool, ngx_str_t *name, u_char *p, size_t size);
 
 
-static const char  *ngx_http_hype_spool_aside_names[] = {
+static const char  *ngx_http_hype_spool_set_aside_names[] = {
     "rejected.records",
     "dropped.records"
 };
 
 
 ngx_int_t
-ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, ngx_uint_t file,
+ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, ngx_uint_t which,
     u_char *record, ngx_str_t *reason)
 {
     size_t      size;
     u_char     *name, *noted;
     ngx_int_t   rc;
-    ngx_str_t   path, *folder;
+    ngx_str_t   path, *directory;
 
     if (spool->conf->path == NULL) {
         return NGX_DECLINED;
     }
 
-    folder = &spool->conf->path->name;
+    directory = &spool->conf->path->name;
 
-    name = ngx_alloc(folder->len + sizeof("/rejected.records"), spool->log);
+    name = ngx_alloc(directory->len + sizeof("/rejected.records"), spool->log);
     if (name == NULL) {
         return NGX_ERROR;
     }
 
     path.data = name;
-    path.len = ngx_sprintf(name, "%V/%s%Z", folder,
-                           ngx_http_hype_spool_aside_names[file])
+    path.len = ngx_sprintf(name, "%V/%s%Z", directory,
+                           ngx_http_hype_spool_set_aside_names[which])
                - name - 1;
 
     noted = ngx_http_hype_spool_noted(record, reason, &size, spool->log);
 
-    rc = noted ? ngx_http_hype_spool_append_aside(spool, &path, noted, size)
+    rc = noted ? ngx_http_hype_spool_append_set_aside(spool, &path, noted, size)
                : NGX_ERROR;
 
     ngx_free(name);
@@ -101,7 +101,7 @@ ngx_http_hype_spool_noted(u_char *record, ngx_str_t *reason, size_t *size,
 /* all or nothing: half a record would spoil the next one */
 
 static ngx_int_t
-ngx_http_hype_spool_append_aside(ngx_http_hype_spool_t *spool,
+ngx_http_hype_spool_append_set_aside(ngx_http_hype_spool_t *spool,
     ngx_str_t *name, u_char *p, size_t size)
 {
     ssize_t           n;
@@ -125,7 +125,7 @@ ngx_http_hype_spool_append_aside(ngx_http_hype_spool_t *spool,
     }
 
     if (ngx_file_size(&fi) + (off_t) size
-        > spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_ASIDE)
+        > spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_SET_ASIDE)
     {
         rc = NGX_DECLINED;
         goto done;
