@@ -76,7 +76,7 @@ fault 'reload while a batch is under way', @common, nginx => $nginx, sub {
 
     for (1 .. 3) {
         $load->more(100);
-        locked(sub { $load->more(5); $nginx->reload; sleep 0.2 });
+        locked(sub { $load->more(5); $nginx->reload });
     }
 
     $load->more(200);
@@ -182,7 +182,7 @@ $nginx->get("/ref/$link/") for 1 .. 4;
 locked(sub {
     my $load = $nginx->visits_start(count => 10, connections => 10,
                                     path => "/ref/$link/?next=/shutdown");
-    sleep 0.3;
+    wait_for_waiting($nginx, 10);
     my $begin = time;
     $nginx->reload;
     gone($nginx, 'worker_shutdown_timeout', 0.5 + $Hype::Fault::slack);
@@ -214,7 +214,7 @@ $nginx->get("/ref/$link/") for 1 .. 4;
 locked(sub {
     my $load = $nginx->visits_start(count => 20, connections => 20, retry => 0,
                                     path => "/ref/$link/?next=/terminated");
-    sleep 0.3;
+    wait_for_waiting($nginx, 20);
     $nginx->stop('TERM');
     $load->wait;
 });
@@ -255,7 +255,7 @@ fault 'workers are killed (-9) while the database is away', pg => $pg,
     $load->more(100);
 };
 
-like($nginx->error_log, qr/\[notice\].*hype: spool file ".*", \d+ bytes, is adopted/,
+like($nginx->error_log, qr/\[notice\].*hype: adopted spool file ".*", \d+ bytes/,
      'files of dead workers are adopted');
 
 fault 'master and workers are killed (-9)', pg => $pg, nginx => $nginx,
