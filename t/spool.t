@@ -432,11 +432,11 @@ END
         $shim->around(sub { begin(http => "hype_spool hype_spool sync=$sync;") });
         $pg->stop if $pg->running;
         $shim->set('fsync 0 500');
-        my $before = $shim->syncs;
+        my ($before, $begun) = ($shim->syncs, $shim->syncs_begun);
 
         for my $n (1 .. 2) {
             is(outcome("away-$n"), 'spooled', "the database is away, sync=$sync");
-            sleep 0.2;
+            wait_until { $shim->syncs_begun > $begun } 10, 'a sync to begin';
         }
 
         $shim->set;

@@ -58,6 +58,29 @@ sub take
 }
 
 
+
+# Makes hits until one is in a file.
+
+sub works_again
+{
+    my ($next) = @_;
+
+    return wait_until {
+        outcome($next);
+        grep { read_file("$dir/$_") =~ m{/$next} } files();
+    } 10, 'the spool to work again';
+}
+
+
+# How many of these are there, once or more.
+
+sub nexts
+{
+    return $pg->value('select count(distinct next) from hype.referral_hit where next = any (?)',
+                      [map { "/$_" } @_]);
+}
+
+
 outcome('warm');
 
 # A file that can't be read does not hold up those behind it
@@ -91,7 +114,12 @@ $shim->around(sub { $nginx->start });
 is_soon { $pg->hits("next like '/stays-%'") } 5, 'a file that can not be removed';
 is_soon { -s "$dir/0001-stays.spool" } 0, 'is emptied';
 my $adopted = count(qr/adopted spool file ".*stays\.spool"/);
-sleep 2.5;
+
+for my $next ('0002-next.spool', '0003-next.spool') {
+    put($next => $bytes);
+    is_soon { -s "$dir/$next" } 0, 'while others are read';
+}
+
 is(count(qr/adopted spool file ".*stays\.spool"/), $adopted,
    'and is not read again');
 is(count(qr/spool: remove ".*stays\.spool" failed/), 1, 'the log tells of it once');
@@ -105,13 +133,10 @@ outcome('before');
 $shim->set('write 5 0');
 is(outcome('failed'), 'spooled', 'the disk fails');
 $shim->set('clock -3600 0');
-sleep 1.2;
-is(outcome('earlier'), 'spooled', 'and the clock is set back');
-ok(scalar(grep { read_file("$dir/$_") =~ m{/earlier} } files()),
-   'the spool works again all the same');
+ok(works_again('earlier'), 'the spool works again after the clock is set back');
 $shim->set;
 $pg->start;
-is_soon { $pg->hits("next in ('/before', '/failed', '/earlier')") } 3, 'all is there';
+is_soon { nexts('before', 'failed', 'earlier') } 3, 'all is there';
 
 # A write that leaves half a record, which can't be cut off
 
@@ -121,7 +146,7 @@ my ($torn) = files();
 $shim->set('short 0 0', 'ftruncate 5 0');
 outcome('torn-2');
 $shim->set;
-sleep 1.2;
+works_again('probe');
 is(outcome("torn-$_"), 'spooled', 'half a record in a file') for 3, 4;
 my @now = files();
 is(@now, 2, 'what comes is in another file');
@@ -213,11 +238,10 @@ my ($suspect) = files();
 $shim->set('fsync 5 0');
 is(outcome('suspect'), 'spooled', 'a sync fails');
 $shim->set;
-sleep 1.2;
-outcome('apart');
+works_again('apart');
 unlike(read_file("$dir/$suspect"), qr/apart/, 'what comes is in another file');
 $pg->start;
-is_soon { $pg->hits("next in ('/synced', '/suspect', '/apart')") } 3, 'all is there';
+is_soon { nexts('synced', 'suspect', 'apart') } 3, 'all is there';
 is_soon { scalar(my @files = files()) } 0, 'and no file is left';
 
 # A large spool has larger files, as each of them is kept open
