@@ -5,7 +5,6 @@ use lib 't/lib';
 use Hype::Test;
 use Hype::Fault;
 use Hype::Shim;
-use Hype::Util qw(server_user);
 
 my $shim = Hype::Shim->new or plan(skip_all => 'no library to preload');
 my $pg = cluster();
@@ -15,27 +14,11 @@ my $nginx = $shim->around(sub {
                 allow => [qr/\[crit\].* hype: spool: /])
 });
 my $dir = $nginx->dir . '/hype_spool';
-my @owner = defined server_user() ? (getpwnam server_user())[2, 3] : ($>, $));
 
 
 sub outcome { scalar $nginx->get("/ref/$link/?next=/$_[0]")->header('X-Outcome') }
 sub files { map { s{.*/}{}r } spool_files($nginx) }
 sub count { scalar(() = $nginx->error_log =~ /$_[0]/g) }
-
-
-# Files as another worker would have left them
-
-sub put
-{
-    my (%files) = @_;
-
-    for my $name (sort keys %files) {
-        write_file("$dir/$name.new", $files{$name});
-        chown @owner, "$dir/$name.new";
-        chmod 0600, "$dir/$name.new";
-        rename "$dir/$name.new", "$dir/$name";
-    }
-}
 
 
 # The bytes of so many hits, as they are in a spool file
@@ -89,7 +72,7 @@ my $bytes = take('unreadable', 2);
 my $more = do { $shim->around(sub { $nginx->start }); take('behind', 2) };
 
 $shim->set('pread 5 0');
-put('0001-unreadable.spool' => $bytes, '0002-behind.spool' => $more);
+spool_put($nginx, '0001-unreadable.spool' => $bytes, '0002-behind.spool' => $more);
 $shim->around(sub { $nginx->start });
 
 is_soon { $pg->hits("next like '/behind-%'") } 2,
@@ -109,14 +92,14 @@ is_soon { scalar(my @files = files()) } 0, 'and goes';
 my @replays = (0, 0);
 $bytes = take('stays', 5);
 $shim->set('unlink 13 0');
-put('0001-stays.spool' => $bytes);
+spool_put($nginx, '0001-stays.spool' => $bytes);
 $shim->around(sub { $nginx->start });
 is_soon { $pg->hits("next like '/stays-%'") } 5, 'a file that can not be removed';
 is_soon { -s "$dir/0001-stays.spool" } 0, 'is emptied';
 my $adopted = count(qr/adopted spool file ".*stays\.spool"/);
 
 for my $next ('0002-next.spool', '0003-next.spool') {
-    put($next => $bytes);
+    spool_put($nginx, $next => $bytes);
     is_soon { -s "$dir/$next" } 0, 'while others are read';
 }
 
@@ -188,7 +171,7 @@ my $second = unpack 'N', substr $bytes, $first;
 my $two = $first + $second;
 my $mark = $nginx->mark;
 
-put('0001-zeros.spool' => substr($bytes, 0, $two) . "\0" x 10_000,
+spool_put($nginx, '0001-zeros.spool' => substr($bytes, 0, $two) . "\0" x 10_000,
     '0002-zeros.spool' => substr($bytes, 0, $two + 30)
                           . "\0" x (length($bytes) - $two - 30),
     '0003-zeros.spool' => substr($bytes, 0, $two + 7) . "\0" x 600_000,
@@ -205,7 +188,7 @@ is_deeply([glob "$dir/*damaged"], [], 'nothing is kept');
 # Zeros in the middle are damage
 
 push @{ $nginx->{allow} }, qr/hype: spool file ".*" is damaged/;
-put('0005-hole.spool' => substr($bytes, 0, $first + 12)
+spool_put($nginx, '0005-hole.spool' => substr($bytes, 0, $first + 12)
                          . "\0" x ($second - 12) . substr $bytes, $two);
 is_soon { scalar(my @files = files()) } 0, 'a file with a hole is read';
 is_deeply([map { s{.*/}{}r } glob "$dir/*damaged"], ['0005-hole.spool.damaged'],
@@ -216,7 +199,7 @@ unlink "$dir/0005-hole.spool.damaged";
 
 $bytes = take('short', 3);
 $shim->set('pread 5 0');
-put('0001-unreadable.spool' => $bytes);
+spool_put($nginx, '0001-unreadable.spool' => $bytes);
 $shim->around(sub { $nginx->start });
 is_soon { $nginx->error_log($mark) =~ /adopted spool file ".*0001-unreadable\.spool"/ } 1,
     'a file that is held';

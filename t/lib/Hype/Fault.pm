@@ -36,10 +36,10 @@ use Time::HiRes qw(sleep time);
 
 use Hype::Load ();
 use Hype::Status ();
-use Hype::Util qw(run source_dir temp_dir wait_until write_file);
+use Hype::Util qw(run server_user source_dir temp_dir wait_until write_file);
 
 our @EXPORT = qw(fault fault_links fault_nginx judge report restore set_aside
-                 spool_files wait_for_errors wait_for_waiting);
+                 spool_files spool_put wait_for_errors wait_for_waiting);
 
 # What a machine busy with other things may add to any wait
 
@@ -389,6 +389,26 @@ sub spool_files
     my ($nginx) = @_;
 
     return glob(($nginx->{spool} // $nginx->dir . '/hype_spool') . '/*.spool');
+}
+
+
+# Puts files into the spool's directory, as another worker would have left them.
+
+sub spool_put
+{
+    my ($nginx, %files) = @_;
+
+    my $dir = $nginx->{spool} // $nginx->dir . '/hype_spool';
+    my @owner = defined server_user() ? (getpwnam server_user())[2, 3] : ($>, $));
+
+    for my $name (sort keys %files) {
+        write_file("$dir/$name.new", $files{$name});
+        chown @owner, "$dir/$name.new";
+        chmod 0600, "$dir/$name.new";
+        rename "$dir/$name.new", "$dir/$name";
+    }
+
+    return;
 }
 
 
