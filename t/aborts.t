@@ -111,7 +111,6 @@ for my $how (sort keys %leave) {
         @sockets = map { start("hit-$_", $link) } 1 .. 40;
         under_way(40);
         $leave{$how}->($_) for @sockets;
-        sleep 0.1;
     });
 
     counts('hit', 40, "a client leaves by $how while its hit is written");
@@ -129,7 +128,6 @@ for my $how (sort keys %leave) {
         @sockets = map { start("link-$_", shift @cold) } 1 .. 20;
         under_way(20);
         $leave{$how}->($_) for @sockets;
-        sleep 0.1;
     });
 
     counts('link', 20, "a client leaves by $how while its link is looked up");
@@ -165,7 +163,8 @@ counts('pipe', 20, 'each is a hit');
 
 # HTTP/2: streams that are reset, and connections
 
-my %frames = (DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4, GOAWAY => 7);
+my %frames = (DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4, PING => 6,
+              GOAWAY => 7);
 
 
 sub frame
@@ -206,12 +205,31 @@ sub http2_start
 }
 
 
+# Sends frames, and waits until nginx has read them: it answers a PING behind them.
+
+sub http2_send
+{
+    my ($socket, @frames) = @_;
+
+    my $payload = 'all-read';
+    print $socket @frames, frame('PING', 0, 0, $payload);
+
+    my $read = '';
+
+    while ($read !~ /\Q$payload\E/) {
+        sysread $socket, $read, 4096, length $read or die "no PING: $!\n";
+    }
+}
+
+
 my %leave2 = (
     RST_STREAM => sub {
         my ($socket, @streams) = @_;
-        print $socket frame('RST_STREAM', 0, $_, pack 'N', 8) for @streams;
+        http2_send($socket, map { frame('RST_STREAM', 0, $_, pack 'N', 8) } @streams);
     },
-    GOAWAY => sub { print { $_[0] } frame('GOAWAY', 0, 0, pack 'NN', 0, 0) },
+    GOAWAY => sub {
+        http2_send($_[0], frame('GOAWAY', 0, 0, pack 'NN', 0, 0))
+    },
     RST => $leave{RST},
     FIN => $leave{FIN},
 );
@@ -227,7 +245,6 @@ for my $how (sort keys %leave2) {
 
         under_way(40);
         $leave2{$how}->($_, @streams) for @sockets;
-        sleep 0.1;
     });
 
     counts('h2', 40, "HTTP/2: a client leaves by $how");

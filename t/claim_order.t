@@ -343,9 +343,16 @@ sub storm
                     $what eq 'claim' ? ('X-User' => $user{$visitor}) : ());
         });
 
+    my $newest = sub {
+        $pg->value(q(select max(backend_start) from pg_stat_activity
+                     where usename = 'hype_nginx')) // ''
+    };
+
     while ($load->running) {
+        my $before = $newest->();
         $pg->terminate;
-        sleep 0.1;
+        wait_until { $newest->() gt $before || !$load->running } 20,
+            'a new session';
     }
 
     my @answers = $load->wait;

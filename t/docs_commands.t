@@ -117,6 +117,24 @@ for my $what (qw(rejected dropped)) {
                      where user_id = '$what'") > 0, 1, '- and there');
 }
 
+# what only the log has, in parts
+
+my @parts = unpack '(a60)*', unpack 'H*', claim('logged');
+my $log = $nginx->dir . '/logs/error.log';
+my $n = 0;
+
+push @{ $nginx->{allow} }, qr/hype: dropped record/;
+write_file($log, read_file($log) . join '', map {
+    "2026/11/27 10:00:00 [alert] 1#1: hype: dropped record, part " . ++$n
+    . ' of ' . @parts . ": $_\n"
+} @parts);
+
+($status, $output) = shell('docs/operations.md', qr/hype: dropped record/);
+is($status, 0, 'records are taken out of the log') or diag($output);
+is($pg->value("select count(*) from hype.pending_claim where user_id = 'logged'")
+   + $pg->value("select count(*) from hype.visitor_claim where user_id = 'logged'")
+   > 0, 1, '- and are there');
+
 is((shell('docs/operations.md', qr/^pg_dump -n hype/))[0], 0, 'a backup');
 like(read_file("$work/hype.dump.sql"), qr/^COPY hype\.referral_link /m,
      '- of the schema');

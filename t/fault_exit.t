@@ -30,7 +30,9 @@ is(grep({ $_->header('X-Outcome') eq 'spooled' } @answers), 400,
 
 # the next try to connect
 
-sleep 2.5;
+wait_until {
+    $nginx->error_log =~ /no connection to PostgreSQL: timed out/
+} 20, 'the first one to end';
 
 $nginx->stop('TERM', 30);
 

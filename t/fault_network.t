@@ -3,6 +3,7 @@
 use lib 't/lib';
 use Hype::Test;
 use Hype::Fault;
+use Hype::Status;
 
 my $pg = cluster();
 my $proxy = proxy($pg);
@@ -180,7 +181,9 @@ $proxy->freeze_new;
 $pg->value('select pg_terminate_backend(pid) from pg_stat_activity where '
            . q(application_name = 'nginx hype' and query like 'COPY%')
            . ' order by backend_start limit 1');
-sleep 0.3;
+wait_until {
+    status($nginx, '/hype_status')->{database}{connections}{connecting}
+} 20, 'a connection that is being made';
 
 my $begin = time;
 my @answers = $nginx->visits(count => 100, connections => 16,

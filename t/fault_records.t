@@ -142,7 +142,7 @@ for my $code (qw(55000 42501 XX000 40001 57014 42P01 23514 P0001)) {
     my $log = $nginx->mark;
     my @outcomes = map { visit("all-$code-$_", 'good') } 1 .. 30;
     is(grep({ $_ eq 'spooled' } @outcomes), 30, "$code for all hits");
-    sleep 2.5;
+    wait_for_errors($nginx, 4);
     is($pg->hits("next like '/all-$code-%'"), 0, 'they are not written');
     is(rejected(), 0, 'nor set aside');
     like($nginx->error_log($log),

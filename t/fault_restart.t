@@ -75,7 +75,7 @@ fault 'a backend is killed (-9)', pg => $pg, nginx => $nginx, sub {
 
         delete $pg->{dbh};
         kill 'KILL', $pid;
-        sleep 0.1;
+        wait_until { !kill 0, $pid } 20, 'its end';
     }
 
     $load->more(200);

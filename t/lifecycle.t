@@ -1,4 +1,4 @@
-# nginx is reloaded, ended, upgraded and killed.
+# nginx is reloaded, ended and upgraded.
 
 use lib 't/lib';
 use Hype::Test;
@@ -76,7 +76,7 @@ fault 'reload while a batch is under way', @common, nginx => $nginx, sub {
 
     for (1 .. 3) {
         $load->more(100);
-        locked(sub { $load->more(5); $nginx->reload; sleep 0.2 });
+        locked(sub { $load->more(5); $nginx->reload });
     }
 
     $load->more(200);
@@ -182,7 +182,7 @@ $nginx->get("/ref/$link/") for 1 .. 4;
 locked(sub {
     my $load = $nginx->visits_start(count => 10, connections => 10,
                                     path => "/ref/$link/?next=/shutdown");
-    sleep 0.3;
+    wait_for_waiting($nginx, 10);
     my $begin = time;
     $nginx->reload;
     gone($nginx, 'worker_shutdown_timeout', 0.5 + $Hype::Fault::slack);
@@ -214,7 +214,7 @@ $nginx->get("/ref/$link/") for 1 .. 4;
 locked(sub {
     my $load = $nginx->visits_start(count => 20, connections => 20, retry => 0,
                                     path => "/ref/$link/?next=/terminated");
-    sleep 0.3;
+    wait_for_waiting($nginx, 20);
     $nginx->stop('TERM');
     $load->wait;
 });
@@ -224,76 +224,9 @@ is_soon { $pg->hits("next = '/terminated'") } 20, 'TERM: hits go to the spool';
 is_soon { spooled($nginx) } 0, 'all of them';
 is($pg->hits("next = '/terminated'"), 20, 'once');
 
-# Killed
-
-$nginx->restart(database => '', http => '');
-
-fault 'workers are killed (-9)', pg => $pg, nginx => $nginx, unanswered => 1,
-    sub {
-    my ($load) = @_;
-
-    for (1 .. 10) {
-        $load->more(60);
-        $nginx->kill_worker(($nginx->workers)[$_ % 2]);
-    }
-
-    $load->more(100);
-};
-
-fault 'workers are killed (-9) while the database is away', pg => $pg,
-    nginx => $nginx, unanswered => 1, sub {
-    my ($load) = @_;
-    $load->more(100);
-    $pg->stop;
-
-    for (1 .. 5) {
-        $load->more(100);
-        $nginx->kill_worker(($nginx->workers)[$_ % 2]);
-    }
-
-    $pg->start;
-    $load->more(100);
-};
-
-like($nginx->error_log, qr/\[notice\].*hype: spool file ".*", \d+ bytes, is adopted/,
-     'files of dead workers are adopted');
-
-fault 'master and workers are killed (-9)', pg => $pg, nginx => $nginx,
-    unanswered => 1, sub {
-    my ($load) = @_;
-    $load->more(100);
-    $nginx->stop('KILL');
-    $nginx->start;
-    $load->more(100);
-    $pg->stop;
-    $load->more(300);
-    $nginx->stop('KILL');
-    $nginx->start;
-    $load->more(100);
-    $nginx->stop('KILL');
-    $pg->start;
-    $nginx->start;
-    $load->more(100);
-};
-
-$nginx->restart(http => 'hype_durability spool;');
-
-fault 'master and workers are killed (-9), durability spool', pg => $pg,
-    nginx => $nginx, unanswered => 1, sub {
-    my ($load) = @_;
-
-    for (1 .. 4) {
-        $load->more(150);
-        $nginx->stop('KILL');
-        $nginx->start;
-    }
-
-    $load->more(100);
-};
-
 # Other numbers of workers
 
-$nginx->restart(http => '', workers => 4);
+$nginx->restart(database => '', http => '', workers => 4);
 
 fault 'worker_processes is changed', @common, nginx => $nginx, sub {
     my ($load) = @_;

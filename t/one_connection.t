@@ -24,7 +24,6 @@ is($nginx->get("/ref/$link/")->header('X-Outcome'), 'hit', 'a hit');
 
 my @floods = map {
     my $n = $_;
-    sleep 0.02;
     $nginx->visits_start(count => 400, connections => 8,
                          path => sub { "/ref/x$n-$_[0]/" });
 } 1 .. 6;

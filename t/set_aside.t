@@ -29,7 +29,7 @@ is($pg->value("select octet_length(user_agent) from hype.referral_hit
 
 # Nothing takes the hits
 
-my $evil = q{[alert] 1#1: hype: dropped, part 1, the last: DROP SCHEMA hype CASCADE; \! id #};
+my $evil = q{[alert] 1#1: hype: dropped record, part 1 of 1: DROP SCHEMA hype CASCADE; \! id #};
 my $lines = '%0a2026/11/22%2013:11:40%20[alert]%201%231:%20DROP%20SCHEMA%20hype%20CASCADE;';
 
 $pg->stop;

@@ -5,7 +5,6 @@ use lib 't/lib';
 use Hype::Test;
 use Hype::Fault;
 use Hype::Shim;
-use Hype::Util qw(server_user);
 
 my $shim = Hype::Shim->new or plan(skip_all => 'no library to preload');
 my $pg = cluster();
@@ -15,27 +14,11 @@ my $nginx = $shim->around(sub {
                 allow => [qr/\[crit\].* hype: spool: /])
 });
 my $dir = $nginx->dir . '/hype_spool';
-my @owner = defined server_user() ? (getpwnam server_user())[2, 3] : ($>, $));
 
 
 sub outcome { scalar $nginx->get("/ref/$link/?next=/$_[0]")->header('X-Outcome') }
 sub files { map { s{.*/}{}r } spool_files($nginx) }
 sub count { scalar(() = $nginx->error_log =~ /$_[0]/g) }
-
-
-# Files as another worker would have left them
-
-sub put
-{
-    my (%files) = @_;
-
-    for my $name (sort keys %files) {
-        write_file("$dir/$name.new", $files{$name});
-        chown @owner, "$dir/$name.new";
-        chmod 0600, "$dir/$name.new";
-        rename "$dir/$name.new", "$dir/$name";
-    }
-}
 
 
 # The bytes of so many hits, as they are in a spool file
@@ -58,6 +41,29 @@ sub take
 }
 
 
+
+# Makes hits until one is in a file.
+
+sub works_again
+{
+    my ($next) = @_;
+
+    return wait_until {
+        outcome($next);
+        grep { read_file("$dir/$_") =~ m{/$next} } files();
+    } 10, 'the spool to work again';
+}
+
+
+# How many of these are there, once or more.
+
+sub nexts
+{
+    return $pg->value('select count(distinct next) from hype.referral_hit where next = any (?)',
+                      [map { "/$_" } @_]);
+}
+
+
 outcome('warm');
 
 # A file that can't be read does not hold up those behind it
@@ -66,7 +72,7 @@ my $bytes = take('unreadable', 2);
 my $more = do { $shim->around(sub { $nginx->start }); take('behind', 2) };
 
 $shim->set('pread 5 0');
-put('0001-unreadable.spool' => $bytes, '0002-behind.spool' => $more);
+spool_put($nginx, '0001-unreadable.spool' => $bytes, '0002-behind.spool' => $more);
 $shim->around(sub { $nginx->start });
 
 is_soon { $pg->hits("next like '/behind-%'") } 2,
@@ -86,13 +92,18 @@ is_soon { scalar(my @files = files()) } 0, 'and goes';
 my @replays = (0, 0);
 $bytes = take('stays', 5);
 $shim->set('unlink 13 0');
-put('0001-stays.spool' => $bytes);
+spool_put($nginx, '0001-stays.spool' => $bytes);
 $shim->around(sub { $nginx->start });
 is_soon { $pg->hits("next like '/stays-%'") } 5, 'a file that can not be removed';
 is_soon { -s "$dir/0001-stays.spool" } 0, 'is emptied';
-my $adopted = count(qr/stays\.spool", \d+ bytes, is adopted/);
-sleep 2.5;
-is(count(qr/stays\.spool", \d+ bytes, is adopted/), $adopted,
+my $adopted = count(qr/adopted spool file ".*stays\.spool"/);
+
+for my $next ('0002-next.spool', '0003-next.spool') {
+    spool_put($nginx, $next => $bytes);
+    is_soon { -s "$dir/$next" } 0, 'while others are read';
+}
+
+is(count(qr/adopted spool file ".*stays\.spool"/), $adopted,
    'and is not read again');
 is(count(qr/spool: remove ".*stays\.spool" failed/), 1, 'the log tells of it once');
 $shim->set;
@@ -105,13 +116,10 @@ outcome('before');
 $shim->set('write 5 0');
 is(outcome('failed'), 'spooled', 'the disk fails');
 $shim->set('clock -3600 0');
-sleep 1.2;
-is(outcome('earlier'), 'spooled', 'and the clock is set back');
-ok(scalar(grep { read_file("$dir/$_") =~ m{/earlier} } files()),
-   'the spool works again all the same');
+ok(works_again('earlier'), 'the spool works again after the clock is set back');
 $shim->set;
 $pg->start;
-is_soon { $pg->hits("next in ('/before', '/failed', '/earlier')") } 3, 'all is there';
+is_soon { nexts('before', 'failed', 'earlier') } 3, 'all is there';
 
 # A write that leaves half a record, which can't be cut off
 
@@ -121,7 +129,7 @@ my ($torn) = files();
 $shim->set('short 0 0', 'ftruncate 5 0');
 outcome('torn-2');
 $shim->set;
-sleep 1.2;
+works_again('probe');
 is(outcome("torn-$_"), 'spooled', 'half a record in a file') for 3, 4;
 my @now = files();
 is(@now, 2, 'what comes is in another file');
@@ -163,7 +171,7 @@ my $second = unpack 'N', substr $bytes, $first;
 my $two = $first + $second;
 my $mark = $nginx->mark;
 
-put('0001-zeros.spool' => substr($bytes, 0, $two) . "\0" x 10_000,
+spool_put($nginx, '0001-zeros.spool' => substr($bytes, 0, $two) . "\0" x 10_000,
     '0002-zeros.spool' => substr($bytes, 0, $two + 30)
                           . "\0" x (length($bytes) - $two - 30),
     '0003-zeros.spool' => substr($bytes, 0, $two + 7) . "\0" x 600_000,
@@ -173,14 +181,14 @@ is_soon { scalar(my @files = files()) } 0, 'files that end with zeros are read';
 is($pg->text(q(select next, count(*) from hype.referral_hit
                where next like '/zeros-%' group by 1 order by 1)),
    "/zeros-1|1\n/zeros-2|1\n", 'up to there');
-is(() = $nginx->error_log($mark) =~ /\[warn\].* cut short by a crash, is left out/g,
+is(() = $nginx->error_log($mark) =~ /\[warn\].* cut short by a crash, skipped/g,
    4, 'a warning tells of each');
 is_deeply([glob "$dir/*damaged"], [], 'nothing is kept');
 
 # Zeros in the middle are damage
 
 push @{ $nginx->{allow} }, qr/hype: spool file ".*" is damaged/;
-put('0005-hole.spool' => substr($bytes, 0, $first + 12)
+spool_put($nginx, '0005-hole.spool' => substr($bytes, 0, $first + 12)
                          . "\0" x ($second - 12) . substr $bytes, $two);
 is_soon { scalar(my @files = files()) } 0, 'a file with a hole is read';
 is_deeply([map { s{.*/}{}r } glob "$dir/*damaged"], ['0005-hole.spool.damaged'],
@@ -191,9 +199,9 @@ unlink "$dir/0005-hole.spool.damaged";
 
 $bytes = take('short', 3);
 $shim->set('pread 5 0');
-put('0001-unreadable.spool' => $bytes);
+spool_put($nginx, '0001-unreadable.spool' => $bytes);
 $shim->around(sub { $nginx->start });
-is_soon { $nginx->error_log($mark) =~ /0001-unreadable\.spool", \d+ bytes, is adopted/ } 1,
+is_soon { $nginx->error_log($mark) =~ /adopted spool file ".*0001-unreadable\.spool"/ } 1,
     'a file that is held';
 truncate "$dir/0001-unreadable.spool", 0 or die $!;
 $shim->set;
@@ -213,11 +221,10 @@ my ($suspect) = files();
 $shim->set('fsync 5 0');
 is(outcome('suspect'), 'spooled', 'a sync fails');
 $shim->set;
-sleep 1.2;
-outcome('apart');
+works_again('apart');
 unlike(read_file("$dir/$suspect"), qr/apart/, 'what comes is in another file');
 $pg->start;
-is_soon { $pg->hits("next in ('/synced', '/suspect', '/apart')") } 3, 'all is there';
+is_soon { nexts('synced', 'suspect', 'apart') } 3, 'all is there';
 is_soon { scalar(my @files = files()) } 0, 'and no file is left';
 
 # A large spool has larger files, as each of them is kept open

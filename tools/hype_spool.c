@@ -52,19 +52,19 @@ static int hype_spool_error(const char *path);
 
 
 static const char  hype_spool_usage[] =
-    "Usage: hype-spool [option ...] file|folder|- ...\n"
+    "Usage: hype-spool [option ...] file|directory|- ...\n"
     "\n"
     "Shows the records of spool files of nginx's module hype, or of all\n"
-    "*.spool files of a folder, as lines of JSON.\n"
+    "*.spool files in a directory, as lines of JSON.\n"
     "\n"
-    "  -s, --sql      as SQL that writes them to the database\n"
-    "  -c, --check    a summary of each file, no records\n"
-    "  -r, --resume   go on behind what is damaged\n"
-    "  -h, --help     this text\n"
-    "  -V, --version  the version of the module that this is a part of\n"
+    "  -s, --sql      print SQL that writes the records to the database\n"
+    "  -c, --check    print a summary of each file instead of the records\n"
+    "  -r, --resume   continue behind a damaged record\n"
+    "  -h, --help     print this text\n"
+    "  -V, --version  print the version of the module\n"
     "\n"
-    "Exit status: 0 if all is well, 1 if something is damaged or cut short,\n"
-    "2 if a file can't be read.\n";
+    "Exit status: 0 if all records are whole, 1 if a record is damaged or cut\n"
+    "short, 2 if a file can't be read.\n";
 
 
 static struct option  hype_spool_options[] = {

@@ -165,7 +165,8 @@ ngx_http_hype_db_cancel_done(ngx_http_hype_db_conn_t *conn)
     conn->cancel = NULL;
 
     if (cancel->rc != NGX_OK) {
-        ngx_http_hype_db_log(conn, "could not send a cancel request to",
+        ngx_http_hype_db_log(conn,
+                             "could not send a cancel request to PostgreSQL",
                              cancel->error);
     }
 

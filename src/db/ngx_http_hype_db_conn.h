@@ -86,8 +86,8 @@ void ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn);
 /* ngx_http_hype_db_statement.c: statements, and the turns between them */
 
 /*
- * Sends a statement, one of the set-up or another; a connection that can't
- * fails.
+ * Sends a statement, of the set-up or from "work".  If that fails, the
+ * connection fails.
  */
 
 void ngx_http_hype_db_start(ngx_http_hype_db_conn_t *conn,
@@ -109,31 +109,31 @@ void ngx_http_hype_db_next_handler(ngx_event_t *ev);
 /* ngx_http_hype_db_fail.c: backing off, logging, and the end of both */
 
 /*
- * The connection is lost, or could not be made.  One that did its work before
- * is opened again at once; if it was idle, that is no error.
+ * The connection is lost, or could not be made: closes it.  One that did its
+ * work before is opened again at once; if it was idle, that is no error.
  */
 
 void ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason);
 
-/* Keeps the connection, but gives the database some time. */
+/* Keeps the connection, but sends nothing on it for a while. */
 
 void ngx_http_hype_db_pause(ngx_http_hype_db_conn_t *conn);
 
-/* Whether it is worth a visitor's wait has changed; says so if it is not. */
+/* Sets conn->failing, and tells the store that a role may be unavailable. */
 
 void ngx_http_hype_db_failing(ngx_http_hype_db_conn_t *conn,
     ngx_uint_t failing);
 
-/* A statement has gone well: ends what the above began. */
+/* A statement has succeeded: clears what the functions above have set. */
 
 void ngx_http_hype_db_success(ngx_http_hype_db_conn_t *conn);
 
 /*
- * Counts an error.  One line each time something goes wrong that went well
- * before, and one in a while as long as it does.
+ * Counts an error, and logs "event" and the message: the first time since all
+ * was well, and then once in a while.
  */
 
-void ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
+void ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *event,
     const char *message);
 
 
@@ -144,10 +144,11 @@ void ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
  */
 
 /*
- * Has the server cancel the statement under way; its result, most likely
- * SQLSTATE 57014, comes as any other.  Does not wait.  NGX_DECLINED: it has
- * been asked to already, or an earlier request is still under way.  NGX_ERROR:
- * it can't be done.
+ * Asks the server to cancel the statement under way, and does not wait.  The
+ * statement's result, most likely SQLSTATE 57014, comes as any other.
+ *
+ * NGX_OK: the request is under way.  NGX_DECLINED: the server was asked before,
+ * or an earlier request is still under way.  NGX_ERROR: it can't be done.
  */
 
 ngx_int_t ngx_http_hype_db_cancel(ngx_http_hype_db_conn_t *conn);

@@ -19,7 +19,7 @@ static void ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn,
     const char *reason);
 static ngx_uint_t ngx_http_hype_db_lasted(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
-    ngx_http_hype_trouble_t *trouble, const char *doing,
+    ngx_http_hype_trouble_t *trouble, const char *event,
     const char *message, PGresult *res);
 static ngx_http_hype_trouble_t *ngx_http_hype_db_trouble(
     ngx_http_hype_db_conn_t *conn);
@@ -65,7 +65,7 @@ void
 ngx_http_hype_db_refused(ngx_http_hype_db_t *db,
     ngx_http_hype_trouble_t *trouble, PGresult *res)
 {
-    ngx_http_hype_db_complain(db, trouble, "refused by",
+    ngx_http_hype_db_complain(db, trouble, "refused by PostgreSQL",
                               PQresultErrorMessage(res), res);
 }
 
@@ -135,7 +135,8 @@ ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason)
     }
 
     ngx_http_hype_db_log(conn, (conn->state < NGX_HTTP_HYPE_DB_PAUSED)
-                               ? "no connection to" : "lost", reason);
+                               ? "no connection to PostgreSQL"
+                               : "connection to PostgreSQL lost", reason);
 
     failing = (conn->state < NGX_HTTP_HYPE_DB_PAUSED || conn->backoff);
 
@@ -217,17 +218,17 @@ ngx_http_hype_db_failing(ngx_http_hype_db_conn_t *conn, ngx_uint_t failing)
 
 
 void
-ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *doing,
+ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *event,
     const char *message)
 {
-    ngx_http_hype_db_complain(conn->db, ngx_http_hype_db_trouble(conn), doing,
+    ngx_http_hype_db_complain(conn->db, ngx_http_hype_db_trouble(conn), event,
                               message, conn->result);
 }
 
 
 static void
 ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
-    ngx_http_hype_trouble_t *trouble, const char *doing,
+    ngx_http_hype_trouble_t *trouble, const char *event,
     const char *message, PGresult *res)
 {
     size_t  len;
@@ -245,8 +246,8 @@ ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
                                      ngx_strlen(message));
 
     ngx_log_error(NGX_LOG_ERR, db->log, 0,
-                  "hype: %s PostgreSQL: %*s%s (%ui errors)",
-                  doing, len, text, ngx_http_hype_db_hint(res),
+                  "hype: %s: %*s%s (%ui errors)",
+                  event, len, text, ngx_http_hype_db_hint(res),
                   trouble->errors);
 }
 

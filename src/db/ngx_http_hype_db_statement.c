@@ -319,7 +319,7 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
         return;
 
     } else if (!conn->statement.judged) {
-        ngx_http_hype_db_log(conn, "refused by",
+        ngx_http_hype_db_log(conn, "refused by PostgreSQL",
                              PQresultErrorMessage(conn->result));
 
         if (!conn->statement.optional) {

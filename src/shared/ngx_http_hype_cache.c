@@ -180,7 +180,7 @@ ngx_http_hype_cache_rebuild(ngx_http_hype_cache_t *cache)
 
     ngx_log_error(NGX_LOG_WARN, cache->log, 0,
                   "hype: a worker died while it changed the link cache, "
-                  "which is emptied");
+                  "emptied the cache");
 
     pool = cache->shpool;
 

@@ -473,7 +473,7 @@ ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
     }
 
     ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
-                  "hype: spool file \"%V\", %O bytes, is adopted",
+                  "hype: adopted spool file \"%V\", %O bytes",
                   &file->name, file->size);
 
     return file;

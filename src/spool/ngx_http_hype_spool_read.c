@@ -150,8 +150,8 @@ again:
 
     if (torn) {
         ngx_log_error(NGX_LOG_WARN, spool->log, 0,
-                      "hype: the end of spool file \"%V\", cut short by a "
-                      "crash, is left out: %O bytes at %O",
+                      "hype: spool file \"%V\" was cut short by a crash, "
+                      "skipped %O bytes at %O",
                       &file->name, file->size - file->read,
                       file->read);
 

@@ -77,8 +77,8 @@ ngx_http_hype_queue_refused(ngx_http_hype_batch_t *batch, PGresult *res)
         batch->reason[len] = '\0';
 
         ngx_log_error(NGX_LOG_INFO, batch->queue->stream->log, 0,
-                      "hype: %ui records in a batch, refused by PostgreSQL: "
-                      "%s", batch->n, batch->reason);
+                      "hype: PostgreSQL refused a batch of %ui records: %s",
+                      batch->n, batch->reason);
     }
 
     ngx_http_hype_batch_probe(batch);

@@ -17,8 +17,8 @@
 /* milliseconds between two log lines about records that are set aside */
 #define NGX_HTTP_HYPE_STREAM_LOG        10000
 
-/* maximum length of the record in a log line */
-#define NGX_HTTP_HYPE_STREAM_LOG_LINE   1600
+/* maximum number of bytes of a record in a log line */
+#define NGX_HTTP_HYPE_STREAM_LOG_LINE   800
 
 
 static void ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream,
@@ -195,33 +195,33 @@ ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream, u_char *record,
 
 
 /*
- * The log has the last copy: a statement that restores it.  Not so where the
- * file has its share, as strangers could fill the log, too.
+ * The log has the last copy, as hexadecimal digits.  Not where dropped.records
+ * has its share, as strangers could fill the log, too.
  */
 
 static void
 ngx_http_hype_stream_tell(ngx_http_hype_stream_t *stream, u_char *record)
 {
-    u_char      *p, *last, *sql;
-    size_t       len;
-    ngx_uint_t   n;
+    u_char      hex[NGX_HTTP_HYPE_STREAM_LOG_LINE * 2];
+    size_t      size, pos, len;
+    ngx_uint_t  parts;
 
-    sql = ngx_alloc(ngx_http_hype_record_sql_length(record), stream->log);
-    if (sql == NULL) {
-        return;
-    }
+    ngx_http_hype_record_seal(record);
 
-    last = ngx_http_hype_record_sql(sql, record);
+    size = ngx_http_hype_record_length(record);
+    parts = (size + NGX_HTTP_HYPE_STREAM_LOG_LINE - 1)
+            / NGX_HTTP_HYPE_STREAM_LOG_LINE;
 
-    for (n = 1, p = sql; p < last; p += len, n++) {
-        len = ngx_min(last - p, NGX_HTTP_HYPE_STREAM_LOG_LINE);
+    for (pos = 0; pos < size; pos += len) {
+        len = ngx_min(size - pos, NGX_HTTP_HYPE_STREAM_LOG_LINE);
+
+        (void) ngx_hex_dump(hex, record + pos, len);
 
         ngx_log_error(NGX_LOG_ALERT, stream->log, 0,
-                      "hype: dropped, part %ui%s: %*s",
-                      n, (p + len < last) ? "" : ", the last", len, p);
+                      "hype: dropped record, part %ui of %ui: %*s",
+                      pos / NGX_HTTP_HYPE_STREAM_LOG_LINE + 1, parts,
+                      len * 2, hex);
     }
-
-    ngx_free(sql);
 }
 
 

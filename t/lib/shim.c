@@ -217,11 +217,30 @@ gettimeofday(struct timeval *tv, void *tz)
 }
 
 
+static int
+note(const char *text)
+{
+    int   log, rc;
+    char  name[512];
+
+    snprintf(name, sizeof(name), "%s.log", control);
+
+    log = open(name, O_WRONLY|O_CREAT|O_APPEND, 0666);
+    if (log == -1) {
+        return 0;
+    }
+
+    rc = (write(log, text, strlen(text)) != (ssize_t) strlen(text));
+    close(log);
+
+    return rc;
+}
+
+
 int
 fsync(int fd)
 {
-    int         err, log, rc;
-    char        name[512];
+    int         err, rc;
     static int  (*next)(int);
 
     if (next == NULL) {
@@ -232,20 +251,15 @@ fsync(int fd)
         return next(fd);
     }
 
+    rc = note("begin\n");
+
     if (fault("fsync", &err) && err) {
         errno = err;
         return -1;
     }
 
-    rc = next(fd);
-
-    snprintf(name, sizeof(name), "%s.log", control);
-
-    log = open(name, O_WRONLY|O_CREAT|O_APPEND, 0666);
-    if (log != -1) {
-        rc |= write(log, "fsync\n", 6) != 6;
-        close(log);
-    }
+    rc |= next(fd);
+    rc |= note("end\n");
 
     return rc;
 }

@@ -35,10 +35,11 @@ use Test::More ();
 use Time::HiRes qw(sleep time);
 
 use Hype::Load ();
-use Hype::Util qw(run source_dir temp_dir wait_until write_file);
+use Hype::Status ();
+use Hype::Util qw(run server_user source_dir temp_dir wait_until write_file);
 
 our @EXPORT = qw(fault fault_links fault_nginx judge report restore set_aside
-                 spool_files);
+                 spool_files spool_put wait_for_errors wait_for_waiting);
 
 # What a machine busy with other things may add to any wait
 
@@ -71,6 +72,33 @@ sub fault_nginx
     $o{workers} //= 2;
 
     return Hype::Nginx->new(%o);
+}
+
+
+# Waits until so many requests wait for PostgreSQL or the spool.
+
+sub wait_for_waiting
+{
+    my ($nginx, $n) = @_;
+
+    return wait_until {
+        Hype::Status::status($nginx, '/hype_status')->{queue}{waiting} == $n
+    } 20, "$n requests to wait";
+}
+
+
+# Waits until nginx has tried so many times more what fails.
+
+sub wait_for_errors
+{
+    my ($nginx, $n) = @_;
+
+    my $errors = sub {
+        Hype::Status::status($nginx, '/hype_status')->{database}{errors}
+    };
+    my $before = $errors->();
+
+    return wait_until { $errors->() >= $before + $n } 20, "$n more errors";
 }
 
 
@@ -361,6 +389,26 @@ sub spool_files
     my ($nginx) = @_;
 
     return glob(($nginx->{spool} // $nginx->dir . '/hype_spool') . '/*.spool');
+}
+
+
+# Puts files into the spool's directory, as another worker would have left them.
+
+sub spool_put
+{
+    my ($nginx, %files) = @_;
+
+    my $dir = $nginx->{spool} // $nginx->dir . '/hype_spool';
+    my @owner = defined server_user() ? (getpwnam server_user())[2, 3] : ($>, $));
+
+    for my $name (sort keys %files) {
+        write_file("$dir/$name.new", $files{$name});
+        chown @owner, "$dir/$name.new";
+        chmod 0600, "$dir/$name.new";
+        rename "$dir/$name.new", "$dir/$name";
+    }
+
+    return;
 }
 
 

@@ -55,6 +55,7 @@ sub server
     add_header X-Outcome $hype_outcome always;
     add_header X-Worker $pid always;
 
+    location = /hype_status { hype_status; }
     location /ref/ { hype_ref; }
     location /in { hype_user $arg_user; return 204; }
     location /buy {

@@ -8,7 +8,8 @@ package Hype::Shim;
 #
 #   $shim->set('write 28 0', 'fsync 0 300');
 #   $shim->set;                    nothing fails any more
-#   $shim->syncs;                  how many there were
+#   $shim->syncs;                  how many fsync there were,
+#   $shim->syncs_begun;            and how many have begun
 
 use strict;
 use warnings;
@@ -73,7 +74,15 @@ sub syncs
 {
     my ($self) = @_;
 
-    return scalar(() = read_file("$self->{file}.log") =~ /\n/g);
+    return scalar(() = read_file("$self->{file}.log") =~ /end/g);
+}
+
+
+sub syncs_begun
+{
+    my ($self) = @_;
+
+    return scalar(() = read_file("$self->{file}.log") =~ /begin/g);
 }
 
 
