@@ -3976,10 +3976,13 @@ COMMENT ON FUNCTION hype.confirm(
 -- has written no event is in nobody's way, however long it runs.
 
 CREATE OR REPLACE FUNCTION hype.last_event() RETURNS bigint
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT s.last_value - (NOT s.is_called)::integer FROM hype.event_id_seq s
+BEGIN
+    RETURN (SELECT s.last_value - (NOT s.is_called)::integer
+            FROM hype.event_id_seq s);
+END
 $$;
 
 COMMENT ON FUNCTION hype.last_event() IS
@@ -4280,8 +4283,7 @@ RETURNS TABLE (
     currency text, available_at timestamptz, max integer
 )
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT r.id, r.side, o.beneficiary, o.amount, r.currency,
            (referral).created + r.hold, r.max_per_beneficiary
     FROM hype.reward_rule r
@@ -4295,8 +4297,8 @@ AS $$
       AND (r.valid_from IS NULL OR r.valid_from <= (referral).created)
       AND (r.valid_until IS NULL OR r.valid_until > (referral).created)
       AND (referral).revoked IS NULL
-      AND o.beneficiary IS NOT NULL AND o.amount > 0
-$$;
+      AND o.beneficiary IS NOT NULL AND o.amount > 0;
+END;
 
 COMMENT ON FUNCTION hype.owed_rewards(hype.confirmed_referral) IS
     'What the rules give for a confirmed referral';
@@ -4305,16 +4307,14 @@ COMMENT ON FUNCTION hype.owed_rewards(hype.confirmed_referral) IS
 CREATE OR REPLACE FUNCTION hype.live_rewards(referral bigint)
 RETURNS SETOF hype.reward
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-AS $$
+BEGIN ATOMIC
     SELECT l.*
     FROM (SELECT DISTINCT ON (r.reward_rule_id) r.*
           FROM hype.reward r
           WHERE r.confirmed_referral_id = referral
           ORDER BY r.reward_rule_id, r.n DESC) AS l
-    WHERE l.kind = 'earned'
-$$;
+    WHERE l.kind = 'earned';
+END;
 
 COMMENT ON FUNCTION hype.live_rewards(bigint) IS
     'What was earned by a confirmed referral, and not taken back';
@@ -4323,17 +4323,15 @@ COMMENT ON FUNCTION hype.live_rewards(bigint) IS
 CREATE OR REPLACE FUNCTION hype.open_rewards(referral bigint)
 RETURNS SETOF hype.reward
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-AS $$
+BEGIN ATOMIC
     SELECT l.*
     FROM hype.live_rewards(referral) l
     WHERE (SELECT p.created FROM hype.reward p
            WHERE p.beneficiary = l.beneficiary AND p.currency = l.currency
              AND p.kind = 'paid'
            ORDER BY p.n DESC LIMIT 1) >= greatest(l.created, l.available_at)
-          IS NOT TRUE
-$$;
+          IS NOT TRUE;
+END;
 
 COMMENT ON FUNCTION hype.open_rewards(bigint) IS
     'Those of them that no pay-out has had since they were available';
@@ -4341,10 +4339,14 @@ COMMENT ON FUNCTION hype.open_rewards(bigint) IS
 
 CREATE OR REPLACE FUNCTION hype.take_back(referral bigint, rules bigint[])
 RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
+#variable_conflict use_column
+BEGIN
     WITH live AS MATERIALIZED (
         SELECT l.* FROM hype.live_rewards(referral) l
         WHERE l.reward_rule_id = ANY (rules)
@@ -4361,7 +4363,8 @@ AS $$
            l.currency, l.available_at, l.confirmed_referral_id,
            l.reward_rule_id, l.n + 1
     FROM live l
-    ORDER BY l.reward_rule_id
+    ORDER BY l.reward_rule_id;
+END
 $$;
 
 COMMENT ON FUNCTION hype.take_back(bigint, bigint[]) IS
@@ -4372,10 +4375,14 @@ CREATE OR REPLACE FUNCTION hype.give_rewards(
     referral hype.confirmed_referral, sides text[]
 )
 RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
+#variable_conflict use_column
+BEGIN
     -- Where a rule has a limit, who gives the same beneficiary one at the same
     -- time waits for us to end, or fails in a higher isolation level.
 
@@ -4419,7 +4426,8 @@ AS $$
     FROM due d
     WHERE d.max IS NULL
        OR d.reward_rule_id IN (SELECT c.reward_rule_id FROM counted c)
-    ORDER BY d.reward_rule_id
+    ORDER BY d.reward_rule_id;
+END
 $$;
 
 COMMENT ON FUNCTION hype.give_rewards(hype.confirmed_referral, text[]) IS
@@ -4430,9 +4438,13 @@ COMMENT ON FUNCTION hype.give_rewards(hype.confirmed_referral, text[]) IS
 CREATE OR REPLACE FUNCTION hype.follow_confirmed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     sides text[] := '{referrer,referred}';
+    stale bigint[];
 BEGIN
     IF current_setting('hype.erasing', true) = 'on' THEN
         RETURN NULL;
@@ -4471,18 +4483,25 @@ BEGIN
             || jsonb_build_object('moved', TG_OP = 'UPDATE'));
     END IF;
 
-    -- What the ledger says, is compared with what is owed now: whichever way
+    -- What the ledger says is compared with what is owed now: whichever way
     -- the row has come or changed, nothing is given twice.
 
-    PERFORM hype.take_back(NEW.id, ARRAY(
+    stale := ARRAY(
         SELECT l.reward_rule_id
         FROM hype.live_rewards(NEW.id) l
         LEFT JOIN hype.owed_rewards(NEW) o
                ON o.reward_rule_id = l.reward_rule_id
               AND o.beneficiary = l.beneficiary AND o.amount = l.amount
               AND o.currency = l.currency
-        WHERE l.side = ANY (sides) AND o.reward_rule_id IS NULL));
-    PERFORM hype.give_rewards(NEW, sides);
+        WHERE l.side = ANY (sides) AND o.reward_rule_id IS NULL);
+
+    IF stale <> '{}' THEN
+        PERFORM hype.take_back(NEW.id, stale);
+    END IF;
+
+    IF EXISTS (SELECT FROM hype.reward_rule r WHERE r.event = NEW.event) THEN
+        PERFORM hype.give_rewards(NEW, sides);
+    END IF;
 
     RETURN NULL;
 END

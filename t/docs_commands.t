@@ -209,6 +209,14 @@ is($pg->value("select user_id from hype.referral_link
                where identifier = 'django'"), 7, '- and what is in them');
 
 
+($status, $output) = shell('examples/webhooks/README.md', qr/webhooks\.sql/);
+is($status, 0, 'a table for webhooks') or diag($output);
+like($output, qr{^whsec_[A-Za-z0-9+/]{32}$}m, '- and a secret');
+is($pg->value("select count(*) from information_schema.role_table_grants
+               where grantee = 'webhooks' and table_name = 'webhook'"), 3,
+   '- for a role');
+
+
 # docs/privacy.md: nginx is let in for the user that its workers run as
 
 my $user = server_user() // getpwuid $>;
@@ -239,6 +247,7 @@ if (!$>) {
 is_deeply([left_out(
     [qw(nginx sql)],
     ['README.md', qr/^bin\/test$/],                  # this
+    ['examples/webhooks/README.md', qr/webhooks\.py$|^POST/m], # t/webhooks.t
     ['README.md', qr/^bin\/demo/],                   # t/demo.t
     ['README.md', qr/^sudo apt install nginx/m],     # t/package/way_in.t
     ['docs/building.md', qr/^make NGINX_SRC=/],             # bin/test --all
