@@ -32,11 +32,30 @@
 SET search_path = pg_catalog, pg_temp;
 SET standard_conforming_strings = on;
 
+SELECT set_config('hype.login', :'USER', false) AS login \gset hype_
+
 DO $$
 DECLARE
+    login     text := current_setting('hype.login');
     stranger  record;
     installed integer;
 BEGIN
+    -- With ALTER DATABASE ... SET role the owner of a database has others act
+    -- as a role of the owner's choice, who would own the schema then.
+
+    IF login IS DISTINCT FROM session_user::text
+       OR login IS DISTINCT FROM current_user::text
+    THEN
+        RAISE EXCEPTION 'connected as "%", but the session acts as "%"', login,
+            CASE login WHEN current_user::text THEN session_user
+            ELSE current_user END
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = 'Nothing was changed.',
+                  HINT = 'Look for "role" and "session_authorization" in '
+                      'pg_db_role_setting. Connect as the role that is to own '
+                      'the schema, or set PGOPTIONS="-c role=none".';
+    END IF;
+
     IF current_setting('server_version_num')::integer < 150000 THEN
         RAISE EXCEPTION 'hype needs PostgreSQL 15 or newer, this is %',
             current_setting('server_version');
@@ -1389,14 +1408,10 @@ CREATE INDEX confirmed_referral_created_idx
     ON hype.confirmed_referral (created);
 
 INSERT INTO hype.told_visitor (visitor, event)
-SELECT DISTINCT v.visitor, c.event
+SELECT DISTINCT v, c.event
 FROM hype.confirmed_referral c
-CROSS JOIN LATERAL (
-    SELECT unnest(ARRAY[c.visitor, c.via])
-    UNION
-    SELECT h.visitor FROM hype.referral_hit h WHERE h.id = c.referral_hit_id
-) AS v (visitor)
-WHERE c.told AND v.visitor IS NOT NULL;
+CROSS JOIN unnest(ARRAY[c.visitor, c.via]) AS v
+WHERE c.told AND v IS NOT NULL;
 
 \endif
 
@@ -2023,10 +2038,11 @@ COMMENT ON FUNCTION hype.unrolled_hits() IS
 
 CREATE OR REPLACE FUNCTION hype.quarter(at timestamptz) RETURNS bigint
 LANGUAGE sql STABLE
-RETURN floor(date_part('epoch', at) / 900)::bigint;
+RETURN least(floor(date_part('epoch', at) / 900), 10249242239)::bigint;
 
 COMMENT ON FUNCTION hype.quarter(timestamptz) IS
-    'Quarters of an hour from 1970, UTC, to that time';
+    'Quarters of an hour from 1970, UTC, to that time; the last one that '
+    'PostgreSQL can represent, where date_part() rounds beyond it';
 
 CREATE OR REPLACE FUNCTION hype.quarter_start(quarter bigint)
 RETURNS timestamptz
@@ -2089,7 +2105,7 @@ DROP FUNCTION IF EXISTS hype.is_erased(uuid, text, timestamptz);
 
 CREATE OR REPLACE FUNCTION hype.referer_host(http_referer text) RETURNS text
 LANGUAGE sql IMMUTABLE
-RETURN left(lower(substring(http_referer
+RETURN left(lower(substring(left(http_referer, 2048)
     FROM '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)')), 253);
 
 COMMENT ON FUNCTION hype.referer_host(text) IS
@@ -2097,7 +2113,7 @@ COMMENT ON FUNCTION hype.referer_host(text) IS
 
 CREATE OR REPLACE FUNCTION hype.next_path(next text) RETURNS text
 LANGUAGE sql IMMUTABLE
-RETURN left(substring(next FROM '^[^?#]*'), 250);
+RETURN left(substring(left(next, 2048) FROM '^[^?#]*'), 250);
 
 COMMENT ON FUNCTION hype.next_path(text) IS
     'A URL without its arguments';
@@ -2118,7 +2134,7 @@ CREATE OR REPLACE FUNCTION hype.is_creditable(
 )
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN NOT (hit).bot AND (link).user_id IS DISTINCT FROM user_id
+RETURN NOT (hit).bot AND ((link).user_id = user_id) IS NOT TRUE
        AND hype.was_live(link, (hit).created, (hit).xact);
 
 COMMENT ON FUNCTION hype.is_creditable(
@@ -2285,6 +2301,8 @@ DECLARE
     unknown  uuid;
     old      hype.confirmed_referral;
     hit      record;
+    visitors uuid[];
+    new      uuid[];
 BEGIN
     SELECT c.user_id INTO claimant
     FROM hype.visitor_claim c WHERE c.visitor = attribute.visitor;
@@ -2338,7 +2356,7 @@ BEGIN
         -- Nor what has lost its link, or was given away with it.
 
         known := known AND old.created = at
-                 AND old.referrer IS DISTINCT FROM who AND NOT EXISTS (
+                 AND (old.referrer = who) IS NOT TRUE AND NOT EXISTS (
             SELECT FROM hype.referral_link l
             WHERE l.id = old.referral_link_id
               AND l.user_id IS NOT DISTINCT FROM old.referrer);
@@ -2361,12 +2379,12 @@ BEGIN
               AND (h.created, h.id) > (hit.created, hit.id)
               AND h.created <= until
               AND (h.user_id IS NULL OR h.user_id = who)
-              AND old.referrer IS DISTINCT FROM who
+              AND (old.referrer = who) IS NOT TRUE
               AND NOT EXISTS (
                   SELECT FROM hype.referral_link l
                   WHERE l.id = h.referral_link_id
                     AND (l.user_id IS NOT DISTINCT FROM old.referrer
-                         OR l.user_id IS DISTINCT FROM who)))
+                         OR (l.user_id = who) IS NOT TRUE)))
         THEN
             RETURN;
         END IF;
@@ -2385,7 +2403,8 @@ BEGIN
                                     AND NOT EXISTS (
                                         SELECT FROM hype.confirmed_referral o
                                         WHERE o.visitor = attribute.visitor
-                                          AND o.event = attribute.event)
+                                          AND o.event = attribute.event
+                                          AND o.id <> old.id)
                                THEN attribute.visitor END,
                 via = attribute.visitor
             WHERE c.id = old.id AND NOT c.told;
@@ -2411,24 +2430,30 @@ BEGIN
     -- the same now is waited for.
 
     IF attribute.told THEN
-        WITH visitors AS (
-            SELECT attribute.visitor AS visitor
-            WHERE claimant IS NULL OR claimant = who
+        visitors := ARRAY(
+            SELECT attribute.visitor
+            WHERE attribute.visitor IS NOT NULL
+              AND (claimant IS NULL OR claimant = who)
             UNION
             SELECT h.visitor FROM hype.referral_hit h
             WHERE h.id = hit.id AND h.created = hit.created
-        ), new AS (
-            INSERT INTO hype.told_visitor (visitor, event)
-            SELECT v.visitor, attribute.event FROM visitors v
-            WHERE v.visitor IS NOT NULL
-            ORDER BY v.visitor
-            ON CONFLICT DO NOTHING
-            RETURNING 1
-        )
-        SELECT (SELECT count(*) FROM new) < count(v.visitor) INTO known
-        FROM visitors v;
+              AND h.visitor IS NOT NULL);
 
-        IF known THEN
+        WITH new AS (
+            INSERT INTO hype.told_visitor (visitor, event)
+            SELECT v, attribute.event FROM unnest(visitors) AS v ORDER BY v
+            ON CONFLICT DO NOTHING
+            RETURNING visitor
+        )
+        SELECT array_agg(n.visitor) INTO new FROM new n;
+
+        IF cardinality(new) < cardinality(visitors)
+           OR (new IS NULL AND visitors <> '{}')
+        THEN
+            DELETE FROM hype.told_visitor t
+            WHERE t.visitor = ANY (new) AND t.event = attribute.event;
+
+            known := true;
             RETURN;
         END IF;
     END IF;
@@ -2443,13 +2468,20 @@ BEGIN
             CASE WHEN who IS NULL
                       OR (attribute.user_id IS NULL AND NOT attribute.told)
                  THEN attribute.visitor END,
-            attribute.visitor, attribute.told)
+            attribute.visitor,
+            attribute.told OR EXISTS (
+                SELECT FROM hype.told_visitor t
+                WHERE t.visitor = attribute.visitor
+                  AND t.event = attribute.event))
     ON CONFLICT DO NOTHING
     RETURNING * INTO made;
 
     known := true;
 
     IF NOT FOUND THEN
+        DELETE FROM hype.told_visitor t
+        WHERE t.visitor = ANY (new) AND t.event = attribute.event;
+
         RETURN;
     END IF;
 
@@ -2962,7 +2994,7 @@ BEGIN
         BEGIN
             UPDATE hype.confirmed_referral r
             SET user_id = adopt_confirmed.user_id
-            WHERE r.id = c.id;
+            WHERE r.id = c.id AND r.user_id IS NULL;
         EXCEPTION WHEN unique_violation THEN
 
             -- In a higher isolation level there is no looking again.
@@ -3343,15 +3375,18 @@ BEGIN
     WHERE c.visitor = p.visitor AND c.due IS NULL;
     PERFORM hype.wake_confirms(ARRAY[owner], ARRAY[p.visitor]);
     PERFORM hype.recheck(ARRAY(
-        (SELECT r.id FROM hype.confirmed_referral r
-         WHERE r.user_id = ANY (owner || p.was) AND NOT r.told
-         ORDER BY r.created DESC LIMIT 100)
+        SELECT r.id
+        FROM unnest(owner || p.was) AS u (user_id)
+        CROSS JOIN LATERAL (
+            SELECT c.id FROM hype.confirmed_referral c
+            WHERE c.user_id = u.user_id AND NOT c.told
+            ORDER BY c.created DESC LIMIT 5000) AS r
         UNION
 
         -- Another user came with the visitor before this claim was known.
 
         (SELECT r.id FROM hype.confirmed_referral r
-         WHERE r.via = p.visitor AND NOT r.told LIMIT 100)));
+         WHERE r.via = p.visitor AND NOT r.told LIMIT 5000)));
 
     UPDATE hype.pending_claim c SET applied = true WHERE c.id = entry;
 
@@ -3463,13 +3498,17 @@ BEGIN
                  FROM (SELECT coalesce(h.user_id, h.claimant) AS user_id,
                               min(h.created) AS first
                        FROM hits h WHERE NOT h.bot GROUP BY 1) AS u
-                 JOIN hype.confirmed_referral r ON r.user_id = u.user_id
+                 CROSS JOIN LATERAL (
+                     SELECT c.* FROM hype.confirmed_referral c
+                     WHERE c.user_id = u.user_id OFFSET 0) AS r
                  WHERE NOT r.told AND r.created >= u.first
                  UNION
                  SELECT r.id
                  FROM (SELECT h.visitor, min(h.created) AS first
                        FROM hits h WHERE NOT h.bot GROUP BY 1) AS v
-                 JOIN hype.confirmed_referral r ON r.visitor = v.visitor
+                 CROSS JOIN LATERAL (
+                     SELECT c.* FROM hype.confirmed_referral c
+                     WHERE c.visitor = v.visitor OFFSET 0) AS r
                  WHERE r.user_id IS NULL AND NOT r.told
                    AND r.created >= v.first),
            ARRAY(SELECT e.id
@@ -3857,7 +3896,8 @@ BEGIN
           UNION ALL
           (SELECT p.visitor, p.user_id FROM hype.pending_claim p
            WHERE p.user_id = confirm.user_id AND NOT p.merged
-           ORDER BY p.created DESC LIMIT 20)) AS c;
+           ORDER BY p.created DESC LIMIT 20)
+          ORDER BY visitor) AS c;
 
     -- Whatever hit is visible was made before this call, whether or not the
     -- clocks of nginx and the database agree.
@@ -4844,7 +4884,13 @@ AS $$
           AND NOT EXISTS (SELECT FROM hype.pending_claim q
                           WHERE q.visitor = p.visitor
                             AND (q.created, q.user_id) < (p.created, p.user_id)
-                            AND q.user_id <> p.user_id))
+                            AND q.user_id <> p.user_id)
+        UNION
+        SELECT r.via FROM hype.confirmed_referral r
+        WHERE r.user_id = visitors_of.user_id AND r.via IS NOT NULL
+          AND NOT EXISTS (SELECT FROM hype.visitor_claim c
+                          WHERE c.visitor = r.via
+                            AND c.user_id <> visitors_of.user_id))
 $$;
 
 COMMENT ON FUNCTION hype.visitors_of(text) IS
@@ -4932,7 +4978,7 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    visitors uuid[] := hype.visitors_of(erase.user_id);
+    visitors uuid[];
     own_key  uuid := hype.user_key(erase.user_id);
     nobody   uuid := gen_random_uuid();
     links    bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
@@ -4952,6 +4998,12 @@ BEGIN
     PERFORM hype.lock_log('roll_up', true);
     PERFORM hype.lock_log('claims', true);
 
+    -- Totals outlive the hits.
+
+    PERFORM hype.roll_up();
+
+    visitors := hype.visitors_of(erase.user_id);
+
     -- What a spool has, anywhere, is left out when it arrives.
 
     INSERT INTO hype.erased (subject, known, at)
@@ -4960,10 +5012,6 @@ BEGIN
     SELECT hype.user_key(v::text), false, clock_timestamp()
     FROM unnest(visitors) AS v
     ON CONFLICT (subject, known) DO UPDATE SET at = excluded.at;
-
-    -- Totals outlive the hits.
-
-    PERFORM hype.roll_up();
 
     PERFORM set_config('hype.keep_totals', 'on', true);
 
@@ -5099,7 +5147,10 @@ BEGIN
               UNION
               SELECT h.visitor FROM hype.referral_hit h
               WHERE h.id = referral.referral_hit_id) AS v (visitor)
-        WHERE v.visitor IS NOT NULL);
+        WHERE v.visitor IS NOT NULL
+          AND NOT EXISTS (SELECT FROM hype.visitor_claim c
+                          WHERE c.visitor = v.visitor
+                            AND c.user_id <> referral.user_id));
 END
 $$;
 
@@ -5330,28 +5381,36 @@ AS $$
 DECLARE
     n bigint;
 BEGIN
-    WITH hits AS MATERIALIZED (
+    WITH log AS MATERIALIZED (
+        SELECT h.* FROM hype.hits_to_count(max, since) h
+    ),
+
+    -- What comes of who was erased is left out.
+
+    erased AS MATERIALIZED (
+        SELECT e.id
+        FROM (SELECT array_agg(l.id) AS ids,
+                     hype.are_erased(array_agg(l.visitor), array_agg(l.user_id),
+                                     array_agg(l.created)) AS erased
+              FROM log l
+              WHERE EXISTS (SELECT FROM hype.erased)) AS a
+        CROSS JOIN unnest(a.ids, a.erased) AS e (id, erased)
+        WHERE e.erased
+    ),
+    hits AS MATERIALIZED (
         SELECT h.referral_link_id AS link, h.created, h.bot,
                CASE WHEN isfinite(h.created)
                     THEN hype.quarter(h.created) END AS quarter,
-               CASE WHEN w.counted
+               CASE WHEN NOT h.bot
                     THEN hype.hit_subject(h.visitor, h.user_id) END AS subject,
                h.visitor IS NULL AS known,
-               CASE WHEN w.counted
+               CASE WHEN NOT h.bot
                     THEN coalesce(h.user_id, (
                         SELECT c.user_id FROM hype.visitor_claim c
                         WHERE c.visitor = h.visitor)) END AS user_id,
                h.http_referer, h.next
-        FROM hype.hits_to_count(max, since) h
-
-        -- Nobody's visit is left of who was erased and arrives late.
-
-        CROSS JOIN LATERAL (
-            SELECT NOT h.bot AND NOT (
-                (SELECT EXISTS (SELECT FROM hype.erased))
-                AND (hype.are_erased(ARRAY[h.visitor], ARRAY[h.user_id],
-                                     ARRAY[h.created]))[1]) AS counted
-        ) AS w
+        FROM log h
+        WHERE NOT h.id = ANY (ARRAY(SELECT e.id FROM erased e))
     ),
 
     -- Each visitor once a quarter: of a link, and of the site.
@@ -5557,7 +5616,7 @@ BEGIN
             first_hit = least(l.first_hit, excluded.first_hit),
             last_hit = greatest(l.last_hit, excluded.last_hit)
     )
-    SELECT count(*) INTO n FROM hits;
+    SELECT count(*) INTO n FROM log;
 
     RETURN n;
 END
@@ -5734,8 +5793,10 @@ BEGIN
     UPDATE hype.link_total t
     SET hits = t.hits - g.hits, bots = t.bots - g.bots,
         first_hit = CASE WHEN t.first_hit < from_time THEN t.first_hit END,
-        last_hit = CASE WHEN t.first_hit < from_time
-                   THEN least(t.last_hit, from_time) END
+        last_hit = CASE WHEN t.first_hit < from_time THEN (
+            SELECT hype.quarter_start(max(q.quarter)) FROM hype.hit_quarter q
+            WHERE q.referral_link_id = g.referral_link_id
+              AND q.quarter < from_q AND q.hits > 0) END
     FROM (SELECT d.referral_link_id, sum(d.hits) AS hits, sum(d.bots) AS bots
           FROM gone d GROUP BY d.referral_link_id) AS g
     WHERE t.referral_link_id = g.referral_link_id;
@@ -6124,7 +6185,7 @@ BEGIN
                   HINT = 'Begin with BEGIN ISOLATION LEVEL READ COMMITTED.';
     END IF;
 
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('hype.maintain', 0))
+    IF NOT hype.lock_log('maintain', false)
     THEN
         RETURN;
     END IF;
@@ -7010,10 +7071,15 @@ CREATE OR REPLACE FUNCTION hype.confirmed_within(
 RETURNS TABLE (
     key text, confirmed bigint, confirmations bigint, value numeric
 )
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+SET plan_cache_mode = force_custom_plan
 AS $$
+BEGIN
+    -- Planned for these bounds: a short time is found by an index.
+
+    RETURN QUERY
     SELECT p.key, count(*), sum(p.n)::bigint, sum(p.value)
     FROM (
         SELECT CASE dimension WHEN 'link' THEN c.referral_link_id::text
@@ -7027,7 +7093,8 @@ AS $$
           AND c.revoked IS NULL
         GROUP BY 1, c.user_id, CASE WHEN c.user_id IS NULL THEN c.visitor END
     ) AS p
-    GROUP BY p.key
+    GROUP BY p.key;
+END
 $$;
 
 COMMENT ON FUNCTION hype.confirmed_within(timestamptz, timestamptz, text) IS
@@ -7476,6 +7543,7 @@ ON CONFLICT DO NOTHING;
 
 INSERT INTO hype.log_position (name, done, backfill)
 VALUES ('claims', '1:1:', NULL),
+       ('maintain', '1:1:', NULL),     -- a lock only
        ('roll_up', '1:1:',
         CASE WHEN :'hype_upgrade'::boolean
              THEN '00000000-0000-0000-0000-000000000000'::uuid END)
