@@ -1109,8 +1109,8 @@ CREATE UNIQUE INDEX reward_reference_key
     ON hype.reward (reference) WHERE reference IS NOT NULL;
 CREATE INDEX reward_beneficiary_currency_idx
     ON hype.reward (beneficiary, currency) WHERE beneficiary IS NOT NULL;
-CREATE INDEX reward_reward_rule_id_beneficiary_idx
-    ON hype.reward (reward_rule_id, beneficiary)
+CREATE INDEX reward_beneficiary_reward_rule_id_idx
+    ON hype.reward (beneficiary, reward_rule_id)
     WHERE reward_rule_id IS NOT NULL;
 CREATE INDEX reward_user_id_idx
     ON hype.reward (user_id) WHERE user_id IS NOT NULL;
@@ -2726,6 +2726,7 @@ DECLARE
     nobody  uuid := gen_random_uuid();
     no_user uuid := gen_random_uuid();
     n       bigint := 0;
+    referrals bigint[];
 BEGIN
     SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
 
@@ -2762,24 +2763,23 @@ BEGIN
           AND c.created <= until;
         DELETE FROM hype.pending_confirm c
         WHERE c.visitor = p.visitor AND c.due IS NULL AND c.created <= until;
-        PERFORM set_config('hype.erasing', 'on', true);
-        WITH gone AS (
-            UPDATE hype.confirmed_referral c
-            SET user_id = NULL, via = NULL, told = true, reason = NULL,
-                visitor = CASE WHEN c.user_id IS NULL THEN nobody
-                          ELSE no_user END,
-                referral_hit_id = '00000000-0000-0000-0000-000000000000'
+
+        referrals := ARRAY(
+            SELECT c.id FROM hype.confirmed_referral c
             WHERE c.created <= until
               AND ((c.visitor = p.visitor AND c.user_id IS NULL)
-                   OR c.user_id = p.user_id)
-            RETURNING c.id
-        )
-        UPDATE hype.reward r
-        SET user_id = NULL,
-            beneficiary = CASE r.side WHEN 'referrer' THEN r.beneficiary END
-        FROM gone g WHERE r.confirmed_referral_id = g.id;
+                   OR c.user_id = p.user_id));
+        PERFORM hype.erase_referred(referrals);
         PERFORM hype.erase_events(p.user_id, ARRAY[p.visitor]);
+
+        PERFORM set_config('hype.erasing', 'on', true);
+        UPDATE hype.confirmed_referral c
+        SET user_id = NULL, via = NULL, told = true, reason = NULL,
+            visitor = CASE WHEN c.user_id IS NULL THEN nobody ELSE no_user END,
+            referral_hit_id = '00000000-0000-0000-0000-000000000000'
+        WHERE c.id = ANY (referrals);
         PERFORM set_config('hype.erasing', 'off', true);
+
         DELETE FROM hype.visit v WHERE v.subject = p.visitor AND NOT v.known;
     END IF;
 
@@ -3680,13 +3680,16 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
     UPDATE hype.event e
-    SET payload = e.payload - 'reason' || (
+    SET payload = e.payload || (
         SELECT jsonb_object_agg(f.key, NULL)
         FROM jsonb_each_text(e.payload) AS f
         WHERE (f.key IN ('user_id', 'referrer', 'beneficiary')
                AND f.value = erase_events.user_id)
-           OR f.key = 'referral_hit_id'
-           OR (f.key = 'visitor' AND f.value = ANY (visitors::text[])))
+           OR (f.key = 'visitor' AND f.value = ANY (visitors::text[]))
+           OR f.key = 'reason'
+           OR (f.key = 'referral_hit_id'
+               AND (e.payload ->> 'user_id' = erase_events.user_id
+                    OR e.payload ->> 'visitor' = ANY (visitors::text[]))))
     WHERE e.id IN (
         SELECT m.id
         FROM (SELECT jsonb_build_object(k, erase_events.user_id) AS found
@@ -3868,6 +3871,7 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -3904,13 +3908,15 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 BEGIN
-    -- Where a rule has a limit, who gives the same beneficiary one at the same
-    -- time waits for us to end, or fails in a higher isolation level.
+    -- Of a rule with a limit, transactions that give rewards to the same
+    -- beneficiary wait for each other here, or fail in a higher isolation
+    -- level: but not once the limit is reached.
 
     WITH due AS MATERIALIZED (
         SELECT o.*, coalesce(
@@ -3926,15 +3932,13 @@ BEGIN
         SELECT d.reward_rule_id, d.beneficiary, h.had + 1
         FROM due d
         CROSS JOIN LATERAL (
-            SELECT CASE
-                WHEN EXISTS (SELECT FROM hype.reward_count c
-                             WHERE c.reward_rule_id = d.reward_rule_id
-                               AND c.beneficiary = d.beneficiary)
-                THEN 0
-                ELSE (SELECT coalesce(sum(sign(r.amount)), 0)::integer
-                      FROM hype.reward r
-                      WHERE r.reward_rule_id = d.reward_rule_id
-                        AND r.beneficiary = d.beneficiary) END AS had
+            SELECT coalesce(
+                (SELECT c.n FROM hype.reward_count c
+                 WHERE c.reward_rule_id = d.reward_rule_id
+                   AND c.beneficiary = d.beneficiary),
+                (SELECT sum(sign(r.amount)) FROM hype.reward r
+                 WHERE r.reward_rule_id = d.reward_rule_id
+                   AND r.beneficiary = d.beneficiary), 0)::integer AS had
         ) AS h
         WHERE d.max IS NOT NULL AND h.had < d.max
         ORDER BY d.reward_rule_id
@@ -3965,6 +3969,7 @@ CREATE OR REPLACE FUNCTION hype.follow_confirmed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -4125,12 +4130,13 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    -- What was confirmed of the user as a visitor, is the user's at the latest
-    -- now.
+    -- The referral may have been confirmed while only the visitor was known,
+    -- and the claim may not be worked off yet.
 
-    PERFORM hype.claim(p.visitor, p.user_id)
-    FROM hype.pending_claim p
-    WHERE p.user_id = revoke.user_id AND NOT p.merged;
+    PERFORM hype.claim(c.visitor, c.user_id)
+    FROM (SELECT p.visitor, p.user_id FROM hype.pending_claim p
+          WHERE p.user_id = revoke.user_id AND NOT p.merged
+          ORDER BY p.created DESC LIMIT 20) AS c;
 
     PERFORM hype.adopt_confirmed(v.visitor, revoke.user_id)
     FROM hype.visitor_claim v
@@ -4350,6 +4356,35 @@ COMMENT ON FUNCTION hype.erase_rewards(text) IS
     'Takes back what the user is owed, and the user out of the ledger';
 
 
+CREATE OR REPLACE FUNCTION hype.erase_referred(referrals bigint[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    PERFORM hype.take_back(i, ARRAY(
+        SELECT o.reward_rule_id FROM hype.open_rewards(i) o
+        WHERE o.side = 'referred'))
+    FROM unnest(referrals) AS i;
+
+    PERFORM set_config('hype.erasing', 'on', true);
+
+    UPDATE hype.reward r
+    SET user_id = NULL,
+        beneficiary = CASE r.side WHEN 'referrer' THEN r.beneficiary END
+    WHERE r.confirmed_referral_id = ANY (referrals);
+
+    PERFORM set_config('hype.erasing', 'off', true);
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_referred(bigint[]) IS
+    'Takes those who were confirmed out of the ledger, and what they are owed';
+
+
 -- What is stored of a user
 
 CREATE OR REPLACE FUNCTION hype.visitors_of(user_id text) RETURNS uuid[]
@@ -4532,7 +4567,7 @@ BEGIN
 
     UPDATE hype.confirmed_referral c SET via = NULL
     WHERE c.via = ANY (visitors);
-    UPDATE hype.confirmed_referral c SET referrer = NULL
+    UPDATE hype.confirmed_referral c SET referrer = NULL, reason = NULL
     WHERE c.referrer = erase.user_id;
 
     PERFORM set_config('hype.erasing', 'off', true);
