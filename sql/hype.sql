@@ -3780,7 +3780,7 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.keep_ledger() IS
-    'Trigger: lets nobody change the ledger, but hype.erase() names';
+    'Trigger: refuses to change the ledger; hype.erase() may take names out';
 
 \if :hype_new_rewards
 
