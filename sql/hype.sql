@@ -3485,21 +3485,27 @@ COMMENT ON FUNCTION hype.confirm(
 -- A writer   (1) reads the last number of the sequence, w;
 --            (2) takes an advisory lock, shared, whose key is w, to be held
 --                until the transaction ends;
---            (3) takes a number n from the sequence: n > w.
+--            (3) begins to insert, which locks the table (ROW EXCLUSIVE) until
+--                the transaction ends, and takes a number n from the sequence:
+--                n > w.
 -- A reader   (4) reads the last number of the sequence, r;
---            (5) looks at all these locks: the lowest has the key k;
+--            (5) looks at the advisory locks of all who have locked the table:
+--                the lowest has the key k;
 --            (6) takes a snapshot, and reads events up to least(r, k).
 --
--- None of these numbers is missing: as n <= r, (3) came before (4), and so (2)
--- before (5).  At (5) the lock is held, then k <= w < n, and n is not read; or
--- the writer has ended, as locks are held until then: with a COMMIT, which
--- others see before the locks are released, so that (6) sees the event; or with
--- a ROLLBACK, and n is nobody's.  Nothing waits: shared locks do not exclude
--- each other.  A transaction has one of them, or one each savepoint, however
--- many events it writes; the setting that remembers it is forgotten with the
--- savepoint, as the lock is.  The sequence must not be cached (CACHE 1), or a
--- session would have numbers in stock from before its lock.  A transaction that
--- has written no event is in nobody's way, however long it runs.
+-- No number up to there is missing.  Be n <= r: then (3) came before (4), so
+-- both locks were taken before (5).  If they are held at (5), k <= w < n, and n
+-- is not read.  If not, the writer has ended: with a COMMIT, which others see
+-- before the locks are released, so that (6) sees the event; or with a
+-- ROLLBACK, and n is nobody's.
+--
+-- Nothing waits, as shared locks do not exclude each other.  A transaction has
+-- one of them, or one each savepoint, however many events it writes; the
+-- setting that remembers it is forgotten with the savepoint, as the lock is.
+-- The sequence must not be cached (CACHE 1), or a session would have numbers
+-- from before its lock.  A transaction that has written no event is in nobody's
+-- way, however long it runs.  Any role may take advisory locks, but not lock
+-- the table: what strangers take holds nobody up.
 
 CREATE OR REPLACE FUNCTION hype.last_event() RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -3531,10 +3537,19 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     writer text := pg_current_xact_id()::text;
+    last   bigint;
 BEGIN
     IF current_setting('hype.event_writer', true) IS DISTINCT FROM writer THEN
-        PERFORM pg_advisory_xact_lock_shared(
-            hype.event_lock(), hype.last_event()::bit(32)::integer);
+        last := hype.last_event();
+
+        -- A lower key than need be does no harm, if a stranger has this one.
+
+        WHILE NOT pg_try_advisory_xact_lock_shared(
+            hype.event_lock(), last::bit(32)::integer)
+        LOOP
+            last := last - 1;
+        END LOOP;
+
         PERFORM set_config('hype.event_writer', writer, true);
     END IF;
 
@@ -3562,7 +3577,6 @@ AS $$
 #variable_conflict use_column
 DECLARE
     until bigint;
-    ahead bigint;
 BEGIN
     IF events_after.id IS NULL THEN
         RAISE EXCEPTION 'hype.events_after: no number'
@@ -3598,14 +3612,24 @@ BEGIN
     -- A key is how far its writer is behind, in 32 bits; one that is ahead
     -- seems to be far behind.  What this transaction has written it sees.
 
+    WITH locks AS MATERIALIZED (
+        SELECT l.* FROM pg_locks l
+        WHERE l.locktype IN ('advisory', 'relation')
+          AND l.database = (SELECT d.oid FROM pg_database d
+                            WHERE d.datname = current_database())
+          AND l.pid IS DISTINCT FROM pg_backend_pid()
+    ), writers AS (
+        SELECT (until - l.objid::bigint) & 4294967295 AS behind
+        FROM locks l
+        WHERE l.locktype = 'advisory' AND l.objsubid = 2
+          AND l.classid = hype.event_lock()::oid
+          AND l.virtualtransaction IN (
+              SELECT t.virtualtransaction FROM locks t
+              WHERE t.relation = 'hype.event'::regclass
+                AND t.mode = 'RowExclusiveLock')
+    )
     SELECT least(until, min(until - w.behind)) INTO until
-    FROM (SELECT (until - l.objid::bigint) & 4294967295 AS behind
-          FROM pg_locks l
-          WHERE l.locktype = 'advisory' AND l.objsubid = 2
-            AND l.classid = hype.event_lock()::oid
-            AND l.database = (SELECT d.oid FROM pg_database d
-                              WHERE d.datname = current_database())
-            AND l.pid IS DISTINCT FROM pg_backend_pid()) AS w
+    FROM writers w
     WHERE w.behind < 2147483648;
 
     RETURN QUERY
