@@ -2220,7 +2220,7 @@ BEGIN
     FOR p IN
         SELECT c.* FROM hype.pending_confirm c
         WHERE c.id = ANY (entries) AND c.due <= now()
-        ORDER BY c.created, c.id LIMIT max
+        ORDER BY c.due, c.created, c.id LIMIT max
     LOOP
         EXIT WHEN clock_timestamp() >= until;
 

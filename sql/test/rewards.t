@@ -221,6 +221,30 @@ $b->query('RESET lock_timeout');
 $a->query('COMMIT');
 is(balance('alice', 'limit'), '0|1|0', 'there is one');
 
+# An application's transaction that stays open has nginx's confirms of the same
+# beneficiary wait, and no other ones.
+
+$c->query("INSERT INTO hype.reward_rule (event, side, amount, currency,
+		max_per_beneficiary)
+	VALUES ('crowd', 'referrer', 1, 'crowd', 1000)");
+hit(1, map { "w$_" } 0 .. 60);
+hit(2, 'free');
+$a->query('BEGIN');
+$a->query(confirm('crowd', 'w0'));
+$c->query("SELECT hype.confirm_batch('{crowd}', ARRAY['w' || i], '{NULL}',
+	'{NULL}', ARRAY[now() - interval '1 minute'])
+	FROM generate_series(1, 60) AS i");
+$c->query('SELECT count(*) FROM hype.derive()') for 1 .. 20;
+$c->query("SELECT hype.confirm_batch('{crowd}', '{free}', '{NULL}', '{NULL}',
+	ARRAY[now()])");
+$c->wait_for("SELECT (SELECT count(*) FROM hype.confirmed_referral
+	WHERE user_id = 'free') = 1 FROM hype.derive()");
+is(balance('bob', 'crowd'), '0|1|0', 'a confirm behind many that wait');
+$a->query('COMMIT');
+$c->wait_for("SELECT (SELECT count(*) FROM hype.confirmed_referral
+	WHERE event = 'crowd') = 62 FROM hype.derive()");
+is(balance('alice', 'crowd'), '0|61|0', 'which are confirmed then');
+
 # Fifty at once
 
 my @sessions = map { Session->new() } 1 .. 50;
