@@ -4524,6 +4524,11 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    -- Most of the ledger and of events, before others have to wait
+
+    PERFORM hype.erase_rewards(erase.user_id);
+    PERFORM hype.erase_events(erase.user_id, visitors);
+
     -- From now on nobody else derives anything: what is written meanwhile is
     -- read when all can see that the user was erased.
 
