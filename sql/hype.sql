@@ -5773,9 +5773,9 @@ COMMENT ON FUNCTION hype.maintain(integer, interval, integer) IS
     'Makes the partitions of this month and those ahead; moves hits out of the '
     'default partition, by month and up to that many, as moving locks it (for '
     'about 0.1 s each 20,000 hits); forgets confirms that wait for a hit after '
-    '7 days, and events after 30 days. With keep, for members of the owner''s role only, drops months of '
-    'hits that are wholly older. Waits for no lock longer than 200 ms: what '
-    'was busy is done the next time';
+    '7 days, and events after 30 days. With keep, for members of the owner''s '
+    'role only, drops months of hits that are wholly older. Waits for no lock '
+    'longer than 200 ms: what was busy is done the next time';
 
 
 -- Views
