@@ -1569,8 +1569,8 @@ CREATE UNIQUE INDEX reward_reference_key
     ON hype.reward (reference) WHERE reference IS NOT NULL;
 CREATE INDEX reward_beneficiary_currency_idx
     ON hype.reward (beneficiary, currency) WHERE beneficiary IS NOT NULL;
-CREATE INDEX reward_reward_rule_id_beneficiary_idx
-    ON hype.reward (reward_rule_id, beneficiary)
+CREATE INDEX reward_beneficiary_reward_rule_id_idx
+    ON hype.reward (beneficiary, reward_rule_id)
     WHERE reward_rule_id IS NOT NULL;
 CREATE INDEX reward_user_id_idx
     ON hype.reward (user_id) WHERE user_id IS NOT NULL;
@@ -2721,7 +2721,7 @@ BEGIN
     FOR p IN
         SELECT c.* FROM hype.pending_confirm c
         WHERE c.id = ANY (entries) AND c.due <= now()
-        ORDER BY c.created, c.id LIMIT max
+        ORDER BY c.due, c.created, c.id LIMIT max
     LOOP
         EXIT WHEN clock_timestamp() >= until;
 
@@ -3234,6 +3234,7 @@ DECLARE
     nobody  uuid := gen_random_uuid();
     no_user uuid := gen_random_uuid();
     n       bigint := 0;
+    referrals bigint[];
 BEGIN
     SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
 
@@ -3270,25 +3271,24 @@ BEGIN
           AND c.created <= until;
         DELETE FROM hype.pending_confirm c
         WHERE c.visitor = p.visitor AND c.due IS NULL AND c.created <= until;
-        PERFORM set_config('hype.erasing', 'on', true);
-        WITH gone AS (
-            UPDATE hype.confirmed_referral c
-            SET user_id = NULL, via = NULL, told = true, reason = NULL,
-                visitor = CASE WHEN c.user_id IS NULL THEN nobody
-                          ELSE no_user END,
-                referral_hit_id = '00000000-0000-0000-0000-000000000000'
+
+        referrals := ARRAY(
+            SELECT c.id FROM hype.confirmed_referral c
             WHERE c.created <= until
               AND ((c.visitor = p.visitor AND c.user_id IS NULL)
-                   OR c.user_id = p.user_id)
-            RETURNING c.id
-        )
-        UPDATE hype.reward r
-        SET user_id = NULL,
-            beneficiary = CASE r.side WHEN 'referrer' THEN r.beneficiary END
-        FROM gone g WHERE r.confirmed_referral_id = g.id;
+                   OR c.user_id = p.user_id));
+        PERFORM hype.erase_referred(referrals);
         DELETE FROM hype.told_visitor t WHERE t.visitor = p.visitor;
         PERFORM hype.erase_events(p.user_id, ARRAY[p.visitor]);
+
+        PERFORM set_config('hype.erasing', 'on', true);
+        UPDATE hype.confirmed_referral c
+        SET user_id = NULL, via = NULL, told = true, reason = NULL,
+            visitor = CASE WHEN c.user_id IS NULL THEN nobody ELSE no_user END,
+            referral_hit_id = '00000000-0000-0000-0000-000000000000'
+        WHERE c.id = ANY (referrals);
         PERFORM set_config('hype.erasing', 'off', true);
+
         DELETE FROM hype.visit v WHERE v.subject = p.visitor AND NOT v.known;
     END IF;
 
@@ -3999,21 +3999,27 @@ COMMENT ON FUNCTION hype.confirm(
 -- A writer   (1) reads the last number of the sequence, w;
 --            (2) takes an advisory lock, shared, whose key is w, to be held
 --                until the transaction ends;
---            (3) takes a number n from the sequence: n > w.
+--            (3) begins to insert, which locks the table (ROW EXCLUSIVE) until
+--                the transaction ends, and takes a number n from the sequence:
+--                n > w.
 -- A reader   (4) reads the last number of the sequence, r;
---            (5) looks at all these locks: the lowest has the key k;
+--            (5) looks at the advisory locks of all who have locked the table:
+--                the lowest has the key k;
 --            (6) takes a snapshot, and reads events up to least(r, k).
 --
--- None of these numbers is missing: as n <= r, (3) came before (4), and so (2)
--- before (5).  At (5) the lock is held, then k <= w < n, and n is not read; or
--- the writer has ended, as locks are held until then: with a COMMIT, which
--- others see before the locks are released, so that (6) sees the event; or with
--- a ROLLBACK, and n is nobody's.  Nothing waits: shared locks do not exclude
--- each other.  A transaction has one of them, or one each savepoint, however
--- many events it writes; the setting that remembers it is forgotten with the
--- savepoint, as the lock is.  The sequence must not be cached (CACHE 1), or a
--- session would have numbers in stock from before its lock.  A transaction that
--- has written no event is in nobody's way, however long it runs.
+-- No number up to there is missing.  Be n <= r: then (3) came before (4), so
+-- both locks were taken before (5).  If they are held at (5), k <= w < n, and n
+-- is not read.  If not, the writer has ended: with a COMMIT, which others see
+-- before the locks are released, so that (6) sees the event; or with a
+-- ROLLBACK, and n is nobody's.
+--
+-- Nothing waits, as shared locks do not exclude each other.  A transaction has
+-- one of them, or one each savepoint, however many events it writes; the
+-- setting that remembers it is forgotten with the savepoint, as the lock is.
+-- The sequence must not be cached (CACHE 1), or a session would have numbers
+-- from before its lock.  A transaction that has written no event is in nobody's
+-- way, however long it runs.  Any role may take advisory locks, but not lock
+-- the table: what strangers take holds nobody up.
 
 CREATE OR REPLACE FUNCTION hype.last_event() RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -4045,10 +4051,19 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     writer text := pg_current_xact_id()::text;
+    last   bigint;
 BEGIN
     IF current_setting('hype.event_writer', true) IS DISTINCT FROM writer THEN
-        PERFORM pg_advisory_xact_lock_shared(
-            hype.event_lock(), hype.last_event()::bit(32)::integer);
+        last := hype.last_event();
+
+        -- A lower key than need be does no harm, if a stranger has this one.
+
+        WHILE NOT pg_try_advisory_xact_lock_shared(
+            hype.event_lock(), last::bit(32)::integer)
+        LOOP
+            last := last - 1;
+        END LOOP;
+
         PERFORM set_config('hype.event_writer', writer, true);
     END IF;
 
@@ -4076,7 +4091,6 @@ AS $$
 #variable_conflict use_column
 DECLARE
     until bigint;
-    ahead bigint;
 BEGIN
     IF events_after.id IS NULL THEN
         RAISE EXCEPTION 'hype.events_after: no number'
@@ -4112,14 +4126,24 @@ BEGIN
     -- A key is how far its writer is behind, in 32 bits; one that is ahead
     -- seems to be far behind.  What this transaction has written it sees.
 
+    WITH locks AS MATERIALIZED (
+        SELECT l.* FROM pg_locks l
+        WHERE l.locktype IN ('advisory', 'relation')
+          AND l.database = (SELECT d.oid FROM pg_database d
+                            WHERE d.datname = current_database())
+          AND l.pid IS DISTINCT FROM pg_backend_pid()
+    ), writers AS (
+        SELECT (until - l.objid::bigint) & 4294967295 AS behind
+        FROM locks l
+        WHERE l.locktype = 'advisory' AND l.objsubid = 2
+          AND l.classid = hype.event_lock()::oid
+          AND l.virtualtransaction IN (
+              SELECT t.virtualtransaction FROM locks t
+              WHERE t.relation = 'hype.event'::regclass
+                AND t.mode = 'RowExclusiveLock')
+    )
     SELECT least(until, min(until - w.behind)) INTO until
-    FROM (SELECT (until - l.objid::bigint) & 4294967295 AS behind
-          FROM pg_locks l
-          WHERE l.locktype = 'advisory' AND l.objsubid = 2
-            AND l.classid = hype.event_lock()::oid
-            AND l.database = (SELECT d.oid FROM pg_database d
-                              WHERE d.datname = current_database())
-            AND l.pid IS DISTINCT FROM pg_backend_pid()) AS w
+    FROM writers w
     WHERE w.behind < 2147483648;
 
     RETURN QUERY
@@ -4194,13 +4218,16 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
     UPDATE hype.event e
-    SET payload = e.payload - 'reason' || (
+    SET payload = e.payload || (
         SELECT jsonb_object_agg(f.key, NULL)
         FROM jsonb_each_text(e.payload) AS f
         WHERE (f.key IN ('user_id', 'referrer', 'beneficiary')
                AND f.value = erase_events.user_id)
-           OR f.key = 'referral_hit_id'
-           OR (f.key = 'visitor' AND f.value = ANY (visitors::text[])))
+           OR (f.key = 'visitor' AND f.value = ANY (visitors::text[]))
+           OR f.key = 'reason'
+           OR (f.key = 'referral_hit_id'
+               AND (e.payload ->> 'user_id' = erase_events.user_id
+                    OR e.payload ->> 'visitor' = ANY (visitors::text[]))))
     WHERE e.id IN (
         SELECT m.id
         FROM (SELECT jsonb_build_object(k, erase_events.user_id) AS found
@@ -4291,7 +4318,7 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.keep_ledger() IS
-    'Trigger: lets nobody change the ledger, but hype.erase() names';
+    'Trigger: refuses to change the ledger; hype.erase() may take names out';
 
 \if :hype_new_rewards
 
@@ -4382,6 +4409,7 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -4418,13 +4446,15 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 BEGIN
-    -- Where a rule has a limit, who gives the same beneficiary one at the same
-    -- time waits for us to end, or fails in a higher isolation level.
+    -- Of a rule with a limit, transactions that give rewards to the same
+    -- beneficiary wait for each other here, or fail in a higher isolation
+    -- level: but not once the limit is reached.
 
     WITH due AS MATERIALIZED (
         SELECT o.*, coalesce(
@@ -4440,15 +4470,13 @@ BEGIN
         SELECT d.reward_rule_id, d.beneficiary, h.had + 1
         FROM due d
         CROSS JOIN LATERAL (
-            SELECT CASE
-                WHEN EXISTS (SELECT FROM hype.reward_count c
-                             WHERE c.reward_rule_id = d.reward_rule_id
-                               AND c.beneficiary = d.beneficiary)
-                THEN 0
-                ELSE (SELECT coalesce(sum(sign(r.amount)), 0)::integer
-                      FROM hype.reward r
-                      WHERE r.reward_rule_id = d.reward_rule_id
-                        AND r.beneficiary = d.beneficiary) END AS had
+            SELECT coalesce(
+                (SELECT c.n FROM hype.reward_count c
+                 WHERE c.reward_rule_id = d.reward_rule_id
+                   AND c.beneficiary = d.beneficiary),
+                (SELECT sum(sign(r.amount)) FROM hype.reward r
+                 WHERE r.reward_rule_id = d.reward_rule_id
+                   AND r.beneficiary = d.beneficiary), 0)::integer AS had
         ) AS h
         WHERE d.max IS NOT NULL AND h.had < d.max
         ORDER BY d.reward_rule_id
@@ -4479,6 +4507,7 @@ CREATE OR REPLACE FUNCTION hype.follow_confirmed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -4639,12 +4668,13 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    -- What was confirmed of the user as a visitor, is the user's at the latest
-    -- now.
+    -- The referral may have been confirmed while only the visitor was known,
+    -- and the claim may not be worked off yet.
 
-    PERFORM hype.claim(p.visitor, p.user_id)
-    FROM hype.pending_claim p
-    WHERE p.user_id = revoke.user_id AND NOT p.merged;
+    PERFORM hype.claim(c.visitor, c.user_id)
+    FROM (SELECT p.visitor, p.user_id FROM hype.pending_claim p
+          WHERE p.user_id = revoke.user_id AND NOT p.merged
+          ORDER BY p.created DESC LIMIT 20) AS c;
 
     PERFORM hype.adopt_confirmed(v.visitor, revoke.user_id)
     FROM hype.visitor_claim v
@@ -4864,6 +4894,35 @@ COMMENT ON FUNCTION hype.erase_rewards(text) IS
     'Takes back what the user is owed, and the user out of the ledger';
 
 
+CREATE OR REPLACE FUNCTION hype.erase_referred(referrals bigint[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    PERFORM hype.take_back(i, ARRAY(
+        SELECT o.reward_rule_id FROM hype.open_rewards(i) o
+        WHERE o.side = 'referred'))
+    FROM unnest(referrals) AS i;
+
+    PERFORM set_config('hype.erasing', 'on', true);
+
+    UPDATE hype.reward r
+    SET user_id = NULL,
+        beneficiary = CASE r.side WHEN 'referrer' THEN r.beneficiary END
+    WHERE r.confirmed_referral_id = ANY (referrals);
+
+    PERFORM set_config('hype.erasing', 'off', true);
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_referred(bigint[]) IS
+    'Takes those who were confirmed out of the ledger, and what they are owed';
+
+
 -- What is stored of a user
 
 CREATE OR REPLACE FUNCTION hype.visitors_of(user_id text) RETURNS uuid[]
@@ -4992,6 +5051,11 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    -- Most of the ledger and of events, before others have to wait
+
+    PERFORM hype.erase_rewards(erase.user_id);
+    PERFORM hype.erase_events(erase.user_id, visitors);
+
     -- From now on nobody else derives anything: what is written meanwhile is
     -- read when all can see that the user was erased.
 
@@ -5062,7 +5126,7 @@ BEGIN
     UPDATE hype.confirmed_referral c SET via = NULL
     WHERE c.via = ANY (visitors);
     DELETE FROM hype.told_visitor t WHERE t.visitor = ANY (visitors);
-    UPDATE hype.confirmed_referral c SET referrer = NULL
+    UPDATE hype.confirmed_referral c SET referrer = NULL, reason = NULL
     WHERE c.referrer = erase.user_id;
 
     PERFORM set_config('hype.erasing', 'off', true);
@@ -6316,9 +6380,9 @@ COMMENT ON FUNCTION hype.maintain(integer, interval, integer) IS
     'Makes the partitions of this month and those ahead; moves hits out of the '
     'default partition, by month and up to that many, as moving locks it (for '
     'about 0.1 s each 20,000 hits); forgets confirms that wait for a hit after '
-    '7 days, and events after 30 days. With keep, for members of the owner''s role only, drops months of '
-    'hits that are wholly older. Waits for no lock longer than 200 ms: what '
-    'was busy is done the next time';
+    '7 days, and events after 30 days. With keep, for members of the owner''s '
+    'role only, drops months of hits that are wholly older. Waits for no lock '
+    'longer than 200 ms: what was busy is done the next time';
 
 
 -- Views

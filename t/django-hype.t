@@ -131,12 +131,18 @@ statement 'crediting once' => sub {
     };
 
     $nginx->get('/ref/abc123/', 'X-User' => 42);
+    $pg->exec("insert into hype.reward_rule (event, side, amount)
+               values ('order', 'referrer', 100)");
 
     $application->begin_work;
     is($confirm->(), 'alice', 'alice is to be credited');
     $application->rollback;
     is($confirm->(), 'alice', '- still, as that was undone');
     is($confirm->(), 'nobody', '- and then not again');
+
+    my @paid = map { $pg->value("select hype.pay_out('alice', 'points', '$_')") }
+               'first', 'first', 'second';
+    is("@paid", '100 100 0', '- with points, which are paid once');
 };
 
 statement 'a link on any URL' => sub {

@@ -100,6 +100,10 @@ END
     $primary->link('abc123');
 
     my $standby = $primary->standby;
+    my (undef, $said) = $standby->psql('-c', 'select hype.events_after(0)');
+
+    like($said, qr/hype\.events_after: this is a standby/,
+         'events are not read from a standby');
 
     wait_until {
         $primary->value("select count(*) from pg_stat_replication

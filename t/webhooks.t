@@ -122,6 +122,7 @@ subtest 'a sender that is killed' => sub {
        '- one that was not answered a second time, with its id');
     is(scalar(requests()) - $before, 5, '- the others once');
 
+    idle();
     $before = requests();
     stop_process($sender, 'KILL');
     order(6);
@@ -132,6 +133,7 @@ subtest 'a sender that is killed' => sub {
 
 
 subtest 'a connection that is lost' => sub {
+    idle();
     my $before = requests();
 
     $pg->exec("select pg_terminate_backend(pid) from pg_stat_activity
@@ -155,6 +157,7 @@ subtest 'two senders' => sub {
     is_soon { taken() } events(), 'all events arrive';
     is(scalar(requests()) - $before, 2, '- each once');
 
+    idle();
     stop_process($first, 'KILL');
     order(9);
     is_soon { taken() } events(), 'the second one takes over';
@@ -214,6 +217,17 @@ sub taken
 
     return join ' ', grep { !$seen{$_}++ } map { $_->{'webhook-id'} }
                      requests();
+}
+
+
+# Until the sender has noted that all were taken
+
+sub idle
+{
+    wait_until {
+        $pg->value('select event_id = (select max(id) from hype.event)
+                    from webhook')
+    } 10, 'the sender to be idle';
 }
 
 

@@ -31,10 +31,13 @@ def send(number, body):
 def again(what, *args):
     wait = 1
     while True:
+        began = time.monotonic()
         try:
             return what(*args)
         except (OSError, http.client.HTTPException, psycopg2.Error) as error:
             print(*args[:1], str(error).strip(), file=sys.stderr, flush=True)
+        if time.monotonic() > began + 60:
+            wait = 1     # it has worked for a while
         time.sleep(wait * random.uniform(0.5, 1))
         wait = min(2 * wait, 600)
 

@@ -55,6 +55,10 @@ sub traces {
 			WHERE strpos(h::text, '$what') > 0
 			UNION ALL SELECT 'visit' FROM hype.visit h
 			WHERE strpos(h::text, '$what') > 0
+			UNION ALL SELECT 'reward' FROM hype.reward h
+			WHERE strpos(h::text, '$what') > 0
+			UNION ALL SELECT 'event' FROM hype.event h
+			WHERE strpos(h::text, '$what') > 0
 			UNION ALL SELECT 'link' FROM hype.referral_link h
 			WHERE strpos(h::text, '$what') > 0) AS x (t)");
 }
@@ -86,6 +90,10 @@ is(traces('mallory'), '', 'nothing of the user comes back');
 is(traces(uuid(9)), '', 'nor of the visitor who turned out to be the user');
 
 # A claim that is in a spool still, of hits that are not
+
+$c->query("INSERT INTO hype.reward_rule (event, side, amount)
+	SELECT e, s, 1 FROM unnest('{v,late}'::text[]) AS e,
+		unnest('{referrer,referred}'::text[]) AS s");
 
 $c->query(hit(20, 20));
 $c->query(hit(21, 21));
@@ -134,6 +142,11 @@ $b->query("COMMIT");
 $c->derive();
 is($c->query("SELECT count(*) FROM hype.confirmed_referral
 	WHERE user_id = 'olaf'"), 0, 'is nobody\'s');
+is(traces('olaf') . traces(uuid(31)), '', 'also in the ledger, and in events');
+is($c->query("SELECT string_agg(side || ' ' || coalesce(beneficiary, '-') || ' '
+		|| amount, ', ' ORDER BY id) FROM hype.reward WHERE event = 'late'"),
+	'referrer alice 1, referred - 1, referred - -1',
+	'where only the referrer is owed anything');
 
 # Later visits are the user's again
 

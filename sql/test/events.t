@@ -125,6 +125,27 @@ $a->query('RELEASE t');
 $a->query('COMMIT');
 is(news(), 'a6 b7 b8 a8', 'all, in order');
 
+# Anybody may take advisory locks, also with these keys.
+
+my $stranger = Session->new();
+
+$stranger->query("CREATE ROLE stranger_$$; SET ROLE stranger_$$");
+$stranger->query("SELECT pg_advisory_lock_shared(1752789093, 0)");
+$stranger->query("SELECT pg_advisory_lock(1752789093, i)
+	FROM generate_series(1, 100) AS i");
+$a->query("SET lock_timeout = '1ms'");
+is($a->query(claim('s1')), 's1', 'locks of a stranger hold up no writer');
+is(news(), 's1', 'nor a reader');
+$a->query('BEGIN');
+$a->query(claim('s2'));
+$b->query(claim('s3'));
+is(news(), '', 'who still waits for those that may write');
+$a->query('COMMIT');
+is(news(), 's2 s3', 'both, in order');
+$a->query('RESET lock_timeout');
+$stranger->query("RESET ROLE; DROP ROLE stranger_$$");
+undef $stranger;
+
 # In a higher isolation level
 
 $a->query('BEGIN ISOLATION LEVEL SERIALIZABLE');

@@ -4,10 +4,12 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(113);
+SELECT plan(114);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
+INSERT INTO hype.reward_rule (event, side, amount)
+VALUES ('e', 'referrer', 1);
 CREATE ROLE hype_stranger;
 
 -- The module
@@ -116,7 +118,7 @@ FROM unnest(ARRAY[
     'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',
     'SELECT hype.confirm(''e'', ''u'')',
     'SELECT hype.revoke(''nothing'', ''u''), hype.revoke(''nothing'', 1)',
-    'SELECT hype.pay_out(''nobody'', ''points'', ''r''), '
+    'SELECT hype.pay_out(''alice'', ''points'', ''r''), '
         'hype.pay_out(1, ''points'', ''s'')',
     'SELECT hype.events_after(0)',
     'SELECT * FROM hype.reward_rule, hype.reward, hype.balance, hype.event',
@@ -228,6 +230,10 @@ SELECT is((SELECT user_id FROM hype.referral_hit
           'u', 'the claim was made');
 SELECT is((SELECT referrer FROM hype.confirmed_referral WHERE event = 'e'),
           'alice', 'and the referral confirmed');
+SELECT is((SELECT paid FROM hype.balance WHERE user_id = 'alice'), 1::numeric,
+          'rewarded, and paid');
+SELECT is((SELECT string_agg(kind, ' ' ORDER BY id) FROM hype.events_after(0)),
+          'claim confirm reward pay_out', 'and it is told');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -5,7 +5,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(91);
+SELECT plan(93);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -352,6 +352,33 @@ SELECT is(pg_temp.balance('bob', 'held'), '7 -7 7', 'and one that is not');
 DELETE FROM hype.confirmed_referral WHERE user_id IN ('d1', 'd2');
 SELECT is(pg_temp.balance('bob', 'm'), '0 0 25', 'what was paid stays');
 SELECT is(pg_temp.balance('bob', 'held'), '0 -7 7', 'the other is taken back');
+
+-- What it costs does not grow with what the beneficiary has.
+
+ALTER TABLE hype.reward DISABLE TRIGGER reward_event;
+INSERT INTO hype.reward (kind, event, side, beneficiary, amount, currency,
+                         available_at, confirmed_referral_id, reward_rule_id, n)
+SELECT 'earned', 'few', 'referrer', 'alice', 1, 'few', now(), -i, 50, 1
+FROM generate_series(1, 20000) AS i;
+ALTER TABLE hype.reward ENABLE TRIGGER reward_event;
+UPDATE hype.reward_rule SET max_per_beneficiary = 100000 WHERE id = 50;
+
+CREATE FUNCTION pg_temp.rows_read() RETURNS bigint LANGUAGE sql AS $$
+    SELECT sum(pg_stat_get_xact_tuples_returned(oid))
+    FROM (SELECT 'hype.reward'::regclass UNION ALL
+          SELECT indexrelid FROM pg_index
+          WHERE indrelid = 'hype.reward'::regclass) AS r (oid)
+$$;
+
+SELECT pg_temp.hit(100 + n, 900001, 1, 'c' || n) FROM generate_series(1, 3) n;
+SELECT hype.confirm('few', 'c1');
+SELECT pg_temp.rows_read() AS rows_before \gset
+SELECT hype.confirm('few', 'c2'), hype.confirm('order', 'c3', value => 1),
+       hype.revoke('few', 'c2');
+SELECT cmp_ok(pg_temp.rows_read() - :rows_before, '<', 100::bigint,
+              'a confirm reads a few entries of the ledger');
+SELECT is(pg_temp.balance('alice', 'few'), '0 20005 0',
+          'though there are many');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -201,6 +201,50 @@ $c->wait_for("SELECT count(*) = 0 FROM hype.derive() d, hype.pending_confirm
 is($c->query("SELECT count(*) FROM hype.reward WHERE user_id = 'bad'"), 1,
 	'is given later');
 
+# Who is at the limit of a rule, is in nobody's way.
+
+$c->query("INSERT INTO hype.reward_rule (event, side, amount, currency,
+		max_per_beneficiary)
+	VALUES ('limit', 'referrer', 1, 'limit', 1)");
+hit(1, map { "l$_" } 1 .. 5);
+$a->query('BEGIN');
+is($a->query(confirm('limit', 'l1')), 'alice', 'a reward with a limit, open');
+$b->send(confirm('limit', 'l2'));
+$c->wait_for_block($b);
+$a->query('ROLLBACK');
+is($b->finish(), 'alice', 'another one waits for it');
+$a->query('BEGIN');
+is($a->query(confirm('limit', 'l3')), 'alice', 'at the limit');
+$b->query("SET lock_timeout = '1ms'");
+is($b->query(confirm('limit', 'l4')), 'alice', 'nobody waits');
+$b->query('RESET lock_timeout');
+$a->query('COMMIT');
+is(balance('alice', 'limit'), '0|1|0', 'there is one');
+
+# An application's transaction that stays open has nginx's confirms of the same
+# beneficiary wait, and no other ones.
+
+$c->query("INSERT INTO hype.reward_rule (event, side, amount, currency,
+		max_per_beneficiary)
+	VALUES ('crowd', 'referrer', 1, 'crowd', 1000)");
+hit(1, map { "w$_" } 0 .. 60);
+hit(2, 'free');
+$a->query('BEGIN');
+$a->query(confirm('crowd', 'w0'));
+$c->query("SELECT hype.confirm_batch('{crowd}', ARRAY['w' || i], '{NULL}',
+	'{NULL}', ARRAY[now() - interval '1 minute'])
+	FROM generate_series(1, 60) AS i");
+$c->query('SELECT count(*) FROM hype.derive()') for 1 .. 20;
+$c->query("SELECT hype.confirm_batch('{crowd}', '{free}', '{NULL}', '{NULL}',
+	ARRAY[now()])");
+$c->wait_for("SELECT (SELECT count(*) FROM hype.confirmed_referral
+	WHERE user_id = 'free') = 1 FROM hype.derive()");
+is(balance('bob', 'crowd'), '0|1|0', 'a confirm behind many that wait');
+$a->query('COMMIT');
+$c->wait_for("SELECT (SELECT count(*) FROM hype.confirmed_referral
+	WHERE event = 'crowd') = 62 FROM hype.derive()");
+is(balance('alice', 'crowd'), '0|61|0', 'which are confirmed then');
+
 # Fifty at once
 
 my @sessions = map { Session->new() } 1 .. 50;
@@ -275,7 +319,9 @@ for my $level (@levels) {
 		"$level: what is revoked is taken back once");
 	$c->query("SELECT hype.revoke('few', f.user_id)
 		FROM hype.confirmed_referral f WHERE f.event = 'few'");
-	is($c->query("SELECT sum(n) FROM hype.reward_count"), 0,
+	is($c->query("SELECT sum(k.n) FROM hype.reward_count k
+		JOIN hype.reward_rule r ON r.id = k.reward_rule_id
+		WHERE r.event = 'few'"), 0,
 		"$level: nothing is left of it");
 }
 
