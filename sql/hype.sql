@@ -353,6 +353,10 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
            AS hype_new_claims,
        to_regclass('hype.taken_identifier') IS NULL AS hype_new_taken,
        NOT EXISTS (SELECT FROM pg_attribute a
+                   WHERE a.attrelid = to_regclass('hype.link_total')
+                     AND a.attname = 'codes')
+           AND to_regclass('hype.link_total') IS NOT NULL AS hype_no_codes,
+       NOT EXISTS (SELECT FROM pg_attribute a
                    WHERE a.attrelid = to_regclass('hype.confirmed_referral')
                      AND a.attname = 'via')
            AND to_regclass('hype.confirmed_referral') IS NOT NULL
@@ -614,8 +618,9 @@ BEGIN
     -- Who truncates begins anew.
 
     IF TG_OP = 'TRUNCATE' THEN
-        TRUNCATE hype.link_alias, hype.former_identifier,
-            hype.taken_identifier;
+        DELETE FROM hype.link_alias;
+        DELETE FROM hype.former_identifier;
+        DELETE FROM hype.taken_identifier;
         PERFORM pg_notify('hype_link', '');
         RETURN NULL;
     END IF;
@@ -1452,7 +1457,8 @@ CREATE TABLE IF NOT EXISTS hype.link_total (
     confirmations    bigint NOT NULL DEFAULT 0,
     value            numeric,
     first_hit        timestamptz,
-    last_hit         timestamptz
+    last_hit         timestamptz,
+    codes            bigint NOT NULL DEFAULT 0
 );
 
 \if :hype_new_hits
@@ -1461,9 +1467,20 @@ CREATE INDEX IF NOT EXISTS link_total_hits_idx ON hype.link_total (hits);
 
 \endif
 
+\if :hype_no_codes
+
+ALTER TABLE hype.link_total
+    ADD COLUMN IF NOT EXISTS codes bigint NOT NULL DEFAULT 0;
+ALTER TABLE hype.hit_quarter
+    ADD COLUMN IF NOT EXISTS codes integer NOT NULL DEFAULT 0;
+
+\endif
+
 COMMENT ON TABLE hype.link_total IS
     'Roll-up: what became of each link, and a row for each that has no hits '
     'yet. Outlives the hits';
+COMMENT ON COLUMN hype.link_total.codes IS
+    'Those of the hits that were typed codes';
 COMMENT ON INDEX hype.link_total_hits_idx IS
     'The links with the most hits';
 
@@ -1474,6 +1491,7 @@ CREATE TABLE IF NOT EXISTS hype.hit_quarter (
     hits             integer NOT NULL,
     bots             integer NOT NULL,
     unique_visitors  integer NOT NULL,
+    codes            integer NOT NULL DEFAULT 0,
     PRIMARY KEY (referral_link_id, quarter)
 );
 
@@ -1498,6 +1516,8 @@ CREATE INDEX IF NOT EXISTS hit_return_day_idx
 COMMENT ON TABLE hype.hit_quarter IS
     'Roll-up: hits of each link in each quarter of an hour, which every time '
     'zone''s hours and days are made of';
+COMMENT ON COLUMN hype.hit_quarter.codes IS
+    'Those of the hits that were typed codes';
 COMMENT ON COLUMN hype.hit_quarter.day IS
     'The quarter''s day, in UTC';
 COMMENT ON COLUMN hype.hit_quarter.quarter IS
@@ -3433,6 +3453,7 @@ BEGIN ATOMIC
     LEFT JOIN hype.referral_link l ON l.id = w.id
     WHERE (r.referral_link_id IS NOT NULL
            OR hype.was_live(l, r.created, NULL))
+      AND (r.source = 'code' AND l.user_id = r.user_id) IS NOT TRUE
       AND r.erased IS NOT TRUE;
 END;
 
@@ -3641,7 +3662,123 @@ COMMENT ON FUNCTION hype.confirm(
     'expired, a bot. A link without owner is credited with referrer NULL';
 
 
+-- Typed codes
+
+CREATE OR REPLACE FUNCTION hype.typed_identifiers(identifier text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+    -- What hype_identifier_fold() of the module does
+
+    SELECT nullif(concat_ws(' ', CASE WHEN t.written ~ t.form THEN t.written END,
+                            CASE WHEN t.folded ~ t.form
+                                      AND t.folded <> t.written
+                                 THEN t.folded END), '')
+    FROM (SELECT w.written, '^[A-Za-z0-9_.~-]{1,64}$' AS form,
+                 lower(regexp_replace(w.written,
+                     '[.,;:!?)\]}>''"]*/?[.,;:!?)\]}>''"]*$', '')
+                     COLLATE "C") AS folded
+          FROM (SELECT regexp_replace(left(identifier, 1000),
+                    '[\t-\r \u0085\u00a0\u1680\u2000-\u200b\u2028\u2029'
+                    '\u202f\u205f\u3000]', '', 'g') AS written) AS w) AS t;
+END;
+
+COMMENT ON FUNCTION hype.typed_identifiers(text) IS
+    'For hype.link_at(): a code without white space, and then in lower case '
+    'and without one slash and any of .,;:!?)]}>''" at its end';
+
+
+CREATE OR REPLACE FUNCTION hype.new_hit_id() RETURNS uuid
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT (lpad(to_hex((extract(epoch FROM clock_timestamp())
+                         * 1000)::bigint), 12, '0') || '7'
+            || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid;
+END;
+
+COMMENT ON FUNCTION hype.new_hit_id() IS
+    'A UUIDv7, as nginx gives to hits';
+
+
+CREATE OR REPLACE FUNCTION hype.refer(identifier text, user_id text)
+RETURNS TABLE (
+    referrer text, referral_link_id bigint, referral_hit_id uuid
+)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    link hype.referral_link;
+    hit  uuid;
+BEGIN
+    IF coalesce(refer.user_id, '') = '' THEN
+        RAISE EXCEPTION 'hype.refer: no user'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    SELECT l.* INTO link FROM hype.referral_link l
+    WHERE l.id = (SELECT hype.link_at(
+                      hype.typed_identifiers(refer.identifier), 'infinity'));
+
+    IF NOT FOUND OR link.disabled OR link.expires <= now()
+       OR link.user_id = refer.user_id
+    THEN
+        RETURN;
+    END IF;
+
+    -- A form that is sent twice is one code, also at the same time.
+
+    PERFORM pg_advisory_xact_lock(hashtextextended(
+        'hype.refer ' || link.id || ' ' || refer.user_id, 0));
+
+    SELECT r.id INTO hit
+    FROM (SELECT h.id, h.referral_link_id, h.source, h.created
+          FROM hype.referral_hit h
+          WHERE h.user_id = refer.user_id AND NOT h.void
+            AND h.created > now() - interval '1 day'
+          ORDER BY h.created DESC LIMIT 1000) AS r
+    WHERE r.referral_link_id = link.id AND r.source = 'code'
+    ORDER BY r.created DESC LIMIT 1;
+
+    IF NOT FOUND THEN
+        INSERT INTO hype.referral_hit
+            (id, referral_link_id, created, authenticated, user_id, source)
+        VALUES (hype.new_hit_id(), link.id, now(), true, refer.user_id, 'code')
+        RETURNING id INTO hit;
+    END IF;
+
+    referrer := link.user_id;
+    referral_link_id := link.id;
+    referral_hit_id := hit;
+
+    RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION hype.refer(text, text) IS
+    'The user has typed a code, that is a link''s identifier: records a hit with '
+    'source "code", once a day, and returns the referrer, the link and the hit. '
+    'No row if no live link has the code, or if it is the user''s own';
+
+
 -- Users whose ids are numbers: a literal in quotes is text, as ever
+
+CREATE OR REPLACE FUNCTION hype.refer(identifier text, user_id bigint)
+RETURNS TABLE (
+    referrer text, referral_link_id bigint, referral_hit_id uuid
+)
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT * FROM hype.refer(identifier, user_id::text);
+END;
+
+COMMENT ON FUNCTION hype.refer(text, bigint) IS
+    'The same for a user whose id is a number';
+
 
 CREATE OR REPLACE FUNCTION hype.create_link(
     user_id     bigint,
@@ -4140,7 +4277,7 @@ DECLARE
     n bigint;
 BEGIN
     WITH hits AS MATERIALIZED (
-        SELECT h.referral_link_id AS link, h.created, h.bot,
+        SELECT h.referral_link_id AS link, h.created, h.bot, h.source,
                CASE WHEN isfinite(h.created)
                     THEN hype.quarter(h.created) END AS quarter,
                CASE WHEN NOT h.bot
@@ -4221,28 +4358,31 @@ BEGIN
     counts AS (
         SELECT s.link, h.quarter,
                count(*) FILTER (WHERE NOT h.bot) AS hits,
-               count(*) FILTER (WHERE h.bot) AS bots, 0 AS visitors
+               count(*) FILTER (WHERE h.bot) AS bots, 0 AS visitors,
+               count(*) FILTER (WHERE NOT h.bot AND h.source = 'code') AS codes
         FROM hits h
         CROSS JOIN LATERAL (VALUES (h.link), (hype.site())) AS s (link)
         WHERE h.quarter IS NOT NULL
         GROUP BY s.link, h.quarter
         UNION ALL
-        SELECT f.link, f.quarter, 0, 0, 1
+        SELECT f.link, f.quarter, 0, 0, 1, 0
         FROM fresh f
     ),
     quarters AS (
         INSERT INTO hype.hit_quarter AS q
-            (referral_link_id, quarter, day, hits, bots, unique_visitors)
+            (referral_link_id, quarter, day, hits, bots, unique_visitors,
+             codes)
         SELECT c.link, c.quarter,
                (hype.quarter_start(c.quarter) AT TIME ZONE 'UTC')::date,
-               sum(c.hits), sum(c.bots), sum(c.visitors)
+               sum(c.hits), sum(c.bots), sum(c.visitors), sum(c.codes)
         FROM counts c
         GROUP BY c.link, c.quarter
         ORDER BY c.link, c.quarter
         ON CONFLICT (referral_link_id, quarter) DO UPDATE
         SET hits = q.hits + excluded.hits,
             bots = q.bots + excluded.bots,
-            unique_visitors = q.unique_visitors + excluded.unique_visitors
+            unique_visitors = q.unique_visitors + excluded.unique_visitors,
+            codes = q.codes + excluded.codes
     ),
     returns AS (
         INSERT INTO hype.hit_return AS r
@@ -4330,7 +4470,8 @@ BEGIN
                count(*) FILTER (WHERE NOT h.bot) AS hits,
                count(*) FILTER (WHERE h.bot) AS bots,
                min(h.created) FILTER (WHERE NOT h.bot) AS first_hit,
-               max(h.created) FILTER (WHERE NOT h.bot) AS last_hit
+               max(h.created) FILTER (WHERE NOT h.bot) AS last_hit,
+               count(*) FILTER (WHERE NOT h.bot AND h.source = 'code') AS codes
         FROM hits h
         CROSS JOIN LATERAL (VALUES (h.link), (hype.site())) AS s (link)
         GROUP BY s.link
@@ -4338,9 +4479,9 @@ BEGIN
     new_totals AS (
         INSERT INTO hype.link_total AS l
             (referral_link_id, hits, bots, unique_visitors, linked_users,
-             first_hit, last_hit)
+             first_hit, last_hit, codes)
         SELECT t.link, t.hits, t.bots, coalesce(v.n, 0), coalesce(u.n, 0),
-               t.first_hit, t.last_hit
+               t.first_hit, t.last_hit, t.codes
         FROM totals t
         LEFT JOIN (SELECT f.link, count(*) AS n FROM fresh f
                    WHERE f.before IS NULL AND f.after IS NULL
@@ -4355,7 +4496,8 @@ BEGIN
             unique_visitors = l.unique_visitors + excluded.unique_visitors,
             linked_users = l.linked_users + excluded.linked_users,
             first_hit = least(l.first_hit, excluded.first_hit),
-            last_hit = greatest(l.last_hit, excluded.last_hit)
+            last_hit = greatest(l.last_hit, excluded.last_hit),
+            codes = l.codes + excluded.codes
     )
     SELECT count(*) INTO n FROM hits;
 
@@ -4533,10 +4675,12 @@ BEGIN
     )
     UPDATE hype.link_total t
     SET hits = t.hits - g.hits, bots = t.bots - g.bots,
+        codes = t.codes - g.codes,
         first_hit = CASE WHEN t.first_hit < from_time THEN t.first_hit END,
         last_hit = CASE WHEN t.first_hit < from_time
                    THEN least(t.last_hit, from_time) END
-    FROM (SELECT d.referral_link_id, sum(d.hits) AS hits, sum(d.bots) AS bots
+    FROM (SELECT d.referral_link_id, sum(d.hits) AS hits, sum(d.bots) AS bots,
+                 sum(d.codes) AS codes
           FROM gone d GROUP BY d.referral_link_id) AS g
     WHERE t.referral_link_id = g.referral_link_id;
 
@@ -5060,10 +5204,11 @@ COMMENT ON FUNCTION hype.maintain(integer, interval, integer) IS
 -- They read roll-ups, and what these do not have yet from the log: both as of
 -- one snapshot, so that they are exact at every moment.
 
-CREATE OR REPLACE FUNCTION hype.unrolled_links()
+CREATE OR REPLACE FUNCTION hype.unrolled_totals()
 RETURNS TABLE (
     referral_link_id bigint, hits bigint, bots bigint, unique_visitors bigint,
-    linked_users bigint, first_hit timestamptz, last_hit timestamptz
+    linked_users bigint, first_hit timestamptz, last_hit timestamptz,
+    codes bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -5075,7 +5220,7 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH hits AS MATERIALIZED (
-        SELECT s.link, h.bot, h.created,
+        SELECT s.link, h.bot, h.created, h.source,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known,
                coalesce(h.user_id, (
@@ -5094,15 +5239,17 @@ BEGIN
         JOIN hype.visit v ON v.subject = p.visitor AND NOT v.known
     )
     SELECT link, sum(hits)::bigint, sum(bots)::bigint, sum(visitors)::bigint,
-           sum(users)::bigint, min(first_hit), max(last_hit)
+           sum(users)::bigint, min(first_hit), max(last_hit),
+           sum(codes)::bigint
     FROM (
         SELECT h.link, count(*) FILTER (WHERE NOT h.bot) AS hits,
                count(*) FILTER (WHERE h.bot) AS bots, 0 AS visitors,
                0 AS users, min(h.created) FILTER (WHERE NOT h.bot) AS first_hit,
-               max(h.created) FILTER (WHERE NOT h.bot) AS last_hit
+               max(h.created) FILTER (WHERE NOT h.bot) AS last_hit,
+               count(*) FILTER (WHERE NOT h.bot AND h.source = 'code') AS codes
         FROM hits h GROUP BY h.link
         UNION ALL
-        SELECT d.link, 0, 0, count(*), 0, NULL, NULL
+        SELECT d.link, 0, 0, count(*), 0, NULL, NULL, 0
         FROM (SELECT DISTINCT h.link, h.subject, h.known FROM hits h
               WHERE NOT h.bot AND h.subject IS NOT NULL
                 AND isfinite(h.created)) AS d
@@ -5112,7 +5259,7 @@ BEGIN
               AND v.referral_link_id = d.link)
         GROUP BY d.link
         UNION ALL
-        SELECT u.link, 0, 0, 0, count(*), NULL, NULL
+        SELECT u.link, 0, 0, 0, count(*), NULL, NULL, 0
         FROM users u
         WHERE NOT EXISTS (
             SELECT FROM hype.link_user l
@@ -5123,7 +5270,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.unrolled_links() IS
+COMMENT ON FUNCTION hype.unrolled_totals() IS
     'What is to be added to link_total for hits and claims that the roll-ups '
     'do not have yet';
 
@@ -5163,10 +5310,10 @@ COMMENT ON FUNCTION hype.unrolled_confirmed() IS
     'The same for confirmed referrals';
 
 
-CREATE OR REPLACE FUNCTION hype.unrolled_days()
+CREATE OR REPLACE FUNCTION hype.unrolled_daily()
 RETURNS TABLE (
     day date, referral_link_id bigint, hits bigint, unique_visitors bigint,
-    bots bigint
+    bots bigint, codes bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -5179,17 +5326,18 @@ BEGIN
     RETURN QUERY
     WITH hits AS MATERIALIZED (
         SELECT (h.created AT TIME ZONE 'UTC')::date AS day,
-               h.referral_link_id AS link, h.bot,
+               h.referral_link_id AS link, h.bot, h.source,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known
         FROM hype.unrolled_hits() h
         WHERE isfinite(h.created)
     )
     SELECT h.day, h.link, count(*) FILTER (WHERE NOT h.bot), 0,
-           count(*) FILTER (WHERE h.bot)
+           count(*) FILTER (WHERE h.bot),
+           count(*) FILTER (WHERE NOT h.bot AND h.source = 'code')
     FROM hits h GROUP BY h.day, h.link
     UNION ALL
-    SELECT d.day, d.link, 0, count(*), 0
+    SELECT d.day, d.link, 0, count(*), 0, 0
     FROM (SELECT DISTINCT h.day, h.link, h.subject, h.known FROM hits h
           WHERE NOT h.bot AND h.subject IS NOT NULL) AS d
     WHERE NOT EXISTS (
@@ -5202,7 +5350,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.unrolled_days() IS
+COMMENT ON FUNCTION hype.unrolled_daily() IS
     'The same for hype.daily_hits';
 
 
@@ -5247,10 +5395,11 @@ BEGIN
            coalesce(t.confirmations, 0) + coalesce(c.confirmations, 0),
            CASE WHEN t.value IS NULL THEN c.value
                 ELSE t.value + coalesce(c.value, 0) END,
-           least(t.first_hit, u.first_hit), greatest(t.last_hit, u.last_hit)
+           least(t.first_hit, u.first_hit), greatest(t.last_hit, u.last_hit),
+           coalesce(t.codes, 0) + coalesce(u.codes, 0)
     FROM hype.changed_links() AS k (id)
     LEFT JOIN hype.link_total t ON t.referral_link_id = k.id
-    LEFT JOIN hype.unrolled_links() u ON u.referral_link_id = k.id
+    LEFT JOIN hype.unrolled_totals() u ON u.referral_link_id = k.id
     LEFT JOIN hype.unrolled_confirmed() c ON c.referral_link_id = k.id;
 END
 $$;
@@ -5270,16 +5419,16 @@ SELECT l.id AS referral_link_id, l.identifier, l.label, l.user_id, l.disabled,
        t.confirmed, t.confirmations, t.value,
        round(t.confirmed::numeric / nullif(t.unique_visitors, 0), 4)
            AS conversion_rate,
-       t.first_hit, t.last_hit
+       t.first_hit, t.last_hit, t.codes
 FROM (
     SELECT r.referral_link_id, r.hits, r.bots, r.unique_visitors,
            r.linked_users, r.confirmed, r.confirmations, r.value,
-           r.first_hit, r.last_hit, false AS changed
+           r.first_hit, r.last_hit, r.codes, false AS changed
     FROM hype.link_total r
     UNION ALL
     SELECT c.referral_link_id, c.hits, c.bots, c.unique_visitors,
            c.linked_users, c.confirmed, c.confirmations, c.value,
-           c.first_hit, c.last_hit, true
+           c.first_hit, c.last_hit, c.codes, true
     FROM (SELECT * FROM hype.changed_totals() OFFSET 0) AS c
 ) AS t
 JOIN hype.referral_link l ON l.id = t.referral_link_id
@@ -5301,6 +5450,8 @@ COMMENT ON COLUMN hype.link_stats.confirmations IS
     'Confirmed referrals: each event of each of them';
 COMMENT ON COLUMN hype.link_stats.conversion_rate IS
     'confirmed / unique_visitors';
+COMMENT ON COLUMN hype.link_stats.codes IS
+    'Those of the hits that were typed codes';
 
 
 CREATE OR REPLACE VIEW hype.site_stats AS
@@ -5311,20 +5462,21 @@ SELECT sum(hits)::bigint AS hits,
        sum(confirmations)::bigint AS confirmations, sum(value) AS value,
        round(sum(confirmed)::numeric / nullif(sum(unique_visitors), 0), 4)
            AS conversion_rate,
-       min(first_hit) AS first_hit, max(last_hit) AS last_hit
+       min(first_hit) AS first_hit, max(last_hit) AS last_hit,
+       sum(codes)::bigint AS codes
 FROM (
     SELECT t.hits, t.unique_visitors, t.bots, t.linked_users, t.confirmed,
-           t.confirmations, t.value, t.first_hit, t.last_hit
+           t.confirmations, t.value, t.first_hit, t.last_hit, t.codes
     FROM hype.link_total t WHERE t.referral_link_id = hype.site()
     UNION ALL
     SELECT u.hits, u.unique_visitors, u.bots, u.linked_users, 0, 0, NULL,
-           u.first_hit, u.last_hit
-    FROM hype.unrolled_links() u WHERE u.referral_link_id = hype.site()
+           u.first_hit, u.last_hit, u.codes
+    FROM hype.unrolled_totals() u WHERE u.referral_link_id = hype.site()
     UNION ALL
-    SELECT 0, 0, 0, 0, c.confirmed, c.confirmations, c.value, NULL, NULL
+    SELECT 0, 0, 0, 0, c.confirmed, c.confirmations, c.value, NULL, NULL, 0
     FROM hype.unrolled_confirmed() c WHERE c.referral_link_id = hype.site()
     UNION ALL
-    SELECT 0, 0, 0, 0, 0, 0, NULL, NULL, NULL
+    SELECT 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0
 ) AS s;
 
 COMMENT ON VIEW hype.site_stats IS
@@ -5335,19 +5487,21 @@ COMMENT ON VIEW hype.site_stats IS
 CREATE OR REPLACE VIEW hype.daily_hits AS
 SELECT d.day, d.referral_link_id, l.identifier, sum(d.hits)::bigint AS hits,
        sum(d.unique_visitors)::bigint AS unique_visitors,
-       sum(d.bots)::bigint AS bots
+       sum(d.bots)::bigint AS bots, sum(d.codes)::bigint AS codes
 FROM (
-    SELECT q.day, q.referral_link_id, q.hits, q.unique_visitors, q.bots
+    SELECT q.day, q.referral_link_id, q.hits, q.unique_visitors, q.bots,
+           q.codes
     FROM hype.hit_quarter q
     WHERE q.referral_link_id <> hype.site()
     UNION ALL
-    SELECT r.day, r.referral_link_id, 0, -r.visitors, 0
+    SELECT r.day, r.referral_link_id, 0, -r.visitors, 0, 0
     FROM hype.hit_return r
     WHERE r.referral_link_id <> hype.site() AND r.gap < 96
       AND r.quarter - r.gap >= hype.day_quarter(r.day)
     UNION ALL
-    SELECT u.day, u.referral_link_id, u.hits, u.unique_visitors, u.bots
-    FROM hype.unrolled_days() u
+    SELECT u.day, u.referral_link_id, u.hits, u.unique_visitors, u.bots,
+           u.codes
+    FROM hype.unrolled_daily() u
 ) AS d
 LEFT JOIN hype.referral_link l ON l.id = d.referral_link_id
 GROUP BY d.day, d.referral_link_id, l.identifier;
@@ -5359,6 +5513,12 @@ COMMENT ON COLUMN hype.daily_hits.identifier IS
     'As in referral_link; NULL if the link was deleted';
 COMMENT ON COLUMN hype.daily_hits.unique_visitors IS
     'Different visitors of that day, and users who were known from the start';
+COMMENT ON COLUMN hype.daily_hits.codes IS
+    'Those of the hits that were typed codes';
+
+-- Without codes, and no longer used
+
+DROP FUNCTION IF EXISTS hype.unrolled_links(), hype.unrolled_days();
 
 
 CREATE OR REPLACE VIEW hype.funnel AS
@@ -6210,7 +6370,7 @@ TO hype_nginx;
 GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel
     TO hype_report;
 GRANT EXECUTE ON FUNCTION
-    hype.unrolled_links(), hype.unrolled_confirmed(), hype.unrolled_days(),
+    hype.unrolled_totals(), hype.unrolled_confirmed(), hype.unrolled_daily(),
     hype.changed_links(), hype.changed_totals(), hype.site(),
     hype.day_quarter(date),
     hype.hits_by(text, text, timestamptz, timestamptz, text, text),
@@ -6228,6 +6388,8 @@ GRANT EXECUTE ON FUNCTION
     hype.check_identifier(text, text),
     hype.is_taken(text, bigint),
     hype.rename_link(text, text),
+    hype.refer(text, text),
+    hype.refer(text, bigint),
     hype.create_link(text, text, text, text, timestamptz),
     hype.create_link(bigint, text, text, text, timestamptz),
     hype.claim(uuid, text),
@@ -6342,6 +6504,7 @@ RESET standard_conforming_strings;
 \unset hype_new_claims
 \unset hype_new_taken
 \unset hype_no_args
+\unset hype_no_codes
 \unset hype_no_via
 \unset hype_old_via
 \unset hype_upgrade

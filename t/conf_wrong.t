@@ -183,6 +183,8 @@ my @cases = (
          'x', 'on', 'off', 'Commit'),
     (map { invalid('hype_ip', $_, '"full", "masked" or "off" is expected') }
          'x', 'on', 'Full'),
+    (map { invalid('hype_identifier', $_, '"strict" or "loose" is expected') }
+         'x', 'on', 'Loose'),
     (map { ["hype_forward_args $_;"
                 => qq{invalid value "$_" in "hype_forward_args" directive, it }
                  . 'must be "on" or "off"'] }
@@ -287,10 +289,10 @@ my @cases = (
          qw(hype_zone hype_spool hype_durability hype_next_param
             hype_next_hosts hype_fallback hype_forward_args hype_cookie
             hype_user hype_no_hit hype_no_cookie hype_bot hype_ip
-            hype_ref_param)),
+            hype_ref_param hype_identifier)),
     (map { ["$_ a b;" => qq{invalid number of arguments in "$_" directive}] }
          qw(hype_durability hype_next_param hype_fallback hype_forward_args
-            hype_user hype_bot hype_ip)),
+            hype_user hype_bot hype_ip hype_identifier)),
 
     # twice
     (map { my ($directive) = split ' ';
@@ -299,7 +301,7 @@ my @cases = (
          'hype_fallback /x', 'hype_fallback =404', 'hype_forward_args on',
          'hype_cookie x', 'hype_user x', 'hype_bot x', 'hype_ip off',
          'hype_spool off', 'hype_spool spool', 'hype_ref_param x',
-         'hype_ref_param off'),
+         'hype_ref_param off', 'hype_identifier loose'),
     ['hype_fallback /x; hype_fallback =404;'
         => '"hype_fallback" directive is duplicate'],
 

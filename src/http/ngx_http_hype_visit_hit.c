@@ -25,6 +25,8 @@ static ngx_uint_t ngx_http_hype_visit_skipped(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_visit_store(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static ngx_int_t ngx_http_hype_visit_names(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_str_t *names);
 static ngx_int_t ngx_http_hype_visit_who(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_cookie_line(ngx_str_t *line, ngx_str_t *name,
@@ -114,7 +116,7 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
     u_char                 addr[16];
-    ngx_str_t              bot;
+    ngx_str_t              bot, names;
     ngx_http_hype_row_t    row;
     ngx_http_hype_link_t  *link;
 
@@ -167,14 +169,50 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_memcpy(ctx->hit, row.id, NGX_HTTP_HYPE_UUID_LEN);
     ctx->has_hit = 1;
 
+    ngx_str_null(&names);
+
     /* a link may have the id 0, which in a row stands for none */
 
-    return ngx_http_hype_store_hit(ctx->store,
-                                   link->id ? &(ngx_str_t) ngx_null_string
-                                            : &ctx->identifier,
-                                   &row,
+    if (link->id == 0 && ngx_http_hype_visit_names(r, ctx, &names) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_hype_store_hit(ctx->store, &names, &row,
                                    hlcf->durability == NGX_HTTP_HYPE_SPOOL,
                                    &ctx->wait);
+}
+
+
+/* what the link is looked up by later: as written, and else as typed */
+
+static ngx_int_t
+ngx_http_hype_visit_names(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_str_t *names)
+{
+    u_char     *p;
+    ngx_int_t   rc;
+    ngx_str_t   folded;
+
+    *names = ctx->identifier;
+
+    rc = ngx_http_hype_visit_fold(r, &ctx->identifier, &folded);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
+    }
+
+    names->len = ctx->identifier.len + 1 + folded.len;
+
+    names->data = ngx_pnalloc(r->pool, names->len);
+    if (names->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(names->data, ctx->identifier.data, ctx->identifier.len);
+    *p++ = ' ';
+    ngx_memcpy(p, folded.data, folded.len);
+
+    return NGX_OK;
 }
 
 
