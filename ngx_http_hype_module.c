@@ -179,6 +179,13 @@ static ngx_command_t  ngx_http_hype_commands[] = {
       0,
       NULL },
 
+    { ngx_string("hype_code"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_hype_conf_code,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_hype_loc_conf_t, code),
+      NULL },
+
     { ngx_string("hype_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
       ngx_http_hype_conf_status,
@@ -273,7 +280,8 @@ ngx_http_hype_header_filter(ngx_http_request_t *r)
 
     /* a user without a cookie has no visitor to be claimed */
 
-    if ((ctx || hlcf->confirm || (hlcf->user && ngx_http_hype_cookies(r)))
+    if ((ctx || hlcf->confirm || hlcf->code
+         || (hlcf->user && ngx_http_hype_cookies(r)))
         && ngx_http_hype_answer(r, ctx, hlcf) != NGX_OK)
     {
         return NGX_ERROR;
@@ -344,6 +352,7 @@ ngx_http_hype_create_loc_conf(ngx_conf_t *cf)
      *     conf->cookie = NULL;
      *     conf->user = NULL;
      *     conf->bot = NULL;
+     *     conf->code = NULL;
      */
 
     conf->durability = NGX_CONF_UNSET_UINT;
@@ -440,6 +449,10 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_uint_value(conf->ip, prev->ip, NGX_HTTP_HYPE_IP_FULL);
     ngx_conf_merge_ptr_value(conf->confirm, prev->confirm, NULL);
+
+    if (conf->code == NULL) {
+        conf->code = prev->code;
+    }
 
     if (ngx_http_hype_conf_check_location(cf, conf) != NGX_OK) {
         return NGX_CONF_ERROR;

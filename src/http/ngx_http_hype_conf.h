@@ -176,13 +176,15 @@ char *ngx_http_hype_conf_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 /*
- * ngx_http_hype_conf_visitor.c: the cookie, and what is confirmed of a user.
+ * ngx_http_hype_conf_visitor.c: the cookie, what is confirmed of a user, and
+ * the code that a user has typed.
  */
 
 char *ngx_http_hype_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_confirm(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_hype_conf_code(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 
 #endif /* _NGX_HTTP_HYPE_CONF_H_INCLUDED_ */

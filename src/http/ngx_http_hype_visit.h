@@ -171,6 +171,16 @@ ngx_http_hype_cookies(ngx_http_request_t *r)
 ngx_int_t ngx_http_hype_visit_make(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 
+/*
+ * Records a hit for a code that was typed, by the user or, if that is empty, by
+ * the visitor; nobody waits for it.  A code that can't be an identifier makes
+ * none.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_visit_code(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *code, ngx_str_t *user,
+    u_char *visitor);
+
 /* When the request came, in milliseconds since the Unix epoch. */
 
 uint64_t ngx_http_hype_visit_time(ngx_http_request_t *r);

@@ -26,11 +26,13 @@ static ngx_uint_t ngx_http_hype_visit_skipped(ngx_http_request_t *r,
 static ngx_int_t ngx_http_hype_visit_store(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_visit_names(ngx_http_request_t *r,
-    ngx_http_hype_ctx_t *ctx, ngx_str_t *names);
+    ngx_str_t *identifier, ngx_str_t *names);
 static ngx_int_t ngx_http_hype_visit_who(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_cookie_line(ngx_str_t *line, ngx_str_t *name,
     u_char *uuids, ngx_uint_t *n, ngx_uint_t max);
+static ngx_int_t ngx_http_hype_visit_row(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_row_t *row, u_char *addr);
 static void ngx_http_hype_visit_ip(ngx_http_request_t *r, ngx_uint_t ip,
     u_char *addr, ngx_http_hype_row_t *row);
 
@@ -116,7 +118,7 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
     u_char                 addr[16];
-    ngx_str_t              bot, names;
+    ngx_str_t              names;
     ngx_http_hype_row_t    row;
     ngx_http_hype_link_t  *link;
 
@@ -135,36 +137,14 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         row.user_id = ctx->user;
     }
 
-    if (hlcf->bot) {
-        if (ngx_http_complex_value(r, hlcf->bot, &bot) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        row.bot = (bot.len && !(bot.len == 1 && bot.data[0] == '0'));
-    }
-
     link = &ctx->link;
 
     row.link = link->id;
-    row.created = ngx_http_hype_visit_time(r);
     row.next = ctx->next;
 
-    if (r->headers_in.user_agent) {
-        row.user_agent = r->headers_in.user_agent->value;
+    if (ngx_http_hype_visit_row(r, hlcf, &row, addr) != NGX_OK) {
+        return NGX_ERROR;
     }
-
-    if (r->headers_in.referer) {
-        row.referer = r->headers_in.referer->value;
-    }
-
-    ngx_http_hype_cut(&row.user_id);
-    ngx_http_hype_utf8_cut(&row.next, NGX_HTTP_HYPE_VISIT_TEXT);
-    ngx_http_hype_utf8_cut(&row.user_agent, NGX_HTTP_HYPE_VISIT_TEXT);
-    ngx_http_hype_utf8_cut(&row.referer, NGX_HTTP_HYPE_VISIT_TEXT);
-
-    ngx_http_hype_visit_ip(r, hlcf->ip, addr, &row);
-
-    ngx_http_hype_uuid_time(&ctx->store->uuids, row.id, row.created);
 
     ngx_memcpy(ctx->hit, row.id, NGX_HTTP_HYPE_UUID_LEN);
     ctx->has_hit = 1;
@@ -173,7 +153,9 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
     /* a link may have the id 0, which in a row stands for none */
 
-    if (link->id == 0 && ngx_http_hype_visit_names(r, ctx, &names) != NGX_OK) {
+    if (link->id == 0
+        && ngx_http_hype_visit_names(r, &ctx->identifier, &names) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -186,31 +168,126 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 /* what the link is looked up by later: as written, and else as typed */
 
 static ngx_int_t
-ngx_http_hype_visit_names(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+ngx_http_hype_visit_names(ngx_http_request_t *r, ngx_str_t *identifier,
     ngx_str_t *names)
 {
     u_char     *p;
     ngx_int_t   rc;
     ngx_str_t   folded;
 
-    *names = ctx->identifier;
+    *names = *identifier;
 
-    rc = ngx_http_hype_visit_fold(r, &ctx->identifier, &folded);
+    rc = ngx_http_hype_visit_fold(r, identifier, &folded);
 
     if (rc != NGX_OK) {
         return (rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
     }
 
-    names->len = ctx->identifier.len + 1 + folded.len;
+    if (!ngx_http_hype_identifier_valid(identifier)) {
+        *names = folded;
+        return NGX_OK;
+    }
+
+    names->len = identifier->len + 1 + folded.len;
 
     names->data = ngx_pnalloc(r->pool, names->len);
     if (names->data == NULL) {
         return NGX_ERROR;
     }
 
-    p = ngx_cpymem(names->data, ctx->identifier.data, ctx->identifier.len);
+    p = ngx_cpymem(names->data, identifier->data, identifier->len);
     *p++ = ' ';
     ngx_memcpy(p, folded.data, folded.len);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_hype_visit_code(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *code, ngx_str_t *user,
+    u_char *visitor)
+{
+    u_char                      addr[16];
+    ngx_str_t                   names;
+    ngx_http_hype_row_t         row;
+    ngx_http_hype_main_conf_t  *hmcf;
+
+    if (ngx_http_test_predicates(r, hlcf->no_hit) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_hype_visit_names(r, code, &names) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_strlchr(names.data, names.data + names.len, ' ') == NULL
+        && !ngx_http_hype_identifier_valid(&names))
+    {
+        return NGX_OK;
+    }
+
+    ngx_memzero(&row, sizeof(ngx_http_hype_row_t));
+
+    ngx_str_set(&row.source, "code");
+
+    if (user->len) {
+        row.authenticated = 1;
+        row.user_id = *user;
+
+    } else {
+        row.visitor = visitor;
+    }
+
+    if (ngx_http_hype_visit_row(r, hlcf, &row, addr) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
+
+    ngx_http_hype_store_keep_hit(hmcf->store, &names, &row);
+
+    return NGX_OK;
+}
+
+
+/* what any hit has of its request; "addr" has room for an address */
+
+static ngx_int_t
+ngx_http_hype_visit_row(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_http_hype_row_t *row, u_char *addr)
+{
+    ngx_str_t                   bot;
+    ngx_http_hype_main_conf_t  *hmcf;
+
+    hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
+
+    if (hlcf->bot) {
+        if (ngx_http_complex_value(r, hlcf->bot, &bot) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        row->bot = (bot.len && !(bot.len == 1 && bot.data[0] == '0'));
+    }
+
+    row->created = ngx_http_hype_visit_time(r);
+
+    if (r->headers_in.user_agent) {
+        row->user_agent = r->headers_in.user_agent->value;
+    }
+
+    if (r->headers_in.referer) {
+        row->referer = r->headers_in.referer->value;
+    }
+
+    ngx_http_hype_cut(&row->user_id);
+    ngx_http_hype_utf8_cut(&row->next, NGX_HTTP_HYPE_VISIT_TEXT);
+    ngx_http_hype_utf8_cut(&row->user_agent, NGX_HTTP_HYPE_VISIT_TEXT);
+    ngx_http_hype_utf8_cut(&row->referer, NGX_HTTP_HYPE_VISIT_TEXT);
+
+    ngx_http_hype_visit_ip(r, hlcf->ip, addr, row);
+
+    ngx_http_hype_uuid_time(&hmcf->store->uuids, row->id, row->created);
 
     return NGX_OK;
 }
