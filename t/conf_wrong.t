@@ -116,6 +116,7 @@ for my $case (
     ['hype_ref_param' => 'hype_ref_param ref;'],
     ['hype_ref_param' => 'location / { hype_ref_param ref mode=inline; }'],
     ['hype_confirm' => 'location / { hype_confirm signup; }'],
+    ['hype_code' => 'location / { hype_code $arg_code; }'],
     ['hype_status' => 'location / { hype_status html; }'],
 ) {
     my $message = wrong(
@@ -289,10 +290,10 @@ my @cases = (
          qw(hype_zone hype_spool hype_durability hype_next_param
             hype_next_hosts hype_fallback hype_forward_args hype_cookie
             hype_user hype_no_hit hype_no_cookie hype_bot hype_ip
-            hype_ref_param hype_identifier)),
+            hype_ref_param hype_identifier hype_code)),
     (map { ["$_ a b;" => qq{invalid number of arguments in "$_" directive}] }
          qw(hype_durability hype_next_param hype_fallback hype_forward_args
-            hype_user hype_bot hype_ip hype_identifier)),
+            hype_user hype_bot hype_ip hype_identifier hype_code)),
 
     # twice
     (map { my ($directive) = split ' ';
@@ -301,13 +302,13 @@ my @cases = (
          'hype_fallback /x', 'hype_fallback =404', 'hype_forward_args on',
          'hype_cookie x', 'hype_user x', 'hype_bot x', 'hype_ip off',
          'hype_spool off', 'hype_spool spool', 'hype_ref_param x',
-         'hype_ref_param off', 'hype_identifier loose'),
+         'hype_ref_param off', 'hype_identifier loose', 'hype_code x'),
     ['hype_fallback /x; hype_fallback =404;'
         => '"hype_fallback" directive is duplicate'],
 
     # variables
     (map { ["$_ \$no_such_variable;" => 'unknown "no_such_variable" variable'] }
-         'hype_user', 'hype_no_hit', 'hype_no_cookie', 'hype_bot',
+         'hype_user', 'hype_no_hit', 'hype_no_cookie', 'hype_bot', 'hype_code',
          'hype_fallback', 'hype_next_hosts'),
     ['hype_cookie v domain=$no_such_variable;'
         => 'unknown "no_such_variable" variable'],
