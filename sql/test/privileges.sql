@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(89);
+SELECT plan(104);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -42,6 +42,7 @@ SELECT lives_ok(statement, 'hype_nginx: ' || statement)
 FROM unnest(ARRAY[
     'SELECT id, identifier, user_id, destination, disabled, expires '
         'FROM hype.referral_link',
+    'SELECT identifier, referral_link_id FROM hype.link_alias',
     'SELECT hype.derive()',
     'SELECT hype.roll_up()',
     'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',
@@ -77,7 +78,13 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.visitor_claim',
     'SELECT * FROM hype.confirmed_referral',
     'SELECT * FROM hype.link_stats',
+    'SELECT * FROM hype.taken_identifier',
+    'INSERT INTO hype.link_alias (identifier, referral_link_id) '
+        'VALUES (''x'', 900001)',
     'SELECT hype.create_link()',
+    'SELECT hype.rename_link(''a'', ''b'')',
+    'SELECT hype.refer(''a'', ''u'')',
+    'SELECT hype.is_taken(''a'', 1)',
     'SELECT hype.erase(''u'')',
     'SELECT hype.export(''u'')',
     'SELECT hype.confirm(''e'', ''u'')',
@@ -118,7 +125,14 @@ FROM unnest(ARRAY[
         'hype.report()',
     'INSERT INTO hype.referral_link (identifier) VALUES (''mine'')',
     'UPDATE hype.referral_link SET identifier = ''ours'' '
-        'WHERE identifier = ''mine'''
+        'WHERE identifier = ''mine''',
+    'SELECT hype.rename_link(''ours'', ''theirs'')',
+    'SELECT hype.refer(''ours'', ''u''), hype.refer(''ours'', 1)',
+    'INSERT INTO hype.link_alias (identifier, referral_link_id) '
+        'SELECT ''x'', id FROM hype.referral_link '
+        'WHERE identifier = ''theirs''',
+    'SELECT * FROM hype.link_alias',
+    'DELETE FROM hype.link_alias WHERE identifier = ''x'''
 ]) AS statement;
 
 SELECT throws_ok(statement, '42501', NULL, 'hype_app, not: ' || statement)
@@ -129,6 +143,10 @@ FROM unnest(ARRAY[
     'INSERT INTO hype.visitor_claim SELECT gen_random_uuid(), ''x''',
     'INSERT INTO hype.former_identifier VALUES (''x'', now(), 1)',
     'SELECT hype.give_up_identifier(''x'', 1)',
+    'SELECT hype.take_identifiers(''{x}'', ''{1}'')',
+    'SELECT * FROM hype.taken_identifier',
+    'DELETE FROM hype.taken_identifier',
+    'UPDATE hype.link_alias SET identifier = ''y''',
     'SELECT hype.derive()',
     'SELECT hype.roll_up()',
     'UPDATE hype.confirmed_referral SET referrer = ''x'''
