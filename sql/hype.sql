@@ -3201,7 +3201,147 @@ COMMENT ON FUNCTION hype.probe(text, integer) IS
     'size and takes it back: an error is everybody''s, not a record''s';
 
 
+-- The way back from another host, which has the id of the hit
+
+CREATE OR REPLACE FUNCTION hype.find_hit(hit uuid)
+RETURNS hype.referral_hit
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    found hype.referral_hit;
+BEGIN
+    SELECT h.* INTO found FROM hype.referral_hit h
+    WHERE h.id = hit LIMIT 1;
+
+    RETURN found;
+END
+$$;
+
+COMMENT ON FUNCTION hype.find_hit(uuid) IS
+    'The hit of that id, or a row of NULLs';
+
+
+CREATE OR REPLACE FUNCTION hype.claim_hit(hit uuid, user_id text)
+RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    h hype.referral_hit;
+BEGIN
+    IF claim_hit.hit IS NULL THEN
+        RAISE EXCEPTION 'hype.claim_hit: no hit'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    IF coalesce(claim_hit.user_id, '') = '' THEN
+        RAISE EXCEPTION 'hype.claim_hit: no user'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    h := hype.find_hit(claim_hit.hit);
+
+    IF h.visitor IS NULL THEN
+        RETURN h.user_id;
+    END IF;
+
+    RETURN hype.claim(h.visitor, claim_hit.user_id);
+END
+$$;
+
+COMMENT ON FUNCTION hype.claim_hit(uuid, text) IS
+    'The visitor who made the hit is this user, as hype.claim() does. Returns '
+    'the user that the hit belongs to: NULL if it has no visitor, or is not '
+    'known yet, as it may be in a spool';
+
+
+CREATE OR REPLACE FUNCTION hype.credit_hit(
+    event   text,
+    user_id text,
+    hit     hype.referral_hit,
+    value   numeric,
+    since   timestamptz
+)
+RETURNS hype.confirmed_referral
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    link hype.referral_link;
+    made hype.confirmed_referral;
+BEGIN
+    SELECT l.* INTO link FROM hype.referral_link l
+    WHERE l.id = (hit).referral_link_id;
+
+    IF NOT FOUND OR (hit).created <= since
+       OR NOT hype.is_creditable(hit, link, credit_hit.user_id)
+    THEN
+        RETURN NULL;
+    END IF;
+
+    -- Nobody has made it but once: of several users the first one gets it.
+
+    PERFORM FROM hype.referral_hit h
+    WHERE h.id = (hit).id AND h.created = (hit).created FOR UPDATE;
+
+    IF EXISTS (SELECT FROM hype.confirmed_referral c
+               WHERE c.referral_hit_id = (hit).id
+                 AND c.event = credit_hit.event)
+    THEN
+        RETURN NULL;
+    END IF;
+
+    INSERT INTO hype.confirmed_referral
+        (event, user_id, referral_hit_id, referral_link_id, referrer, value,
+         told)
+    VALUES (credit_hit.event, credit_hit.user_id, (hit).id, link.id,
+            link.user_id, credit_hit.value, true)
+    ON CONFLICT DO NOTHING
+    RETURNING * INTO made;
+
+    IF FOUND THEN
+        PERFORM hype.mark_hit((hit).id);
+    END IF;
+
+    RETURN made;
+END
+$$;
+
+COMMENT ON FUNCTION hype.credit_hit(
+    text, text, hype.referral_hit, numeric, timestamptz
+) IS
+    'Credits a hit that has no visitor for the user who came by it, once an '
+    'event and user, and once an event and hit';
+
+
 -- Confirming
+--
+-- The forms without "hit" would be ambiguous: what was granted on them goes to
+-- those with it.
+
+SELECT set_config('hype.grants', coalesce(string_agg(format(
+           'GRANT EXECUTE ON FUNCTION hype.confirm(text, %s, uuid, numeric, '
+           'text, interval, uuid) TO %s%s', p.proargtypes[1]::regtype,
+           a.grantee::regrole, CASE WHEN a.is_grantable
+                                    THEN ' WITH GRANT OPTION' ELSE '' END),
+           '; '), ''), true) AS grants
+FROM pg_proc p, aclexplode(p.proacl) AS a
+WHERE p.pronamespace = 'hype'::regnamespace AND p.proname = 'confirm'
+  AND p.pronargs = 6 AND a.grantee NOT IN (0, p.proowner) \gset hype_
+\unset hype_grants
+
+DROP FUNCTION IF EXISTS
+    hype.confirm(text, text, uuid, numeric, text, interval),
+    hype.confirm(text, bigint, uuid, numeric, text, interval);
 
 CREATE OR REPLACE FUNCTION hype.confirm(
     event    text,
@@ -3209,7 +3349,8 @@ CREATE OR REPLACE FUNCTION hype.confirm(
     visitor  uuid DEFAULT NULL,
     value    numeric DEFAULT NULL,
     model    text DEFAULT 'last',
-    "window" interval DEFAULT '90 days'
+    "window" interval DEFAULT '90 days',
+    hit      uuid DEFAULT NULL
 )
 RETURNS SETOF hype.confirmed_referral
 LANGUAGE plpgsql SECURITY DEFINER
@@ -3217,9 +3358,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+    who    text := nullif(confirm.user_id, '');
+    seen   uuid := confirm.visitor;
+    way    hype.referral_hit;
     result record;
 BEGIN
-    PERFORM hype.check_confirm('hype.confirm', event, user_id, visitor);
+    -- A hit is as good as a visitor.
+
+    PERFORM hype.check_confirm('hype.confirm', event, who,
+                               coalesce(seen, confirm.hit));
     PERFORM hype.check_value('hype.confirm', value);
 
     IF confirm.model IS NULL OR confirm.model NOT IN ('first', 'last') THEN
@@ -3234,23 +3381,45 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    IF confirm.hit IS NOT NULL THEN
+        way := hype.find_hit(confirm.hit);
+
+        IF seen IS NULL THEN
+            seen := way.visitor;
+            who := coalesce(who, way.user_id);
+        END IF;
+
+        IF who IS NULL AND seen IS NULL THEN
+            RETURN;
+        END IF;
+    END IF;
+
     -- What nginx knows of the user is so, whether or not it is worked off.
 
     PERFORM hype.claim(c.visitor, c.user_id)
     FROM ((SELECT p.visitor, p.user_id FROM hype.pending_claim p
-           WHERE p.visitor = confirm.visitor AND NOT p.merged
+           WHERE p.visitor = seen AND NOT p.merged
            ORDER BY p.created LIMIT 1)
           UNION ALL
           (SELECT p.visitor, p.user_id FROM hype.pending_claim p
-           WHERE p.user_id = confirm.user_id AND NOT p.merged
+           WHERE p.user_id = who AND NOT p.merged
            ORDER BY p.created DESC LIMIT 20)) AS c;
 
     -- Whatever hit is visible was made before this call, whether or not the
     -- clocks of nginx and the database agree.
 
-    result := hype.attribute(confirm.event, nullif(confirm.user_id, ''),
-                             confirm.visitor, confirm.value, confirm.model,
-                             now() - "window", 'infinity', now(), true);
+    result := hype.attribute(confirm.event, who, seen, confirm.value,
+                             confirm.model, now() - "window", 'infinity',
+                             now(), true);
+
+    -- Nobody is known to have made the hit: it speaks for itself.
+
+    IF NOT result.known AND way.visitor IS NULL AND way.user_id IS NULL
+       AND way.id IS NOT NULL AND who IS NOT NULL
+    THEN
+        result.made := hype.credit_hit(confirm.event, who, way, confirm.value,
+                                       now() - "window");
+    END IF;
 
     IF (result.made).event IS NULL THEN
         RETURN;
@@ -3262,8 +3431,7 @@ BEGIN
     IF (result.made).user_id IS NULL THEN
         INSERT INTO hype.pending_confirm
             (event, user_id, visitor, value, created)
-        VALUES (confirm.event, nullif(confirm.user_id, ''), confirm.visitor,
-                confirm.value, now());
+        VALUES (confirm.event, who, seen, confirm.value, now());
 
         PERFORM pg_notify('hype_claim', '');
     END IF;
@@ -3273,10 +3441,10 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.confirm(
-    text, text, uuid, numeric, text, interval
+    text, text, uuid, numeric, text, interval, uuid
 ) IS
-    'The user, or the visitor as long as no user has claimed it, completed the '
-    'event: credits the first or last of their hits within the window, once an '
+    'The user, or the visitor as long as no user has claimed it, or who made '
+    'the hit, completed the event: credits the first or last of their hits within the window, once an '
     'event and user, and returns the row to the one call that did. Never '
     'credited: one''s own link, a hit made while its link was disabled or '
     'expired, a bot. A link without owner is credited with referrer NULL';
@@ -3311,25 +3479,42 @@ END;
 COMMENT ON FUNCTION hype.claim(uuid, bigint) IS
     'The same for a user whose id is a number';
 
+CREATE OR REPLACE FUNCTION hype.claim_hit(hit uuid, user_id bigint)
+RETURNS text
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.claim_hit(hit, user_id::text);
+END;
+
+COMMENT ON FUNCTION hype.claim_hit(uuid, bigint) IS
+    'The same for a user whose id is a number';
+
 CREATE OR REPLACE FUNCTION hype.confirm(
     event    text,
     user_id  bigint,
     visitor  uuid DEFAULT NULL,
     value    numeric DEFAULT NULL,
     model    text DEFAULT 'last',
-    "window" interval DEFAULT '90 days'
+    "window" interval DEFAULT '90 days',
+    hit      uuid DEFAULT NULL
 )
 RETURNS SETOF hype.confirmed_referral
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
     SELECT * FROM hype.confirm(event, user_id::text, visitor, value, model,
-                               "window");
+                               "window", hit);
 END;
 
 COMMENT ON FUNCTION hype.confirm(
-    text, bigint, uuid, numeric, text, interval
+    text, bigint, uuid, numeric, text, interval, uuid
 ) IS
     'The same for a user whose id is a number';
+
+DO $$
+BEGIN
+    EXECUTE current_setting('hype.grants');
+END
+$$;
 
 
 -- What is stored of a user
@@ -5845,8 +6030,10 @@ GRANT EXECUTE ON FUNCTION
     hype.create_link(bigint, text, text, text, timestamptz),
     hype.claim(uuid, text),
     hype.claim(uuid, bigint),
-    hype.confirm(text, text, uuid, numeric, text, interval),
-    hype.confirm(text, bigint, uuid, numeric, text, interval),
+    hype.claim_hit(uuid, text),
+    hype.claim_hit(uuid, bigint),
+    hype.confirm(text, text, uuid, numeric, text, interval, uuid),
+    hype.confirm(text, bigint, uuid, numeric, text, interval, uuid),
     hype.erase(text), hype.erase(bigint),
     hype.export(text), hype.export(bigint)
 TO hype_app;

@@ -101,7 +101,8 @@ $$, ARRAY[
     'hype.claim(uuid,text)',
     'hype.claim_batch(uuid[],text[])',
     'hype.claim_batch(uuid[],text[],timestamp with time zone[])',
-    'hype.confirm(text,text,uuid,numeric,text,interval)',
+    'hype.confirm(text,text,uuid,numeric,text,interval,uuid)',
+    'hype.claim_hit(uuid,text)',
     'hype.confirm_batch(text[],text[],uuid[],text[],'
         'timestamp with time zone[])',
     'hype.maintain(integer,interval,integer)',
