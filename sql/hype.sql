@@ -1178,8 +1178,9 @@ CREATE TABLE IF NOT EXISTS hype.hit_origin (
 );
 
 COMMENT ON TABLE hype.hit_origin IS
-    'Roll-up: hits by host of the Referer ("referer") and path of next '
-    '("next"), each day; 1,000 values a day, others are added up as ""';
+    'Roll-up: hits by host of the Referer ("referer"), path of next ("next") '
+    'and arguments that were kept ("arg:" and the name), each day; 1,000 '
+    'values a day, others are added up as ""';
 
 CREATE TABLE IF NOT EXISTS hype.confirmed_change (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -1499,6 +1500,59 @@ RETURN left(substring(next FROM '^[^?#]*'), 250);
 
 COMMENT ON FUNCTION hype.next_path(text) IS
     'A URL without its arguments';
+
+CREATE OR REPLACE FUNCTION hype.args_of(args text)
+RETURNS TABLE (name text, value text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    encoding text := getdatabaseencoding();
+    arg      text;
+BEGIN
+    FOREACH arg IN ARRAY coalesce(string_to_array(args_of.args, '&'), '{}') LOOP
+        name := split_part(arg, '=', 1);
+        value := substr(arg, length(name) + 2);
+
+        IF value ~ '[%+]' THEN
+            BEGIN
+                SELECT convert_from(string_agg(
+                           CASE WHEN m.piece[1] ~ '^%..'
+                           THEN decode(substr(m.piece[1], 2), 'hex')
+                           ELSE convert_to(m.piece[1], encoding) END,
+                           '' ORDER BY m.n), encoding)
+                INTO value
+                FROM regexp_matches(replace(value, '+', ' '),
+                                    '%[0-9A-Fa-f]{2}|[^%]+|%', 'g')
+                     WITH ORDINALITY AS m (piece, n);
+            EXCEPTION WHEN character_not_in_repertoire
+                           OR untranslatable_character THEN
+                NULL;     -- it stays as it is
+            END;
+        END IF;
+
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.args_of(text) IS
+    'The arguments of a query string, such as referral_hit.args: the values '
+    'are percent-decoded, and "+" is a space, unless that is no text';
+
+CREATE OR REPLACE FUNCTION hype.counted_args(args text)
+RETURNS TABLE (name text, value text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT left(a.name, 100), left(a.value, 250)
+    FROM hype.args_of(args) a
+    WHERE a.name <> '' AND a.value <> ''
+$$;
+
+COMMENT ON FUNCTION hype.counted_args(text) IS
+    'What a hit counts for in hype.arg_stats: each argument and value once';
 
 CREATE OR REPLACE FUNCTION hype.hit_subject(visitor uuid, user_id text)
 RETURNS uuid
@@ -3957,7 +4011,7 @@ BEGIN
                     THEN coalesce(h.user_id, (
                         SELECT c.user_id FROM hype.visitor_claim c
                         WHERE c.visitor = h.visitor)) END AS user_id,
-               h.http_referer, h.next
+               h.http_referer, h.next, h.args
         FROM hype.hits_to_count(max, since) h
     ),
 
@@ -4101,6 +4155,16 @@ BEGIN
                    ('next', hype.next_path(g.next) COLLATE "C"))
             AS d (dimension, value)
         WHERE d.value IS NOT NULL
+        GROUP BY 1, 2, 3
+        UNION ALL
+        SELECT g.day, ('arg:' || d.name) COLLATE "C", d.value COLLATE "C",
+               sum(g.n)::bigint
+        FROM (SELECT (h.created AT TIME ZONE 'UTC')::date AS day, h.args,
+                     count(*) AS n
+              FROM hits h
+              WHERE NOT h.bot AND h.quarter IS NOT NULL AND h.args IS NOT NULL
+              GROUP BY 1, 2) AS g
+        CROSS JOIN LATERAL hype.counted_args(g.args) AS d
         GROUP BY 1, 2, 3
     ),
     rooms AS (
@@ -5013,6 +5077,32 @@ COMMENT ON FUNCTION hype.unrolled_days() IS
     'The same for hype.daily_hits';
 
 
+CREATE OR REPLACE FUNCTION hype.unrolled_args()
+RETURNS TABLE (day date, name text, value text, hits bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT g.day, d.name, d.value, sum(g.n)::bigint
+    FROM (SELECT (h.created AT TIME ZONE 'UTC')::date AS day, h.args,
+                 count(*) AS n
+          FROM hype.unrolled_hits() h
+          WHERE NOT h.bot AND isfinite(h.created) AND h.args IS NOT NULL
+          GROUP BY 1, 2) AS g
+    CROSS JOIN LATERAL hype.counted_args(g.args) AS d
+    GROUP BY 1, 2, 3;
+END
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_args() IS
+    'The same for hype.arg_stats';
+
+
 CREATE OR REPLACE FUNCTION hype.changed_links() RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
 SET search_path = pg_catalog, pg_temp
@@ -5166,6 +5256,24 @@ COMMENT ON COLUMN hype.daily_hits.identifier IS
     'As in referral_link; NULL if the link was deleted';
 COMMENT ON COLUMN hype.daily_hits.unique_visitors IS
     'Different visitors of that day, and users who were known from the start';
+
+
+CREATE OR REPLACE VIEW hype.arg_stats AS
+SELECT d.day, d.name COLLATE "default" AS name,
+       d.value COLLATE "default" AS value, sum(d.hits)::bigint AS hits
+FROM (
+    SELECT o.day, substr(o.dimension, 5) AS name, o.value, o.hits
+    FROM hype.hit_origin o
+    WHERE o.dimension >= 'arg:' AND o.dimension < 'arg;'
+    UNION ALL
+    SELECT u.day, u.name COLLATE "C", u.value COLLATE "C", u.hits
+    FROM hype.unrolled_args() u
+) AS d
+GROUP BY d.day, d.name, d.value;
+
+COMMENT ON VIEW hype.arg_stats IS
+    'Hits by argument that was kept, its value, and day (UTC), without bots. '
+    '1,000 values a day of each argument; others are added up as ""';
 
 
 CREATE OR REPLACE VIEW hype.funnel AS
@@ -5871,6 +5979,24 @@ COMMENT ON FUNCTION hype.report_origins(jsonb, text) IS
     'The first 20 of hype.hits_from(), in days of UTC';
 
 
+CREATE OR REPLACE FUNCTION hype.report_args(a jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_agg(to_jsonb(o)
+                              ORDER BY o.hits DESC, o.name, o.value), '[]')
+    FROM (SELECT s.name, s.value, sum(s.hits)::bigint AS hits
+          FROM hype.arg_stats s
+          WHERE s.day >= coalesce((a ->> 'from')::date, '-infinity')
+            AND s.day < coalesce((a ->> 'until')::date + 1, 'infinity')
+          GROUP BY s.name, s.value
+          ORDER BY 3 DESC, 1, 2 LIMIT 20) AS o
+$$;
+
+COMMENT ON FUNCTION hype.report_args(jsonb) IS
+    'The first 20 arguments and values of hype.arg_stats, in days of UTC';
+
+
 CREATE OR REPLACE FUNCTION hype.report(arguments jsonb DEFAULT '{}')
 RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -5895,7 +6021,8 @@ BEGIN
              || hype.report_days(a, coalesce(arguments, '{}') = '{}')
              || jsonb_build_object(
                     'referers', hype.report_origins(a, 'referer'),
-                    'pages', hype.report_origins(a, 'next'));
+                    'pages', hype.report_origins(a, 'next'),
+                    'arguments', hype.report_args(a));
 END
 $$;
 
@@ -6009,10 +6136,12 @@ GRANT EXECUTE ON FUNCTION
     hype.maintain(integer, interval, integer)
 TO hype_nginx;
 
-GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel
+GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
+                hype.arg_stats
     TO hype_report;
 GRANT EXECUTE ON FUNCTION
     hype.unrolled_links(), hype.unrolled_confirmed(), hype.unrolled_days(),
+    hype.unrolled_args(), hype.args_of(text),
     hype.changed_links(), hype.changed_totals(), hype.site(),
     hype.day_quarter(date),
     hype.hits_by(text, text, timestamptz, timestamptz, text, text),
@@ -6022,7 +6151,8 @@ TO hype_report, hype_app;
 
 GRANT SELECT, INSERT, UPDATE ON hype.referral_link TO hype_app;
 GRANT SELECT ON hype.referral_hit, hype.visitor_claim, hype.confirmed_referral,
-                hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel
+                hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
+                hype.arg_stats
     TO hype_app;
 GRANT EXECUTE ON FUNCTION
     hype.new_identifier(),

@@ -124,6 +124,7 @@ $$, ARRAY[
     'hype.changed_totals()',
     'hype.unrolled_confirmed()',
     'hype.unrolled_days()',
+    'hype.unrolled_args()',
     'hype.hits_by(text,text,timestamp with time zone,'
         'timestamp with time zone,text,text)',
     'hype.hits_from(text,date,date)', 'hype.forget_hits()',
