@@ -1567,8 +1567,9 @@ CREATE TABLE IF NOT EXISTS hype.hit_origin (
 );
 
 COMMENT ON TABLE hype.hit_origin IS
-    'Roll-up: hits by host of the Referer ("referer") and path of next '
-    '("next"), each day; 1,000 values a day, others are added up as ""';
+    'Roll-up: hits by host of the Referer ("referer"), path of next ("next") '
+    'and arguments that were kept ("arg:" and the name), each day; 1,000 '
+    'values a day, others are added up as ""';
 
 CREATE TABLE IF NOT EXISTS hype.confirmed_change (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -1888,6 +1889,59 @@ RETURN left(substring(next FROM '^[^?#]*'), 250);
 
 COMMENT ON FUNCTION hype.next_path(text) IS
     'A URL without its arguments';
+
+CREATE OR REPLACE FUNCTION hype.args_of(args text)
+RETURNS TABLE (name text, value text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    encoding text := getdatabaseencoding();
+    arg      text;
+BEGIN
+    FOREACH arg IN ARRAY coalesce(string_to_array(args_of.args, '&'), '{}') LOOP
+        name := split_part(arg, '=', 1);
+        value := substr(arg, length(name) + 2);
+
+        IF value ~ '[%+]' THEN
+            BEGIN
+                SELECT convert_from(string_agg(
+                           CASE WHEN m.piece[1] ~ '^%..'
+                           THEN decode(substr(m.piece[1], 2), 'hex')
+                           ELSE convert_to(m.piece[1], encoding) END,
+                           '' ORDER BY m.n), encoding)
+                INTO value
+                FROM regexp_matches(replace(value, '+', ' '),
+                                    '%[0-9A-Fa-f]{2}|[^%]+|%', 'g')
+                     WITH ORDINALITY AS m (piece, n);
+            EXCEPTION WHEN character_not_in_repertoire
+                           OR untranslatable_character THEN
+                NULL;     -- it stays as it is
+            END;
+        END IF;
+
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.args_of(text) IS
+    'The arguments of a query string, such as referral_hit.args: the values '
+    'are percent-decoded, and "+" is a space, unless that is no text';
+
+CREATE OR REPLACE FUNCTION hype.counted_args(args text)
+RETURNS TABLE (name text, value text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT left(a.name, 100), left(a.value, 250)
+    FROM hype.args_of(args) a
+    WHERE a.name <> '' AND a.value <> ''
+$$;
+
+COMMENT ON FUNCTION hype.counted_args(text) IS
+    'What a hit counts for in hype.arg_stats: each argument and value once';
 
 CREATE OR REPLACE FUNCTION hype.hit_subject(visitor uuid, user_id text)
 RETURNS uuid
@@ -3581,7 +3635,147 @@ COMMENT ON FUNCTION hype.probe(text, integer) IS
     'size and takes it back: an error is everybody''s, not a record''s';
 
 
+-- The way back from another host, which has the id of the hit
+
+CREATE OR REPLACE FUNCTION hype.find_hit(hit uuid)
+RETURNS hype.referral_hit
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    found hype.referral_hit;
+BEGIN
+    SELECT h.* INTO found FROM hype.referral_hit h
+    WHERE h.id = hit LIMIT 1;
+
+    RETURN found;
+END
+$$;
+
+COMMENT ON FUNCTION hype.find_hit(uuid) IS
+    'The hit of that id, or a row of NULLs';
+
+
+CREATE OR REPLACE FUNCTION hype.claim_hit(hit uuid, user_id text)
+RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    h hype.referral_hit;
+BEGIN
+    IF claim_hit.hit IS NULL THEN
+        RAISE EXCEPTION 'hype.claim_hit: no hit'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    IF coalesce(claim_hit.user_id, '') = '' THEN
+        RAISE EXCEPTION 'hype.claim_hit: no user'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    h := hype.find_hit(claim_hit.hit);
+
+    IF h.visitor IS NULL THEN
+        RETURN h.user_id;
+    END IF;
+
+    RETURN hype.claim(h.visitor, claim_hit.user_id);
+END
+$$;
+
+COMMENT ON FUNCTION hype.claim_hit(uuid, text) IS
+    'The visitor who made the hit is this user, as hype.claim() does. Returns '
+    'the user that the hit belongs to: NULL if it has no visitor, or is not '
+    'known yet, as it may be in a spool';
+
+
+CREATE OR REPLACE FUNCTION hype.credit_hit(
+    event   text,
+    user_id text,
+    hit     hype.referral_hit,
+    value   numeric,
+    since   timestamptz
+)
+RETURNS hype.confirmed_referral
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    link hype.referral_link;
+    made hype.confirmed_referral;
+BEGIN
+    SELECT l.* INTO link FROM hype.referral_link l
+    WHERE l.id = (hit).referral_link_id;
+
+    IF NOT FOUND OR (hit).created <= since
+       OR NOT hype.is_creditable(hit, link, credit_hit.user_id)
+    THEN
+        RETURN NULL;
+    END IF;
+
+    -- Nobody has made it but once: of several users the first one gets it.
+
+    PERFORM FROM hype.referral_hit h
+    WHERE h.id = (hit).id AND h.created = (hit).created FOR UPDATE;
+
+    IF EXISTS (SELECT FROM hype.confirmed_referral c
+               WHERE c.referral_hit_id = (hit).id
+                 AND c.event = credit_hit.event)
+    THEN
+        RETURN NULL;
+    END IF;
+
+    INSERT INTO hype.confirmed_referral
+        (event, user_id, referral_hit_id, referral_link_id, referrer, value,
+         told)
+    VALUES (credit_hit.event, credit_hit.user_id, (hit).id, link.id,
+            link.user_id, credit_hit.value, true)
+    ON CONFLICT DO NOTHING
+    RETURNING * INTO made;
+
+    IF FOUND THEN
+        PERFORM hype.mark_hit((hit).id);
+    END IF;
+
+    RETURN made;
+END
+$$;
+
+COMMENT ON FUNCTION hype.credit_hit(
+    text, text, hype.referral_hit, numeric, timestamptz
+) IS
+    'Credits a hit that has no visitor for the user who came by it, once an '
+    'event and user, and once an event and hit';
+
+
 -- Confirming
+--
+-- The forms without "hit" would be ambiguous: what was granted on them goes to
+-- those with it.
+
+SELECT set_config('hype.grants', coalesce(string_agg(format(
+           'GRANT EXECUTE ON FUNCTION hype.confirm(text, %s, uuid, numeric, '
+           'text, interval, uuid) TO %s%s', p.proargtypes[1]::regtype,
+           a.grantee::regrole, CASE WHEN a.is_grantable
+                                    THEN ' WITH GRANT OPTION' ELSE '' END),
+           '; '), ''), true) AS grants
+FROM pg_proc p, aclexplode(p.proacl) AS a
+WHERE p.pronamespace = 'hype'::regnamespace AND p.proname = 'confirm'
+  AND p.pronargs = 6 AND a.grantee NOT IN (0, p.proowner) \gset hype_
+\unset hype_grants
+
+DROP FUNCTION IF EXISTS
+    hype.confirm(text, text, uuid, numeric, text, interval),
+    hype.confirm(text, bigint, uuid, numeric, text, interval);
 
 CREATE OR REPLACE FUNCTION hype.confirm(
     event    text,
@@ -3589,7 +3783,8 @@ CREATE OR REPLACE FUNCTION hype.confirm(
     visitor  uuid DEFAULT NULL,
     value    numeric DEFAULT NULL,
     model    text DEFAULT 'last',
-    "window" interval DEFAULT '90 days'
+    "window" interval DEFAULT '90 days',
+    hit      uuid DEFAULT NULL
 )
 RETURNS SETOF hype.confirmed_referral
 LANGUAGE plpgsql SECURITY DEFINER
@@ -3597,9 +3792,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+    who    text := nullif(confirm.user_id, '');
+    seen   uuid := confirm.visitor;
+    way    hype.referral_hit;
     result record;
 BEGIN
-    PERFORM hype.check_confirm('hype.confirm', event, user_id, visitor);
+    -- A hit is as good as a visitor.
+
+    PERFORM hype.check_confirm('hype.confirm', event, who,
+                               coalesce(seen, confirm.hit));
     PERFORM hype.check_value('hype.confirm', value);
 
     IF confirm.model IS NULL OR confirm.model NOT IN ('first', 'last') THEN
@@ -3614,23 +3815,45 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    IF confirm.hit IS NOT NULL THEN
+        way := hype.find_hit(confirm.hit);
+
+        IF seen IS NULL THEN
+            seen := way.visitor;
+            who := coalesce(who, way.user_id);
+        END IF;
+
+        IF who IS NULL AND seen IS NULL THEN
+            RETURN;
+        END IF;
+    END IF;
+
     -- What nginx knows of the user is so, whether or not it is worked off.
 
     PERFORM hype.claim(c.visitor, c.user_id)
     FROM ((SELECT p.visitor, p.user_id FROM hype.pending_claim p
-           WHERE p.visitor = confirm.visitor AND NOT p.merged
+           WHERE p.visitor = seen AND NOT p.merged
            ORDER BY p.created LIMIT 1)
           UNION ALL
           (SELECT p.visitor, p.user_id FROM hype.pending_claim p
-           WHERE p.user_id = confirm.user_id AND NOT p.merged
+           WHERE p.user_id = who AND NOT p.merged
            ORDER BY p.created DESC LIMIT 20)) AS c;
 
     -- Whatever hit is visible was made before this call, whether or not the
     -- clocks of nginx and the database agree.
 
-    result := hype.attribute(confirm.event, nullif(confirm.user_id, ''),
-                             confirm.visitor, confirm.value, confirm.model,
-                             now() - "window", 'infinity', now(), true);
+    result := hype.attribute(confirm.event, who, seen, confirm.value,
+                             confirm.model, now() - "window", 'infinity',
+                             now(), true);
+
+    -- Nobody is known to have made the hit: it speaks for itself.
+
+    IF NOT result.known AND way.visitor IS NULL AND way.user_id IS NULL
+       AND way.id IS NOT NULL AND who IS NOT NULL
+    THEN
+        result.made := hype.credit_hit(confirm.event, who, way, confirm.value,
+                                       now() - "window");
+    END IF;
 
     IF (result.made).event IS NULL THEN
         RETURN;
@@ -3642,8 +3865,7 @@ BEGIN
     IF (result.made).user_id IS NULL THEN
         INSERT INTO hype.pending_confirm
             (event, user_id, visitor, value, created)
-        VALUES (confirm.event, nullif(confirm.user_id, ''), confirm.visitor,
-                confirm.value, now());
+        VALUES (confirm.event, who, seen, confirm.value, now());
 
         PERFORM pg_notify('hype_claim', '');
     END IF;
@@ -3653,10 +3875,10 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.confirm(
-    text, text, uuid, numeric, text, interval
+    text, text, uuid, numeric, text, interval, uuid
 ) IS
-    'The user, or the visitor as long as no user has claimed it, completed the '
-    'event: credits the first or last of their hits within the window, once an '
+    'The user, or the visitor as long as no user has claimed it, or who made '
+    'the hit, completed the event: credits the first or last of their hits within the window, once an '
     'event and user, and returns the row to the one call that did. Never '
     'credited: one''s own link, a hit made while its link was disabled or '
     'expired, a bot. A link without owner is credited with referrer NULL';
@@ -3807,25 +4029,42 @@ END;
 COMMENT ON FUNCTION hype.claim(uuid, bigint) IS
     'The same for a user whose id is a number';
 
+CREATE OR REPLACE FUNCTION hype.claim_hit(hit uuid, user_id bigint)
+RETURNS text
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.claim_hit(hit, user_id::text);
+END;
+
+COMMENT ON FUNCTION hype.claim_hit(uuid, bigint) IS
+    'The same for a user whose id is a number';
+
 CREATE OR REPLACE FUNCTION hype.confirm(
     event    text,
     user_id  bigint,
     visitor  uuid DEFAULT NULL,
     value    numeric DEFAULT NULL,
     model    text DEFAULT 'last',
-    "window" interval DEFAULT '90 days'
+    "window" interval DEFAULT '90 days',
+    hit      uuid DEFAULT NULL
 )
 RETURNS SETOF hype.confirmed_referral
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
     SELECT * FROM hype.confirm(event, user_id::text, visitor, value, model,
-                               "window");
+                               "window", hit);
 END;
 
 COMMENT ON FUNCTION hype.confirm(
-    text, bigint, uuid, numeric, text, interval
+    text, bigint, uuid, numeric, text, interval, uuid
 ) IS
     'The same for a user whose id is a number';
+
+DO $$
+BEGIN
+    EXECUTE current_setting('hype.grants');
+END
+$$;
 
 
 -- What is stored of a user
@@ -4287,7 +4526,7 @@ BEGIN
                     THEN coalesce(h.user_id, (
                         SELECT c.user_id FROM hype.visitor_claim c
                         WHERE c.visitor = h.visitor)) END AS user_id,
-               h.http_referer, h.next
+               h.http_referer, h.next, h.args
         FROM hype.hits_to_count(max, since) h
     ),
 
@@ -4434,6 +4673,16 @@ BEGIN
                    ('next', hype.next_path(g.next) COLLATE "C"))
             AS d (dimension, value)
         WHERE d.value IS NOT NULL
+        GROUP BY 1, 2, 3
+        UNION ALL
+        SELECT g.day, ('arg:' || d.name) COLLATE "C", d.value COLLATE "C",
+               sum(g.n)::bigint
+        FROM (SELECT (h.created AT TIME ZONE 'UTC')::date AS day, h.args,
+                     count(*) AS n
+              FROM hits h
+              WHERE NOT h.bot AND h.quarter IS NOT NULL AND h.args IS NOT NULL
+              GROUP BY 1, 2) AS g
+        CROSS JOIN LATERAL hype.counted_args(g.args) AS d
         GROUP BY 1, 2, 3
     ),
     rooms AS (
@@ -5354,6 +5603,32 @@ COMMENT ON FUNCTION hype.unrolled_daily() IS
     'The same for hype.daily_hits';
 
 
+CREATE OR REPLACE FUNCTION hype.unrolled_args()
+RETURNS TABLE (day date, name text, value text, hits bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT g.day, d.name, d.value, sum(g.n)::bigint
+    FROM (SELECT (h.created AT TIME ZONE 'UTC')::date AS day, h.args,
+                 count(*) AS n
+          FROM hype.unrolled_hits() h
+          WHERE NOT h.bot AND isfinite(h.created) AND h.args IS NOT NULL
+          GROUP BY 1, 2) AS g
+    CROSS JOIN LATERAL hype.counted_args(g.args) AS d
+    GROUP BY 1, 2, 3;
+END
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_args() IS
+    'The same for hype.arg_stats';
+
+
 CREATE OR REPLACE FUNCTION hype.changed_links() RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
 SET search_path = pg_catalog, pg_temp
@@ -5519,6 +5794,24 @@ COMMENT ON COLUMN hype.daily_hits.codes IS
 -- Without codes, and no longer used
 
 DROP FUNCTION IF EXISTS hype.unrolled_links(), hype.unrolled_days();
+
+
+CREATE OR REPLACE VIEW hype.arg_stats AS
+SELECT d.day, d.name COLLATE "default" AS name,
+       d.value COLLATE "default" AS value, sum(d.hits)::bigint AS hits
+FROM (
+    SELECT o.day, substr(o.dimension, 5) AS name, o.value, o.hits
+    FROM hype.hit_origin o
+    WHERE o.dimension >= 'arg:' AND o.dimension < 'arg;'
+    UNION ALL
+    SELECT u.day, u.name COLLATE "C", u.value COLLATE "C", u.hits
+    FROM hype.unrolled_args() u
+) AS d
+GROUP BY d.day, d.name, d.value;
+
+COMMENT ON VIEW hype.arg_stats IS
+    'Hits by argument that was kept, its value, and day (UTC), without bots. '
+    '1,000 values a day of each argument; others are added up as ""';
 
 
 CREATE OR REPLACE VIEW hype.funnel AS
@@ -6228,6 +6521,24 @@ COMMENT ON FUNCTION hype.report_origins(jsonb, text) IS
     'The first 20 of hype.hits_from(), in days of UTC';
 
 
+CREATE OR REPLACE FUNCTION hype.report_args(a jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_agg(to_jsonb(o)
+                              ORDER BY o.hits DESC, o.name, o.value), '[]')
+    FROM (SELECT s.name, s.value, sum(s.hits)::bigint AS hits
+          FROM hype.arg_stats s
+          WHERE s.day >= coalesce((a ->> 'from')::date, '-infinity')
+            AND s.day < coalesce((a ->> 'until')::date + 1, 'infinity')
+          GROUP BY s.name, s.value
+          ORDER BY 3 DESC, 1, 2 LIMIT 20) AS o
+$$;
+
+COMMENT ON FUNCTION hype.report_args(jsonb) IS
+    'The first 20 arguments and values of hype.arg_stats, in days of UTC';
+
+
 CREATE OR REPLACE FUNCTION hype.report(arguments jsonb DEFAULT '{}')
 RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -6252,7 +6563,8 @@ BEGIN
              || hype.report_days(a, coalesce(arguments, '{}') = '{}')
              || jsonb_build_object(
                     'referers', hype.report_origins(a, 'referer'),
-                    'pages', hype.report_origins(a, 'next'));
+                    'pages', hype.report_origins(a, 'next'),
+                    'arguments', hype.report_args(a));
 END
 $$;
 
@@ -6367,10 +6679,12 @@ GRANT EXECUTE ON FUNCTION
     hype.maintain(integer, interval, integer)
 TO hype_nginx;
 
-GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel
+GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
+                hype.arg_stats
     TO hype_report;
 GRANT EXECUTE ON FUNCTION
     hype.unrolled_totals(), hype.unrolled_confirmed(), hype.unrolled_daily(),
+    hype.unrolled_args(), hype.args_of(text),
     hype.changed_links(), hype.changed_totals(), hype.site(),
     hype.day_quarter(date),
     hype.hits_by(text, text, timestamptz, timestamptz, text, text),
@@ -6381,7 +6695,8 @@ TO hype_report, hype_app;
 GRANT SELECT, INSERT, UPDATE ON hype.referral_link TO hype_app;
 GRANT SELECT, INSERT, DELETE ON hype.link_alias TO hype_app;
 GRANT SELECT ON hype.referral_hit, hype.visitor_claim, hype.confirmed_referral,
-                hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel
+                hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
+                hype.arg_stats
     TO hype_app;
 GRANT EXECUTE ON FUNCTION
     hype.new_identifier(),
@@ -6394,8 +6709,10 @@ GRANT EXECUTE ON FUNCTION
     hype.create_link(bigint, text, text, text, timestamptz),
     hype.claim(uuid, text),
     hype.claim(uuid, bigint),
-    hype.confirm(text, text, uuid, numeric, text, interval),
-    hype.confirm(text, bigint, uuid, numeric, text, interval),
+    hype.claim_hit(uuid, text),
+    hype.claim_hit(uuid, bigint),
+    hype.confirm(text, text, uuid, numeric, text, interval, uuid),
+    hype.confirm(text, bigint, uuid, numeric, text, interval, uuid),
     hype.erase(text), hype.erase(bigint),
     hype.export(text), hype.export(bigint)
 TO hype_app;

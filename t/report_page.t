@@ -48,10 +48,11 @@ update hype.referral_link set disabled = true where identifier = 'link01';
 update hype.referral_link set expires = '2020-01-01' where identifier = 'link02';
 
 insert into hype.referral_hit (id, referral_link_id, created, visitor,
-                               authenticated, bot, http_referer, next)
+                               authenticated, bot, http_referer, next, args)
 select gen_random_uuid(), 100 + i, now(), gen_random_uuid(), false, false,
        'https://www.' || case when j % 3 = 0 then 'b' else 'a' end
-       || '.example/x', '/landing'
+       || '.example/x', '/landing',
+       case when j % 3 = 0 then 'sub=<b>%C3%A4</b>' end
 from generate_series(0, 44) i, generate_series(1, 45 - i) j;
 insert into hype.referral_hit (id, referral_link_id, created, visitor,
                                authenticated, bot)
@@ -150,6 +151,8 @@ sub shows_sums
     is(rows_of('report-referers'), 'www.a.example 705; www.b.example 330',
        'by site');
     is(rows_of('report-pages'), '/landing 1,035', 'by page');
+    is(rows_of('report-arguments'), "sub = <b>\x{e4}</b> 330",
+       'by argument that is kept');
     is(js(q{document.querySelectorAll('#report-charts .block').length}), 2,
        'a bar for today, with one for bots');
 }

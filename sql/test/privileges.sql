@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(104);
+SELECT plan(106);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -88,6 +88,7 @@ FROM unnest(ARRAY[
     'SELECT hype.erase(''u'')',
     'SELECT hype.export(''u'')',
     'SELECT hype.confirm(''e'', ''u'')',
+    'SELECT hype.claim_hit(''00000000-0000-0000-0000-000000000001'', ''u'')',
     'SELECT hype.apply_claim(1, 1)',
     'SELECT hype.roll_up(now())',
     'SELECT hype.uncount(now())',
@@ -116,6 +117,10 @@ FROM unnest(ARRAY[
     'UPDATE hype.referral_link SET disabled = false WHERE identifier = ''a''',
     'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',
     'SELECT hype.confirm(''e'', ''u'')',
+    'SELECT hype.claim_hit(''00000000-0000-0000-0000-000000000001'', ''u''), '
+        'hype.claim_hit(''00000000-0000-0000-0000-000000000001'', 1), '
+        'hype.confirm(''e2'', '
+            'hit => ''00000000-0000-0000-0000-000000000001'')',
     'SELECT hype.export(''nobody''), hype.export(1)',
     'SELECT hype.erase(''nobody''), hype.erase(1)',
     'SELECT * FROM hype.referral_link, hype.referral_hit, hype.visitor_claim, '

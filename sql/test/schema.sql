@@ -101,7 +101,8 @@ $$, ARRAY[
     'hype.claim(uuid,text)',
     'hype.claim_batch(uuid[],text[])',
     'hype.claim_batch(uuid[],text[],timestamp with time zone[])',
-    'hype.confirm(text,text,uuid,numeric,text,interval)',
+    'hype.confirm(text,text,uuid,numeric,text,interval,uuid)',
+    'hype.claim_hit(uuid,text)',
     'hype.confirm_batch(text[],text[],uuid[],text[],'
         'timestamp with time zone[])',
     'hype.maintain(integer,interval,integer)',
@@ -127,6 +128,7 @@ $$, ARRAY[
     'hype.changed_totals()',
     'hype.unrolled_confirmed()',
     'hype.unrolled_daily()',
+    'hype.unrolled_args()',
     'hype.hits_by(text,text,timestamp with time zone,'
         'timestamp with time zone,text,text)',
     'hype.hits_from(text,date,date)', 'hype.forget_hits()',

@@ -291,6 +291,49 @@ ngx_http_hype_args_remove(u_char *dst, ngx_str_t *args, ngx_str_t *names,
 
 
 size_t
+ngx_http_hype_args_keep(u_char *dst, size_t max, ngx_str_t *args,
+    ngx_str_t *names, ngx_uint_t nnames)
+{
+    size_t       len;
+    u_char      *p, *d, *amp, *last;
+    ngx_uint_t   kept;
+
+    d = dst;
+    last = args->data + args->len;
+    kept = 0;
+
+    for (p = args->data; p < last; p = amp + 1) {
+
+        amp = memchr(p, '&', last - p);
+        if (amp == NULL) {
+            amp = last;
+        }
+
+        if (ngx_http_hype_arg_value(p, amp, names, nnames) == NULL) {
+            continue;
+        }
+
+        len = kept + (amp - p);
+
+        if (len > max) {
+            break;
+        }
+
+        max -= len;
+
+        if (kept) {
+            *d++ = '&';
+        }
+
+        d = ngx_cpymem(d, p, amp - p);
+        kept = 1;
+    }
+
+    return d - dst;
+}
+
+
+size_t
 ngx_http_hype_unescape(u_char *dst, ngx_str_t *src)
 {
     size_t      i;

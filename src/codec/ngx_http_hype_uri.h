@@ -60,6 +60,17 @@ size_t ngx_http_hype_args_remove(u_char *dst, ngx_str_t *args,
     ngx_str_t *names, ngx_uint_t nnames);
 
 /*
+ * Copies the arguments of those names to "dst", byte for byte, in their order,
+ * with "&" between them: those that fit into "max" bytes, up to the first one
+ * that does not.  "dst" has room for the lesser of args->len and "max".
+ *
+ * Returns the number of bytes written.
+ */
+
+size_t ngx_http_hype_args_keep(u_char *dst, size_t max, ngx_str_t *args,
+    ngx_str_t *names, ngx_uint_t nnames);
+
+/*
  * Decodes percent-escapes once ("+" stays "+"; an invalid escape stays as it
  * is).  "dst" has room for src->len bytes and may be src->data.
  *

@@ -116,9 +116,12 @@ typedef struct {
 
     ngx_str_t                    next_param;
     ngx_array_t                 *next_hosts;  /* of complex values */
+    ngx_http_complex_value_t    *destination; /* NULL: off */
     ngx_http_complex_value_t    *fallback;
     ngx_uint_t                   fallback_code;
     ngx_flag_t                   forward_args;
+    ngx_str_t                    hit_param;   /* empty: off */
+    ngx_array_t                 *keep_args;   /* of ngx_str_t, NULL: off */
 
     ngx_http_hype_cookie_t      *cookie;
     ngx_http_complex_value_t    *user;

@@ -167,6 +167,12 @@ char *ngx_http_hype_conf_set_spool_path(ngx_conf_t *cf,
 char *ngx_http_hype_conf_ref(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_hype_conf_destination(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_hype_conf_hit_param(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_hype_conf_keep_args(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_hype_conf_next_param(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd,

@@ -19,6 +19,8 @@ static ngx_int_t ngx_http_hype_ref_target(ngx_http_request_t *r,
     ngx_str_t *target);
 static ngx_int_t ngx_http_hype_ref_follow(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target);
+static ngx_int_t ngx_http_hype_ref_by_rule(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target);
 static ngx_int_t ngx_http_hype_ref_default(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
     ngx_str_t *target);
@@ -32,6 +34,11 @@ static ngx_int_t ngx_http_hype_ref_fallback(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target);
 static ngx_int_t ngx_http_hype_ref_forward_args(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target);
+static ngx_int_t ngx_http_hype_ref_add_hit(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_str_t *target);
+static ngx_int_t ngx_http_hype_ref_append(ngx_http_request_t *r,
+    ngx_str_t *target, ngx_str_t *args, ngx_str_t *instead);
 
 
 ngx_int_t
@@ -200,7 +207,9 @@ ngx_http_hype_ref_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         return NGX_HTTP_NOT_FOUND;
     }
 
-    if (rc != NGX_OK) {
+    if (rc != NGX_OK
+        || ngx_http_hype_ref_add_hit(r, ctx, hlcf, &target) != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -209,8 +218,9 @@ ngx_http_hype_ref_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
 
 /*
- * The first of "next", the link's destination, the fallback and "/" that does
- * not lead to a referral link again.  NGX_DECLINED: all of them do.
+ * The first of "next", "hype_destination", the link's destination, the fallback
+ * and "/" that does not lead to a referral link again.  NGX_DECLINED: all of
+ * them do.
  */
 
 static ngx_int_t
@@ -228,21 +238,44 @@ ngx_http_hype_ref_target(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         }
     }
 
-    *target = ctx->link.destination;
+    if (hlcf->destination) {
 
-    if (target->len) {
-
-        if (ngx_http_hype_ref_forward_args(r, hlcf, target) != NGX_OK) {
+        if (ngx_http_complex_value(r, hlcf->destination, target) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        rc = ngx_http_hype_ref_follow(r, hlcf, target);
+        rc = ngx_http_hype_ref_by_rule(r, hlcf, target);
         if (rc != NGX_DECLINED) {
             return rc;
         }
     }
 
+    *target = ctx->link.destination;
+
+    rc = ngx_http_hype_ref_by_rule(r, hlcf, target);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
     return ngx_http_hype_ref_default(r, ctx, hlcf, target);
+}
+
+
+/* NGX_DECLINED: there is no such target, or it can't be followed */
+
+static ngx_int_t
+ngx_http_hype_ref_by_rule(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target)
+{
+    if (target->len == 0) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_hype_ref_forward_args(r, hlcf, target) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_hype_ref_follow(r, hlcf, target);
 }
 
 
@@ -462,17 +495,13 @@ ngx_http_hype_ref_fallback(ngx_http_request_t *r,
 }
 
 
-/*
- * All other arguments, but for those that would be another referral, come
- * before the target's fragment.
- */
+/* all other arguments, but for those that would be another referral */
 
 static ngx_int_t
 ngx_http_hype_ref_forward_args(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target)
 {
-    u_char     *p, *url, *last, *fragment;
-    ngx_str_t   args;
+    ngx_str_t  args;
 
     if (!hlcf->forward_args || r->args.len == 0) {
         return NGX_OK;
@@ -495,6 +524,52 @@ ngx_http_hype_ref_forward_args(ngx_http_request_t *r,
         return NGX_OK;
     }
 
+    return ngx_http_hype_ref_append(r, target, &args, NULL);
+}
+
+
+/* for who gets no cookie of ours: another host, or an app */
+
+static ngx_int_t
+ngx_http_hype_ref_add_hit(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target)
+{
+    u_char     *p;
+    ngx_str_t   args;
+
+    if (hlcf->hit_param.len == 0
+        || !ngx_http_hype_visit_made(ctx)
+        || !ngx_http_hype_target_foreign(r, target))
+    {
+        return NGX_OK;
+    }
+
+    args.len = hlcf->hit_param.len + 1 + NGX_HTTP_HYPE_UUID_TEXT_LEN;
+
+    args.data = ngx_pnalloc(r->pool, args.len);
+    if (args.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(args.data, hlcf->hit_param.data, hlcf->hit_param.len);
+    *p++ = '=';
+    (void) ngx_http_hype_uuid_format(p, ctx->hit);
+
+    /* a "next" may bring another's */
+
+    return ngx_http_hype_ref_append(r, target, &args, &hlcf->hit_param);
+}
+
+
+/* before the fragment, and instead of arguments of a name, if there is one */
+
+static ngx_int_t
+ngx_http_hype_ref_append(ngx_http_request_t *r, ngx_str_t *target,
+    ngx_str_t *args, ngx_str_t *instead)
+{
+    u_char     *p, *url, *last, *fragment, *mark;
+    ngx_str_t   query;
+
     last = target->data + target->len;
 
     fragment = ngx_strlchr(target->data, last, '#');
@@ -502,21 +577,30 @@ ngx_http_hype_ref_forward_args(ngx_http_request_t *r,
         fragment = last;
     }
 
-    url = ngx_pnalloc(r->pool, target->len + 1 + args.len);
+    url = ngx_pnalloc(r->pool, target->len + 1 + args->len);
     if (url == NULL) {
         return NGX_ERROR;
     }
 
     p = ngx_cpymem(url, target->data, fragment - target->data);
+    mark = ngx_strlchr(url, p, '?');
 
-    if (ngx_strlchr(url, p, '?') == NULL) {
+    if (mark && instead) {
+        query.data = mark + 1;
+        query.len = p - query.data;
+
+        p = query.data + ngx_http_hype_args_remove(query.data, &query,
+                                                   instead, 1);
+    }
+
+    if (mark == NULL) {
         *p++ = '?';
 
     } else if (p[-1] != '?' && p[-1] != '&') {
         *p++ = '&';
     }
 
-    p = ngx_cpymem(p, args.data, args.len);
+    p = ngx_cpymem(p, args->data, args->len);
     p = ngx_cpymem(p, fragment, last - fragment);
 
     target->data = url;

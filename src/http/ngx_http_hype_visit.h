@@ -241,6 +241,11 @@ ngx_int_t ngx_http_hype_purpose_refuse(ngx_http_request_t *r,
 ngx_int_t ngx_http_hype_target(ngx_http_request_t *r, ngx_str_t *target,
     ngx_str_t *next);
 
+/* Whether "target" leads to another host than the request's, or to an app. */
+
+ngx_uint_t ngx_http_hype_target_foreign(ngx_http_request_t *r,
+    ngx_str_t *target);
+
 /* The path of "target", decoded as nginx does; NGX_DECLINED: not on this host. */
 
 ngx_int_t ngx_http_hype_target_path(ngx_http_request_t *r,

@@ -29,6 +29,9 @@ static ngx_int_t ngx_http_hype_visit_names(ngx_http_request_t *r,
     ngx_str_t *identifier, ngx_str_t *names);
 static ngx_int_t ngx_http_hype_visit_who(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static void ngx_http_hype_visit_args(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf, u_char *buf,
+    ngx_str_t *args);
 static ngx_int_t ngx_http_hype_cookie_line(ngx_str_t *line, ngx_str_t *name,
     u_char *uuids, ngx_uint_t *n, ngx_uint_t max);
 static ngx_int_t ngx_http_hype_visit_row(ngx_http_request_t *r,
@@ -117,7 +120,7 @@ static ngx_int_t
 ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
-    u_char                 addr[16];
+    u_char                 addr[16], args[NGX_HTTP_HYPE_VISIT_TEXT];
     ngx_str_t              names;
     ngx_http_hype_row_t    row;
     ngx_http_hype_link_t  *link;
@@ -141,6 +144,10 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
     row.link = link->id;
     row.next = ctx->next;
+
+    if (hlcf->keep_args) {
+        ngx_http_hype_visit_args(r, ctx, hlcf, args, &row.args);
+    }
 
     if (ngx_http_hype_visit_row(r, hlcf, &row, addr) != NGX_OK) {
         return NGX_ERROR;
@@ -297,6 +304,49 @@ void
 ngx_http_hype_cut(ngx_str_t *text)
 {
     text->len = ngx_min(text->len, NGX_HTTP_HYPE_VISIT_NAME);
+}
+
+
+/*
+ * A "hype_ref_param" that redirects to here has left them in the URL of "next".
+ * Those of other visits by the parameter are in that URL, too.
+ */
+
+static void
+ngx_http_hype_visit_args(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf, u_char *buf, ngx_str_t *args)
+{
+    u_char     *p, *last;
+    ngx_str_t   query;
+
+    args->data = buf;
+
+    if (hlcf->ref) {
+        args->len = ngx_http_hype_args_keep(buf, NGX_HTTP_HYPE_VISIT_TEXT,
+                                            &r->args, hlcf->keep_args->elts,
+                                            hlcf->keep_args->nelts);
+    }
+
+    if (args->len == 0 && ctx->next.len) {
+        last = ctx->next.data + ctx->next.len;
+
+        p = memchr(ctx->next.data, '?', ctx->next.len);
+        if (p == NULL) {
+            return;
+        }
+
+        query.data = p + 1;
+
+        p = memchr(query.data, '#', last - query.data);
+
+        query.len = (p ? p : last) - query.data;
+
+        args->len = ngx_http_hype_args_keep(buf, NGX_HTTP_HYPE_VISIT_TEXT,
+                                            &query, hlcf->keep_args->elts,
+                                            hlcf->keep_args->nelts);
+    }
+
+    ngx_http_hype_utf8_cut(args, NGX_HTTP_HYPE_VISIT_TEXT);
 }
 
 
