@@ -2,7 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <zlib.h>
-#include "ngx_http_hype_uri.h"
+#include "ngx_http_hype_identifier.h"
 #include "ngx_http_hype_uuid.h"
 #include "ngx_http_hype_record.h"
 

@@ -12,6 +12,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_hype_identifier.h"
 #include "ngx_http_hype_store.h"
 #include "ngx_http_hype_uri.h"
 #include "ngx_http_hype_uuid.h"
