@@ -380,6 +380,16 @@ SET LOCAL lock_timeout = '10s';
 
 \endif
 
+-- Who makes or changes links waits until all that they have is known, see
+-- hype.taken_identifier; and has no lock that is waited for below.
+
+\if :hype_new
+\elif :hype_new_taken
+
+LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE;
+
+\endif
+
 
 -- Links
 
@@ -681,9 +691,9 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.notify_link() IS
-    'Trigger: sends NOTIFY hype_link with the identifiers of each changed link, '
-    'old and new ones and aliases, or without payload if all may have changed. '
-    'Takes the identifiers for these links, and gives new links their totals';
+    'Trigger: sends NOTIFY hype_link with the identifiers of each changed '
+    'link, old and new ones and aliases, or without payload if all may have '
+    'changed. Takes the identifiers for these links, and gives new links their totals';
 
 \if :hype_new
 
@@ -3890,12 +3900,12 @@ CREATE OR REPLACE FUNCTION hype.typed_identifiers(identifier text)
 RETURNS text
 LANGUAGE sql IMMUTABLE
 BEGIN ATOMIC
-    -- What hype_identifier_fold() of the module does
+    -- What ngx_http_hype_identifier_fold() of the module does
 
-    SELECT nullif(concat_ws(' ', CASE WHEN t.written ~ t.form THEN t.written END,
-                            CASE WHEN t.folded ~ t.form
-                                      AND t.folded <> t.written
-                                 THEN t.folded END), '')
+    SELECT nullif(concat_ws(' ',
+               CASE WHEN t.written ~ t.form THEN t.written END,
+               CASE WHEN t.folded ~ t.form AND t.folded <> t.written
+                    THEN t.folded END), '')
     FROM (SELECT w.written, '^[A-Za-z0-9_.~-]{1,64}$' AS form,
                  lower(regexp_replace(w.written,
                      '[.,;:!?)\]}>''"]*/?[.,;:!?)\]}>''"]*$', '')
@@ -3982,9 +3992,9 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.refer(text, text) IS
-    'The user has typed a code, that is a link''s identifier: records a hit with '
-    'source "code", once a day, and returns the referrer, the link and the hit. '
-    'No row if no live link has the code, or if it is the user''s own';
+    'The user has typed a code, that is a link''s identifier: records a hit '
+    'with source "code", once a day, and returns the referrer, the link and '
+    'the hit. No row if no live link has the code, or if it is the user''s own';
 
 
 -- Users whose ids are numbers: a literal in quotes is text, as ever
@@ -6718,12 +6728,10 @@ GRANT EXECUTE ON FUNCTION
 TO hype_app;
 
 
--- The identifiers that links have, or once had: those who make links wait, and
--- what a link has now is that link's.
+-- The identifiers that links have, or once had: what a link has now is that
+-- link's.
 
 \if :hype_new_taken
-
-LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE;
 
 INSERT INTO hype.taken_identifier (key, referral_link_id)
 SELECT hype.user_key(l.identifier), l.id

@@ -8,7 +8,8 @@ SELECT plan(48);
 
 INSERT INTO hype.referral_link (id, identifier, user_id, disabled, expires)
 VALUES (900001, 'friend', 'alice', false, NULL),
-       (900002, 'Bob', 'bob', false, NULL), (900003, 'bob', 'robert', false, NULL),
+       (900002, 'Bob', 'bob', false, NULL),
+       (900003, 'bob', 'robert', false, NULL),
        (900004, 'summer', NULL, false, now() + interval '1 day'),
        (900005, 'off', 'alice', true, NULL),
        (900006, 'old', 'alice', false, now() - interval '1 second'),
