@@ -306,7 +306,9 @@ function renderReport(answer) {
 
     renderShares('report-arguments', (answer.arguments || []).map((a) =>
         ({ ...a, label: `${a.name} = ${a.value || '(others)'}` })), 'label',
-                 'hits', 'violet', ({ hits }) => count(hits));
+                 'hits', 'violet', ({ hits, confirmed }) => count(hits)
+                     + (confirmed ? ` \u00b7 ${count(confirmed)} confirmed`
+                         : ''));
     renderAge();
 }
 

@@ -348,6 +348,9 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
            AS hype_new_3,
        to_regclass('hype.erased') IS NULL AS hype_new_erased,
        to_regclass('hype.link_total_hits_idx') IS NULL AS hype_new_hits,
+       NOT EXISTS (SELECT FROM pg_attribute a
+                   WHERE a.attrelid = to_regclass('hype.hit_origin')
+                     AND a.attname = 'confirmed') AS hype_new_log,
        to_regproc('hype.forget_confirmed') IS NULL AS hype_new_truncated,
        to_regclass('hype.pending_claim_user_id_idx') IS NULL
            AS hype_new_claims,
@@ -1573,6 +1576,7 @@ CREATE TABLE IF NOT EXISTS hype.hit_origin (
     dimension text COLLATE "C" NOT NULL,
     value     text COLLATE "C" NOT NULL,
     hits      bigint NOT NULL,
+    confirmed bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (dimension, day, value)
 );
 
@@ -1587,8 +1591,26 @@ CREATE TABLE IF NOT EXISTS hype.confirmed_change (
     subject          uuid NOT NULL,
     known            boolean NOT NULL,
     n                integer NOT NULL,
-    value            numeric
+    value            numeric,
+    day              date,
+    args             text
 );
+
+\if :hype_new_log
+
+ALTER TABLE hype.hit_origin
+    ADD COLUMN IF NOT EXISTS confirmed bigint NOT NULL DEFAULT 0;
+ALTER TABLE hype.confirmed_change
+    ADD COLUMN IF NOT EXISTS day date,
+    ADD COLUMN IF NOT EXISTS args text;
+
+\endif
+
+COMMENT ON COLUMN hype.hit_origin.confirmed IS
+    'Confirmed referrals that hits of that day were credited with; of '
+    'arguments only';
+COMMENT ON COLUMN hype.confirmed_change.args IS
+    'Of the hit that is credited, as is the day';
 
 COMMENT ON TABLE hype.confirmed_change IS
     'Changes of confirmed_referral that the roll-ups have not got yet: one '
@@ -1840,6 +1862,13 @@ RETURN (day - '1970-01-01'::date)::bigint * 96;
 
 COMMENT ON FUNCTION hype.day_quarter(date) IS
     'The first quarter of a day of UTC';
+
+CREATE OR REPLACE FUNCTION hype.utc_day(at timestamptz) RETURNS date
+LANGUAGE sql IMMUTABLE
+RETURN (at AT TIME ZONE 'UTC')::date;
+
+COMMENT ON FUNCTION hype.utc_day(timestamptz) IS
+    'The day of that time in UTC';
 
 CREATE OR REPLACE FUNCTION hype.user_key(user_id text) RETURNS uuid
 LANGUAGE sql STABLE
@@ -4325,21 +4354,29 @@ CREATE OR REPLACE FUNCTION hype.log_confirmed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    hit hype.referral_hit;
 BEGIN
     IF TG_OP <> 'INSERT' THEN
+        hit := hype.find_hit(OLD.referral_hit_id);
+
         INSERT INTO hype.confirmed_change
-            (referral_link_id, subject, known, n, value)
+            (referral_link_id, subject, known, n, value, day, args)
         VALUES (OLD.referral_link_id,
                 coalesce(hype.user_key(OLD.user_id), OLD.visitor),
-                OLD.user_id IS NOT NULL, -1, -OLD.value);
+                OLD.user_id IS NOT NULL, -1, -OLD.value,
+                hype.utc_day(hit.created), hit.args);
     END IF;
 
     IF TG_OP <> 'DELETE' THEN
+        hit := hype.find_hit(NEW.referral_hit_id);
+
         INSERT INTO hype.confirmed_change
-            (referral_link_id, subject, known, n, value)
+            (referral_link_id, subject, known, n, value, day, args)
         VALUES (NEW.referral_link_id,
                 coalesce(hype.user_key(NEW.user_id), NEW.visitor),
-                NEW.user_id IS NOT NULL, 1, NEW.value);
+                NEW.user_id IS NOT NULL, 1, NEW.value,
+                hype.utc_day(hit.created), hit.args);
     END IF;
 
     RETURN NULL;
@@ -4349,11 +4386,11 @@ $$;
 COMMENT ON FUNCTION hype.log_confirmed() IS
     'Trigger: has the roll-ups follow confirmed_referral';
 
-\if :hype_new_2
+\if :hype_new_log
 
-CREATE TRIGGER confirmed_referral_log
+CREATE OR REPLACE TRIGGER confirmed_referral_log
     AFTER INSERT OR DELETE
-        OR UPDATE OF referral_link_id, user_id, visitor, value
+        OR UPDATE OF referral_hit_id, referral_link_id, user_id, visitor, value
     ON hype.confirmed_referral
     FOR EACH ROW EXECUTE FUNCTION hype.log_confirmed();
 
@@ -4368,6 +4405,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    UPDATE hype.hit_origin o SET confirmed = 0 WHERE o.confirmed <> 0;
+    UPDATE hype.confirmed_change c SET args = NULL WHERE c.args IS NOT NULL;
+
     -- All that was ever logged and is counted, or is about to be, once again
     -- with the other sign.
 
@@ -4894,6 +4934,38 @@ BEGIN
             confirmations = t.confirmations + excluded.confirmations,
             value = CASE WHEN t.value IS NULL THEN excluded.value
                     ELSE t.value + coalesce(excluded.value, 0) END
+    ),
+
+    -- Where the hits of a value are added up as "", so are these.
+
+    args AS (
+        SELECT c.day, ('arg:' || a.name) COLLATE "C" AS dimension,
+               a.value COLLATE "C" AS value, sum(c.n) AS n
+        FROM changes c
+        CROSS JOIN LATERAL hype.counted_args(c.args) AS a
+        WHERE c.args IS NOT NULL AND isfinite(c.day)
+        GROUP BY 1, 2, 3
+        HAVING sum(c.n) <> 0
+    ), taken AS (
+        SELECT g.day, g.dimension,
+               (SELECT count(*) FROM hype.hit_origin o
+                WHERE o.day = g.day AND o.dimension = g.dimension) AS n
+        FROM (SELECT DISTINCT a.day, a.dimension FROM args a) AS g
+    ), new_args AS (
+        INSERT INTO hype.hit_origin AS k
+            (day, dimension, value, hits, confirmed)
+        SELECT b.day, b.dimension, b.value, 0, sum(b.n)
+        FROM (SELECT a.day, a.dimension, a.n,
+                     CASE WHEN t.n < 1000 OR EXISTS (
+                              SELECT FROM hype.hit_origin o
+                              WHERE o.dimension = a.dimension
+                                AND o.day = a.day AND o.value = a.value)
+                     THEN a.value ELSE '' END AS value
+              FROM args a
+              JOIN taken t ON t.day = a.day AND t.dimension = a.dimension) AS b
+        GROUP BY b.day, b.dimension, b.value
+        ON CONFLICT (dimension, day, value) DO UPDATE
+        SET confirmed = k.confirmed + excluded.confirmed
     )
     SELECT count(*) INTO n FROM changes;
 
@@ -4969,7 +5041,8 @@ BEGIN
           FROM gone d GROUP BY d.referral_link_id) AS g
     WHERE t.referral_link_id = g.referral_link_id;
 
-    DELETE FROM hype.hit_origin o WHERE o.day >= from_day;
+    DELETE FROM hype.hit_origin o WHERE o.day >= from_day AND o.confirmed = 0;
+    UPDATE hype.hit_origin o SET hits = 0 WHERE o.day >= from_day;
 
     RETURN from_time;
 END
@@ -5614,7 +5687,9 @@ COMMENT ON FUNCTION hype.unrolled_daily() IS
 
 
 CREATE OR REPLACE FUNCTION hype.unrolled_args()
-RETURNS TABLE (day date, name text, value text, hits bigint)
+RETURNS TABLE (
+    day date, name text, value text, hits bigint, confirmed bigint
+)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -5624,11 +5699,15 @@ AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT g.day, d.name, d.value, sum(g.n)::bigint
-    FROM (SELECT (h.created AT TIME ZONE 'UTC')::date AS day, h.args,
-                 count(*) AS n
+    SELECT g.day, d.name, d.value, sum(g.n)::bigint, sum(g.c)::bigint
+    FROM (SELECT hype.utc_day(h.created) AS day, h.args, count(*) AS n, 0 AS c
           FROM hype.unrolled_hits() h
           WHERE NOT h.bot AND isfinite(h.created) AND h.args IS NOT NULL
+          GROUP BY 1, 2
+          UNION ALL
+          SELECT c.day, c.args, 0, sum(c.n)
+          FROM hype.confirmed_change c
+          WHERE c.args IS NOT NULL AND isfinite(c.day)
           GROUP BY 1, 2) AS g
     CROSS JOIN LATERAL hype.counted_args(g.args) AS d
     GROUP BY 1, 2, 3;
@@ -5808,20 +5887,22 @@ DROP FUNCTION IF EXISTS hype.unrolled_links(), hype.unrolled_days();
 
 CREATE OR REPLACE VIEW hype.arg_stats AS
 SELECT d.day, d.name COLLATE "default" AS name,
-       d.value COLLATE "default" AS value, sum(d.hits)::bigint AS hits
+       d.value COLLATE "default" AS value, sum(d.hits)::bigint AS hits,
+       sum(d.confirmed)::bigint AS confirmed
 FROM (
-    SELECT o.day, substr(o.dimension, 5) AS name, o.value, o.hits
+    SELECT o.day, substr(o.dimension, 5) AS name, o.value, o.hits, o.confirmed
     FROM hype.hit_origin o
     WHERE o.dimension >= 'arg:' AND o.dimension < 'arg;'
     UNION ALL
-    SELECT u.day, u.name COLLATE "C", u.value COLLATE "C", u.hits
+    SELECT u.day, u.name COLLATE "C", u.value COLLATE "C", u.hits, u.confirmed
     FROM hype.unrolled_args() u
 ) AS d
 GROUP BY d.day, d.name, d.value;
 
 COMMENT ON VIEW hype.arg_stats IS
-    'Hits by argument that was kept, its value, and day (UTC), without bots. '
-    '1,000 values a day of each argument; others are added up as ""';
+    'Hits by argument that was kept, its value, and day (UTC), without bots; '
+    'and the confirmed referrals that these hits were credited with. 1,000 '
+    'values a day of each argument; others are added up as ""';
 
 
 CREATE OR REPLACE VIEW hype.funnel AS
@@ -6537,7 +6618,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(jsonb_agg(to_jsonb(o)
                               ORDER BY o.hits DESC, o.name, o.value), '[]')
-    FROM (SELECT s.name, s.value, sum(s.hits)::bigint AS hits
+    FROM (SELECT s.name, s.value, sum(s.hits)::bigint AS hits,
+                 sum(s.confirmed)::bigint AS confirmed
           FROM hype.arg_stats s
           WHERE s.day >= coalesce((a ->> 'from')::date, '-infinity')
             AND s.day < coalesce((a ->> 'until')::date + 1, 'infinity')
@@ -6825,6 +6907,7 @@ RESET standard_conforming_strings;
 \unset hype_new_3
 \unset hype_new_erased
 \unset hype_new_hits
+\unset hype_new_log
 \unset hype_new_truncated
 \unset hype_new_claims
 \unset hype_new_taken

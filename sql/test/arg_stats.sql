@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(24);
+SELECT plan(37);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice'), (900002, 'b', 'bob');
@@ -64,10 +64,11 @@ SELECT is(pg_temp.stats(),
           '01 utm_source web 2, 02 utm_source mail 1',
           'before hits are rolled up');
 SELECT is(hype.report('{"until": "2024-01-01"}') -> 'arguments',
-          '[{"name": "utm_source", "value": "mail", "hits": 5},
-            {"name": "sub", "value": "x", "hits": 3},
-            {"name": "utm_source", "value": "web", "hits": 2},
-            {"name": "sub", "value": "X", "hits": 1}]', 'in a report');
+          '[{"name": "utm_source", "value": "mail", "hits": 5, "confirmed": 0},
+            {"name": "sub", "value": "x", "hits": 3, "confirmed": 0},
+            {"name": "utm_source", "value": "web", "hits": 2, "confirmed": 0},
+            {"name": "sub", "value": "X", "hits": 1, "confirmed": 0}]',
+          'in a report');
 
 CREATE TEMPORARY TABLE before AS SELECT pg_temp.stats() AS stats;
 CALL pg_temp.derive();
@@ -77,7 +78,8 @@ SELECT is((SELECT count(*) FROM hype.unrolled_args()), 0::bigint,
           'all of them are');
 SELECT is(hype.report('{"from": "2024-01-02", "until": "2024-01-02"}')
           -> 'arguments',
-          '[{"name": "utm_source", "value": "mail", "hits": 1}]',
+          '[{"name": "utm_source", "value": "mail", "hits": 1,
+             "confirmed": 0}]',
           'a report of a day');
 SELECT pg_temp.hits(1, 'utm_source=mail', '2024-01-02');
 SELECT is(pg_temp.stats('2024-01-02'), '02 utm_source mail 2', 'and some more');
@@ -113,6 +115,79 @@ SELECT pg_temp.hits(1, repeat('n', 2000) || '=' || repeat('v', 40),
 SELECT hype.roll_up();
 SELECT is((SELECT length(name) FROM hype.arg_stats WHERE day = '2024-03-03'),
           100, 'names of 100');
+
+-- What was confirmed: of the hit that is credited, on its day
+
+CREATE FUNCTION pg_temp.confirmed() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', to_char(s.day, 'DD'), s.name, s.value,
+                                s.hits, s.confirmed), ', '
+                      ORDER BY s.day, s.name, s.value)
+    FROM hype.arg_stats s
+    WHERE s.day BETWEEN '2024-05-01' AND '2024-05-31'
+$$;
+
+INSERT INTO hype.referral_hit
+    (id, referral_link_id, created, user_id, authenticated, args)
+VALUES (lpad('1', 32, '0')::uuid, 900001, '2024-05-01Z', 'u1', true,
+        'sub=a&utm_source=mail'),
+       (lpad('2', 32, '0')::uuid, 900001, '2024-05-02Z', 'u2', true, 'sub=b'),
+       (lpad('3', 32, '0')::uuid, 900002, '2024-05-03Z', 'u2', true, 'sub=c'),
+       (lpad('4', 32, '0')::uuid, 900002, '2024-05-04Z', 'u3', true, NULL);
+SELECT hype.roll_up();
+
+SELECT is((SELECT count(*) FROM hype.confirm('e', u, "window" => '100 years')),
+          1::bigint, u || ' confirms')
+FROM unnest(ARRAY['u1', 'u2', 'u3']) AS u;
+SELECT is(pg_temp.confirmed(),
+          '01 sub a 1 1, 01 utm_source mail 1 1, 02 sub b 1 0, 03 sub c 1 1',
+          'before it is rolled up');
+SELECT hype.roll_up();
+SELECT is(pg_temp.confirmed(),
+          '01 sub a 1 1, 01 utm_source mail 1 1, 02 sub b 1 0, 03 sub c 1 1',
+          'and after');
+SELECT is((SELECT count(*) FROM hype.confirmed_change), 0::bigint,
+          'all of it is');
+SELECT is(hype.report('{"from": "2024-05-03", "until": "2024-05-03"}')
+          -> 'arguments',
+          '[{"name": "sub", "value": "c", "hits": 1, "confirmed": 1}]',
+          'in a report');
+
+-- The credit moves; it is taken back.
+
+UPDATE hype.confirmed_referral
+SET referral_hit_id = lpad('2', 32, '0')::uuid, referral_link_id = 900001
+WHERE user_id = 'u2';
+DELETE FROM hype.confirmed_referral WHERE user_id = 'u1';
+SELECT is(pg_temp.confirmed(),
+          '01 sub a 1 0, 01 utm_source mail 1 0, 02 sub b 1 1, 03 sub c 1 0',
+          'a credit moves, another one is taken back');
+SELECT hype.roll_up();
+SELECT is(pg_temp.confirmed(),
+          '01 sub a 1 0, 01 utm_source mail 1 0, 02 sub b 1 1, 03 sub c 1 0',
+          'also in the roll-ups');
+SELECT hype.roll_up('2024-05-01Z');
+SELECT is(pg_temp.confirmed(),
+          '01 sub a 1 0, 01 utm_source mail 1 0, 02 sub b 1 1, 03 sub c 1 0',
+          'and counted again');
+
+-- Of a value that is beyond the 1,000
+
+INSERT INTO hype.referral_hit
+    (id, referral_link_id, created, user_id, authenticated, args)
+VALUES (lpad('5', 32, '0')::uuid, 900001, '2024-03-01Z', 'u5', true,
+        'sub=beyond');
+SELECT is((SELECT count(*) FROM hype.confirm('e', 'u5',
+                                             "window" => '100 years')),
+          1::bigint, 'a value that is beyond the 1,000');
+SELECT hype.roll_up();
+SELECT results_eq($$
+    SELECT hits, confirmed FROM hype.arg_stats
+    WHERE day = '2024-03-01' AND value = ''
+$$, $$ VALUES (101::bigint, 1::bigint) $$, 'is added up with the others');
+
+TRUNCATE hype.confirmed_referral;
+SELECT is((SELECT sum(confirmed) FROM hype.arg_stats), 0::numeric,
+          'none is confirmed any more');
 
 -- Nothing that a URL has holds up the others.
 

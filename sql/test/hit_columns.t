@@ -67,6 +67,15 @@ my $today = dump_of();
 # As it was
 
 $c->query("ALTER TABLE hype.referral_hit DROP COLUMN source, DROP COLUMN args");
+$c->query("DROP VIEW hype.arg_stats");
+$c->query("DROP FUNCTION hype.args_of(text)");
+$c->query("ALTER TABLE hype.hit_origin DROP COLUMN confirmed");
+$c->query("ALTER TABLE hype.confirmed_change DROP COLUMN day, DROP COLUMN args");
+$c->query("CREATE OR REPLACE TRIGGER confirmed_referral_log
+	AFTER INSERT OR DELETE
+		OR UPDATE OF referral_link_id, user_id, visitor, value
+	ON hype.confirmed_referral
+	FOR EACH ROW EXECUTE FUNCTION hype.log_confirmed()");
 $c->query("DROP FUNCTION hype.replay($arrays)");
 $c->query("DROP FUNCTION hype.replay($arrays, text[], text[])");
 $c->query("DROP FUNCTION hype.hits_to_replay($arrays, text[], text[])");

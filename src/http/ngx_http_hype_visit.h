@@ -248,6 +248,19 @@ ngx_int_t ngx_http_hype_purpose_refuse(ngx_http_request_t *r,
  */
 
 /*
+ * The target of a visit by a location with "hype_ref", with the id of the hit if
+ * another host is to get it.
+ *
+ * NGX_OK: it is in "target", escaped.
+ * NGX_DECLINED: all that there is leads to a referral link again.
+ * NGX_ERROR: no memory.
+ */
+
+ngx_int_t ngx_http_hype_ref_target(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_str_t *target);
+
+/*
  * Finds the location that answers "target", a URI reference, if it leads to
  * this host or to one of "server_name".  What "rewrite" or an application make
  * of it is not known here.
