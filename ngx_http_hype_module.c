@@ -130,6 +130,27 @@ static ngx_command_t  ngx_http_hype_commands[] = {
       offsetof(ngx_http_hype_loc_conf_t, forward_args),
       NULL },
 
+    { ngx_string("hype_destination"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_hype_conf_destination,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("hype_hit_param"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_hype_conf_hit_param,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("hype_keep_args"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_hype_conf_keep_args,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("hype_cookie"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_hype_conf_cookie,
@@ -177,6 +198,13 @@ static ngx_command_t  ngx_http_hype_commands[] = {
       ngx_http_hype_conf_confirm,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("hype_code"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_hype_conf_code,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_hype_loc_conf_t, code),
       NULL },
 
     { ngx_string("hype_status"),
@@ -273,7 +301,8 @@ ngx_http_hype_header_filter(ngx_http_request_t *r)
 
     /* a user without a cookie has no visitor to be claimed */
 
-    if ((ctx || hlcf->confirm || (hlcf->user && ngx_http_hype_cookies(r)))
+    if ((ctx || hlcf->confirm || hlcf->code
+         || (hlcf->user && ngx_http_hype_cookies(r)))
         && ngx_http_hype_answer(r, ctx, hlcf) != NGX_OK)
     {
         return NGX_ERROR;
@@ -341,9 +370,11 @@ ngx_http_hype_create_loc_conf(ngx_conf_t *cf)
      *     conf->to = NULL;
      *     conf->next_param = { 0, NULL };
      *     conf->fallback = NULL;
+     *     conf->hit_param = { 0, NULL };
      *     conf->cookie = NULL;
      *     conf->user = NULL;
      *     conf->bot = NULL;
+     *     conf->code = NULL;
      */
 
     conf->durability = NGX_CONF_UNSET_UINT;
@@ -352,8 +383,10 @@ ngx_http_hype_create_loc_conf(ngx_conf_t *cf)
     conf->params = NGX_CONF_UNSET_PTR;
     conf->mode = NGX_CONF_UNSET_UINT;
     conf->next_hosts = NGX_CONF_UNSET_PTR;
+    conf->destination = NGX_CONF_UNSET_PTR;
     conf->fallback_code = NGX_CONF_UNSET_UINT;
     conf->forward_args = NGX_CONF_UNSET;
+    conf->keep_args = NGX_CONF_UNSET_PTR;
     conf->no_hit = NGX_CONF_UNSET_PTR;
     conf->no_cookie = NGX_CONF_UNSET_PTR;
     conf->ip = NGX_CONF_UNSET_UINT;
@@ -419,6 +452,8 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->next_param, prev->next_param, "next");
     ngx_conf_merge_ptr_value(conf->next_hosts, prev->next_hosts, NULL);
 
+    ngx_conf_merge_ptr_value(conf->destination, prev->destination, NULL);
+
     if (conf->fallback_code == NGX_CONF_UNSET_UINT) {
         ngx_conf_merge_uint_value(conf->fallback_code, prev->fallback_code,
                                   0);
@@ -426,6 +461,8 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     ngx_conf_merge_value(conf->forward_args, prev->forward_args, 0);
+    ngx_conf_merge_str_value(conf->hit_param, prev->hit_param, "");
+    ngx_conf_merge_ptr_value(conf->keep_args, prev->keep_args, NULL);
 
     if (conf->user == NULL) {
         conf->user = prev->user;
@@ -440,6 +477,10 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_uint_value(conf->ip, prev->ip, NGX_HTTP_HYPE_IP_FULL);
     ngx_conf_merge_ptr_value(conf->confirm, prev->confirm, NULL);
+
+    if (conf->code == NULL) {
+        conf->code = prev->code;
+    }
 
     if (ngx_http_hype_conf_check_location(cf, conf) != NGX_OK) {
         return NGX_CONF_ERROR;

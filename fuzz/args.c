@@ -93,6 +93,31 @@ fuzz_args(ngx_str_t *args, ngx_str_t *names)
     fuzz_assert(ngx_http_hype_args_remove(dst, &copy, names, NNAMES)
                 == copy.len);
 
+    fuzz_assert(ngx_http_hype_args_keep(dst, args->len, &copy, names, NNAMES)
+                == 0);
+
+    free(copy.data);
+
+    /* what is kept is what would be taken out, and the last one is found */
+
+    copy = fuzz_copy(args->data, args->len);
+    copy.len = ngx_http_hype_args_keep(copy.data, args->len, args, names,
+                                       NNAMES);
+
+    fuzz_assert(ngx_http_hype_args_remove(dst, &copy, names, NNAMES) == 0);
+
+    rc = ngx_http_hype_args_find(&copy, names, NNAMES, &value);
+
+    fuzz_assert(rc == ((expected_value.data) ? NGX_OK : NGX_DECLINED));
+    fuzz_assert(rc != NGX_OK
+                || fuzz_same(value.data, value.len, expected_value.data,
+                             expected_value.len));
+
+    for (n = 0; n <= args->len; n++) {
+        len = ngx_http_hype_args_keep(dst, n, args, names, NNAMES);
+        fuzz_assert(len <= n && ngx_memcmp(dst, copy.data, len) == 0);
+    }
+
     free(copy.data);
     free(dst);
     free(expected);

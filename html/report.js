@@ -301,6 +301,14 @@ function renderReport(answer) {
                  ({ hits }) => count(hits));
     renderShares('report-pages', answer.pages, 'value', 'hits', 'teal',
                  ({ hits }) => count(hits));
+
+    // A schema of before knows none.
+
+    renderShares('report-arguments', (answer.arguments || []).map((a) =>
+        ({ ...a, label: `${a.name} = ${a.value || '(others)'}` })), 'label',
+                 'hits', 'violet', ({ hits, confirmed }) => count(hits)
+                     + (confirmed ? ` \u00b7 ${count(confirmed)} confirmed`
+                         : ''));
     renderAge();
 }
 

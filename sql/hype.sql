@@ -370,10 +370,17 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regclass('hype.erased') IS NULL AS hype_new_erased,
        to_regclass('hype.told_visitor') IS NULL AS hype_new_told,
        to_regclass('hype.link_total_hits_idx') IS NULL AS hype_new_hits,
+       NOT EXISTS (SELECT FROM pg_attribute a
+                   WHERE a.attrelid = to_regclass('hype.hit_origin')
+                     AND a.attname = 'confirmed') AS hype_new_log,
        to_regproc('hype.forget_confirmed') IS NULL AS hype_new_truncated,
        to_regclass('hype.pending_claim_user_id_idx') IS NULL
            AS hype_new_claims,
        to_regclass('hype.taken_identifier') IS NULL AS hype_new_taken,
+       NOT EXISTS (SELECT FROM pg_attribute a
+                   WHERE a.attrelid = to_regclass('hype.link_total')
+                     AND a.attname = 'codes')
+           AND to_regclass('hype.link_total') IS NOT NULL AS hype_no_codes,
        NOT EXISTS (SELECT FROM pg_attribute a
                    WHERE a.attrelid = to_regclass('hype.confirmed_referral')
                      AND a.attname = 'via')
@@ -399,6 +406,16 @@ $$, false) AS ddl \gset hype_
 :hype_in_a_moment
 
 SET LOCAL lock_timeout = '10s';
+
+\endif
+
+-- Who makes or changes links waits until all that they have is known, see
+-- hype.taken_identifier; and has no lock that is waited for below.
+
+\if :hype_new
+\elif :hype_new_taken
+
+LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE;
 
 \endif
 
@@ -640,8 +657,9 @@ BEGIN
     -- Who truncates begins anew.
 
     IF TG_OP = 'TRUNCATE' THEN
-        TRUNCATE hype.link_alias, hype.former_identifier,
-            hype.taken_identifier;
+        DELETE FROM hype.link_alias;
+        DELETE FROM hype.former_identifier;
+        DELETE FROM hype.taken_identifier;
         PERFORM pg_notify('hype_link', '');
         RETURN NULL;
     END IF;
@@ -702,9 +720,9 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.notify_link() IS
-    'Trigger: sends NOTIFY hype_link with the identifiers of each changed link, '
-    'old and new ones and aliases, or without payload if all may have changed. '
-    'Takes the identifiers for these links, and gives new links their totals';
+    'Trigger: sends NOTIFY hype_link with the identifiers of each changed '
+    'link, old and new ones and aliases, or without payload if all may have '
+    'changed. Takes the identifiers for these links, and gives new links their totals';
 
 \if :hype_new
 
@@ -1677,7 +1695,8 @@ CREATE TABLE IF NOT EXISTS hype.link_total (
     confirmations    bigint NOT NULL DEFAULT 0,
     value            numeric,
     first_hit        timestamptz,
-    last_hit         timestamptz
+    last_hit         timestamptz,
+    codes            bigint NOT NULL DEFAULT 0
 );
 
 \if :hype_new_hits
@@ -1686,9 +1705,20 @@ CREATE INDEX IF NOT EXISTS link_total_hits_idx ON hype.link_total (hits);
 
 \endif
 
+\if :hype_no_codes
+
+ALTER TABLE hype.link_total
+    ADD COLUMN IF NOT EXISTS codes bigint NOT NULL DEFAULT 0;
+ALTER TABLE hype.hit_quarter
+    ADD COLUMN IF NOT EXISTS codes integer NOT NULL DEFAULT 0;
+
+\endif
+
 COMMENT ON TABLE hype.link_total IS
     'Roll-up: what became of each link, and a row for each that has no hits '
     'yet. Outlives the hits';
+COMMENT ON COLUMN hype.link_total.codes IS
+    'Those of the hits that were typed codes';
 COMMENT ON INDEX hype.link_total_hits_idx IS
     'The links with the most hits';
 
@@ -1699,6 +1729,7 @@ CREATE TABLE IF NOT EXISTS hype.hit_quarter (
     hits             integer NOT NULL,
     bots             integer NOT NULL,
     unique_visitors  integer NOT NULL,
+    codes            integer NOT NULL DEFAULT 0,
     PRIMARY KEY (referral_link_id, quarter)
 );
 
@@ -1723,6 +1754,8 @@ CREATE INDEX IF NOT EXISTS hit_return_day_idx
 COMMENT ON TABLE hype.hit_quarter IS
     'Roll-up: hits of each link in each quarter of an hour, which every time '
     'zone''s hours and days are made of';
+COMMENT ON COLUMN hype.hit_quarter.codes IS
+    'Those of the hits that were typed codes';
 COMMENT ON COLUMN hype.hit_quarter.day IS
     'The quarter''s day, in UTC';
 COMMENT ON COLUMN hype.hit_quarter.quarter IS
@@ -1768,12 +1801,14 @@ CREATE TABLE IF NOT EXISTS hype.hit_origin (
     dimension text COLLATE "C" NOT NULL,
     value     text COLLATE "C" NOT NULL,
     hits      bigint NOT NULL,
+    confirmed bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (dimension, day, value)
 );
 
 COMMENT ON TABLE hype.hit_origin IS
-    'Roll-up: hits by host of the Referer ("referer") and path of next '
-    '("next"), each day; 1,000 values a day, others are added up as ""';
+    'Roll-up: hits by host of the Referer ("referer"), path of next ("next") '
+    'and arguments that were kept ("arg:" and the name), each day; 1,000 '
+    'values a day, others are added up as ""';
 
 CREATE TABLE IF NOT EXISTS hype.confirmed_change (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -1781,8 +1816,26 @@ CREATE TABLE IF NOT EXISTS hype.confirmed_change (
     subject          uuid NOT NULL,
     known            boolean NOT NULL,
     n                integer NOT NULL,
-    value            numeric
+    value            numeric,
+    day              date,
+    args             text
 );
+
+\if :hype_new_log
+
+ALTER TABLE hype.hit_origin
+    ADD COLUMN IF NOT EXISTS confirmed bigint NOT NULL DEFAULT 0;
+ALTER TABLE hype.confirmed_change
+    ADD COLUMN IF NOT EXISTS day date,
+    ADD COLUMN IF NOT EXISTS args text;
+
+\endif
+
+COMMENT ON COLUMN hype.hit_origin.confirmed IS
+    'Confirmed referrals that hits of that day were credited with; of '
+    'arguments only';
+COMMENT ON COLUMN hype.confirmed_change.args IS
+    'Of the hit that is credited, as is the day';
 
 COMMENT ON TABLE hype.confirmed_change IS
     'Changes of confirmed_referral that the roll-ups have not got yet: one '
@@ -2059,6 +2112,13 @@ RETURN (day - '1970-01-01'::date)::bigint * 96;
 COMMENT ON FUNCTION hype.day_quarter(date) IS
     'The first quarter of a day of UTC';
 
+CREATE OR REPLACE FUNCTION hype.utc_day(at timestamptz) RETURNS date
+LANGUAGE sql IMMUTABLE
+RETURN (at AT TIME ZONE 'UTC')::date;
+
+COMMENT ON FUNCTION hype.utc_day(timestamptz) IS
+    'The day of that time in UTC';
+
 CREATE OR REPLACE FUNCTION hype.user_key(user_id text) RETURNS uuid
 LANGUAGE sql STABLE
 RETURN encode(substring(sha256(convert_to(user_id, getdatabaseencoding()))
@@ -2117,6 +2177,59 @@ RETURN left(substring(left(next, 2048) FROM '^[^?#]*'), 250);
 
 COMMENT ON FUNCTION hype.next_path(text) IS
     'A URL without its arguments';
+
+CREATE OR REPLACE FUNCTION hype.args_of(args text)
+RETURNS TABLE (name text, value text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    encoding text := getdatabaseencoding();
+    arg      text;
+BEGIN
+    FOREACH arg IN ARRAY coalesce(string_to_array(args_of.args, '&'), '{}') LOOP
+        name := split_part(arg, '=', 1);
+        value := substr(arg, length(name) + 2);
+
+        IF value ~ '[%+]' THEN
+            BEGIN
+                SELECT convert_from(string_agg(
+                           CASE WHEN m.piece[1] ~ '^%..'
+                           THEN decode(substr(m.piece[1], 2), 'hex')
+                           ELSE convert_to(m.piece[1], encoding) END,
+                           '' ORDER BY m.n), encoding)
+                INTO value
+                FROM regexp_matches(replace(value, '+', ' '),
+                                    '%[0-9A-Fa-f]{2}|[^%]+|%', 'g')
+                     WITH ORDINALITY AS m (piece, n);
+            EXCEPTION WHEN character_not_in_repertoire
+                           OR untranslatable_character THEN
+                NULL;     -- it stays as it is
+            END;
+        END IF;
+
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.args_of(text) IS
+    'The arguments of a query string, such as referral_hit.args: the values '
+    'are percent-decoded, and "+" is a space, unless that is no text';
+
+CREATE OR REPLACE FUNCTION hype.counted_args(args text)
+RETURNS TABLE (name text, value text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT left(a.name, 100), left(a.value, 250)
+    FROM hype.args_of(args) a
+    WHERE a.name <> '' AND a.value <> ''
+$$;
+
+COMMENT ON FUNCTION hype.counted_args(text) IS
+    'What a hit counts for in hype.arg_stats: each argument and value once';
 
 CREATE OR REPLACE FUNCTION hype.hit_subject(visitor uuid, user_id text)
 RETURNS uuid
@@ -3727,6 +3840,7 @@ BEGIN ATOMIC
     LEFT JOIN hype.referral_link l ON l.id = w.id
     WHERE (r.referral_link_id IS NOT NULL
            OR hype.was_live(l, r.created, NULL))
+      AND (r.source = 'code' AND l.user_id = r.user_id) IS NOT TRUE
       AND r.erased IS NOT TRUE;
 END;
 
@@ -3854,7 +3968,147 @@ COMMENT ON FUNCTION hype.probe(text, integer) IS
     'size and takes it back: an error is everybody''s, not a record''s';
 
 
+-- The way back from another host, which has the id of the hit
+
+CREATE OR REPLACE FUNCTION hype.find_hit(hit uuid)
+RETURNS hype.referral_hit
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    found hype.referral_hit;
+BEGIN
+    SELECT h.* INTO found FROM hype.referral_hit h
+    WHERE h.id = hit LIMIT 1;
+
+    RETURN found;
+END
+$$;
+
+COMMENT ON FUNCTION hype.find_hit(uuid) IS
+    'The hit of that id, or a row of NULLs';
+
+
+CREATE OR REPLACE FUNCTION hype.claim_hit(hit uuid, user_id text)
+RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    h hype.referral_hit;
+BEGIN
+    IF claim_hit.hit IS NULL THEN
+        RAISE EXCEPTION 'hype.claim_hit: no hit'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    IF coalesce(claim_hit.user_id, '') = '' THEN
+        RAISE EXCEPTION 'hype.claim_hit: no user'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    h := hype.find_hit(claim_hit.hit);
+
+    IF h.visitor IS NULL THEN
+        RETURN h.user_id;
+    END IF;
+
+    RETURN hype.claim(h.visitor, claim_hit.user_id);
+END
+$$;
+
+COMMENT ON FUNCTION hype.claim_hit(uuid, text) IS
+    'The visitor who made the hit is this user, as hype.claim() does. Returns '
+    'the user that the hit belongs to: NULL if it has no visitor, or is not '
+    'known yet, as it may be in a spool';
+
+
+CREATE OR REPLACE FUNCTION hype.credit_hit(
+    event   text,
+    user_id text,
+    hit     hype.referral_hit,
+    value   numeric,
+    since   timestamptz
+)
+RETURNS hype.confirmed_referral
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    link hype.referral_link;
+    made hype.confirmed_referral;
+BEGIN
+    SELECT l.* INTO link FROM hype.referral_link l
+    WHERE l.id = (hit).referral_link_id;
+
+    IF NOT FOUND OR (hit).created <= since
+       OR NOT hype.is_creditable(hit, link, credit_hit.user_id)
+    THEN
+        RETURN NULL;
+    END IF;
+
+    -- Nobody has made it but once: of several users the first one gets it.
+
+    PERFORM FROM hype.referral_hit h
+    WHERE h.id = (hit).id AND h.created = (hit).created FOR UPDATE;
+
+    IF EXISTS (SELECT FROM hype.confirmed_referral c
+               WHERE c.referral_hit_id = (hit).id
+                 AND c.event = credit_hit.event)
+    THEN
+        RETURN NULL;
+    END IF;
+
+    INSERT INTO hype.confirmed_referral
+        (event, user_id, referral_hit_id, referral_link_id, referrer, value,
+         told)
+    VALUES (credit_hit.event, credit_hit.user_id, (hit).id, link.id,
+            link.user_id, credit_hit.value, true)
+    ON CONFLICT DO NOTHING
+    RETURNING * INTO made;
+
+    IF FOUND THEN
+        PERFORM hype.mark_hit((hit).id);
+    END IF;
+
+    RETURN made;
+END
+$$;
+
+COMMENT ON FUNCTION hype.credit_hit(
+    text, text, hype.referral_hit, numeric, timestamptz
+) IS
+    'Credits a hit that has no visitor for the user who came by it, once an '
+    'event and user, and once an event and hit';
+
+
 -- Confirming
+--
+-- The forms without "hit" would be ambiguous: what was granted on them goes to
+-- those with it.
+
+SELECT set_config('hype.grants', coalesce(string_agg(format(
+           'GRANT EXECUTE ON FUNCTION hype.confirm(text, %s, uuid, numeric, '
+           'text, interval, uuid) TO %s%s', p.proargtypes[1]::regtype,
+           a.grantee::regrole, CASE WHEN a.is_grantable
+                                    THEN ' WITH GRANT OPTION' ELSE '' END),
+           '; '), ''), true) AS grants
+FROM pg_proc p, aclexplode(p.proacl) AS a
+WHERE p.pronamespace = 'hype'::regnamespace AND p.proname = 'confirm'
+  AND p.pronargs = 6 AND a.grantee NOT IN (0, p.proowner) \gset hype_
+\unset hype_grants
+
+DROP FUNCTION IF EXISTS
+    hype.confirm(text, text, uuid, numeric, text, interval),
+    hype.confirm(text, bigint, uuid, numeric, text, interval);
 
 CREATE OR REPLACE FUNCTION hype.confirm(
     event    text,
@@ -3862,7 +4116,8 @@ CREATE OR REPLACE FUNCTION hype.confirm(
     visitor  uuid DEFAULT NULL,
     value    numeric DEFAULT NULL,
     model    text DEFAULT 'last',
-    "window" interval DEFAULT '90 days'
+    "window" interval DEFAULT '90 days',
+    hit      uuid DEFAULT NULL
 )
 RETURNS SETOF hype.confirmed_referral
 LANGUAGE plpgsql SECURITY DEFINER
@@ -3870,9 +4125,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+    who    text := nullif(confirm.user_id, '');
+    seen   uuid := confirm.visitor;
+    way    hype.referral_hit;
     result record;
 BEGIN
-    PERFORM hype.check_confirm('hype.confirm', event, user_id, visitor);
+    -- A hit is as good as a visitor.
+
+    PERFORM hype.check_confirm('hype.confirm', event, who,
+                               coalesce(seen, confirm.hit));
     PERFORM hype.check_value('hype.confirm', value);
 
     IF confirm.model IS NULL OR confirm.model NOT IN ('first', 'last') THEN
@@ -3887,24 +4148,46 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    IF confirm.hit IS NOT NULL THEN
+        way := hype.find_hit(confirm.hit);
+
+        IF seen IS NULL THEN
+            seen := way.visitor;
+            who := coalesce(who, way.user_id);
+        END IF;
+
+        IF who IS NULL AND seen IS NULL THEN
+            RETURN;
+        END IF;
+    END IF;
+
     -- What nginx knows of the user is so, whether or not it is worked off.
 
     PERFORM hype.claim(c.visitor, c.user_id)
     FROM ((SELECT p.visitor, p.user_id FROM hype.pending_claim p
-           WHERE p.visitor = confirm.visitor AND NOT p.merged
+           WHERE p.visitor = seen AND NOT p.merged
            ORDER BY p.created LIMIT 1)
           UNION ALL
           (SELECT p.visitor, p.user_id FROM hype.pending_claim p
-           WHERE p.user_id = confirm.user_id AND NOT p.merged
+           WHERE p.user_id = who AND NOT p.merged
            ORDER BY p.created DESC LIMIT 20)
           ORDER BY visitor) AS c;
 
     -- Whatever hit is visible was made before this call, whether or not the
     -- clocks of nginx and the database agree.
 
-    result := hype.attribute(confirm.event, nullif(confirm.user_id, ''),
-                             confirm.visitor, confirm.value, confirm.model,
-                             now() - "window", 'infinity', now(), true);
+    result := hype.attribute(confirm.event, who, seen, confirm.value,
+                             confirm.model, now() - "window", 'infinity',
+                             now(), true);
+
+    -- Nobody is known to have made the hit: it speaks for itself.
+
+    IF NOT result.known AND way.visitor IS NULL AND way.user_id IS NULL
+       AND way.id IS NOT NULL AND who IS NOT NULL
+    THEN
+        result.made := hype.credit_hit(confirm.event, who, way, confirm.value,
+                                       now() - "window");
+    END IF;
 
     IF (result.made).event IS NULL THEN
         RETURN;
@@ -3916,8 +4199,7 @@ BEGIN
     IF (result.made).user_id IS NULL THEN
         INSERT INTO hype.pending_confirm
             (event, user_id, visitor, value, created)
-        VALUES (confirm.event, nullif(confirm.user_id, ''), confirm.visitor,
-                confirm.value, now());
+        VALUES (confirm.event, who, seen, confirm.value, now());
 
         PERFORM pg_notify('hype_claim', '');
     END IF;
@@ -3927,16 +4209,132 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.confirm(
-    text, text, uuid, numeric, text, interval
+    text, text, uuid, numeric, text, interval, uuid
 ) IS
-    'The user, or the visitor as long as no user has claimed it, completed the '
-    'event: credits the first or last of their hits within the window, once an '
+    'The user, or the visitor as long as no user has claimed it, or who made '
+    'the hit, completed the event: credits the first or last of their hits within the window, once an '
     'event and user, and returns the row to the one call that did. Never '
     'credited: one''s own link, a hit made while its link was disabled or '
     'expired, a bot. A link without owner is credited with referrer NULL';
 
 
+-- Typed codes
+
+CREATE OR REPLACE FUNCTION hype.typed_identifiers(identifier text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+    -- What ngx_http_hype_identifier_fold() of the module does
+
+    SELECT nullif(concat_ws(' ',
+               CASE WHEN t.written ~ t.form THEN t.written END,
+               CASE WHEN t.folded ~ t.form AND t.folded <> t.written
+                    THEN t.folded END), '')
+    FROM (SELECT w.written, '^[A-Za-z0-9_.~-]{1,64}$' AS form,
+                 lower(regexp_replace(w.written,
+                     '[.,;:!?)\]}>''"]*/?[.,;:!?)\]}>''"]*$', '')
+                     COLLATE "C") AS folded
+          FROM (SELECT regexp_replace(left(identifier, 1000),
+                    '[\t-\r \u0085\u00a0\u1680\u2000-\u200b\u2028\u2029'
+                    '\u202f\u205f\u3000]', '', 'g') AS written) AS w) AS t;
+END;
+
+COMMENT ON FUNCTION hype.typed_identifiers(text) IS
+    'For hype.link_at(): a code without white space, and then in lower case '
+    'and without one slash and any of .,;:!?)]}>''" at its end';
+
+
+CREATE OR REPLACE FUNCTION hype.new_hit_id() RETURNS uuid
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT (lpad(to_hex((extract(epoch FROM clock_timestamp())
+                         * 1000)::bigint), 12, '0') || '7'
+            || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid;
+END;
+
+COMMENT ON FUNCTION hype.new_hit_id() IS
+    'A UUIDv7, as nginx gives to hits';
+
+
+CREATE OR REPLACE FUNCTION hype.refer(identifier text, user_id text)
+RETURNS TABLE (
+    referrer text, referral_link_id bigint, referral_hit_id uuid
+)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    link hype.referral_link;
+    hit  uuid;
+BEGIN
+    IF coalesce(refer.user_id, '') = '' THEN
+        RAISE EXCEPTION 'hype.refer: no user'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    SELECT l.* INTO link FROM hype.referral_link l
+    WHERE l.id = (SELECT hype.link_at(
+                      hype.typed_identifiers(refer.identifier), 'infinity'));
+
+    IF NOT FOUND OR link.disabled OR link.expires <= now()
+       OR link.user_id = refer.user_id
+    THEN
+        RETURN;
+    END IF;
+
+    -- A form that is sent twice is one code, also at the same time.
+
+    PERFORM pg_advisory_xact_lock(hashtextextended(
+        'hype.refer ' || link.id || ' ' || refer.user_id, 0));
+
+    SELECT r.id INTO hit
+    FROM (SELECT h.id, h.referral_link_id, h.source, h.created
+          FROM hype.referral_hit h
+          WHERE h.user_id = refer.user_id AND NOT h.void
+            AND h.created > now() - interval '1 day'
+          ORDER BY h.created DESC LIMIT 1000) AS r
+    WHERE r.referral_link_id = link.id AND r.source = 'code'
+    ORDER BY r.created DESC LIMIT 1;
+
+    IF NOT FOUND THEN
+        INSERT INTO hype.referral_hit
+            (id, referral_link_id, created, authenticated, user_id, source)
+        VALUES (hype.new_hit_id(), link.id, now(), true, refer.user_id, 'code')
+        RETURNING id INTO hit;
+    END IF;
+
+    referrer := link.user_id;
+    referral_link_id := link.id;
+    referral_hit_id := hit;
+
+    RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION hype.refer(text, text) IS
+    'The user has typed a code, that is a link''s identifier: records a hit '
+    'with source "code", once a day, and returns the referrer, the link and '
+    'the hit. No row if no live link has the code, or if it is the user''s own';
+
+
 -- Users whose ids are numbers: a literal in quotes is text, as ever
+
+CREATE OR REPLACE FUNCTION hype.refer(identifier text, user_id bigint)
+RETURNS TABLE (
+    referrer text, referral_link_id bigint, referral_hit_id uuid
+)
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT * FROM hype.refer(identifier, user_id::text);
+END;
+
+COMMENT ON FUNCTION hype.refer(text, bigint) IS
+    'The same for a user whose id is a number';
+
 
 CREATE OR REPLACE FUNCTION hype.create_link(
     user_id     bigint,
@@ -3965,25 +4363,42 @@ END;
 COMMENT ON FUNCTION hype.claim(uuid, bigint) IS
     'The same for a user whose id is a number';
 
+CREATE OR REPLACE FUNCTION hype.claim_hit(hit uuid, user_id bigint)
+RETURNS text
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.claim_hit(hit, user_id::text);
+END;
+
+COMMENT ON FUNCTION hype.claim_hit(uuid, bigint) IS
+    'The same for a user whose id is a number';
+
 CREATE OR REPLACE FUNCTION hype.confirm(
     event    text,
     user_id  bigint,
     visitor  uuid DEFAULT NULL,
     value    numeric DEFAULT NULL,
     model    text DEFAULT 'last',
-    "window" interval DEFAULT '90 days'
+    "window" interval DEFAULT '90 days',
+    hit      uuid DEFAULT NULL
 )
 RETURNS SETOF hype.confirmed_referral
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
     SELECT * FROM hype.confirm(event, user_id::text, visitor, value, model,
-                               "window");
+                               "window", hit);
 END;
 
 COMMENT ON FUNCTION hype.confirm(
-    text, bigint, uuid, numeric, text, interval
+    text, bigint, uuid, numeric, text, interval, uuid
 ) IS
     'The same for a user whose id is a number';
+
+DO $$
+BEGIN
+    EXECUTE current_setting('hype.grants');
+END
+$$;
 
 
 -- Events
@@ -5226,13 +5641,18 @@ CREATE OR REPLACE FUNCTION hype.log_confirmed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    hit hype.referral_hit;
 BEGIN
     IF TG_OP <> 'INSERT' AND OLD.revoked IS NULL THEN
+        hit := hype.find_hit(OLD.referral_hit_id);
+
         INSERT INTO hype.confirmed_change
-            (referral_link_id, subject, known, n, value)
+            (referral_link_id, subject, known, n, value, day, args)
         VALUES (OLD.referral_link_id,
                 coalesce(hype.user_key(OLD.user_id), OLD.visitor),
-                OLD.user_id IS NOT NULL, -1, -OLD.value);
+                OLD.user_id IS NOT NULL, -1, -OLD.value,
+                hype.utc_day(hit.created), hit.args);
     END IF;
 
     -- What is deleted by hand may be told again; who says by hand that an
@@ -5252,11 +5672,14 @@ BEGIN
     END IF;
 
     IF TG_OP <> 'DELETE' AND NEW.revoked IS NULL THEN
+        hit := hype.find_hit(NEW.referral_hit_id);
+
         INSERT INTO hype.confirmed_change
-            (referral_link_id, subject, known, n, value)
+            (referral_link_id, subject, known, n, value, day, args)
         VALUES (NEW.referral_link_id,
                 coalesce(hype.user_key(NEW.user_id), NEW.visitor),
-                NEW.user_id IS NOT NULL, 1, NEW.value);
+                NEW.user_id IS NOT NULL, 1, NEW.value,
+                hype.utc_day(hit.created), hit.args);
     END IF;
 
     RETURN NULL;
@@ -5271,7 +5694,8 @@ COMMENT ON FUNCTION hype.log_confirmed() IS
 
 CREATE OR REPLACE TRIGGER confirmed_referral_log
     AFTER INSERT OR DELETE
-        OR UPDATE OF referral_link_id, user_id, visitor, value, told, revoked
+        OR UPDATE OF referral_hit_id, referral_link_id, user_id, visitor, value,
+                     told, revoked
     ON hype.confirmed_referral
     FOR EACH ROW EXECUTE FUNCTION hype.log_confirmed();
 
@@ -5286,6 +5710,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    UPDATE hype.hit_origin o SET confirmed = 0 WHERE o.confirmed <> 0;
+    UPDATE hype.confirmed_change c SET args = NULL WHERE c.args IS NOT NULL;
+
     -- All that was ever logged and is counted, or is about to be, once again
     -- with the other sign.
 
@@ -5462,7 +5889,7 @@ BEGIN
         WHERE e.erased
     ),
     hits AS MATERIALIZED (
-        SELECT h.referral_link_id AS link, h.created, h.bot,
+        SELECT h.referral_link_id AS link, h.created, h.bot, h.source,
                CASE WHEN isfinite(h.created)
                     THEN hype.quarter(h.created) END AS quarter,
                CASE WHEN NOT h.bot
@@ -5472,7 +5899,7 @@ BEGIN
                     THEN coalesce(h.user_id, (
                         SELECT c.user_id FROM hype.visitor_claim c
                         WHERE c.visitor = h.visitor)) END AS user_id,
-               h.http_referer, h.next
+               h.http_referer, h.next, h.args
         FROM log h
         WHERE NOT h.id = ANY (ARRAY(SELECT e.id FROM erased e))
     ),
@@ -5544,28 +5971,31 @@ BEGIN
     counts AS (
         SELECT s.link, h.quarter,
                count(*) FILTER (WHERE NOT h.bot) AS hits,
-               count(*) FILTER (WHERE h.bot) AS bots, 0 AS visitors
+               count(*) FILTER (WHERE h.bot) AS bots, 0 AS visitors,
+               count(*) FILTER (WHERE NOT h.bot AND h.source = 'code') AS codes
         FROM hits h
         CROSS JOIN LATERAL (VALUES (h.link), (hype.site())) AS s (link)
         WHERE h.quarter IS NOT NULL
         GROUP BY s.link, h.quarter
         UNION ALL
-        SELECT f.link, f.quarter, 0, 0, 1
+        SELECT f.link, f.quarter, 0, 0, 1, 0
         FROM fresh f
     ),
     quarters AS (
         INSERT INTO hype.hit_quarter AS q
-            (referral_link_id, quarter, day, hits, bots, unique_visitors)
+            (referral_link_id, quarter, day, hits, bots, unique_visitors,
+             codes)
         SELECT c.link, c.quarter,
                (hype.quarter_start(c.quarter) AT TIME ZONE 'UTC')::date,
-               sum(c.hits), sum(c.bots), sum(c.visitors)
+               sum(c.hits), sum(c.bots), sum(c.visitors), sum(c.codes)
         FROM counts c
         GROUP BY c.link, c.quarter
         ORDER BY c.link, c.quarter
         ON CONFLICT (referral_link_id, quarter) DO UPDATE
         SET hits = q.hits + excluded.hits,
             bots = q.bots + excluded.bots,
-            unique_visitors = q.unique_visitors + excluded.unique_visitors
+            unique_visitors = q.unique_visitors + excluded.unique_visitors,
+            codes = q.codes + excluded.codes
     ),
     returns AS (
         INSERT INTO hype.hit_return AS r
@@ -5618,6 +6048,16 @@ BEGIN
             AS d (dimension, value)
         WHERE d.value IS NOT NULL
         GROUP BY 1, 2, 3
+        UNION ALL
+        SELECT g.day, ('arg:' || d.name) COLLATE "C", d.value COLLATE "C",
+               sum(g.n)::bigint
+        FROM (SELECT (h.created AT TIME ZONE 'UTC')::date AS day, h.args,
+                     count(*) AS n
+              FROM hits h
+              WHERE NOT h.bot AND h.quarter IS NOT NULL AND h.args IS NOT NULL
+              GROUP BY 1, 2) AS g
+        CROSS JOIN LATERAL hype.counted_args(g.args) AS d
+        GROUP BY 1, 2, 3
     ),
     rooms AS (
         SELECT g.day, g.dimension,
@@ -5653,7 +6093,8 @@ BEGIN
                count(*) FILTER (WHERE NOT h.bot) AS hits,
                count(*) FILTER (WHERE h.bot) AS bots,
                min(h.created) FILTER (WHERE NOT h.bot) AS first_hit,
-               max(h.created) FILTER (WHERE NOT h.bot) AS last_hit
+               max(h.created) FILTER (WHERE NOT h.bot) AS last_hit,
+               count(*) FILTER (WHERE NOT h.bot AND h.source = 'code') AS codes
         FROM hits h
         CROSS JOIN LATERAL (VALUES (h.link), (hype.site())) AS s (link)
         GROUP BY s.link
@@ -5661,9 +6102,9 @@ BEGIN
     new_totals AS (
         INSERT INTO hype.link_total AS l
             (referral_link_id, hits, bots, unique_visitors, linked_users,
-             first_hit, last_hit)
+             first_hit, last_hit, codes)
         SELECT t.link, t.hits, t.bots, coalesce(v.n, 0), coalesce(u.n, 0),
-               t.first_hit, t.last_hit
+               t.first_hit, t.last_hit, t.codes
         FROM totals t
         LEFT JOIN (SELECT f.link, count(*) AS n FROM fresh f
                    WHERE f.before IS NULL AND f.after IS NULL
@@ -5678,7 +6119,8 @@ BEGIN
             unique_visitors = l.unique_visitors + excluded.unique_visitors,
             linked_users = l.linked_users + excluded.linked_users,
             first_hit = least(l.first_hit, excluded.first_hit),
-            last_hit = greatest(l.last_hit, excluded.last_hit)
+            last_hit = greatest(l.last_hit, excluded.last_hit),
+            codes = l.codes + excluded.codes
     )
     SELECT count(*) INTO n FROM log;
 
@@ -5816,6 +6258,38 @@ BEGIN
             confirmations = t.confirmations + excluded.confirmations,
             value = CASE WHEN t.value IS NULL THEN excluded.value
                     ELSE t.value + coalesce(excluded.value, 0) END
+    ),
+
+    -- Where the hits of a value are added up as "", so are these.
+
+    args AS (
+        SELECT c.day, ('arg:' || a.name) COLLATE "C" AS dimension,
+               a.value COLLATE "C" AS value, sum(c.n) AS n
+        FROM changes c
+        CROSS JOIN LATERAL hype.counted_args(c.args) AS a
+        WHERE c.args IS NOT NULL AND isfinite(c.day)
+        GROUP BY 1, 2, 3
+        HAVING sum(c.n) <> 0
+    ), taken AS (
+        SELECT g.day, g.dimension,
+               (SELECT count(*) FROM hype.hit_origin o
+                WHERE o.day = g.day AND o.dimension = g.dimension) AS n
+        FROM (SELECT DISTINCT a.day, a.dimension FROM args a) AS g
+    ), new_args AS (
+        INSERT INTO hype.hit_origin AS k
+            (day, dimension, value, hits, confirmed)
+        SELECT b.day, b.dimension, b.value, 0, sum(b.n)
+        FROM (SELECT a.day, a.dimension, a.n,
+                     CASE WHEN t.n < 1000 OR EXISTS (
+                              SELECT FROM hype.hit_origin o
+                              WHERE o.dimension = a.dimension
+                                AND o.day = a.day AND o.value = a.value)
+                     THEN a.value ELSE '' END AS value
+              FROM args a
+              JOIN taken t ON t.day = a.day AND t.dimension = a.dimension) AS b
+        GROUP BY b.day, b.dimension, b.value
+        ON CONFLICT (dimension, day, value) DO UPDATE
+        SET confirmed = k.confirmed + excluded.confirmed
     )
     SELECT count(*) INTO n FROM changes;
 
@@ -5856,12 +6330,14 @@ BEGIN
     )
     UPDATE hype.link_total t
     SET hits = t.hits - g.hits, bots = t.bots - g.bots,
+        codes = t.codes - g.codes,
         first_hit = CASE WHEN t.first_hit < from_time THEN t.first_hit END,
         last_hit = CASE WHEN t.first_hit < from_time THEN (
             SELECT hype.quarter_start(max(q.quarter)) FROM hype.hit_quarter q
             WHERE q.referral_link_id = g.referral_link_id
               AND q.quarter < from_q AND q.hits > 0) END
-    FROM (SELECT d.referral_link_id, sum(d.hits) AS hits, sum(d.bots) AS bots
+    FROM (SELECT d.referral_link_id, sum(d.hits) AS hits, sum(d.bots) AS bots,
+                 sum(d.codes) AS codes
           FROM gone d GROUP BY d.referral_link_id) AS g
     WHERE t.referral_link_id = g.referral_link_id;
 
@@ -5891,7 +6367,8 @@ BEGIN
           FROM gone d GROUP BY d.referral_link_id) AS g
     WHERE t.referral_link_id = g.referral_link_id;
 
-    DELETE FROM hype.hit_origin o WHERE o.day >= from_day;
+    DELETE FROM hype.hit_origin o WHERE o.day >= from_day AND o.confirmed = 0;
+    UPDATE hype.hit_origin o SET hits = 0 WHERE o.day >= from_day;
 
     RETURN from_time;
 END
@@ -6390,10 +6867,11 @@ COMMENT ON FUNCTION hype.maintain(integer, interval, integer) IS
 -- They read roll-ups, and what these do not have yet from the log: both as of
 -- one snapshot, so that they are exact at every moment.
 
-CREATE OR REPLACE FUNCTION hype.unrolled_links()
+CREATE OR REPLACE FUNCTION hype.unrolled_totals()
 RETURNS TABLE (
     referral_link_id bigint, hits bigint, bots bigint, unique_visitors bigint,
-    linked_users bigint, first_hit timestamptz, last_hit timestamptz
+    linked_users bigint, first_hit timestamptz, last_hit timestamptz,
+    codes bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -6405,7 +6883,7 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH hits AS MATERIALIZED (
-        SELECT s.link, h.bot, h.created,
+        SELECT s.link, h.bot, h.created, h.source,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known,
                coalesce(h.user_id, (
@@ -6424,15 +6902,17 @@ BEGIN
         JOIN hype.visit v ON v.subject = p.visitor AND NOT v.known
     )
     SELECT link, sum(hits)::bigint, sum(bots)::bigint, sum(visitors)::bigint,
-           sum(users)::bigint, min(first_hit), max(last_hit)
+           sum(users)::bigint, min(first_hit), max(last_hit),
+           sum(codes)::bigint
     FROM (
         SELECT h.link, count(*) FILTER (WHERE NOT h.bot) AS hits,
                count(*) FILTER (WHERE h.bot) AS bots, 0 AS visitors,
                0 AS users, min(h.created) FILTER (WHERE NOT h.bot) AS first_hit,
-               max(h.created) FILTER (WHERE NOT h.bot) AS last_hit
+               max(h.created) FILTER (WHERE NOT h.bot) AS last_hit,
+               count(*) FILTER (WHERE NOT h.bot AND h.source = 'code') AS codes
         FROM hits h GROUP BY h.link
         UNION ALL
-        SELECT d.link, 0, 0, count(*), 0, NULL, NULL
+        SELECT d.link, 0, 0, count(*), 0, NULL, NULL, 0
         FROM (SELECT DISTINCT h.link, h.subject, h.known FROM hits h
               WHERE NOT h.bot AND h.subject IS NOT NULL
                 AND isfinite(h.created)) AS d
@@ -6442,7 +6922,7 @@ BEGIN
               AND v.referral_link_id = d.link)
         GROUP BY d.link
         UNION ALL
-        SELECT u.link, 0, 0, 0, count(*), NULL, NULL
+        SELECT u.link, 0, 0, 0, count(*), NULL, NULL, 0
         FROM users u
         WHERE NOT EXISTS (
             SELECT FROM hype.link_user l
@@ -6453,7 +6933,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.unrolled_links() IS
+COMMENT ON FUNCTION hype.unrolled_totals() IS
     'What is to be added to link_total for hits and claims that the roll-ups '
     'do not have yet';
 
@@ -6493,10 +6973,10 @@ COMMENT ON FUNCTION hype.unrolled_confirmed() IS
     'The same for confirmed referrals';
 
 
-CREATE OR REPLACE FUNCTION hype.unrolled_days()
+CREATE OR REPLACE FUNCTION hype.unrolled_daily()
 RETURNS TABLE (
     day date, referral_link_id bigint, hits bigint, unique_visitors bigint,
-    bots bigint
+    bots bigint, codes bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -6509,17 +6989,18 @@ BEGIN
     RETURN QUERY
     WITH hits AS MATERIALIZED (
         SELECT (h.created AT TIME ZONE 'UTC')::date AS day,
-               h.referral_link_id AS link, h.bot,
+               h.referral_link_id AS link, h.bot, h.source,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known
         FROM hype.unrolled_hits() h
         WHERE isfinite(h.created)
     )
     SELECT h.day, h.link, count(*) FILTER (WHERE NOT h.bot), 0,
-           count(*) FILTER (WHERE h.bot)
+           count(*) FILTER (WHERE h.bot),
+           count(*) FILTER (WHERE NOT h.bot AND h.source = 'code')
     FROM hits h GROUP BY h.day, h.link
     UNION ALL
-    SELECT d.day, d.link, 0, count(*), 0
+    SELECT d.day, d.link, 0, count(*), 0, 0
     FROM (SELECT DISTINCT h.day, h.link, h.subject, h.known FROM hits h
           WHERE NOT h.bot AND h.subject IS NOT NULL) AS d
     WHERE NOT EXISTS (
@@ -6532,8 +7013,40 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.unrolled_days() IS
+COMMENT ON FUNCTION hype.unrolled_daily() IS
     'The same for hype.daily_hits';
+
+
+CREATE OR REPLACE FUNCTION hype.unrolled_args()
+RETURNS TABLE (
+    day date, name text, value text, hits bigint, confirmed bigint
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT g.day, d.name, d.value, sum(g.n)::bigint, sum(g.c)::bigint
+    FROM (SELECT hype.utc_day(h.created) AS day, h.args, count(*) AS n, 0 AS c
+          FROM hype.unrolled_hits() h
+          WHERE NOT h.bot AND isfinite(h.created) AND h.args IS NOT NULL
+          GROUP BY 1, 2
+          UNION ALL
+          SELECT c.day, c.args, 0, sum(c.n)
+          FROM hype.confirmed_change c
+          WHERE c.args IS NOT NULL AND isfinite(c.day)
+          GROUP BY 1, 2) AS g
+    CROSS JOIN LATERAL hype.counted_args(g.args) AS d
+    GROUP BY 1, 2, 3;
+END
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_args() IS
+    'The same for hype.arg_stats';
 
 
 CREATE OR REPLACE FUNCTION hype.changed_links() RETURNS SETOF bigint
@@ -6577,10 +7090,11 @@ BEGIN
            coalesce(t.confirmations, 0) + coalesce(c.confirmations, 0),
            CASE WHEN t.value IS NULL THEN c.value
                 ELSE t.value + coalesce(c.value, 0) END,
-           least(t.first_hit, u.first_hit), greatest(t.last_hit, u.last_hit)
+           least(t.first_hit, u.first_hit), greatest(t.last_hit, u.last_hit),
+           coalesce(t.codes, 0) + coalesce(u.codes, 0)
     FROM hype.changed_links() AS k (id)
     LEFT JOIN hype.link_total t ON t.referral_link_id = k.id
-    LEFT JOIN hype.unrolled_links() u ON u.referral_link_id = k.id
+    LEFT JOIN hype.unrolled_totals() u ON u.referral_link_id = k.id
     LEFT JOIN hype.unrolled_confirmed() c ON c.referral_link_id = k.id;
 END
 $$;
@@ -6600,16 +7114,16 @@ SELECT l.id AS referral_link_id, l.identifier, l.label, l.user_id, l.disabled,
        t.confirmed, t.confirmations, t.value,
        round(t.confirmed::numeric / nullif(t.unique_visitors, 0), 4)
            AS conversion_rate,
-       t.first_hit, t.last_hit
+       t.first_hit, t.last_hit, t.codes
 FROM (
     SELECT r.referral_link_id, r.hits, r.bots, r.unique_visitors,
            r.linked_users, r.confirmed, r.confirmations, r.value,
-           r.first_hit, r.last_hit, false AS changed
+           r.first_hit, r.last_hit, r.codes, false AS changed
     FROM hype.link_total r
     UNION ALL
     SELECT c.referral_link_id, c.hits, c.bots, c.unique_visitors,
            c.linked_users, c.confirmed, c.confirmations, c.value,
-           c.first_hit, c.last_hit, true
+           c.first_hit, c.last_hit, c.codes, true
     FROM (SELECT * FROM hype.changed_totals() OFFSET 0) AS c
 ) AS t
 JOIN hype.referral_link l ON l.id = t.referral_link_id
@@ -6631,6 +7145,8 @@ COMMENT ON COLUMN hype.link_stats.confirmations IS
     'Confirmed referrals: each event of each of them';
 COMMENT ON COLUMN hype.link_stats.conversion_rate IS
     'confirmed / unique_visitors';
+COMMENT ON COLUMN hype.link_stats.codes IS
+    'Those of the hits that were typed codes';
 
 
 CREATE OR REPLACE VIEW hype.site_stats AS
@@ -6641,20 +7157,21 @@ SELECT sum(hits)::bigint AS hits,
        sum(confirmations)::bigint AS confirmations, sum(value) AS value,
        round(sum(confirmed)::numeric / nullif(sum(unique_visitors), 0), 4)
            AS conversion_rate,
-       min(first_hit) AS first_hit, max(last_hit) AS last_hit
+       min(first_hit) AS first_hit, max(last_hit) AS last_hit,
+       sum(codes)::bigint AS codes
 FROM (
     SELECT t.hits, t.unique_visitors, t.bots, t.linked_users, t.confirmed,
-           t.confirmations, t.value, t.first_hit, t.last_hit
+           t.confirmations, t.value, t.first_hit, t.last_hit, t.codes
     FROM hype.link_total t WHERE t.referral_link_id = hype.site()
     UNION ALL
     SELECT u.hits, u.unique_visitors, u.bots, u.linked_users, 0, 0, NULL,
-           u.first_hit, u.last_hit
-    FROM hype.unrolled_links() u WHERE u.referral_link_id = hype.site()
+           u.first_hit, u.last_hit, u.codes
+    FROM hype.unrolled_totals() u WHERE u.referral_link_id = hype.site()
     UNION ALL
-    SELECT 0, 0, 0, 0, c.confirmed, c.confirmations, c.value, NULL, NULL
+    SELECT 0, 0, 0, 0, c.confirmed, c.confirmations, c.value, NULL, NULL, 0
     FROM hype.unrolled_confirmed() c WHERE c.referral_link_id = hype.site()
     UNION ALL
-    SELECT 0, 0, 0, 0, 0, 0, NULL, NULL, NULL
+    SELECT 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0
 ) AS s;
 
 COMMENT ON VIEW hype.site_stats IS
@@ -6665,19 +7182,21 @@ COMMENT ON VIEW hype.site_stats IS
 CREATE OR REPLACE VIEW hype.daily_hits AS
 SELECT d.day, d.referral_link_id, l.identifier, sum(d.hits)::bigint AS hits,
        sum(d.unique_visitors)::bigint AS unique_visitors,
-       sum(d.bots)::bigint AS bots
+       sum(d.bots)::bigint AS bots, sum(d.codes)::bigint AS codes
 FROM (
-    SELECT q.day, q.referral_link_id, q.hits, q.unique_visitors, q.bots
+    SELECT q.day, q.referral_link_id, q.hits, q.unique_visitors, q.bots,
+           q.codes
     FROM hype.hit_quarter q
     WHERE q.referral_link_id <> hype.site()
     UNION ALL
-    SELECT r.day, r.referral_link_id, 0, -r.visitors, 0
+    SELECT r.day, r.referral_link_id, 0, -r.visitors, 0, 0
     FROM hype.hit_return r
     WHERE r.referral_link_id <> hype.site() AND r.gap < 96
       AND r.quarter - r.gap >= hype.day_quarter(r.day)
     UNION ALL
-    SELECT u.day, u.referral_link_id, u.hits, u.unique_visitors, u.bots
-    FROM hype.unrolled_days() u
+    SELECT u.day, u.referral_link_id, u.hits, u.unique_visitors, u.bots,
+           u.codes
+    FROM hype.unrolled_daily() u
 ) AS d
 LEFT JOIN hype.referral_link l ON l.id = d.referral_link_id
 GROUP BY d.day, d.referral_link_id, l.identifier;
@@ -6689,6 +7208,32 @@ COMMENT ON COLUMN hype.daily_hits.identifier IS
     'As in referral_link; NULL if the link was deleted';
 COMMENT ON COLUMN hype.daily_hits.unique_visitors IS
     'Different visitors of that day, and users who were known from the start';
+COMMENT ON COLUMN hype.daily_hits.codes IS
+    'Those of the hits that were typed codes';
+
+-- Without codes, and no longer used
+
+DROP FUNCTION IF EXISTS hype.unrolled_links(), hype.unrolled_days();
+
+
+CREATE OR REPLACE VIEW hype.arg_stats AS
+SELECT d.day, d.name COLLATE "default" AS name,
+       d.value COLLATE "default" AS value, sum(d.hits)::bigint AS hits,
+       sum(d.confirmed)::bigint AS confirmed
+FROM (
+    SELECT o.day, substr(o.dimension, 5) AS name, o.value, o.hits, o.confirmed
+    FROM hype.hit_origin o
+    WHERE o.dimension >= 'arg:' AND o.dimension < 'arg;'
+    UNION ALL
+    SELECT u.day, u.name COLLATE "C", u.value COLLATE "C", u.hits, u.confirmed
+    FROM hype.unrolled_args() u
+) AS d
+GROUP BY d.day, d.name, d.value;
+
+COMMENT ON VIEW hype.arg_stats IS
+    'Hits by argument that was kept, its value, and day (UTC), without bots; '
+    'and the confirmed referrals that these hits were credited with. 1,000 '
+    'values a day of each argument; others are added up as ""';
 
 
 CREATE OR REPLACE VIEW hype.funnel AS
@@ -7405,6 +7950,25 @@ COMMENT ON FUNCTION hype.report_origins(jsonb, text) IS
     'The first 20 of hype.hits_from(), in days of UTC';
 
 
+CREATE OR REPLACE FUNCTION hype.report_args(a jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_agg(to_jsonb(o)
+                              ORDER BY o.hits DESC, o.name, o.value), '[]')
+    FROM (SELECT s.name, s.value, sum(s.hits)::bigint AS hits,
+                 sum(s.confirmed)::bigint AS confirmed
+          FROM hype.arg_stats s
+          WHERE s.day >= coalesce((a ->> 'from')::date, '-infinity')
+            AND s.day < coalesce((a ->> 'until')::date + 1, 'infinity')
+          GROUP BY s.name, s.value
+          ORDER BY 3 DESC, 1, 2 LIMIT 20) AS o
+$$;
+
+COMMENT ON FUNCTION hype.report_args(jsonb) IS
+    'The first 20 arguments and values of hype.arg_stats, in days of UTC';
+
+
 CREATE OR REPLACE FUNCTION hype.report(arguments jsonb DEFAULT '{}')
 RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -7429,7 +7993,8 @@ BEGIN
              || hype.report_days(a, coalesce(arguments, '{}') = '{}')
              || jsonb_build_object(
                     'referers', hype.report_origins(a, 'referer'),
-                    'pages', hype.report_origins(a, 'next'));
+                    'pages', hype.report_origins(a, 'next'),
+                    'arguments', hype.report_args(a));
 END
 $$;
 
@@ -7545,10 +8110,11 @@ GRANT EXECUTE ON FUNCTION
 TO hype_nginx;
 
 GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
-                hype.balance
+                hype.balance, hype.arg_stats
     TO hype_report;
 GRANT EXECUTE ON FUNCTION
-    hype.unrolled_links(), hype.unrolled_confirmed(), hype.unrolled_days(),
+    hype.unrolled_totals(), hype.unrolled_confirmed(), hype.unrolled_daily(),
+    hype.unrolled_args(), hype.args_of(text),
     hype.changed_links(), hype.changed_totals(), hype.site(),
     hype.day_quarter(date),
     hype.hits_by(text, text, timestamptz, timestamptz, text, text),
@@ -7560,19 +8126,24 @@ GRANT SELECT, INSERT, UPDATE ON hype.referral_link TO hype_app;
 GRANT SELECT, INSERT, DELETE ON hype.link_alias TO hype_app;
 GRANT SELECT ON hype.referral_hit, hype.visitor_claim, hype.confirmed_referral,
                 hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
-                hype.reward_rule, hype.reward, hype.balance, hype.event
+                hype.reward_rule, hype.reward, hype.balance, hype.event,
+                hype.arg_stats
     TO hype_app;
 GRANT EXECUTE ON FUNCTION
     hype.new_identifier(),
     hype.check_identifier(text, text),
     hype.is_taken(text, bigint),
     hype.rename_link(text, text),
+    hype.refer(text, text),
+    hype.refer(text, bigint),
     hype.create_link(text, text, text, text, timestamptz),
     hype.create_link(bigint, text, text, text, timestamptz),
     hype.claim(uuid, text),
     hype.claim(uuid, bigint),
-    hype.confirm(text, text, uuid, numeric, text, interval),
-    hype.confirm(text, bigint, uuid, numeric, text, interval),
+    hype.claim_hit(uuid, text),
+    hype.claim_hit(uuid, bigint),
+    hype.confirm(text, text, uuid, numeric, text, interval, uuid),
+    hype.confirm(text, bigint, uuid, numeric, text, interval, uuid),
     hype.revoke(text, text, text), hype.revoke(text, bigint, text),
     hype.pay_out(text, text, text), hype.pay_out(bigint, text, text),
     hype.events_after(bigint, integer),
@@ -7581,12 +8152,10 @@ GRANT EXECUTE ON FUNCTION
 TO hype_app;
 
 
--- The identifiers that links have, or once had: those who make links wait, and
--- what a link has now is that link's.
+-- The identifiers that links have, or once had: what a link has now is that
+-- link's.
 
 \if :hype_new_taken
-
-LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE;
 
 INSERT INTO hype.taken_identifier (key, referral_link_id)
 SELECT hype.user_key(l.identifier), l.id
@@ -7681,12 +8250,14 @@ RESET standard_conforming_strings;
 \unset hype_new_3
 \unset hype_new_erased
 \unset hype_new_hits
+\unset hype_new_log
 \unset hype_new_truncated
 \unset hype_new_claims
 \unset hype_new_rewards
 \unset hype_no_revoked
 \unset hype_new_taken
 \unset hype_no_args
+\unset hype_no_codes
 \unset hype_no_via
 \unset hype_old_via
 \unset hype_upgrade

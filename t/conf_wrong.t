@@ -116,6 +116,7 @@ for my $case (
     ['hype_ref_param' => 'hype_ref_param ref;'],
     ['hype_ref_param' => 'location / { hype_ref_param ref mode=inline; }'],
     ['hype_confirm' => 'location / { hype_confirm signup; }'],
+    ['hype_code' => 'location / { hype_code $arg_code; }'],
     ['hype_status' => 'location / { hype_status html; }'],
 ) {
     my $message = wrong(
@@ -183,6 +184,8 @@ my @cases = (
          'x', 'on', 'off', 'Commit'),
     (map { invalid('hype_ip', $_, '"full", "masked" or "off" is expected') }
          'x', 'on', 'Full'),
+    (map { invalid('hype_identifier', $_, '"strict" or "loose" is expected') }
+         'x', 'on', 'Loose'),
     (map { ["hype_forward_args $_;"
                 => qq{invalid value "$_" in "hype_forward_args" directive, it }
                  . 'must be "on" or "off"'] }
@@ -213,6 +216,26 @@ my @cases = (
     (map { [qq{hype_fallback "$_";} => qq{invalid value "$_" in "hype_fallback": $uri}] }
          '', 'x', 'x/y', '404', '?x', '#x', 'ftp://x', 'http:/x', '@named',
          "/\x01", "/\x7f"),
+
+    # hype_destination
+    (map { [qq{hype_destination "$_";}
+                => qq{invalid value "$_" in "hype_destination": a path, a URL, a }
+                 . 'variable or "off" is expected'] }
+         'x', 'x/y', '?x', '#x', 'http:/x', '@named', 'on', "/\x01", "/\x7f"),
+
+    # hype_hit_param
+    (map { [qq{hype_hit_param "$_";}
+                => qq{invalid value "$_" in "hype_hit_param": $argument}] }
+         '', 'a b', 'a=b', '$arg_x', 'a[]', 'a%b', 'a#', 'x' x 65),
+
+    # hype_keep_args
+    (map { [qq{hype_keep_args good "$_";}
+                => qq{invalid value "$_" in "hype_keep_args": $argument}] }
+         '', 'a b', 'a=b', '$arg_x', 'a[]', 'a&b'),
+    ['hype_keep_args a b a;'
+        => 'invalid value "a" in "hype_keep_args": it was said before'],
+    ['hype_keep_args off a;'
+        => 'invalid value "a" in "hype_keep_args": "off" has no parameters'],
 
     # hype_cookie
     (map { [qq{hype_cookie "$_";}
@@ -287,10 +310,12 @@ my @cases = (
          qw(hype_zone hype_spool hype_durability hype_next_param
             hype_next_hosts hype_fallback hype_forward_args hype_cookie
             hype_user hype_no_hit hype_no_cookie hype_bot hype_ip
-            hype_ref_param)),
+            hype_ref_param hype_keep_args hype_hit_param hype_destination
+            hype_identifier hype_code)),
     (map { ["$_ a b;" => qq{invalid number of arguments in "$_" directive}] }
          qw(hype_durability hype_next_param hype_fallback hype_forward_args
-            hype_user hype_bot hype_ip)),
+            hype_user hype_bot hype_ip hype_hit_param hype_destination
+            hype_identifier hype_code)),
 
     # twice
     (map { my ($directive) = split ' ';
@@ -299,14 +324,16 @@ my @cases = (
          'hype_fallback /x', 'hype_fallback =404', 'hype_forward_args on',
          'hype_cookie x', 'hype_user x', 'hype_bot x', 'hype_ip off',
          'hype_spool off', 'hype_spool spool', 'hype_ref_param x',
-         'hype_ref_param off'),
+         'hype_ref_param off', 'hype_keep_args a', 'hype_keep_args off',
+         'hype_hit_param a', 'hype_hit_param off', 'hype_destination /a',
+         'hype_destination off', 'hype_identifier loose', 'hype_code x'),
     ['hype_fallback /x; hype_fallback =404;'
         => '"hype_fallback" directive is duplicate'],
 
     # variables
     (map { ["$_ \$no_such_variable;" => 'unknown "no_such_variable" variable'] }
-         'hype_user', 'hype_no_hit', 'hype_no_cookie', 'hype_bot',
-         'hype_fallback', 'hype_next_hosts'),
+         'hype_user', 'hype_no_hit', 'hype_no_cookie', 'hype_bot', 'hype_code',
+         'hype_fallback', 'hype_next_hosts', 'hype_destination'),
     ['hype_cookie v domain=$no_such_variable;'
         => 'unknown "no_such_variable" variable'],
     ['hype_ref_param ref to=/$no_such_variable/;'

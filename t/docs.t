@@ -193,7 +193,8 @@ FROM pg_proc
 WHERE pronamespace = 'hype'::regnamespace
   AND (proacl::text ~ 'hype_app'
        OR proname IN ('maintain', 'roll_up', 'derive'))
-  AND proname NOT IN ('version', 'new_identifier', 'site', 'day_quarter')
+  AND proname NOT IN ('version', 'new_identifier', 'check_identifier', 'site',
+                      'day_quarter')
   AND proname !~ '^(unrolled|changed)_'
   AND (proname IN ('maintain', 'roll_up', 'derive')
        OR NOT 'bigint'::regtype = ANY (proargtypes))

@@ -48,10 +48,11 @@ update hype.referral_link set disabled = true where identifier = 'link01';
 update hype.referral_link set expires = '2020-01-01' where identifier = 'link02';
 
 insert into hype.referral_hit (id, referral_link_id, created, visitor,
-                               authenticated, bot, http_referer, next)
+                               authenticated, bot, http_referer, next, args)
 select gen_random_uuid(), 100 + i, now(), gen_random_uuid(), false, false,
        'https://www.' || case when j % 3 = 0 then 'b' else 'a' end
-       || '.example/x', '/landing'
+       || '.example/x', '/landing',
+       case when j % 3 = 0 then 'sub=<b>%C3%A4</b>' end
 from generate_series(0, 44) i, generate_series(1, 45 - i) j;
 insert into hype.referral_hit (id, referral_link_id, created, visitor,
                                authenticated, bot)
@@ -64,6 +65,9 @@ insert into hype.confirmed_referral (event, user_id, referral_hit_id,
 select case when i < 3 then 'order' else 'signup' end, 'user' || i,
        gen_random_uuid(), 100, 'alice', case when i < 3 then 1234.5 end
 from generate_series(1, 5) i;
+update hype.confirmed_referral
+set referral_hit_id = (select id from hype.referral_hit where args <> '' limit 1)
+where user_id = 'user1';
 END
 }
 
@@ -150,6 +154,8 @@ sub shows_sums
     is(rows_of('report-referers'), 'www.a.example 705; www.b.example 330',
        'by site');
     is(rows_of('report-pages'), '/landing 1,035', 'by page');
+    is(rows_of('report-arguments'), "sub = <b>\x{e4}</b> 330 \x{b7} 1 confirmed",
+       'by argument that is kept');
     is(js(q{document.querySelectorAll('#report-charts .block').length}), 2,
        'a bar for today, with one for bots');
 }

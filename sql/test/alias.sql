@@ -173,7 +173,8 @@ SELECT is(identifier, 'ally', 'link_stats has the link''s own identifier')
 FROM hype.link_stats WHERE referral_link_id = 1;
 SELECT is(hype.links_of('alicia', NULL), ARRAY[1::bigint],
           'reports of one link find it by an alias, too');
-SELECT is(jsonb_path_query_array(hype.export('alice'), '$.aliases[*].identifier'),
+SELECT is(jsonb_path_query_array(hype.export('alice'),
+                                 '$.aliases[*].identifier'),
           '["ALICE", "a", "alicia"]', 'export() has the aliases');
 
 SELECT is(hype.rename_link('dave', 'davy') IS NULL, false, 'renamed');

@@ -28,7 +28,12 @@ sub dump_of
 
 	$dump =~ s/^\\(un)?restrict .*//mg;    # a random word
 
-	return $dump;
+	# What was granted is in the order in which that was done.
+
+	my @grants = $dump =~ /^GRANT .*\n/mg;
+	$dump =~ s/^GRANT .*\n//mg;
+
+	return $dump . join '', sort @grants;
 }
 
 sub filenodes
@@ -45,11 +50,32 @@ $c->query("INSERT INTO hype.referral_link (id, identifier) VALUES (1, 'a')");
 $c->copy(map { "$_ $_ - 1 " . ($_ % 2 ? 'now' : '2024-01-01Z') } 1 .. 100);
 $c->query("SELECT hype.maintain()");
 
+my $shop = "hype_test_shop_$$";
+my $till = "hype_test_till_$$";
+
+for my $user ('text', 'bigint') {
+	my $confirm = "hype.confirm(text, $user, uuid, numeric, text, interval, uuid)";
+
+	$c->query("CREATE ROLE $shop") if $user eq 'text';
+	$c->query("CREATE ROLE $till") if $user eq 'text';
+	$c->query("GRANT EXECUTE ON FUNCTION $confirm TO $shop WITH GRANT OPTION");
+	$c->query("GRANT EXECUTE ON FUNCTION $confirm TO $till");
+}
+
 my $today = dump_of();
 
 # As it was
 
 $c->query("ALTER TABLE hype.referral_hit DROP COLUMN source, DROP COLUMN args");
+$c->query("DROP VIEW hype.arg_stats");
+$c->query("DROP FUNCTION hype.args_of(text)");
+$c->query("ALTER TABLE hype.hit_origin DROP COLUMN confirmed");
+$c->query("ALTER TABLE hype.confirmed_change DROP COLUMN day, DROP COLUMN args");
+$c->query("CREATE OR REPLACE TRIGGER confirmed_referral_log
+	AFTER INSERT OR DELETE
+		OR UPDATE OF referral_link_id, user_id, visitor, value
+	ON hype.confirmed_referral
+	FOR EACH ROW EXECUTE FUNCTION hype.log_confirmed()");
 $c->query("DROP FUNCTION hype.replay($arrays)");
 $c->query("DROP FUNCTION hype.replay($arrays, text[], text[])");
 $c->query("DROP FUNCTION hype.hits_to_replay($arrays, text[], text[])");
@@ -62,6 +88,24 @@ $c->query("CREATE FUNCTION hype.replay(ids uuid[],
 		identifiers text[]) RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'BEGIN RETURN 0; END'");
+
+# ... hype.confirm() without a hit, which others were granted
+
+for my $user ('text', 'bigint') {
+	my $default = $user eq 'text' ? 'DEFAULT NULL' : '';
+	my $confirm = "hype.confirm(text, $user, uuid, numeric, text, interval)";
+
+	$c->query("DROP FUNCTION hype.confirm(text, $user, uuid, numeric, text,
+		interval, uuid)");
+	$c->query("CREATE FUNCTION hype.confirm(event text, user_id $user $default,
+			visitor uuid DEFAULT NULL, value numeric DEFAULT NULL,
+			model text DEFAULT 'last', \"window\" interval DEFAULT '90 days')
+		RETURNS SETOF hype.confirmed_referral
+		LANGUAGE sql RETURN NULL::hype.confirmed_referral");
+	$c->query("REVOKE ALL ON FUNCTION $confirm FROM PUBLIC;
+		GRANT EXECUTE ON FUNCTION $confirm TO hype_app, $till;
+		GRANT EXECUTE ON FUNCTION $confirm TO $shop WITH GRANT OPTION");
+}
 
 my $before = filenodes();
 
@@ -110,5 +154,12 @@ $c->derive();
 is($c->query("SELECT hits FROM hype.link_stats"), 104, 'they are counted');
 
 ok(dump_of() eq $today, 'all else is as if it had been installed today');
+is($c->query("SELECT count(*) FROM hype.confirm('e', 42)"), 0,
+	'hype.confirm() is there, once');
+is(qx(psql -X -f $file 2>&1), "hype: schema is up to date, version 2\n",
+	'once more');
+ok(dump_of() eq $today, 'changes nothing');
+
+$c->query("DROP OWNED BY $shop, $till; DROP ROLE $shop, $till");
 
 done_testing();

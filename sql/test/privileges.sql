@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(114);
+SELECT plan(131);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -44,6 +44,7 @@ SELECT lives_ok(statement, 'hype_nginx: ' || statement)
 FROM unnest(ARRAY[
     'SELECT id, identifier, user_id, destination, disabled, expires '
         'FROM hype.referral_link',
+    'SELECT identifier, referral_link_id FROM hype.link_alias',
     'SELECT hype.derive()',
     'SELECT hype.roll_up()',
     'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',
@@ -79,7 +80,13 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.visitor_claim',
     'SELECT * FROM hype.confirmed_referral',
     'SELECT * FROM hype.link_stats',
+    'SELECT * FROM hype.taken_identifier',
+    'INSERT INTO hype.link_alias (identifier, referral_link_id) '
+        'VALUES (''x'', 900001)',
     'SELECT hype.create_link()',
+    'SELECT hype.rename_link(''a'', ''b'')',
+    'SELECT hype.refer(''a'', ''u'')',
+    'SELECT hype.is_taken(''a'', 1)',
     'SELECT hype.erase(''u'')',
     'SELECT hype.export(''u'')',
     'SELECT hype.confirm(''e'', ''u'')',
@@ -89,6 +96,7 @@ FROM unnest(ARRAY[
     'SELECT hype.log_event(''pay_out'', ''{}'')',
     'SELECT * FROM hype.reward',
     'SELECT * FROM hype.balance',
+    'SELECT hype.claim_hit(''00000000-0000-0000-0000-000000000001'', ''u'')',
     'SELECT hype.apply_claim(1, 1)',
     'SELECT hype.roll_up(now())',
     'SELECT hype.uncount(now())',
@@ -123,6 +131,10 @@ FROM unnest(ARRAY[
     'SELECT hype.events_after(0)',
     'SELECT * FROM hype.reward_rule, hype.reward, hype.balance, hype.event',
     'LISTEN hype_event',
+    'SELECT hype.claim_hit(''00000000-0000-0000-0000-000000000001'', ''u''), '
+        'hype.claim_hit(''00000000-0000-0000-0000-000000000001'', 1), '
+        'hype.confirm(''e2'', '
+            'hit => ''00000000-0000-0000-0000-000000000001'')',
     'SELECT hype.export(''nobody''), hype.export(1)',
     'SELECT hype.erase(''nobody''), hype.erase(1)',
     'SELECT * FROM hype.referral_link, hype.referral_hit, hype.visitor_claim, '
@@ -132,7 +144,14 @@ FROM unnest(ARRAY[
         'hype.report()',
     'INSERT INTO hype.referral_link (identifier) VALUES (''mine'')',
     'UPDATE hype.referral_link SET identifier = ''ours'' '
-        'WHERE identifier = ''mine'''
+        'WHERE identifier = ''mine''',
+    'SELECT hype.rename_link(''ours'', ''theirs'')',
+    'SELECT hype.refer(''ours'', ''u''), hype.refer(''ours'', 1)',
+    'INSERT INTO hype.link_alias (identifier, referral_link_id) '
+        'SELECT ''x'', id FROM hype.referral_link '
+        'WHERE identifier = ''theirs''',
+    'SELECT * FROM hype.link_alias',
+    'DELETE FROM hype.link_alias WHERE identifier = ''x'''
 ]) AS statement;
 
 SELECT throws_ok(statement, '42501', NULL, 'hype_app, not: ' || statement)
@@ -143,6 +162,10 @@ FROM unnest(ARRAY[
     'INSERT INTO hype.visitor_claim SELECT gen_random_uuid(), ''x''',
     'INSERT INTO hype.former_identifier VALUES (''x'', now(), 1)',
     'SELECT hype.give_up_identifier(''x'', 1)',
+    'SELECT hype.take_identifiers(''{x}'', ''{1}'')',
+    'SELECT * FROM hype.taken_identifier',
+    'DELETE FROM hype.taken_identifier',
+    'UPDATE hype.link_alias SET identifier = ''y''',
     'SELECT hype.derive()',
     'SELECT hype.roll_up()',
     'UPDATE hype.confirmed_referral SET referrer = ''x''',

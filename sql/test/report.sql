@@ -72,7 +72,7 @@ SELECT q.n, hype.report(q.arguments) AS report FROM question q;
 
 SELECT results_eq(
     $$ SELECT jsonb_object_keys(hype.report()) ORDER BY 1 $$,
-    $$ SELECT unnest(string_to_array('by days events from funnel grain links '
+    $$ SELECT unnest(string_to_array('arguments by days events from funnel grain links '
        'order page pages referers search size sort total until zone', ' '))
        ORDER BY 1 $$, 'what a report has');
 SELECT is(hype.report() -> 'funnel', '{"hits": 6, "visitors": 2, "linked": 1,

@@ -114,7 +114,8 @@ sub write_something {
 
 	} elsif ($what < 0.7) {
 		$out = $s->query("INSERT INTO hype.referral_hit (id, referral_link_id,
-			created, bot, authenticated, visitor, user_id, http_referer, next)
+			created, bot, authenticated, visitor, user_id, http_referer, next,
+			source)
 			VALUES " . join ', ', map { hit() } 0 .. rand 4);
 
 	} elsif ($what < 0.78) {
@@ -207,7 +208,8 @@ sub hit {
 		. ', NULL' : $who < 0.95 ? 'true, NULL, ' . user()
 		: 'false, NULL, NULL') . ', ' . ("'https://A.example/x'",
 		"'https://u\@b.example:8080'", "'nonsense'", 'NULL')[rand 4]
-		. ", '/n" . int(rand 3) . "?q=" . int(rand 100) . "')";
+		. ", '/n" . int(rand 3) . "?q=" . int(rand 100) . "', "
+		. (rand() < 0.3 ? "'code'" : 'NULL') . ')';
 }
 
 # Prunes what is older, and notes which hits are gone.
@@ -233,6 +235,7 @@ CREATE TABLE gone (LIKE hype.referral_hit);
 
 CREATE VIEW plain AS
 SELECT h.referral_link_id AS link, h.created, h.bot, h.http_referer, h.next,
+       h.source = 'code' AND NOT h.bot AS code,
        coalesce(c.user_id, h.user_id) AS user_id,
        CASE WHEN NOT bot THEN coalesce('v' || h.visitor, 'u' || h.user_id) END
            AS subject
@@ -248,7 +251,7 @@ CREATE VIEW plain_link_stats AS
 SELECT l.id, h.hits, h.unique_visitors, h.bots, h.linked_users, c.confirmed,
        c.confirmations, coalesce(c.value, 0),
        round(c.confirmed::numeric / nullif(h.unique_visitors, 0), 4),
-       h.first_hit, h.last_hit
+       h.first_hit, h.last_hit, h.codes
 FROM hype.referral_link l
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE NOT bot) AS hits,
@@ -256,7 +259,8 @@ CROSS JOIN LATERAL (
            count(*) FILTER (WHERE bot) AS bots,
            count(DISTINCT user_id) FILTER (WHERE NOT bot) AS linked_users,
            min(created) FILTER (WHERE NOT bot) AS first_hit,
-           max(created) FILTER (WHERE NOT bot) AS last_hit
+           max(created) FILTER (WHERE NOT bot) AS last_hit,
+           count(*) FILTER (WHERE code) AS codes
     FROM plain p WHERE p.link = l.id) AS h
 CROSS JOIN LATERAL (
     SELECT count(DISTINCT subject) AS confirmed, count(*) AS confirmations,
@@ -267,14 +271,15 @@ CREATE VIEW plain_site_stats AS
 SELECT h.hits, h.unique_visitors, h.bots, h.linked_users, c.confirmed,
        c.confirmations, coalesce(c.value, 0),
        round(c.confirmed::numeric / nullif(h.unique_visitors, 0), 4),
-       h.first_hit, h.last_hit
+       h.first_hit, h.last_hit, h.codes
 FROM (
     SELECT count(*) FILTER (WHERE NOT bot) AS hits,
            count(DISTINCT subject) AS unique_visitors,
            count(*) FILTER (WHERE bot) AS bots,
            count(DISTINCT user_id) FILTER (WHERE NOT bot) AS linked_users,
            min(created) FILTER (WHERE NOT bot) AS first_hit,
-           max(created) FILTER (WHERE NOT bot) AS last_hit
+           max(created) FILTER (WHERE NOT bot) AS last_hit,
+           count(*) FILTER (WHERE code) AS codes
     FROM plain) AS h
 CROSS JOIN (
     SELECT count(DISTINCT subject) AS confirmed, count(*) AS confirmations,
@@ -286,7 +291,8 @@ SELECT (created AT TIME ZONE 'UTC')::date AS day, link,
        (SELECT identifier FROM hype.referral_link l WHERE l.id = link),
        count(*) FILTER (WHERE NOT bot) AS hits,
        count(DISTINCT subject) AS unique_visitors,
-       count(*) FILTER (WHERE bot) AS bots
+       count(*) FILTER (WHERE bot) AS bots,
+       count(*) FILTER (WHERE code) AS codes
 FROM plain GROUP BY 1, 2;
 
 -- A visitor of an owner's links counts once a link.
@@ -360,7 +366,7 @@ BEGIN
     RETURN QUERY SELECT differ(
         'SELECT referral_link_id, hits, unique_visitors, bots, linked_users, '
         'confirmed, confirmations, coalesce(value, 0), conversion_rate, '
-        'first_hit, last_hit FROM hype.link_stats',
+        'first_hit, last_hit, codes FROM hype.link_stats',
         'SELECT * FROM plain_link_stats');
 
     RETURN QUERY SELECT differ(
@@ -372,7 +378,7 @@ BEGIN
     RETURN QUERY SELECT differ(
         'SELECT hits, unique_visitors, bots, linked_users, confirmed, '
         'confirmations, coalesce(value, 0), conversion_rate, first_hit, '
-        'last_hit FROM hype.site_stats', 'SELECT * FROM plain_site_stats');
+        'last_hit, codes FROM hype.site_stats', 'SELECT * FROM plain_site_stats');
 
     RETURN QUERY SELECT differ('SELECT * FROM hype.daily_hits',
                                'SELECT * FROM plain_daily_hits');

@@ -46,7 +46,7 @@ $$, $$
     VALUES (900001::bigint, 'a', 'A', 'alice', false, NULL::timestamptz,
             8::bigint, 5::bigint, 2::bigint, 2::bigint, 2::bigint, 3::bigint,
             21.5, 0.4000, '2024-01-01 00:00Z'::timestamptz,
-            '2024-01-03 00:00Z'::timestamptz)
+            '2024-01-03 00:00Z'::timestamptz, 0::bigint)
 $$, 'link_stats of a link');
 
 SELECT results_eq($$
@@ -64,10 +64,10 @@ SELECT results_eq($$
     SELECT * FROM hype.daily_hits WHERE identifier = 'a' ORDER BY day
 $$, $$
     VALUES ('2024-01-01'::date, 900001::bigint, 'a', 2::bigint, 1::bigint,
-            1::bigint),
-           ('2024-01-02', 900001, 'a', 4, 4, 0),
-           ('2024-01-03', 900001, 'a', 2, 1, 0),
-           ('2024-01-04', 900001, 'a', 0, 0, 1)
+            1::bigint, 0::bigint),
+           ('2024-01-02', 900001, 'a', 4, 4, 0, 0),
+           ('2024-01-03', 900001, 'a', 2, 1, 0, 0),
+           ('2024-01-04', 900001, 'a', 0, 0, 1, 0)
 $$, 'daily_hits of a link');
 
 SET LOCAL timezone = 'Pacific/Auckland';

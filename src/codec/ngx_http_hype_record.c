@@ -2,7 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <zlib.h>
-#include "ngx_http_hype_uri.h"
+#include "ngx_http_hype_identifier.h"
 #include "ngx_http_hype_uuid.h"
 #include "ngx_http_hype_record.h"
 
@@ -28,6 +28,7 @@ static u_char ngx_http_hype_record_version(ngx_http_hype_record_type_e type);
 static uint32_t ngx_http_hype_record_crc(u_char *record, size_t len);
 static ngx_uint_t ngx_http_hype_record_hit_valid(u_char *p, u_char *last,
     ngx_uint_t version);
+static ngx_uint_t ngx_http_hype_record_names(ngx_str_t *identifier);
 static ngx_uint_t ngx_http_hype_record_event_valid(u_char *p, u_char *last);
 static u_char *ngx_http_hype_record_call_sql(u_char *p, u_char *record,
     ngx_http_hype_record_sql_t *args, ngx_uint_t nargs);
@@ -273,7 +274,7 @@ ngx_http_hype_record_hit_valid(u_char *p, u_char *last, ngx_uint_t version)
     identifier.data = p + 4;
 
     if (identifier.len > (size_t) (last - identifier.data)
-        || (identifier.len && !ngx_http_hype_identifier_valid(&identifier)))
+        || (identifier.len && !ngx_http_hype_record_names(&identifier)))
     {
         return 0;
     }
@@ -288,6 +289,30 @@ ngx_http_hype_record_hit_valid(u_char *p, u_char *last, ngx_uint_t version)
     return len
            && len == (size_t) (last - p)
            && ngx_http_hype_row_columns(p) == n;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_record_names(ngx_str_t *identifier)
+{
+    u_char     *space, *last;
+    ngx_str_t   first, second;
+
+    last = identifier->data + identifier->len;
+    space = ngx_strlchr(identifier->data, last, ' ');
+
+    if (space == NULL) {
+        return ngx_http_hype_identifier_valid(identifier);
+    }
+
+    first.data = identifier->data;
+    first.len = space - first.data;
+
+    second.data = space + 1;
+    second.len = last - second.data;
+
+    return ngx_http_hype_identifier_valid(&first)
+           && ngx_http_hype_identifier_valid(&second);
 }
 
 

@@ -11,7 +11,10 @@
  *      9       1    type: hit, claim, confirm or note
  *     10       2    zero
  *     12       ..   hit: 4 bytes length of the identifier, the identifier
- *                        (empty once the link is known), the row's tuple
+ *                        (empty once the link is known; or two with a
+ *                        space between, of which the second is that of
+ *                        the link if no link has the first), the row's
+ *                        tuple
  *                   others: NGX_HTTP_HYPE_RECORD_FIELDS fields of
  *                        the form of a column in a tuple (4 bytes length,
  *                        -1 for NULL, then the bytes): visitor (16 bytes),

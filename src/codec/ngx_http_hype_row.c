@@ -16,7 +16,7 @@ static ngx_str_t  ngx_http_hype_row_insert =
                ") VALUES (");
 
 static ngx_str_t  ngx_http_hype_row_select =
-    ngx_string("(SELECT id FROM hype.referral_link WHERE identifier = '");
+    ngx_string("(SELECT hype.link_at('");
 
 static ngx_str_t  ngx_http_hype_row_conflict =
     ngx_string(") ON CONFLICT DO NOTHING");
@@ -175,7 +175,11 @@ ngx_http_hype_row_sql_length(u_char *tuple, ngx_str_t *identifier)
     ngx_uint_t   n;
 
     len = ngx_http_hype_row_insert.len + ngx_http_hype_row_conflict.len
-          + ngx_http_hype_row_select.len + identifier->len + sizeof("')") - 1;
+          + ngx_http_hype_row_select.len + identifier->len
+          + sizeof("', ))") - 1;
+
+    (void) ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_CREATED, &column);
+    len += ngx_http_hype_column_sql_length(column);
 
     for (n = 0; n < NGX_HTTP_HYPE_ROW_NCOLUMNS; n++) {
         (void) ngx_http_hype_row_column(tuple, n, &column);
@@ -209,7 +213,13 @@ ngx_http_hype_row_sql(u_char *p, u_char *tuple, ngx_str_t *identifier)
             p = ngx_cpymem(p, ngx_http_hype_row_select.data,
                            ngx_http_hype_row_select.len);
             p = ngx_cpymem(p, identifier->data, identifier->len);
-            *p++ = '\'';
+            p = ngx_cpymem(p, "', ", sizeof("', ") - 1);
+
+            (void) ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_CREATED,
+                                            &column);
+            p = ngx_http_hype_column_sql(p, column,
+                                         NGX_HTTP_HYPE_COLUMN_TIME);
+            *p++ = ')';
             *p++ = ')';
 
         } else {

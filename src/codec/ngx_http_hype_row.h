@@ -105,8 +105,8 @@ size_t ngx_http_hype_row_column(u_char *tuple,
  * A statement that inserts a well-formed tuple's row, for a person to look
  * at and psql to run: INSERT INTO hype.referral_hit (...) VALUES (...) ON
  * CONFLICT DO NOTHING; in printable ASCII characters only, without a line
- * end.  Where the link is NULL, the value is a sub-select of it by
- * "identifier", if that is not empty.
+ * end.  Where the link is NULL, the value is a sub-select of the link that
+ * "identifier" led to at the time, if that is not empty.
  *
  * The length is an upper bound in bytes; the other writes it and returns its
  * end.

@@ -1,7 +1,6 @@
 
 /*
- * What a referral link does with a URL: the identifier, query arguments taken
- * out byte by byte, and the test for a "next" that can't leave the site.
+ * What a referral link does with a URL: query arguments taken out byte by byte, and the test for a "next" that can't leave the site.
  *
  * No function here looks at a request or allocates memory.
  */
@@ -14,26 +13,6 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-
-#define NGX_HTTP_HYPE_IDENTIFIER_MAX  64
-
-
-/*
- * Whether "identifier" is 1 to 64 bytes of [A-Za-z0-9_.~-].
- * Returns 1 or 0.
- */
-
-ngx_uint_t ngx_http_hype_identifier_valid(ngx_str_t *identifier);
-
-/*
- * Copies "src" to "dst" as people mean what they have typed: in lower case,
- * without white space and U+200B, and without one slash and any of
- * .,;:!?)]}>'" at its end.  "dst" has room for src->len bytes.
- *
- * Returns the number of bytes written.
- */
-
-size_t ngx_http_hype_identifier_fold(u_char *dst, ngx_str_t *src);
 
 /*
  * Finds the last argument of "args" (a query without "?") whose name is, byte
@@ -57,6 +36,17 @@ ngx_int_t ngx_http_hype_args_find(ngx_str_t *args, ngx_str_t *names,
  */
 
 size_t ngx_http_hype_args_remove(u_char *dst, ngx_str_t *args,
+    ngx_str_t *names, ngx_uint_t nnames);
+
+/*
+ * Copies the arguments of those names to "dst", byte for byte, in their order,
+ * with "&" between them: those that fit into "max" bytes, up to the first one
+ * that does not.  "dst" has room for the lesser of args->len and "max".
+ *
+ * Returns the number of bytes written.
+ */
+
+size_t ngx_http_hype_args_keep(u_char *dst, size_t max, ngx_str_t *args,
     ngx_str_t *names, ngx_uint_t nnames);
 
 /*

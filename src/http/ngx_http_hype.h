@@ -12,6 +12,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_hype_identifier.h"
 #include "ngx_http_hype_store.h"
 #include "ngx_http_hype_uri.h"
 #include "ngx_http_hype_uuid.h"
@@ -116,9 +117,12 @@ typedef struct {
 
     ngx_str_t                    next_param;
     ngx_array_t                 *next_hosts;  /* of complex values */
+    ngx_http_complex_value_t    *destination; /* NULL: off */
     ngx_http_complex_value_t    *fallback;
     ngx_uint_t                   fallback_code;
     ngx_flag_t                   forward_args;
+    ngx_str_t                    hit_param;   /* empty: off */
+    ngx_array_t                 *keep_args;   /* of ngx_str_t, NULL: off */
 
     ngx_http_hype_cookie_t      *cookie;
     ngx_http_complex_value_t    *user;
@@ -127,6 +131,7 @@ typedef struct {
     ngx_http_complex_value_t    *bot;
     ngx_uint_t                   ip;
     ngx_array_t                 *confirm;     /* ngx_http_hype_confirm_t */
+    ngx_http_complex_value_t    *code;
 
     ngx_uint_t                   status;
     ngx_msec_t                   reports;     /* kept for so long, 0: off */

@@ -30,6 +30,10 @@ static ngx_int_t ngx_http_hype_answer_known(ngx_http_request_t *r,
     ngx_http_hype_store_t *store);
 static void ngx_http_hype_answer_claim(ngx_http_hype_answer_t *a,
     u_char *visitor, ngx_http_hype_store_t *store);
+static ngx_uint_t ngx_http_hype_answer_done(ngx_http_request_t *r,
+    ngx_http_hype_answer_t *a, ngx_http_hype_loc_conf_t *hlcf);
+static ngx_int_t ngx_http_hype_answer_code(ngx_http_request_t *r,
+    ngx_http_hype_answer_t *a, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_answer_confirm(ngx_http_request_t *r,
     ngx_http_hype_answer_t *a, ngx_http_hype_loc_conf_t *hlcf,
     ngx_http_hype_store_t *store);
@@ -109,10 +113,21 @@ ngx_http_hype_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         cookie = 1;
     }
 
-    if (hlcf->confirm
-        && ngx_http_hype_answer_confirm(r, &a, hlcf, hmcf->store) != NGX_OK)
+    if ((hlcf->code || hlcf->confirm)
+        && ngx_http_hype_answer_done(r, &a, hlcf))
     {
-        return NGX_ERROR;
+        if (hlcf->code
+            && ngx_http_hype_answer_code(r, &a, hlcf) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (hlcf->confirm
+            && ngx_http_hype_answer_confirm(r, &a, hlcf, hmcf->store)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
     if (cookie || (ctx && ctx->redirected)) {
@@ -165,7 +180,8 @@ ngx_http_hype_answer_who(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
     if (hlcf->user == NULL
         || a->user.len
         || (a->cookie == NGX_DECLINED && a->legacy == NGX_DECLINED
-            && a->visitor == NULL && hlcf->confirm == NULL))
+            && a->visitor == NULL && hlcf->confirm == NULL
+            && hlcf->code == NULL))
     {
         return NGX_OK;
     }
@@ -242,6 +258,44 @@ ngx_http_hype_answer_claim(ngx_http_hype_answer_t *a, u_char *visitor,
 }
 
 
+/* whether somebody who is known did what the page is for */
+
+static ngx_uint_t
+ngx_http_hype_answer_done(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    /* a redirect that takes "?ref=" out is no answer of the page */
+
+    if (a->ctx && a->ctx->redirected && !hlcf->ref) {
+        return 0;
+    }
+
+    return r->headers_out.status >= NGX_HTTP_OK
+           && r->headers_out.status < NGX_HTTP_BAD_REQUEST
+           && (a->user.len || a->visitor)
+           && !(ngx_http_hype_purpose(r)
+                & (NGX_HTTP_HYPE_PREFETCH|NGX_HTTP_HYPE_SPECULATIVE));
+}
+
+
+static ngx_int_t
+ngx_http_hype_answer_code(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
+    ngx_http_hype_loc_conf_t *hlcf)
+{
+    ngx_str_t  code;
+
+    if (ngx_http_hype_said(r, hlcf->code, &code) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (code.len == 0) {
+        return NGX_OK;
+    }
+
+    return ngx_http_hype_visit_code(r, hlcf, &code, &a->user, a->visitor);
+}
+
+
 static ngx_int_t
 ngx_http_hype_answer_confirm(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
     ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_store_t *store)
@@ -250,21 +304,6 @@ ngx_http_hype_answer_confirm(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
     ngx_uint_t                i;
     ngx_http_hype_event_t     event;
     ngx_http_hype_confirm_t  *confirm;
-
-    /* a redirect that takes "?ref=" out is no answer of the page */
-
-    if (a->ctx && a->ctx->redirected && !hlcf->ref) {
-        return NGX_OK;
-    }
-
-    if (r->headers_out.status < NGX_HTTP_OK
-        || r->headers_out.status >= NGX_HTTP_BAD_REQUEST
-        || (a->user.len == 0 && a->visitor == NULL)
-        || (ngx_http_hype_purpose(r)
-            & (NGX_HTTP_HYPE_PREFETCH|NGX_HTTP_HYPE_SPECULATIVE)))
-    {
-        return NGX_OK;
-    }
 
     confirm = hlcf->confirm->elts;
 

@@ -167,6 +167,12 @@ char *ngx_http_hype_conf_set_spool_path(ngx_conf_t *cf,
 char *ngx_http_hype_conf_ref(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_hype_conf_destination(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_hype_conf_hit_param(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_hype_conf_keep_args(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_hype_conf_next_param(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -176,13 +182,15 @@ char *ngx_http_hype_conf_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 /*
- * ngx_http_hype_conf_visitor.c: the cookie, and what is confirmed of a user.
+ * ngx_http_hype_conf_visitor.c: the cookie, what is confirmed of a user, and
+ * the code that a user has typed.
  */
 
 char *ngx_http_hype_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_confirm(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_hype_conf_code(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 
 #endif /* _NGX_HTTP_HYPE_CONF_H_INCLUDED_ */

@@ -4,6 +4,8 @@
 
 static char *ngx_http_hype_conf_to(ngx_conf_t *cf, ngx_str_t *value,
     void *field, void *post);
+static ngx_int_t ngx_http_hype_conf_push_name(ngx_conf_t *cf,
+    ngx_array_t *names, ngx_str_t *value);
 static ngx_uint_t ngx_http_hype_conf_is_host(ngx_conf_t *cf,
     ngx_str_t *value);
 static ngx_uint_t ngx_http_hype_conf_has_control(ngx_str_t *value);
@@ -84,7 +86,7 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_loc_conf_t *hlcf = conf;
 
-    ngx_str_t                   *value, *name;
+    ngx_str_t                   *value;
     ngx_uint_t                   i, seen;
     ngx_http_hype_conf_param_t  *param;
 
@@ -132,17 +134,11 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             continue;
         }
 
-        if (!ngx_http_hype_conf_is_token(&value[i])) {
-            return ngx_http_hype_conf_invalid(cf, &value[i],
-                                              "it can't be an argument's name");
-        }
-
-        name = ngx_array_push(hlcf->params);
-        if (name == NULL) {
+        if (ngx_http_hype_conf_push_name(cf, hlcf->params, &value[i])
+            != NGX_OK)
+        {
             return NGX_CONF_ERROR;
         }
-
-        *name = value[i];
     }
 
     if (hlcf->params->nelts == 0) {
@@ -173,6 +169,82 @@ ngx_http_hype_conf_to(ngx_conf_t *cf, ngx_str_t *value, void *field,
     }
 
     return ngx_http_hype_conf_param_value(cf, value, field, post);
+}
+
+
+char *
+ngx_http_hype_conf_keep_args(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_hype_loc_conf_t *hlcf = conf;
+
+    ngx_str_t   *value;
+    ngx_uint_t   i, n;
+
+    if (hlcf->keep_args != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+
+        if (cf->args->nelts > 2) {
+            return ngx_http_hype_conf_invalid(cf, &value[2],
+                                              "\"off\" has no parameters");
+        }
+
+        hlcf->keep_args = NULL;
+        return NGX_CONF_OK;
+    }
+
+    hlcf->keep_args = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                       sizeof(ngx_str_t));
+    if (hlcf->keep_args == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        for (n = 1; n < i; n++) {
+            if (value[n].len == value[i].len
+                && ngx_strcmp(value[n].data, value[i].data) == 0)
+            {
+                return ngx_http_hype_conf_invalid(cf, &value[i],
+                                                  "it was said before");
+            }
+        }
+
+        if (ngx_http_hype_conf_push_name(cf, hlcf->keep_args, &value[i])
+            != NGX_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_hype_conf_push_name(ngx_conf_t *cf, ngx_array_t *names,
+    ngx_str_t *value)
+{
+    ngx_str_t  *name;
+
+    if (!ngx_http_hype_conf_is_token(value)) {
+        (void) ngx_http_hype_conf_invalid(cf, value,
+                                          "it can't be an argument's name");
+        return NGX_ERROR;
+    }
+
+    name = ngx_array_push(names);
+    if (name == NULL) {
+        return NGX_ERROR;
+    }
+
+    *name = *value;
+
+    return NGX_OK;
 }
 
 
@@ -261,6 +333,70 @@ ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
     }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_hype_conf_destination(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_hype_loc_conf_t *hlcf = conf;
+
+    ngx_str_t  *value;
+
+    if (hlcf->destination != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0 || ngx_strcmp(value[1].data, "off") == 0) {
+        hlcf->destination = NULL;
+        return NGX_CONF_OK;
+    }
+
+    if ((value[1].data[0] != '/' && value[1].data[0] != '$'
+         && ngx_strstr(value[1].data, "://") == NULL)
+        || ngx_http_hype_conf_has_control(&value[1]))
+    {
+        return ngx_http_hype_conf_invalid(cf, &value[1],
+                                          "a path, a URL, a variable or "
+                                          "\"off\" is expected");
+    }
+
+    hlcf->destination = ngx_http_hype_conf_compile(cf, &value[1]);
+
+    return hlcf->destination ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+char *
+ngx_http_hype_conf_hit_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_hype_loc_conf_t *hlcf = conf;
+
+    ngx_str_t  *value;
+
+    if (hlcf->hit_param.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        ngx_str_set(&hlcf->hit_param, "");
+        return NGX_CONF_OK;
+    }
+
+    /* what need not be encoded in a query */
+
+    if (!ngx_http_hype_identifier_valid(&value[1])) {
+        return ngx_http_hype_conf_invalid(cf, &value[1],
+                                          "it can't be an argument's name");
+    }
+
+    hlcf->hit_param = value[1];
 
     return NGX_CONF_OK;
 }

@@ -307,6 +307,15 @@ ngx_http_hype_conf_cookie_flags(ngx_conf_t *cf,
 
 
 char *
+ngx_http_hype_conf_code(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_hype_conf_needs_database(cf, "hype_code");
+
+    return ngx_http_hype_conf_value(cf, cmd, conf);
+}
+
+
+char *
 ngx_http_hype_conf_confirm(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_loc_conf_t *hlcf = conf;

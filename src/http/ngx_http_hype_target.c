@@ -16,6 +16,8 @@ static ngx_int_t ngx_http_hype_target_relative(ngx_http_request_t *r,
 static void ngx_http_hype_target_host(u_char *p, u_char *last,
     ngx_str_t *host);
 static u_char *ngx_http_hype_target_scheme(u_char *p, u_char *last);
+static ngx_uint_t ngx_http_hype_target_own(ngx_http_request_t *r,
+    ngx_str_t *host);
 static ngx_http_hype_loc_conf_t *ngx_http_hype_target_conf(
     ngx_http_request_t *r, ngx_http_hype_target_t *t);
 static ngx_uint_t ngx_http_hype_target_matches(ngx_http_server_name_t *name,
@@ -98,6 +100,42 @@ ngx_http_hype_target_ref(ngx_http_request_t *r, ngx_str_t *target)
     hlcf = ngx_http_hype_target_conf(r, &t);
 
     return (hlcf && hlcf->ref) ? hlcf : NULL;
+}
+
+
+ngx_uint_t
+ngx_http_hype_target_foreign(ngx_http_request_t *r, ngx_str_t *target)
+{
+    u_char                  *colon, *last;
+    ngx_int_t                rc;
+    ngx_http_hype_target_t   t;
+
+    rc = ngx_http_hype_target_split(r, target, &t);
+
+    if (rc == NGX_OK) {
+        return t.host.len && !ngx_http_hype_target_own(r, &t.host);
+    }
+
+    /* "app://..." may have arguments, "mailto:..." means another thing by them */
+
+    last = target->data + target->len;
+    colon = ngx_strlchr(target->data, last, ':');
+
+    return rc == NGX_DECLINED
+           && colon && last - colon > 2
+           && colon[1] == '/' && colon[2] == '/';
+}
+
+
+static ngx_uint_t
+ngx_http_hype_target_own(ngx_http_request_t *r, ngx_str_t *host)
+{
+    ngx_str_t  *server;
+
+    server = &r->headers_in.server;
+
+    return host->len == server->len
+           && ngx_strncasecmp(host->data, server->data, server->len) == 0;
 }
 
 
@@ -289,19 +327,13 @@ ngx_http_hype_target_host(u_char *p, u_char *last, ngx_str_t *host)
 static ngx_http_hype_loc_conf_t *
 ngx_http_hype_target_conf(ngx_http_request_t *r, ngx_http_hype_target_t *t)
 {
-    ngx_str_t                  *server;
     ngx_uint_t                  i;
     ngx_http_server_name_t     *name;
     ngx_http_core_srv_conf_t   *cscf;
     ngx_http_hype_loc_conf_t   *hlcf;
     ngx_http_hype_main_conf_t  *hmcf;
 
-    server = &r->headers_in.server;
-
-    if (t->host.len == 0
-        || (t->host.len == server->len
-            && ngx_strncasecmp(t->host.data, server->data, server->len) == 0))
-    {
+    if (t->host.len == 0 || ngx_http_hype_target_own(r, &t->host)) {
         cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
         return ngx_http_hype_target_location(r, cscf, &t->path);
     }

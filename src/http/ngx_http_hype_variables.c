@@ -14,6 +14,8 @@ static ngx_int_t ngx_http_hype_variable_user(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_hype_variable_referrer(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_hype_variable_destination(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static void ngx_http_hype_variable_set(ngx_http_variable_value_t *v,
     ngx_str_t *value);
 static ngx_int_t ngx_http_hype_variable_uuid(ngx_http_request_t *r,
@@ -39,6 +41,9 @@ static ngx_http_variable_t  ngx_http_hype_vars[] = {
 
     { ngx_string("hype_referrer"), NULL,
       ngx_http_hype_variable_referrer, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("hype_destination"), NULL,
+      ngx_http_hype_variable_destination, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
 };
@@ -167,6 +172,22 @@ ngx_http_hype_variable_referrer(ngx_http_request_t *r,
 
     ngx_http_hype_variable_set(v, (ctx && ngx_http_hype_visit_made(ctx))
                                   ? &ctx->link.user_id : NULL);
+
+    return NGX_OK;
+}
+
+
+/* the link's own, whatever the target is */
+
+static ngx_int_t
+ngx_http_hype_variable_destination(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_hype_ctx_t  *ctx;
+
+    ctx = ngx_http_hype_get_ctx(r->main);
+
+    ngx_http_hype_variable_set(v, ctx ? &ctx->link.destination : NULL);
 
     return NGX_OK;
 }

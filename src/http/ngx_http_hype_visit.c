@@ -241,39 +241,6 @@ ngx_http_hype_visit_look_up(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 }
 
 
-ngx_int_t
-ngx_http_hype_visit_fold(ngx_http_request_t *r, ngx_str_t *identifier,
-    ngx_str_t *folded)
-{
-    ngx_str_t                  s;
-    ngx_http_hype_loc_conf_t  *hlcf;
-
-    hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
-
-    if (hlcf->loose != NGX_HTTP_HYPE_LOOSE || identifier->len == 0) {
-        return NGX_DECLINED;
-    }
-
-    s.data = ngx_pnalloc(r->pool, identifier->len);
-    if (s.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    s.len = ngx_http_hype_identifier_fold(s.data, identifier);
-
-    if (!ngx_http_hype_identifier_valid(&s)
-        || (s.len == identifier->len
-            && ngx_memcmp(s.data, identifier->data, s.len) == 0))
-    {
-        return NGX_DECLINED;
-    }
-
-    *folded = s;
-
-    return NGX_OK;
-}
-
-
 static void
 ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx)
 {

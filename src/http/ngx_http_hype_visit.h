@@ -38,18 +38,6 @@ ngx_int_t ngx_http_hype_visit_find(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx);
 
 /*
- * The identifier as people type it, where "hype_identifier loose" is on.
- * "folded" may be "identifier".
- *
- * NGX_OK: it is another one, and valid.
- * NGX_DECLINED: "folded" is untouched.
- * NGX_ERROR: no memory.
- */
-
-ngx_int_t ngx_http_hype_visit_fold(ngx_http_request_t *r,
-    ngx_str_t *identifier, ngx_str_t *folded);
-
-/*
  * Records the hit, after that, unless nothing is to be recorded.  NGX_OK with
  * the outcome in ctx->outcome, or as above.
  */
@@ -171,9 +159,52 @@ ngx_http_hype_cookies(ngx_http_request_t *r)
 ngx_int_t ngx_http_hype_visit_make(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 
+/*
+ * What any hit has of its request: sets the row's time, id, address and so on.
+ * "addr" has room for 16 bytes, and has to live as long as the row.  NGX_ERROR
+ * if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_visit_row(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_http_hype_row_t *row, u_char *addr);
+
 /* When the request came, in milliseconds since the Unix epoch. */
 
 uint64_t ngx_http_hype_visit_time(ngx_http_request_t *r);
+
+
+/* ngx_http_hype_code.c: identifiers as people type them, and typed codes */
+
+/*
+ * The identifier as people type it, where "hype_identifier loose" is on.
+ * "folded" may be "identifier".
+ *
+ * NGX_OK: it is another one, and valid.
+ * NGX_DECLINED: "folded" is untouched.
+ * NGX_ERROR: no memory.
+ */
+
+ngx_int_t ngx_http_hype_visit_fold(ngx_http_request_t *r,
+    ngx_str_t *identifier, ngx_str_t *folded);
+
+/*
+ * What the link of an identifier is looked up by later: as it is written and,
+ * after a space, as people type it, if that is another one.  NGX_ERROR if memory
+ * ran out.
+ */
+
+ngx_int_t ngx_http_hype_visit_names(ngx_http_request_t *r,
+    ngx_str_t *identifier, ngx_str_t *names);
+
+/*
+ * Records a hit for a code that was typed, by the user or, if that is empty, by
+ * the visitor; nobody waits for it.  A code that can't be an identifier makes
+ * none.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_visit_code(ngx_http_request_t *r,
+    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *code, ngx_str_t *user,
+    u_char *visitor);
 
 
 /*
@@ -217,6 +248,19 @@ ngx_int_t ngx_http_hype_purpose_refuse(ngx_http_request_t *r,
  */
 
 /*
+ * The target of a visit by a location with "hype_ref", with the id of the hit if
+ * another host is to get it.
+ *
+ * NGX_OK: it is in "target", escaped.
+ * NGX_DECLINED: all that there is leads to a referral link again.
+ * NGX_ERROR: no memory.
+ */
+
+ngx_int_t ngx_http_hype_ref_target(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_str_t *target);
+
+/*
  * Finds the location that answers "target", a URI reference, if it leads to
  * this host or to one of "server_name".  What "rewrite" or an application make
  * of it is not known here.
@@ -230,6 +274,11 @@ ngx_int_t ngx_http_hype_purpose_refuse(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_hype_target(ngx_http_request_t *r, ngx_str_t *target,
     ngx_str_t *next);
+
+/* Whether "target" leads to another host than the request's, or to an app. */
+
+ngx_uint_t ngx_http_hype_target_foreign(ngx_http_request_t *r,
+    ngx_str_t *target);
 
 /* The path of "target", decoded as nginx does; NGX_DECLINED: not on this host. */
 

@@ -27,6 +27,9 @@ static ngx_int_t ngx_http_hype_visit_store(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
 static ngx_int_t ngx_http_hype_visit_who(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+static void ngx_http_hype_visit_args(ngx_http_request_t *r,
+    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf, u_char *buf,
+    ngx_str_t *args);
 static ngx_int_t ngx_http_hype_cookie_line(ngx_str_t *line, ngx_str_t *name,
     u_char *uuids, ngx_uint_t *n, ngx_uint_t max);
 static void ngx_http_hype_visit_ip(ngx_http_request_t *r, ngx_uint_t ip,
@@ -113,8 +116,8 @@ static ngx_int_t
 ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
-    u_char                 addr[16];
-    ngx_str_t              bot;
+    u_char                 addr[16], args[NGX_HTTP_HYPE_VISIT_TEXT];
+    ngx_str_t              names;
     ngx_http_hype_row_t    row;
     ngx_http_hype_link_t  *link;
 
@@ -133,48 +136,75 @@ ngx_http_hype_visit_store(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
         row.user_id = ctx->user;
     }
 
+    link = &ctx->link;
+
+    row.link = link->id;
+    row.next = ctx->next;
+
+    if (hlcf->keep_args) {
+        ngx_http_hype_visit_args(r, ctx, hlcf, args, &row.args);
+    }
+
+    if (ngx_http_hype_visit_row(r, hlcf, &row, addr) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(ctx->hit, row.id, NGX_HTTP_HYPE_UUID_LEN);
+    ctx->has_hit = 1;
+
+    ngx_str_null(&names);
+
+    /* a link may have the id 0, which in a row stands for none */
+
+    if (link->id == 0
+        && ngx_http_hype_visit_names(r, &ctx->identifier, &names) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_hype_store_hit(ctx->store, &names, &row,
+                                   hlcf->durability == NGX_HTTP_HYPE_SPOOL,
+                                   &ctx->wait);
+}
+
+
+ngx_int_t
+ngx_http_hype_visit_row(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
+    ngx_http_hype_row_t *row, u_char *addr)
+{
+    ngx_str_t                   bot;
+    ngx_http_hype_main_conf_t  *hmcf;
+
+    hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
+
     if (hlcf->bot) {
         if (ngx_http_complex_value(r, hlcf->bot, &bot) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        row.bot = (bot.len && !(bot.len == 1 && bot.data[0] == '0'));
+        row->bot = (bot.len && !(bot.len == 1 && bot.data[0] == '0'));
     }
 
-    link = &ctx->link;
-
-    row.link = link->id;
-    row.created = ngx_http_hype_visit_time(r);
-    row.next = ctx->next;
+    row->created = ngx_http_hype_visit_time(r);
 
     if (r->headers_in.user_agent) {
-        row.user_agent = r->headers_in.user_agent->value;
+        row->user_agent = r->headers_in.user_agent->value;
     }
 
     if (r->headers_in.referer) {
-        row.referer = r->headers_in.referer->value;
+        row->referer = r->headers_in.referer->value;
     }
 
-    ngx_http_hype_cut(&row.user_id);
-    ngx_http_hype_utf8_cut(&row.next, NGX_HTTP_HYPE_VISIT_TEXT);
-    ngx_http_hype_utf8_cut(&row.user_agent, NGX_HTTP_HYPE_VISIT_TEXT);
-    ngx_http_hype_utf8_cut(&row.referer, NGX_HTTP_HYPE_VISIT_TEXT);
+    ngx_http_hype_cut(&row->user_id);
+    ngx_http_hype_utf8_cut(&row->next, NGX_HTTP_HYPE_VISIT_TEXT);
+    ngx_http_hype_utf8_cut(&row->user_agent, NGX_HTTP_HYPE_VISIT_TEXT);
+    ngx_http_hype_utf8_cut(&row->referer, NGX_HTTP_HYPE_VISIT_TEXT);
 
-    ngx_http_hype_visit_ip(r, hlcf->ip, addr, &row);
+    ngx_http_hype_visit_ip(r, hlcf->ip, addr, row);
 
-    ngx_http_hype_uuid_time(&ctx->store->uuids, row.id, row.created);
+    ngx_http_hype_uuid_time(&hmcf->store->uuids, row->id, row->created);
 
-    ngx_memcpy(ctx->hit, row.id, NGX_HTTP_HYPE_UUID_LEN);
-    ctx->has_hit = 1;
-
-    /* a link may have the id 0, which in a row stands for none */
-
-    return ngx_http_hype_store_hit(ctx->store,
-                                   link->id ? &(ngx_str_t) ngx_null_string
-                                            : &ctx->identifier,
-                                   &row,
-                                   hlcf->durability == NGX_HTTP_HYPE_SPOOL,
-                                   &ctx->wait);
+    return NGX_OK;
 }
 
 
@@ -182,6 +212,49 @@ void
 ngx_http_hype_cut(ngx_str_t *text)
 {
     text->len = ngx_min(text->len, NGX_HTTP_HYPE_VISIT_NAME);
+}
+
+
+/*
+ * A "hype_ref_param" that redirects to here has left them in the URL of "next".
+ * Those of other visits by the parameter are in that URL, too.
+ */
+
+static void
+ngx_http_hype_visit_args(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
+    ngx_http_hype_loc_conf_t *hlcf, u_char *buf, ngx_str_t *args)
+{
+    u_char     *p, *last;
+    ngx_str_t   query;
+
+    args->data = buf;
+
+    if (hlcf->ref) {
+        args->len = ngx_http_hype_args_keep(buf, NGX_HTTP_HYPE_VISIT_TEXT,
+                                            &r->args, hlcf->keep_args->elts,
+                                            hlcf->keep_args->nelts);
+    }
+
+    if (args->len == 0 && ctx->next.len) {
+        last = ctx->next.data + ctx->next.len;
+
+        p = memchr(ctx->next.data, '?', ctx->next.len);
+        if (p == NULL) {
+            return;
+        }
+
+        query.data = p + 1;
+
+        p = memchr(query.data, '#', last - query.data);
+
+        query.len = (p ? p : last) - query.data;
+
+        args->len = ngx_http_hype_args_keep(buf, NGX_HTTP_HYPE_VISIT_TEXT,
+                                            &query, hlcf->keep_args->elts,
+                                            hlcf->keep_args->nelts);
+    }
+
+    ngx_http_hype_utf8_cut(args, NGX_HTTP_HYPE_VISIT_TEXT);
 }
 
 

@@ -16,7 +16,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_http_hype_hash.h"
-#include "ngx_http_hype_uri.h"
+#include "ngx_http_hype_identifier.h"
 
 
 /* buckets of the histograms, and one for what is above them */

@@ -16,7 +16,7 @@
 #include "ngx_http_hype_db.h"
 #include "ngx_http_hype_event.h"
 #include "ngx_http_hype_park.h"
-#include "ngx_http_hype_uri.h"
+#include "ngx_http_hype_identifier.h"
 
 
 typedef struct {

@@ -149,6 +149,31 @@ ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
 
 
 void
+ngx_http_hype_store_keep_hit(ngx_http_hype_store_t *store,
+    ngx_str_t *identifier, ngx_http_hype_row_t *row)
+{
+    u_char  *record;
+    size_t   size;
+
+    size = ngx_http_hype_record_hit_length(identifier, row);
+
+    record = ngx_alloc(size, store->log);
+    if (record == NULL) {
+        ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_DROPPED, 1);
+        return;
+    }
+
+    (void) ngx_http_hype_record_hit(record, identifier, row);
+
+    (void) ngx_http_hype_stream_keep(
+                                   &store->streams[NGX_HTTP_HYPE_STREAM_HITS],
+                                   record, size);
+
+    ngx_free(record);
+}
+
+
+void
 ngx_http_hype_store_event(ngx_http_hype_store_t *store,
     ngx_http_hype_record_type_e type, ngx_http_hype_event_t *event)
 {

@@ -81,8 +81,13 @@ ngx_int_t ngx_http_hype_store_hit(ngx_http_hype_store_t *store,
     ngx_str_t *identifier, ngx_http_hype_row_t *row, ngx_uint_t spool,
     ngx_http_hype_wait_t *wait);
 
-/* Takes a copy of a claim or a confirm: to the spool, or else to memory. */
+/*
+ * Takes a hit that nobody waits for, or a claim or a confirm: into the spool, or
+ * else into memory.
+ */
 
+void ngx_http_hype_store_keep_hit(ngx_http_hype_store_t *store,
+    ngx_str_t *identifier, ngx_http_hype_row_t *row);
 void ngx_http_hype_store_event(ngx_http_hype_store_t *store,
     ngx_http_hype_record_type_e type, ngx_http_hype_event_t *event);
 

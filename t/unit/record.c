@@ -237,10 +237,24 @@ test_check_fields(void)
         bad += ((rc == NGX_OK)
                 != (c && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                 "abcdefghijklmnopqrstuvwxyz"
-                                "0123456789_.~-", (int) c) != NULL));
+                                "0123456789_.~- ", (int) c) != NULL));
     }
 
-    tap_is(bad, 0, "fields: every byte in an identifier");
+    tap_is(bad, 0, "fields: every byte in an identifier, or between two");
+
+    buf[16] = ' ';
+    buf[17] = 'a';
+    ngx_http_hype_record_seal(buf);
+    tap_is(check(buf, size, &len), NGX_ERROR, "fields: no first identifier");
+
+    buf[16] = 'a';
+    buf[18] = ' ';
+    ngx_http_hype_record_seal(buf);
+    tap_is(check(buf, size, &len), NGX_ERROR, "fields: no second identifier");
+
+    buf[17] = ' ';
+    ngx_http_hype_record_seal(buf);
+    tap_is(check(buf, size, &len), NGX_ERROR, "fields: two spaces");
 }
 
 
@@ -357,8 +371,8 @@ test_sql(void)
         case 0:
         case 5:
             tap_is_bytes(sql, p - sql,
-                         tap_str(INSERT "(SELECT id FROM hype.referral_link "
-                                 "WHERE identifier = 'abc'), "
+                         tap_str(INSERT "(SELECT hype.link_at('abc', "
+                                 "'2000-01-01 00:00:00.001000+00')), "
                                  "'2000-01-01 00:00:00.001000+00', "
                                  "false, false, NULL, NULL, NULL, "
                                  "E'UA\\ufffd', 'http://example/', '/a/b', "

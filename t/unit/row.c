@@ -319,8 +319,8 @@ test_sql(void)
     p = ngx_http_hype_row_sql(buf, tuple, &identifier);
 
     tap_is_bytes(buf, p - buf,
-                 tap_str(INSERT "(SELECT id FROM hype.referral_link "
-                         "WHERE identifier = 'abc'), "
+                 tap_str(INSERT "(SELECT hype.link_at('abc', "
+                         "'2000-01-01 00:00:00.001000+00')), "
                          "'2000-01-01 00:00:00.001000+00', false, true, "
                          "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) "
                          "ON CONFLICT DO NOTHING"),

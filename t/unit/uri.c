@@ -20,9 +20,9 @@ typedef struct {
 } test_next_t;
 
 
-static void test_identifier(void);
 static void test_args(void);
 static void test_args_names(void);
+static void test_args_keep(void);
 static void test_unescape(void);
 static void test_uri(void);
 static void test_next(void);
@@ -401,9 +401,9 @@ static test_next_t  next_tests[] = {
 int
 main(void)
 {
-    test_identifier();
     test_args();
     test_args_names();
+    test_args_keep();
     test_unescape();
     test_uri();
     test_next();
@@ -412,48 +412,6 @@ main(void)
     test_next_port();
 
     return tap_done();
-}
-
-
-static void
-test_identifier(void)
-{
-    u_char      buf[NGX_HTTP_HYPE_IDENTIFIER_MAX + 1];
-    ngx_str_t   s;
-    ngx_uint_t  c, i, good, bad;
-
-    s = tap_bytes(buf, 0);
-    tap_is(ngx_http_hype_identifier_valid(&s), 0, "identifier: empty");
-
-    ngx_memset(buf, 'a', sizeof(buf));
-
-    for (i = 1, bad = 0; i <= NGX_HTTP_HYPE_IDENTIFIER_MAX; i++) {
-        s.len = i;
-        buf[i] = '!';
-        bad += !ngx_http_hype_identifier_valid(&s);
-        buf[i] = 'a';
-    }
-
-    tap_is(bad, 0, "identifier: 1 to 64 bytes");
-
-    s.len = sizeof(buf);
-    tap_is(ngx_http_hype_identifier_valid(&s), 0, "identifier: 65 bytes");
-
-    for (c = 0, bad = 0; c < 256; c++) {
-
-        good = c && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                           "abcdefghijklmnopqrstuvwxyz"
-                           "0123456789_.~-", (int) c) != NULL;
-
-        for (i = 0; i < 3; i++) {
-            ngx_memset(buf, 'a', 3);
-            buf[i] = (u_char) c;
-            s.len = 3;
-            bad += (ngx_http_hype_identifier_valid(&s) != good);
-        }
-    }
-
-    tap_is(bad, 0, "identifier: every byte at the start, inside, at the end");
 }
 
 
@@ -546,6 +504,61 @@ test_args_names(void)
            "args: a query that is NULL");
     tap_is(ngx_http_hype_args_remove(buf, &args, names, 2), 0,
            "args: a query that is NULL, the rest");
+}
+
+
+static void
+test_args_keep(void)
+{
+    size_t      len;
+    u_char      buf[64];
+    ngx_str_t   names[2];
+    ngx_uint_t  i;
+
+    static struct {
+        size_t        max;
+        ngx_str_t     args;
+        ngx_str_t     kept;
+        const char   *name;
+    } tests[] = {
+
+        { 64, ngx_string(""), ngx_string(""), "keep: none" },
+        { 64, ngx_string("x=1&y&&z="), ngx_string(""), "keep: others" },
+        { 64, ngx_string("sub=1"), ngx_string("sub=1"), "keep: the only one" },
+        { 64, ngx_string("x&sub=1&y&utm=a=b&"), ngx_string("sub=1&utm=a=b"),
+          "keep: in their order" },
+        { 64, ngx_string("utm&sub=&sub=1&utm=%41"),
+          ngx_string("utm&sub=&sub=1&utm=%41"), "keep: all" },
+        { 64, ngx_string("&&sub=1&&sub=2&&"), ngx_string("sub=1&sub=2"),
+          "keep: without empty arguments" },
+        { 64, ngx_string("Sub=1&sub2=1&su=1&subutm=1"), ngx_string(""),
+          "keep: the name as it is" },
+        { 11, ngx_string("sub=1&sub=2"), ngx_string("sub=1&sub=2"),
+          "keep: all of the room" },
+        { 10, ngx_string("sub=1&sub=2&utm"), ngx_string("sub=1"),
+          "keep: up to the first that does not fit" },
+        { 5, ngx_string("sub=1&x=2&sub"), ngx_string("sub=1"),
+          "keep: the room of one" },
+        { 4, ngx_string("sub=1&sub"), ngx_string(""), "keep: too little room" },
+        { 0, ngx_string("sub"), ngx_string(""), "keep: no room" }
+    };
+
+    names[0] = tap_str("sub");
+    names[1] = tap_str("utm");
+
+    for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+        ngx_memset(buf, '!', sizeof(buf));
+
+        len = ngx_http_hype_args_keep(buf, tests[i].max, &tests[i].args, names,
+                                      2);
+
+        tap_is_bytes(buf, len, tests[i].kept, tests[i].name);
+        tap_is(buf[len], '!', "keep: no byte more");
+    }
+
+    ngx_str_null(&names[0]);
+    tap_is(ngx_http_hype_args_keep(buf, 64, &names[0], &names[1], 1), 0,
+           "keep: a query that is NULL");
 }
 
 
