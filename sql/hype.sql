@@ -2178,41 +2178,46 @@ RETURN left(substring(left(next, 2048) FROM '^[^?#]*'), 250);
 COMMENT ON FUNCTION hype.next_path(text) IS
     'A URL without its arguments';
 
+CREATE OR REPLACE FUNCTION hype.url_decode(value text) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    -- The expression is that of well-formed UTF-8 without NUL (Unicode, table
+    -- 3-7), as an error would hold up the roll-ups.
+
+    SELECT CASE WHEN encode(d.bytes, 'hex')
+                     ~ ('^(0[1-9a-f]|[1-7].|(c[2-9a-f]|d.)[89ab].|'
+                        'e0[ab].[89ab].|e[1-9abcef]([89ab].){2}|'
+                        'ed[89].[89ab].|f0[9ab].([89ab].){2}|'
+                        'f[123]([89ab].){3}|f48.([89ab].){2})*$')
+           THEN convert_from(d.bytes, 'UTF8')
+           ELSE url_decode.value END
+    FROM (SELECT string_agg(
+                     CASE WHEN p.n = 1
+                          THEN convert_to(p.piece, 'SQL_ASCII')
+                          WHEN p.piece ~ '^[0-9A-Fa-f]{2}'
+                          THEN decode(left(p.piece, 2), 'hex')
+                               || convert_to(substr(p.piece, 3), 'SQL_ASCII')
+                          ELSE convert_to('%' || p.piece, 'SQL_ASCII') END,
+                     ''::bytea ORDER BY p.n) AS bytes
+          FROM unnest(string_to_array(replace(url_decode.value, '+', ' '),
+                                      '%'))
+               WITH ORDINALITY AS p (piece, n)) AS d;
+END;
+
+COMMENT ON FUNCTION hype.url_decode(text) IS
+    'Percent-decodes a value of a query string, where "+" is a space; it stays '
+    'as it is if that is no text';
+
 CREATE OR REPLACE FUNCTION hype.args_of(args text)
 RETURNS TABLE (name text, value text)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    encoding text := getdatabaseencoding();
-    arg      text;
-BEGIN
-    FOREACH arg IN ARRAY coalesce(string_to_array(args_of.args, '&'), '{}') LOOP
-        name := split_part(arg, '=', 1);
-        value := substr(arg, length(name) + 2);
-
-        IF value ~ '[%+]' THEN
-            BEGIN
-                SELECT convert_from(string_agg(
-                           CASE WHEN m.piece[1] ~ '^%..'
-                           THEN decode(substr(m.piece[1], 2), 'hex')
-                           ELSE convert_to(m.piece[1], encoding) END,
-                           '' ORDER BY m.n), encoding)
-                INTO value
-                FROM regexp_matches(replace(value, '+', ' '),
-                                    '%[0-9A-Fa-f]{2}|[^%]+|%', 'g')
-                     WITH ORDINALITY AS m (piece, n);
-            EXCEPTION WHEN character_not_in_repertoire
-                           OR untranslatable_character THEN
-                NULL;     -- it stays as it is
-            END;
-        END IF;
-
-        RETURN NEXT;
-    END LOOP;
-END
-$$;
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT a.name, CASE WHEN a.value ~ '%' THEN hype.url_decode(a.value)
+                   ELSE replace(a.value, '+', ' ') END
+    FROM (SELECT split_part(p.piece, '=', 1) AS name,
+                 substr(p.piece, strpos(p.piece || '=', '=') + 1) AS value
+          FROM unnest(string_to_array(args_of.args, '&')) AS p (piece)) AS a;
+END;
 
 COMMENT ON FUNCTION hype.args_of(text) IS
     'The arguments of a query string, such as referral_hit.args: the values '
@@ -2221,12 +2226,11 @@ COMMENT ON FUNCTION hype.args_of(text) IS
 CREATE OR REPLACE FUNCTION hype.counted_args(args text)
 RETURNS TABLE (name text, value text)
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+BEGIN ATOMIC
     SELECT DISTINCT left(a.name, 100), left(a.value, 250)
     FROM hype.args_of(args) a
-    WHERE a.name <> '' AND a.value <> ''
-$$;
+    WHERE a.name <> '' AND a.value <> '';
+END;
 
 COMMENT ON FUNCTION hype.counted_args(text) IS
     'What a hit counts for in hype.arg_stats: each argument and value once';
@@ -6059,7 +6063,10 @@ BEGIN
         CROSS JOIN LATERAL hype.counted_args(g.args) AS d
         GROUP BY 1, 2, 3
     ),
-    rooms AS (
+
+    -- What is not materialized would be counted for each value.
+
+    rooms AS MATERIALIZED (
         SELECT g.day, g.dimension,
                1000 - (SELECT count(*) FROM hype.hit_origin k
                        WHERE k.day = g.day AND k.dimension = g.dimension)
@@ -6270,7 +6277,7 @@ BEGIN
         WHERE c.args IS NOT NULL AND isfinite(c.day)
         GROUP BY 1, 2, 3
         HAVING sum(c.n) <> 0
-    ), taken AS (
+    ), taken AS MATERIALIZED (
         SELECT g.day, g.dimension,
                (SELECT count(*) FROM hype.hit_origin o
                 WHERE o.day = g.day AND o.dimension = g.dimension) AS n

@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(37);
+SELECT plan(40);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice'), (900002, 'b', 'bob');
@@ -45,7 +45,10 @@ FROM (VALUES
     ('a=%zz%4', 'a=%zz%4'),
     ('a=%FF+b', 'a=%FF+b'),
     ('a=x%00y', 'a=x%00y'),
-    ('a=ä%25', 'a=ä%')
+    ('a=ä%25', 'a=ä%'),
+    ('a=%F0%9F%98%80%EF%BF%BD%ED%9F%BF', 'a=😀' || U&'\FFFD' || U&'\D7FF'),
+    ('a=%C0%AF', 'a=%C0%AF'),
+    ('a=%F4%90%80%80', 'a=%F4%90%80%80')
 ) AS v (args, expected);
 SELECT is_empty($$ SELECT * FROM hype.args_of(NULL) $$, 'no arguments');
 SELECT is_empty($$ SELECT * FROM hype.args_of('') $$, 'an empty query');
