@@ -266,7 +266,7 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
             break;
         }
 
-        /* the function leaves out what is there: a trigger, or an index, refuses */
+        /* replay leaves out what is there: a trigger or an index refuses it */
 
         /* fall through */
 
