@@ -8115,7 +8115,7 @@ GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
     TO hype_report;
 GRANT EXECUTE ON FUNCTION
     hype.unrolled_totals(), hype.unrolled_confirmed(), hype.unrolled_daily(),
-    hype.unrolled_args(), hype.args_of(text),
+    hype.unrolled_args(), hype.args_of(text), hype.url_decode(text),
     hype.changed_links(), hype.changed_totals(), hype.site(),
     hype.day_quarter(date),
     hype.hits_by(text, text, timestamptz, timestamptz, text, text),
