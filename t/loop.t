@@ -96,6 +96,7 @@ for my $case (
     ['http://LOCALHOST:8080/ref/code1#top', '/'],
     ['https://user@localhost./ref/code1', '/'],
     ['http:/ref/code1', '/'],
+    ['http://%6cocal%68ost/ref/code1', '/'],
     ['http://example.com/ref/code1', '/'],
     ['https://www.example.com/ref/code1', '/'],
     ['http://go.example/code1', '/'],

@@ -191,8 +191,15 @@ ngx_http_hype_param_query(ngx_http_request_t *r, ngx_str_t *query)
         return NGX_OK;
     }
 
-    p = ngx_strlchr(r->unparsed_uri.data, last, '?');
-    if (p == NULL) {
+    /* a "?" of a fragment begins no query */
+
+    for (p = r->unparsed_uri.data; p < last && *p != '?'; p++) {
+        if (*p == '#') {
+            return NGX_DECLINED;
+        }
+    }
+
+    if (p == last) {
         return NGX_DECLINED;
     }
 

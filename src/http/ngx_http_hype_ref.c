@@ -171,7 +171,9 @@ ngx_http_hype_ref_suffix(ngx_http_request_t *r, ngx_str_t *prefix,
 
     /* "location /ref" */
 
-    if (suffix->data[0] == '/' && r->uri.data[prefix->len - 1] != '/') {
+    if (suffix->data[0] == '/'
+        && (prefix->len == 0 || suffix->data[-1] != '/'))
+    {
         suffix->data++;
         suffix->len--;
     }
@@ -282,8 +284,9 @@ ngx_http_hype_ref_follow(ngx_http_request_t *r,
 
 /*
  * The fallback may be a referral link, for visits that have made no hit; but
- * not this one again, nor one with variables, which may differ each time.  The last resort is "/".  If that is a referral link too,
- * its fallback may lead back here, with a hit each time: NGX_DECLINED.
+ * not this one again, nor one with variables, which may differ each time.
+ * The last resort is "/".  If that is a referral link too, its fallback may
+ * lead back here, with a hit each time: NGX_DECLINED.
  */
 
 static ngx_int_t

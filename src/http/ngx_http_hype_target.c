@@ -142,6 +142,7 @@ ngx_http_hype_target_split(ngx_http_request_t *r, ngx_str_t *target,
     ngx_http_hype_target_t *t)
 {
     u_char      *p, *end, *last;
+    ngx_str_t    host;
     ngx_uint_t   slashes;
 
     ngx_memzero(t, sizeof(ngx_http_hype_target_t));
@@ -184,7 +185,16 @@ ngx_http_hype_target_split(ngx_http_request_t *r, ngx_str_t *target,
         /* void */
     }
 
-    ngx_http_hype_target_host(p, end, &t->host);
+    ngx_http_hype_target_host(p, end, &host);
+
+    /* browsers decode it */
+
+    t->host.data = ngx_pnalloc(r->pool, host.len + 1);
+    if (t->host.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    t->host.len = ngx_http_hype_unescape(t->host.data, &host);
 
     if (end < last && *end == '/') {
         t->path.data = end;
