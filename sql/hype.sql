@@ -2418,8 +2418,7 @@ DECLARE
     unknown  uuid;
     old      hype.confirmed_referral;
     hit      record;
-    visitors uuid[];
-    new      uuid[];
+    followed uuid;
 BEGIN
     SELECT c.user_id INTO claimant
     FROM hype.visitor_claim c WHERE c.visitor = attribute.visitor;
@@ -2542,36 +2541,23 @@ BEGIN
         RETURN;
     END IF;
 
-    -- An application is told once of a visitor, though one call knows the
-    -- visitor and another one the user, or claims come out of order.  Who does
-    -- the same now is waited for.
+    -- An application is told once of a visitor's hits, though one call knows
+    -- the visitor and another one the user, or claims come out of order.  Who
+    -- does the same now is waited for.
 
     IF attribute.told THEN
-        visitors := ARRAY(
-            SELECT attribute.visitor
-            WHERE attribute.visitor IS NOT NULL
-              AND (claimant IS NULL OR claimant = who)
-            UNION
-            SELECT h.visitor FROM hype.referral_hit h
-            WHERE h.id = hit.id AND h.created = hit.created
-              AND h.visitor IS NOT NULL);
+        SELECT h.visitor INTO followed FROM hype.referral_hit h
+        WHERE h.id = hit.id AND h.created = hit.created;
 
-        WITH new AS (
+        IF followed IS NOT NULL THEN
             INSERT INTO hype.told_visitor (visitor, event)
-            SELECT v, attribute.event FROM unnest(visitors) AS v ORDER BY v
-            ON CONFLICT DO NOTHING
-            RETURNING visitor
-        )
-        SELECT array_agg(n.visitor) INTO new FROM new n;
+            VALUES (followed, attribute.event)
+            ON CONFLICT DO NOTHING;
 
-        IF cardinality(new) < cardinality(visitors)
-           OR (new IS NULL AND visitors <> '{}')
-        THEN
-            DELETE FROM hype.told_visitor t
-            WHERE t.visitor = ANY (new) AND t.event = attribute.event;
-
-            known := true;
-            RETURN;
+            IF NOT FOUND THEN
+                known := true;
+                RETURN;
+            END IF;
         END IF;
     END IF;
 
@@ -2597,9 +2583,17 @@ BEGIN
 
     IF NOT FOUND THEN
         DELETE FROM hype.told_visitor t
-        WHERE t.visitor = ANY (new) AND t.event = attribute.event;
+        WHERE t.visitor = followed AND t.event = attribute.event;
 
         RETURN;
+    END IF;
+
+    IF attribute.told AND attribute.visitor IS NOT NULL
+       AND (claimant IS NULL OR claimant = who)
+    THEN
+        INSERT INTO hype.told_visitor (visitor, event)
+        VALUES (attribute.visitor, attribute.event)
+        ON CONFLICT DO NOTHING;
     END IF;
 
     UPDATE hype.referral_hit h
@@ -8343,7 +8337,7 @@ GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
     TO hype_report;
 GRANT EXECUTE ON FUNCTION
     hype.unrolled_totals(), hype.unrolled_confirmed(), hype.unrolled_daily(),
-    hype.unrolled_args(), hype.args_of(text),
+    hype.unrolled_args(), hype.args_of(text), hype.url_decode(text),
     hype.changed_links(), hype.changed_totals(), hype.site(),
     hype.day_quarter(date),
     hype.hits_by(text, text, timestamptz, timestamptz, text, text),

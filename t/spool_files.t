@@ -194,7 +194,7 @@ $pg->start;
 fault 'thousands of files', pg => $pg, nginx => $nginx, sub {
     my ($load) = @_;
     $load->more(500);
-    wait_until { spooled() <= 2 } 60, 'files to be read';
+    wait_until { !grep { /many/ } spool_files($nginx) } 180, 'files to be read';
     $load->more(100);
 };
 

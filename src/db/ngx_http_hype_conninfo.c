@@ -39,10 +39,10 @@ static void ngx_http_hype_conninfo_log(ngx_conf_t *cf, ngx_str_t *text,
 
 
 /*
- * What the module says itself, before and after what the user says: the last
- * counts.  A host that is gone without a word is noticed in 20 seconds.  With
- * a Kerberos ticket, libpq would ask the KDC for one more and block meanwhile,
- * though the connection is asynchronous.
+ * The module's own parameters, before and behind those of the user: the last
+ * one counts.  With these keepalives, a host that has disappeared is noticed
+ * in 20 seconds.  With a Kerberos ticket libpq would ask the KDC for another
+ * one, and block, although the connection is asynchronous.
  */
 
 static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_defaults[] = {
@@ -245,8 +245,8 @@ ngx_http_hype_conninfo_option(PQconninfoOption *options, const char *keyword)
 
 
 /*
- * Of the environment libpq takes what the conninfo does not say; but here it
- * has to be known before, and a default of the module's must not hide it.
+ * libpq takes from the environment what is not in the conninfo.  This
+ * parameter has to be known here, and the module's default must not hide it.
  */
 
 static void
@@ -269,7 +269,10 @@ ngx_http_hype_conninfo_environment(PQconninfoOption *options)
 }
 
 
-/* PQconninfoParse() knows names, but says of values only when it connects */
+/*
+ * PQconninfoParse() checks names, but libpq checks values only when it
+ * connects
+ */
 
 static ngx_int_t
 ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
@@ -316,7 +319,9 @@ ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
 }
 
 
-/* whether all of a list are; what is empty in it stands for the default */
+/*
+ * whether all items of a list are valid; an empty item stands for the default
+ */
 
 static ngx_uint_t
 ngx_http_hype_conninfo_each(ngx_pool_t *pool, const char *list,
@@ -506,7 +511,7 @@ ngx_http_hype_conninfo_hostaddr(ngx_conf_t *cf,
 }
 
 
-/* there is a port for all hosts, or one for each */
+/* either one port for all hosts, or one for each */
 
 static ngx_int_t
 ngx_http_hype_conninfo_counts(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)

@@ -154,7 +154,7 @@ ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
 
     for (n = 3; info->keywords[n]; n++) { /* void */ }
 
-    /* a copy with one more, as threads share what they are made of */
+    /* a copy, with room for one more, as threads share the parameters */
 
     keywords = malloc(2 * (n + 2) * sizeof(char *));
     if (keywords == NULL) {

@@ -164,7 +164,7 @@ ngx_http_hype_db_timer_handler(ngx_event_t *ev)
 
     case NGX_HTTP_HYPE_DB_IDLE:
 
-        /* its turn comes now, see "next" */
+        /* it asks for work in a moment, see "next" */
 
         break;
 
@@ -190,7 +190,7 @@ ngx_http_hype_db_timer_handler(ngx_event_t *ev)
     case NGX_HTTP_HYPE_DB_CONNECTING:
     case NGX_HTTP_HYPE_DB_SETUP:
 
-        /* libpq would not get past a host that says nothing */
+        /* libpq would not skip a host that does not answer */
 
         conn->first++;
 

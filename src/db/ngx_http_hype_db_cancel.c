@@ -7,16 +7,16 @@
 #include "ngx_http_hype_db_conn.h"
 
 
-/* milliseconds between two looks at whether the thread is done */
+/* milliseconds until the worker looks again whether the thread is done */
 #define NGX_HTTP_HYPE_DB_CANCEL_POLL   10
 
-/* how long a connection that is idle again waits for it */
+/* milliseconds that an idle connection waits for the thread */
 #define NGX_HTTP_HYPE_DB_CANCEL_WAIT   3000
 
 
 /*
- * Of malloc(), as the thread may outlive the worker's pool.  The worker frees
- * it, when "done" is set.
+ * From malloc(), as the thread may outlive the worker's pool.  The worker
+ * frees it once "done" is set.
  */
 
 struct ngx_http_hype_db_cancel_s {
@@ -112,7 +112,7 @@ ngx_http_hype_db_cancel_thread(void *data)
                           sizeof(cancel->error))
                  ? NGX_OK : NGX_ERROR;
 
-    /* all that is above is there when it is seen */
+    /* who sees "done" sees the result, too */
 
     ngx_memory_barrier();
     cancel->done = 1;

@@ -143,7 +143,7 @@ ngx_http_hype_db_thread_done(ngx_event_t *ev)
 }
 
 
-/* a result after a time-out is as good, until the next attempt begins */
+/* a result that comes after a time-out is used until the next attempt begins */
 
 static ngx_uint_t
 ngx_http_hype_db_wanted(ngx_http_hype_db_conn_t *conn,
@@ -335,8 +335,8 @@ ngx_http_hype_db_clock(void)
 
 
 /*
- * Times of hits are of nginx's clock, those of links and partitions of
- * PostgreSQL's.  It told its time somewhere between question and answer.
+ * Hits have the time of nginx's clock, links and partitions of PostgreSQL's.
+ * PostgreSQL read its clock somewhere between the query and its result.
  */
 
 static void
@@ -369,9 +369,9 @@ ngx_http_hype_db_skew(ngx_http_hype_db_conn_t *conn, PGresult *res)
 
 
 /*
- * A pooler such as PgBouncer has process numbers of its own.  Behind it, a
- * session's settings would be somebody else's in the next transaction: there
- * is no LISTEN then, and lock_timeout is what the role has.
+ * A pooler such as PgBouncer has its own process numbers.  Behind it, settings
+ * of the session would apply to somebody else's next transaction.  So there is
+ * no LISTEN, and lock_timeout is the role's.
  */
 
 static void

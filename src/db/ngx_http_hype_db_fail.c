@@ -8,7 +8,7 @@
 #define NGX_HTTP_HYPE_DB_BACKOFF_MIN    100
 #define NGX_HTTP_HYPE_DB_BACKOFF_MAX    2000
 
-/* a session that ends sooner, with nothing to do, was not wanted */
+/* milliseconds: an idle session that ends sooner was not wanted */
 #define NGX_HTTP_HYPE_DB_SESSION_MIN    500
 
 /* characters of a message in the log */
@@ -159,9 +159,9 @@ ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason)
 
 
 /*
- * An idle connection is ended by idle_session_timeout, an administrator, a
- * pooler or a firewall.  Nothing is lost by that: it is an error only if
- * another connection can't be made.
+ * idle_session_timeout, an administrator, a pooler or a firewall may end an
+ * idle connection.  Nothing is lost: it is an error only if another connection
+ * can't be made.
  */
 
 static void

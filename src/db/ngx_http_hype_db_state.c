@@ -5,7 +5,7 @@
 #include "ngx_http_hype_db_conn.h"
 
 
-/* what hype_status calls these states */
+/* the names of these states in hype_status */
 
 static const ngx_http_hype_connections_e  ngx_http_hype_db_states[] = {
     NGX_HTTP_HYPE_CONNECTIONS_CLOSED,
@@ -33,7 +33,7 @@ ngx_http_hype_db_state(ngx_http_hype_db_conn_t *conn,
 
     conn->state = state;
 
-    /* what visitors do not need is not missed while it is closed */
+    /* connections that visitors do not need are not counted as closed */
 
     if (before != NGX_HTTP_HYPE_CONNECTIONS_CLOSED || !extra) {
         connections[before]--;
@@ -104,7 +104,7 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
 
     } else if (conn->statement.judged && outcome < NGX_HTTP_HYPE_DB_RETRY) {
 
-        /* refused, but nobody is there to be asked what others get */
+        /* refused, but without a connection there is no probe */
 
         outcome = NGX_HTTP_HYPE_DB_UNKNOWN;
     }

@@ -269,7 +269,7 @@ ngx_http_hype_db_classify(PGresult *res)
         return NGX_HTTP_HYPE_DB_DUPLICATE;
     }
 
-    /* whose fault it is, the code does not tell */
+    /* the code does not tell whether the record is the cause */
 
     return NGX_HTTP_HYPE_DB_REFUSED;
 }
@@ -301,7 +301,7 @@ ngx_http_hype_db_flush(ngx_http_hype_db_conn_t *conn)
 }
 
 
-/* the server has said all about a statement, or about one of the set-up */
+/* all results of a statement have come */
 
 static void
 ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
@@ -352,7 +352,7 @@ ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn)
 }
 
 
-/* whether the connection is of no use any more, rather than a statement */
+/* whether the connection has failed, not only the statement */
 
 static ngx_uint_t
 ngx_http_hype_db_failed(ngx_http_hype_db_conn_t *conn)
@@ -371,7 +371,7 @@ ngx_http_hype_db_failed(ngx_http_hype_db_conn_t *conn)
         && ngx_http_hype_db_is(conn->result, "26000"))
     {
 
-        /* a pooler is between after all: another session has it */
+        /* there is a pooler, and another session has the prepared statement */
 
         conn->prepared = 0;
         conn->outcome = NGX_HTTP_HYPE_DB_RETRY;
@@ -398,9 +398,9 @@ ngx_http_hype_db_is(PGresult *res, const char *code)
 
 
 /*
- * When a statement is done, the next one waits for a turn of the event loop:
- * those who are answered now may come again at once, and what they ask for
- * goes with it.  Nobody waits longer for that, as the answers were to be sent
+ * The next statement waits for a turn of the event loop: clients that get
+ * their response now may send another request at once, which is then in the
+ * next batch.  Nobody waits longer for that, as the responses are sent first
  * anyway.
  */
 
@@ -409,7 +409,7 @@ ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn)
 {
     ngx_post_event(&conn->next, &ngx_posted_next_events);
 
-    /* a posted event does not keep an exiting worker, a timer does */
+    /* a timer keeps an exiting worker alive, a posted event does not */
 
     ngx_http_hype_db_timer(conn, 1, 0);
 }
@@ -433,7 +433,7 @@ ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn)
 {
     if (conn->cancelling) {
 
-        /* it would be cancelled in place of the one before */
+        /* the request could cancel the next statement */
 
         return;
     }

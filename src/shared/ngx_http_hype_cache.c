@@ -8,7 +8,7 @@
 /* at most one unknown identifier per so many bytes of the zone */
 #define NGX_HTTP_HYPE_CACHE_UNKNOWN_SHARE  2048
 
-/* nodes are moved to the head of their queue once in so many milliseconds */
+/* milliseconds until a node is moved to the head of its queue again */
 #define NGX_HTTP_HYPE_CACHE_USED           1000
 
 
@@ -119,7 +119,7 @@ ngx_http_hype_cache_create(ngx_http_hype_cache_t *cache)
 
     size = cache->shpool->end - (u_char *) cache->shpool;
 
-    /* a bucket a link, as most links take 128 or 256 bytes */
+    /* about one bucket per link, as most links take 128 or 256 bytes */
 
     for (n = 64; n * 256 < size; n *= 2) { /* void */ }
 
@@ -170,7 +170,7 @@ ngx_http_hype_cache_changed(ngx_http_hype_cache_t *cache)
 }
 
 
-/* what is left of the lists can't be trusted: begins with an empty cache */
+/* the lists may be broken: begins with an empty cache */
 
 static void
 ngx_http_hype_cache_rebuild(ngx_http_hype_cache_t *cache)
@@ -442,7 +442,7 @@ ngx_http_hype_cache_delete(ngx_http_hype_cache_t *cache,
 }
 
 
-/* where a node is hung up, or the end of its bucket */
+/* the pointer to a node, or the end of its bucket */
 
 static ngx_http_hype_cache_node_t **
 ngx_http_hype_cache_find(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
@@ -567,7 +567,7 @@ ngx_http_hype_cache_stat(ngx_http_hype_cache_t *cache,
     stat->links = cache->sh->nlinks;
     stat->unknowns = cache->sh->nunknowns;
 
-    /* free pages, and what is free in those of small pieces */
+    /* free pages, and free pieces of pages in use */
 
     stat->free = pool->pfree * ngx_pagesize;
 

@@ -56,8 +56,8 @@ typedef struct {
 ngx_int_t ngx_http_hype_cache_init_zone(ngx_shm_zone_t *zone, void *data);
 
 /*
- * Looks an identifier up.  What is found, a link or that there is none, is
- * copied to "link", its strings into "pool".
+ * Looks an identifier up.  Copies a link, or that there is none, to "link", and
+ * its strings to "pool".
  *
  * NGX_OK: found, still valid, and loaded at or after "since" (in
  *     ngx_current_msec; 0 for any time).
@@ -72,8 +72,8 @@ ngx_int_t ngx_http_hype_cache_get(ngx_http_hype_cache_t *cache,
     ngx_http_hype_link_t *link);
 
 /*
- * Stores a link, or that there is none; "loaded" is when the database was
- * asked, in ngx_current_msec.  Without room for it, it is left out.
+ * Stores a copy of a link, or that there is none.  "loaded" is the time of the
+ * query, in ngx_current_msec.  If there is no room, nothing is stored.
  */
 
 void ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache,
@@ -90,12 +90,12 @@ ngx_uint_t ngx_http_hype_cache_begin_lookup(ngx_http_hype_cache_t *cache,
 void ngx_http_hype_cache_end_lookup(ngx_http_hype_cache_t *cache,
     ngx_str_t *identifier);
 
-/* Forgets an identifier. */
+/* Deletes an identifier. */
 
 void ngx_http_hype_cache_delete(ngx_http_hype_cache_t *cache,
     ngx_str_t *identifier);
 
-/* How full it is. */
+/* Tells how full the cache is. */
 
 void ngx_http_hype_cache_stat(ngx_http_hype_cache_t *cache,
     ngx_http_hype_cache_stat_t *stat);

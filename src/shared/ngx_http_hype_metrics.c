@@ -6,7 +6,7 @@
 
 #define NGX_HTTP_HYPE_METRICS_WORKERS  256
 
-/* identifiers of recent visits: sets of so many, one of which makes room */
+/* identifiers of recent visits are in so many sets of so many */
 #define NGX_HTTP_HYPE_METRICS_SETS     256
 #define NGX_HTTP_HYPE_METRICS_WAYS     4
 
@@ -39,7 +39,7 @@ ngx_http_hype_metrics_create(ngx_slab_pool_t *pool)
     ngx_time_t               *tp;
     ngx_http_hype_metrics_t  *metrics;
 
-    /* no more than a small part of a small zone */
+    /* they take a small part of a small zone */
 
     size = pool->end - (u_char *) pool;
 
@@ -61,7 +61,7 @@ ngx_http_hype_metrics_create(ngx_slab_pool_t *pool)
     size = unknown + unknowns * NGX_HTTP_HYPE_METRICS_WAYS
                      * sizeof(ngx_http_hype_recent_t);
 
-    /* a zone of any size ends anywhere */
+    /* the end of a zone need not be aligned */
 
     pool->end -= ngx_align(size, ngx_pagesize);
     pool->end -= (uintptr_t) pool->end % ngx_pagesize;
@@ -88,7 +88,7 @@ ngx_http_hype_metrics_create(ngx_slab_pool_t *pool)
 }
 
 
-/* the master gives a place in its table to one process at a time */
+/* one process at a time has a slot of the master's table */
 
 ngx_http_hype_worker_t *
 ngx_http_hype_metrics_join(ngx_http_hype_metrics_t *metrics, ngx_pool_t *pool)
@@ -211,7 +211,7 @@ ngx_http_hype_metrics_visit(ngx_http_hype_metrics_t *metrics,
 }
 
 
-/* hits in the last period, as if those of the one before had been even */
+/* hits of about one period: a part of the one before is added */
 
 static ngx_atomic_uint_t
 ngx_http_hype_metrics_age(ngx_http_hype_recent_t *recent, time_t now)

@@ -51,7 +51,7 @@ ngx_http_hype_park(ngx_http_hype_park_t *park, ngx_http_hype_wait_t *wait,
         wait->deadline = ngx_current_msec + park->timeout;
     }
 
-    /* most wait for the first time, so their deadline is the last */
+    /* most wait for the first time, so their deadline is the last one */
 
     for (q = ngx_queue_last(&park->waiting);
          q != ngx_queue_sentinel(&park->waiting);
@@ -128,7 +128,7 @@ ngx_http_hype_park_leave(ngx_http_hype_park_t *park,
         (*park->n)--;
     }
 
-    /* an exiting worker may have nobody to wait for, then */
+    /* an exiting worker may have nothing to wait for any more */
 
     park->timer.cancelable = ngx_queue_empty(&park->waiting)
                              && ngx_queue_empty(&park->ready);
@@ -162,7 +162,7 @@ ngx_http_hype_park_event_handler(ngx_event_t *ev)
     if (!ngx_queue_empty(&park->ready)) {
         ngx_post_event(ev, &ngx_posted_next_events);
 
-        /* a posted event does not keep an exiting worker, a timer does */
+        /* a timer keeps an exiting worker alive, a posted event does not */
 
         if (!park->timer.timer_set) {
             ngx_add_timer(&park->timer, 1);
@@ -172,9 +172,8 @@ ngx_http_hype_park_event_handler(ngx_event_t *ev)
 
 
 /*
- * The timer is set for whoever was the first when it was set, and is left to
- * run when that one is woken: it is set anew when it fires, not at each
- * request.
+ * The timer is set for the first deadline, and not stopped when that request
+ * is woken: it is set again when it fires, not for each request.
  */
 
 static void

@@ -1,8 +1,7 @@
 
 /*
- * Requests that wait for the database: each for so long at most, and woken
- * some at a time, so that a large batch that is done does not keep the event
- * loop from its other work.
+ * Requests that wait for the database, each until its deadline at most.  They
+ * are resumed some at a time, so that the event loop does its other work, too.
  */
 
 
@@ -25,10 +24,10 @@ struct ngx_http_hype_wait_s {
     ngx_queue_t          place;       /* among those who wait for the same */
     ngx_msec_t           deadline;
 
-    /* it need not wait any more; called from the event loop */
+    /* called from the event loop when it does not wait any more */
     void               (*resume)(ngx_http_hype_wait_t *wait);
 
-    /* its time is over: what it waited for goes on without it; or NULL */
+    /* called at its deadline: what it waited for goes on without it; or NULL */
     void               (*expire)(ngx_http_hype_wait_t *wait);
 
     void                *data;        /* the request's */
@@ -38,8 +37,8 @@ struct ngx_http_hype_wait_s {
     void                *result;      /* and where that goes */
 
     /*
-     * NGX_OK: PostgreSQL has done it; NGX_DECLINED: not yet, and what can go
-     * on without that does; NGX_ERROR: it can't be done
+     * NGX_OK: PostgreSQL has done it; NGX_DECLINED: not yet, the request goes
+     * on without it; NGX_ERROR: it can't be done
      */
     ngx_int_t            status;
 
@@ -60,27 +59,32 @@ typedef struct {
 } ngx_http_hype_park_t;
 
 
+/*
+ * In zeroed memory.  "timeout" is in milliseconds; "n" becomes the number of
+ * requests in the park.
+ */
+
 void ngx_http_hype_park_init(ngx_http_hype_park_t *park, ngx_msec_t timeout,
     ngx_atomic_t *n, ngx_log_t *log);
 
 /*
- * Begins to wait, behind all others in "place", for the park's timeout; if it
- * has waited before, for the time that it has left.  "owner" is for "expire".
- * The status is what it has if nothing comes of it.
+ * Parks a request behind all others in "place", for the park's timeout, or for
+ * the time that is left if it has waited before.  "owner" is for "expire".
+ * "status" is what the request gets at its deadline.
  */
 
 void ngx_http_hype_park(ngx_http_hype_park_t *park,
     ngx_http_hype_wait_t *wait, ngx_queue_t *place, void *owner,
     ngx_int_t status);
 
-/* Has "resume" called soon, of one, or of all in "place" with that status. */
+/* Resume one request soon, or all in "place" with that status. */
 
 void ngx_http_hype_park_wake(ngx_http_hype_park_t *park,
     ngx_http_hype_wait_t *wait);
 void ngx_http_hype_park_wake_all(ngx_http_hype_park_t *park,
     ngx_queue_t *place, ngx_int_t status);
 
-/* Forgets it, in whatever state it is. */
+/* Takes a request out of the park, whatever its state. */
 
 void ngx_http_hype_park_leave(ngx_http_hype_park_t *park,
     ngx_http_hype_wait_t *wait);

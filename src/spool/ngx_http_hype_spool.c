@@ -5,7 +5,7 @@
 #include "ngx_http_hype_spool_files.h"
 
 
-/* milliseconds between two looks at the directory */
+/* milliseconds between two scans of the directory */
 #define NGX_HTTP_HYPE_SPOOL_TIDY       1000
 
 
@@ -109,7 +109,7 @@ ngx_http_hype_spool_tidy_handler(ngx_event_t *ev)
 
     if (ngx_exiting) {
 
-        /* for workers that stay; this one may be there for hours */
+        /* other workers take the files, as this one may stay for hours */
 
         spool->wake(spool->data);
 

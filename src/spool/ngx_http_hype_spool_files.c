@@ -26,8 +26,8 @@ static ngx_http_hype_spool_file_t *ngx_http_hype_spool_adopt(
 
 
 /*
- * Whatever has the first one is a spool file, and of hits if it has none of the
- * others: before there were streams, all records were in one file.
+ * A file with the first suffix, but none of the others, is one of hits.
+ * Before there were streams, such a file had all records.
  */
 
 static ngx_str_t  ngx_http_hype_spool_suffixes[] = {
@@ -77,7 +77,7 @@ ngx_http_hype_spool_open(ngx_http_hype_spool_t *spool, ngx_str_t *name,
         return NULL;
     }
 
-    /* another worker may have it, or may just have removed or renamed it */
+    /* another worker may hold it, or may just have removed or renamed it */
 
     if (flock(file->fd, LOCK_EX|LOCK_NB) == -1
         || ngx_fd_info(file->fd, &fi) == NGX_FILE_ERROR
@@ -117,14 +117,11 @@ ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
 
     file = NULL;
 
-    /*
-     * another worker may take a file that is new for one that was left empty,
-     * and remove it
-     */
+    /* another worker may take the new file for an empty one, and remove it */
 
     for (i = 0; file == NULL && i < NGX_HTTP_HYPE_SPOOL_TRIES; i++) {
 
-        /* in the order of their time, for who adopts them */
+        /* sorted by time, for the worker that adopts them */
 
         name.data = text;
         name.len = ngx_sprintf(text, "%012xL-%P-%ui%V",
@@ -149,7 +146,7 @@ ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
 }
 
 
-/* nothing more is written to it; it may have been drained meanwhile */
+/* nothing more is written to it; all of it may have been read */
 
 void
 ngx_http_hype_spool_leave_tail(ngx_http_hype_spool_t *spool)
@@ -172,7 +169,7 @@ ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
     if (ngx_delete_file(file->name.data) == NGX_FILE_ERROR) {
         ngx_http_hype_spool_log(spool, ngx_errno, "remove", &file->name);
 
-        /* or it would be read again and again */
+        /* else it would be read again and again */
 
         if (ftruncate(file->fd, 0) == -1) {
             ngx_http_hype_spool_log(spool, ngx_errno, "truncate",
@@ -261,7 +258,7 @@ ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
 }
 
 
-/* the names of the files, with their number and bytes told of */
+/* lists the names of the files, and counts files and bytes */
 
 static ngx_int_t
 ngx_http_hype_spool_list(ngx_http_hype_spool_t *spool, ngx_array_t *names)
@@ -368,9 +365,9 @@ ngx_http_hype_spool_held(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 
 
 /*
- * Adopts what nobody holds, the oldest first: no more at a time than is soon
- * written, as other workers want their share; but all that is older than what
- * this worker has itself.
+ * Adopts files that nobody holds, the oldest first.  Only as many as are soon
+ * written, as other workers want their share; but all that are older than this
+ * worker's own.
  */
 
 static void
@@ -450,7 +447,7 @@ ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
         return NULL;
     }
 
-    /* before those of a later time; the tail is the latest of all */
+    /* in front of newer ones; the tail is the newest of all */
 
     for (q = ngx_queue_head(&spool->files);
          q != ngx_queue_sentinel(&spool->files);

@@ -4,7 +4,7 @@
 #include "ngx_http_hype_spool_files.h"
 
 
-/* bytes that are read at once: of so many records, about, and at most */
+/* bytes to read per record, about, and at most */
 #define NGX_HTTP_HYPE_SPOOL_RECORD     512
 #define NGX_HTTP_HYPE_SPOOL_CHUNK      (512 * 1024)
 
@@ -38,7 +38,7 @@ ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
     do {
         file = ngx_http_hype_spool_oldest(spool);
 
-        /* there may be an older one than the next */
+        /* a file that nobody holds may be older */
 
         if (spool->more && (file == NULL || file->read == 0)) {
             ngx_http_hype_spool_scan(spool);
@@ -170,7 +170,7 @@ again:
 }
 
 
-/* what is behind a file that can't be read need not wait for it */
+/* other files do not wait for a file that can't be read */
 
 static void
 ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
@@ -183,8 +183,8 @@ ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
 
 
 /*
- * Whether a record is cut short, rather than whole with a wrong length: then
- * it ends where the file does, or others come behind it.
+ * Whether a record is cut short.  Else it has a wrong length: then it ends at
+ * the end of the file, or other records come behind it.
  */
 
 static ngx_uint_t
@@ -209,8 +209,8 @@ ngx_http_hype_spool_torn(u_char *p, u_char *last)
 
 
 /*
- * Whether all is zeros from there on.  After a crash of the machine a file may
- * have its size, but not yet its bytes; and no record ends with a zero.
+ * Whether there are only zeros from there on.  After a crash of the machine a
+ * file may have its size, but not its bytes.  No record ends with a zero.
  */
 
 static ngx_uint_t
@@ -265,7 +265,7 @@ ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t number,
         }
     }
 
-    /* it was damaged behind this record, and is kept for a person */
+    /* the file was damaged behind this record, and is kept for a person */
 }
 
 

@@ -119,7 +119,7 @@ ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool, size_t size)
         total += spool->counters[NGX_HTTP_HYPE_SPOOL_BYTES + i];
     }
 
-    /* what is rejected or dropped when this is full has its place, too */
+    /* leaves room for rejected and dropped records */
 
     max = spool->conf->max_size
           - spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_SET_ASIDE * 2;
@@ -129,7 +129,7 @@ ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool, size_t size)
 }
 
 
-/* all or nothing, so that the file has no torn record but at a crash */
+/* all or nothing: only a crash leaves a torn record */
 
 static ngx_int_t
 ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
@@ -142,7 +142,7 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
 
     tail = spool->tail;
 
-    /* each file is kept open: there must not be too many of them */
+    /* there must not be too many files, as each is kept open */
 
     full = ngx_max(NGX_HTTP_HYPE_SPOOL_FILE_SIZE,
                    spool->conf->max_size / NGX_HTTP_HYPE_SPOOL_OPEN);
@@ -168,7 +168,7 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
 
         if (ftruncate(tail->fd, tail->size) == -1) {
 
-            /* its end may be torn: nothing must come behind it */
+            /* its last record may be torn: nothing must come behind it */
 
             ngx_http_hype_spool_leave_tail(spool);
         }
@@ -234,7 +234,7 @@ ngx_http_hype_spool_flush(ngx_http_hype_spool_t *spool)
 }
 
 
-/* the records are where they are not safe: their owner has to keep them */
+/* the records could not be written: their owner has to keep them */
 
 static void
 ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool)
@@ -392,8 +392,8 @@ ngx_http_hype_spool_sync_done(ngx_event_t *ev)
                                  &spool->conf->path->name);
 
         /*
-         * what was not written is not tried again by the kernel: what comes
-         * must not be behind it
+         * the kernel does not write the lost pages again: new records must not
+         * come behind them
          */
 
         ngx_http_hype_spool_leave_tail(spool);

@@ -15,7 +15,7 @@
 #define NGX_HTTP_HYPE_BATCH_TEXT        25
 
 
-/* a function of arrays, one for each column of a row or field of a record */
+/* a statement with arrays, one for each column of a row or field of a record */
 
 typedef struct {
     const char                *name;    /* as hype.probe() calls it */
@@ -423,8 +423,8 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
 
 
 /*
- * An element of an array: what is after its length, which comes as it has to
- * be sent.  An identifier that is not needed is a NULL.
+ * Returns the size of an element of an array, and its bytes and length as they
+ * are sent.  An identifier that is not needed is a NULL.
  */
 
 static size_t

@@ -13,17 +13,16 @@
 
 /*
  * between two calls, at most: a machine or a worker that was killed may have
- * committed records that nobody else knows of; behind a pooler notifications
- * are not heard
+ * committed records; behind a pooler there are no notifications
  */
 #define NGX_HTTP_HYPE_DERIVE_IDLE         60000
 #define NGX_HTTP_HYPE_DERIVE_POOLED       1000
 
-/* of the statement, which has more time after each one that took too long */
+/* of the statement: it is doubled each time that it was too short */
 #define NGX_HTTP_HYPE_DERIVE_TIMEOUT_MIN  5000
 #define NGX_HTTP_HYPE_DERIVE_TIMEOUT_MAX  60000
 
-/* for the answer that it timed out */
+/* for the message that it timed out */
 #define NGX_HTTP_HYPE_DERIVE_GRACE        1000
 
 #define NGX_HTTP_HYPE_DERIVE_BACKOFF_MIN  1000
@@ -46,7 +45,7 @@ static void ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive,
     char *text);
 
 
-/* sent as one text, so that it is one transaction behind a pooler, too */
+/* one text, so that it is one transaction also behind a pooler */
 
 static const char  ngx_http_hype_derive_sql[] =
     "SET LOCAL statement_timeout = %M; "
@@ -97,7 +96,7 @@ ngx_http_hype_derive_notify(ngx_http_hype_derive_t *derive)
 }
 
 
-/* after an error the delay is not cut short */
+/* after an error, the delay is not shortened */
 
 static void
 ngx_http_hype_derive_after(ngx_http_hype_derive_t *derive, ngx_msec_t delay)

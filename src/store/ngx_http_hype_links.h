@@ -29,9 +29,9 @@ typedef struct {
     ngx_rbtree_t              rbtree;     /* all of them, by identifier */
     ngx_rbtree_node_t         sentinel;
     ngx_queue_t               pending;
-    ngx_queue_t               flight;
-    ngx_queue_t               foreign;    /* in another worker's flight */
-    ngx_event_t               poll;       /* whether that has landed */
+    ngx_queue_t               flight;     /* in the query under way */
+    ngx_queue_t               foreign;    /* in another worker's query */
+    ngx_event_t               poll;       /* whether that has a result */
     ngx_msec_t                sent;
     ngx_msec_t                since;      /* all may have changed, or 0 */
     ngx_event_t               distrust;   /* until all may be distrusted, */
@@ -49,20 +49,21 @@ void ngx_http_hype_links_init(ngx_http_hype_links_t *links,
     ngx_http_hype_park_t *park, ngx_log_t *log);
 
 /*
- * Finds a link by a valid identifier; "parked" and "pool" of "wait" are set.
+ * Finds a link by a valid identifier.  The caller has set the "pool" of "wait",
+ * and "result", an ngx_http_hype_link_t.
  *
- * NGX_OK: it is in wait->link, or that there is none; stale, maybe, if the
- *     database is away.
- * NGX_DECLINED: nothing can be known about it now.
- * NGX_AGAIN: the request is parked; wait->rc is one of these two when it is
- *     resumed.
- * NGX_ERROR: no memory.
+ * NGX_OK: the link, or that there is none, is in wait->result; it may be stale
+ *     while the database is unavailable.
+ * NGX_DECLINED: nothing is known about it now.
+ * NGX_AGAIN: the request is parked; wait->status is one of these two, or
+ *     NGX_ERROR, when it is resumed.
+ * NGX_ERROR: memory ran out.
  */
 
 ngx_int_t ngx_http_hype_links_find(ngx_http_hype_links_t *links,
     ngx_str_t *identifier, ngx_http_hype_wait_t *wait);
 
-/* Sends a query; returns 0 if there is none to be sent. */
+/* Sends a query on an idle connection.  Returns 1, or 0 if there is none. */
 
 ngx_uint_t ngx_http_hype_links_work(ngx_http_hype_links_t *links,
     ngx_http_hype_db_conn_t *conn);

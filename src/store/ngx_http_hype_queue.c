@@ -6,10 +6,10 @@
 #include "ngx_http_hype_stream.h"
 
 
-/* bytes in one batch, about */
+/* bytes in one batch, roughly */
 #define NGX_HTTP_HYPE_QUEUE_BATCH_SIZE  (4 * 1024 * 1024)
 
-/* records in a batch that is to be short, at least */
+/* the least number of records in a batch that should be short */
 #define NGX_HTTP_HYPE_QUEUE_PACE        16
 
 
@@ -183,7 +183,7 @@ ngx_http_hype_queue_time(void)
 }
 
 
-/* those of the first one's kind, in their order, past others */
+/* takes items of the first one's kind, in their order, and skips others */
 
 static void
 ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
@@ -250,7 +250,7 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 
         if (batch->conn->cancelled) {
 
-            /* it may have been the wait for a synchronous standby that ended */
+            /* the cancel may have ended the wait for a synchronous standby */
 
             ngx_http_hype_queue_put_back(queue, batch, 1);
             break;
@@ -266,7 +266,7 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
             break;
         }
 
-        /* not a hit that is there: a trigger, or an index, refuses it */
+        /* replay leaves out what is there: a trigger or an index refuses it */
 
         /* fall through */
 
@@ -368,7 +368,7 @@ ngx_http_hype_queue_put_back(ngx_http_hype_queue_t *queue,
 
         if (item->spooled) {
 
-            /* the spool sees to it */
+            /* the spool has it */
 
             ngx_http_hype_queue_free(queue, item, NGX_DECLINED);
             continue;

@@ -7,26 +7,26 @@
 
 
 /*
- * A record that is refused alone is set aside after so many tries, each of
- * which counts as several where the probe says that others would be written,
- * and as one where others were written, but the probe is refused, too, or the
- * connection breaks.
+ * A record that is refused alone is set aside after so many tries.  A try
+ * counts several times if the probe is written.  It counts once if other
+ * records were written, but the probe was refused, too, or the connection
+ * broke.
  */
 #define NGX_HTTP_HYPE_QUEUE_TRIES        20
 #define NGX_HTTP_HYPE_QUEUE_PROBED       4
 
-/* milliseconds until it is tried again, which double each time */
+/* milliseconds until the first try of a record; they double each time */
 #define NGX_HTTP_HYPE_QUEUE_TRIAL        25
 
-/* milliseconds until all is tried again that is refused to all */
+/* milliseconds until a stream is tried again that is refused */
 #define NGX_HTTP_HYPE_QUEUE_BACKOFF_MIN  100
 #define NGX_HTTP_HYPE_QUEUE_BACKOFF_MAX  2000
 
-/* a stream whose tries delay others takes a small share of their time */
+/* tries of a stream without visitors take at most a part of the time: one in */
 #define NGX_HTTP_HYPE_QUEUE_SHARE        10
 #define NGX_HTTP_HYPE_QUEUE_SHARE_MAX    10000
 
-/* a session in which all is refused so many times in a row is made anew */
+/* a session in which a stream was refused so many times in a row is renewed */
 #define NGX_HTTP_HYPE_QUEUE_RENEW        3
 
 /* but not within so many milliseconds */
@@ -54,8 +54,8 @@ ngx_http_hype_queue_refused(ngx_http_hype_batch_t *batch, PGresult *res)
     if (batch->conn->cancelling && code && ngx_strcmp(code, "57014") != 0) {
 
         /*
-         * it was not cancelled: the request may still arrive, and must not
-         * hit the probe
+         * the request to cancel may still arrive, and must not cancel the
+         * probe
          */
 
         batch->queue->cap = ngx_max(batch->n / 2, 1);
@@ -71,7 +71,7 @@ ngx_http_hype_queue_refused(ngx_http_hype_batch_t *batch, PGresult *res)
 
     if (batch->reason) {
 
-        /* a trigger may quote a visitor; what ends a comment would be run */
+        /* a trigger may quote a visitor */
 
         len = ngx_http_hype_trouble_line(batch->reason, len, message, len);
         batch->reason[len] = '\0';
@@ -119,9 +119,9 @@ ngx_http_hype_queue_probed(void *data, ngx_http_hype_db_outcome_e outcome,
 
 
 /*
- * Puts the batch back in halves, and a record that is alone aside: others go on
- * without it.  NGX_DECLINED if the fault seems to be everybody's: neither would
- * the probe be written, nor was anything else since the record was refused.
+ * Puts the batch back, to be sent in halves.  A record that is alone is to be
+ * tried alone.  NGX_DECLINED: the whole stream seems to be refused, as the
+ * probe was, and nothing was written since the record was refused.
  */
 
 static ngx_int_t
@@ -166,8 +166,8 @@ ngx_http_hype_queue_divide(ngx_http_hype_batch_t *batch, ngx_uint_t probed)
 
 
 /*
- * Nobody knows whether it broke for what a record does to the server: others
- * are not to wait for that one, which ends so each time while they are written.
+ * A record may have broken the connection.  Others do not wait for a record
+ * whose connection breaks each time while they are written.
  */
 
 void
@@ -300,7 +300,7 @@ ngx_http_hype_queue_wake_handler(ngx_event_t *ev)
 }
 
 
-/* others are refused, too: nothing is tried for a while */
+/* the whole stream is refused: nothing is sent for a while */
 
 static void
 ngx_http_hype_queue_pause(ngx_http_hype_batch_t *batch, PGresult *res)
@@ -337,7 +337,7 @@ ngx_http_hype_queue_pause(ngx_http_hype_batch_t *batch, PGresult *res)
     if (faults->refused >= NGX_HTTP_HYPE_QUEUE_RENEW
         && ngx_current_msec - batch->conn->made >= NGX_HTTP_HYPE_QUEUE_SESSION)
     {
-        /* what the session has of its own, such as settings, may be at fault */
+        /* the cause may be in the session, such as its settings */
 
         ngx_http_hype_db_renew(batch->conn);
     }

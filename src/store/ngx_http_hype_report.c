@@ -7,7 +7,7 @@
 /* milliseconds for the statements around the query */
 #define NGX_HTTP_HYPE_REPORT_SHORT    5000
 
-/* until one is tried again that has failed */
+/* until a failed report is tried again */
 #define NGX_HTTP_HYPE_REPORT_RETRY    1000
 
 /* in PostgreSQL's src/include/catalog/pg_type.dat */
@@ -200,8 +200,8 @@ ngx_http_hype_report_work(ngx_http_hype_report_t *report,
 
 
 /*
- * What is before and after the query is sent for itself, as parameters go
- * with one command alone.  Behind a pooler the transaction keeps the session.
+ * The query has a parameter, and so has to be sent alone.  Behind a pooler the
+ * transaction keeps the session.
  */
 
 static void
@@ -299,7 +299,7 @@ ngx_http_hype_report_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 
         if (outcome != NGX_HTTP_HYPE_DB_DONE) {
 
-            /* a cancel that was meant for the query: in a transaction yet */
+            /* a cancel request came too late: the transaction is still open */
 
             ngx_http_hype_db_renew(report->conn);
         }
@@ -436,7 +436,7 @@ ngx_http_hype_report_refused(ngx_http_hype_report_t *report, PGresult *res)
 }
 
 
-/* of a connection that is lost there is a line in the log already */
+/* the database has logged that the connection is lost */
 
 static void
 ngx_http_hype_report_lost(ngx_http_hype_report_t *report)

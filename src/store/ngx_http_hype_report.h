@@ -100,7 +100,7 @@ typedef struct {
 } ngx_http_hype_report_t;
 
 
-/* a request; its status is an ngx_http_hype_report_problem_e */
+/* a request that waits; its status is an ngx_http_hype_report_problem_e */
 
 typedef struct {
     ngx_http_hype_wait_t             wait;
@@ -120,28 +120,28 @@ void ngx_http_hype_report_init(ngx_http_hype_report_t *report,
  * UTF-8 texts, as the kind has them, which are copied; "viewer" identifies the
  * client.
  *
- * NGX_OK: there is nothing to wait for.  wait->entry has the last report,
- *     which may be older, or the error, or neither, or is NULL;
- *     its status says why there is no new one.
- * NGX_AGAIN: the request is parked; then wait->entry is as above.
+ * NGX_OK: there is nothing to wait for.
+ * NGX_AGAIN: the request is parked.
  *
- * wait->entry stays until ngx_http_hype_report_leave().
+ * Then wait->entry is NULL, or has the last report, which may be older, or an
+ * error, or neither; the status says why there is no new report.  The entry
+ * stays until ngx_http_hype_report_leave().
  */
 
 ngx_int_t ngx_http_hype_report_get(ngx_http_hype_report_t *report,
     ngx_str_t *arguments, uint32_t viewer, ngx_msec_t valid,
     ngx_http_hype_report_wait_t *wait);
 
-/* The request is answered, or gone. */
+/* The request has its response, or is gone. */
 
 void ngx_http_hype_report_leave(ngx_http_hype_report_wait_t *wait);
 
-/* Sends a query; returns 0 if there is none to be sent. */
+/* Sends a query on an idle connection.  Returns 1, or 0 if there is none. */
 
 ngx_uint_t ngx_http_hype_report_work(ngx_http_hype_report_t *report,
     ngx_http_hype_db_conn_t *conn);
 
-/* Lets all who wait go on with what there is if the database is unavailable. */
+/* If the database is unavailable, all who wait go on with what there is. */
 
 void ngx_http_hype_report_release(ngx_http_hype_report_t *report);
 

@@ -4,10 +4,10 @@
 #include "ngx_http_hype_report.h"
 
 
-/* reports that a viewer may wait for, so that there is room for others */
+/* reports that one viewer may wait for at a time */
 #define NGX_HTTP_HYPE_REPORT_VIEWER   4
 
-/* bytes of all that are kept, as far as nobody waits for them */
+/* bytes of all reports that nobody waits for */
 #define NGX_HTTP_HYPE_REPORT_KEPT     (8 * 1024 * 1024)
 
 
@@ -42,8 +42,8 @@ ngx_http_hype_report_entry_find(ngx_http_hype_report_t *report,
 
 
 /*
- * The one of which nobody makes use, and nobody has for the longest time: of
- * those with a text, or an empty one first.
+ * The unused entry that was not used for the longest time.  "kept": one with a
+ * text; else an empty one comes first.
  */
 
 static ngx_http_hype_report_entry_t *
@@ -122,7 +122,7 @@ ngx_http_hype_report_entry_crowded(ngx_http_hype_report_t *report,
 }
 
 
-/* who has had the last turn lets others go first */
+/* the viewer who had the last turn comes behind others */
 
 ngx_http_hype_report_entry_t *
 ngx_http_hype_report_entry_next(ngx_http_hype_report_t *report)

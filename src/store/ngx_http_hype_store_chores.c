@@ -85,7 +85,7 @@ ngx_http_hype_store_maintain_handler(ngx_event_t *ev)
 
     store = ev->data;
 
-    /* this worker also hears of claims, so it is connected all the time */
+    /* this worker listens for claims, so it stays connected */
 
     store->maintaining = 1;
 

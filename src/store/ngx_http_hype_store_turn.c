@@ -60,7 +60,7 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
         return;
     }
 
-    /* where there is but one connection, hits have every other turn */
+    /* with only one connection, hits have every other turn */
 
     if (store->looked) {
         store->looked = 0;
@@ -85,8 +85,8 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
 
 
 /*
- * Hits that somebody waits for have every other turn, and the others take the
- * rest in turn.
+ * Hits that a visitor waits for have every other turn.  The streams share the
+ * other turns.
  */
 
 static ngx_uint_t
@@ -147,9 +147,9 @@ ngx_http_hype_store_visited(ngx_http_hype_store_t *store)
 
 
 /*
- * Whether a connection may take what nobody waits for.  While visits come,
- * another one is to be free for them, if there are several; it asks again when
- * it has written theirs.
+ * Whether a connection may send what no visitor waits for.  While visits come,
+ * another connection has to be left for them, if there are several.  This one
+ * asks again when it has written visits.
  */
 
 static ngx_uint_t
@@ -183,7 +183,7 @@ ngx_http_hype_store_spare(ngx_http_hype_store_t *store,
 }
 
 
-/* a visitor waits for the batch under way: no longer than for his own */
+/* a visitor may wait for this batch: no longer than for the visitor's own */
 
 static ngx_uint_t
 ngx_http_hype_store_target(ngx_http_hype_store_t *store)

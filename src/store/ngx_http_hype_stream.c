@@ -229,7 +229,7 @@ void
 ngx_http_hype_stream_expire(ngx_http_hype_stream_t *stream,
     ngx_http_hype_item_t *item)
 {
-    /* without a spool it stays in memory, which has its place already */
+    /* without a spool it stays where it is, in memory */
 
     if (ngx_http_hype_spool_append(&stream->spool, item->record, item->size)
         != NGX_OK)
@@ -261,7 +261,7 @@ ngx_http_hype_stream_save(void *data, ngx_http_hype_item_t *item)
 }
 
 
-/* its file is kept, as it is not done */
+/* its file stays, as this record is not done */
 
 static void
 ngx_http_hype_stream_forget(void *data, ngx_http_hype_item_t *item)
@@ -299,7 +299,10 @@ ngx_http_hype_stream_reject(ngx_http_hype_stream_t *stream,
 }
 
 
-/* at once, and what comes soon after that all together: a log can be filled */
+/*
+ * logs at once, and then what comes in some seconds together: nobody can fill
+ * the log
+ */
 
 static void
 ngx_http_hype_stream_report(ngx_http_hype_stream_t *stream,
@@ -381,7 +384,7 @@ ngx_http_hype_stream_pause_handler(ngx_event_t *ev)
     if (stream->queue.n == 0 && stream->drain.n == 0
         && !ngx_http_hype_spool_pending(&stream->spool))
     {
-        /* there is nothing else to try it with than the next visit */
+        /* only the next visit can tell whether hits are still refused */
 
         ngx_http_hype_stream_refused(stream, 0);
         return;
@@ -396,7 +399,7 @@ ngx_http_hype_stream_wake(void *data)
 {
     ngx_http_hype_stream_t *stream = data;
 
-    /* who appends to the spool may be at work on a queue */
+    /* the caller may be walking through a queue */
 
     ngx_post_event(&stream->wake, &ngx_posted_events);
 }
@@ -411,7 +414,7 @@ ngx_http_hype_stream_wake_handler(ngx_event_t *ev)
 
     if (ngx_exiting) {
 
-        /* a worker that stays drains the spool */
+        /* another worker drains the spool */
 
         ngx_http_hype_queue_each(&stream->drain, ngx_http_hype_stream_forget,
                                  stream);
@@ -493,7 +496,7 @@ ngx_http_hype_stream_drain(ngx_http_hype_stream_t *stream,
                && ngx_http_hype_spool_read(&stream->spool, drain->pace,
                                            ngx_http_hype_stream_read))
         {
-            /* all of that may be of other streams */
+            /* all that was read may be of other streams */
         }
     }
 
@@ -501,7 +504,7 @@ ngx_http_hype_stream_drain(ngx_http_hype_stream_t *stream,
 }
 
 
-/* into the stream that the record is of */
+/* appends the record to its own stream */
 
 static ngx_int_t
 ngx_http_hype_stream_read(void *data, u_char *record, size_t size,
