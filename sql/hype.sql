@@ -49,7 +49,7 @@ BEGIN
     JOIN pg_database d ON d.oid = s.setdatabase
     CROSS JOIN unnest(s.setconfig) AS c (setting)
     WHERE d.datname = current_database()
-      AND c.setting ~ '^(role|session_authorization)='
+      AND c.setting LIKE 'role=%'
       AND (login IS DISTINCT FROM session_user::text
            OR login IS DISTINCT FROM current_user::text)
     LIMIT 1;
