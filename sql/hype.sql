@@ -8455,15 +8455,16 @@ DROP INDEX IF EXISTS hype.visitor_claim_user_id_idx;
 \endif
 
 
--- The first partitions
+COMMIT;
+
+-- The first partitions: those whose hits wait for what was locked above have
+-- the default partition in use.
 
 DO $$
 BEGIN
     PERFORM hype.maintain();
 END
 $$;
-
-COMMIT;
 
 \if :hype_upgrade
 SELECT pg_advisory_unlock(hashtextextended('hype.upgrade', 0)) AS unlocked
