@@ -53,7 +53,7 @@ endif
 # nginx has to be configured anew when any of these changes
 
 inputs := $(CURDIR) $(tree) $(CC) $(CC_OPT) $(LD_OPT) $(warnings) $(options) \
-	$(sort $(wildcard src/*/*.c src/*/*.h html/*))
+	$(sort $(wildcard src/*/*.c src/*/*.h html/*.* html/*/*))
 
 modules_path = $(or $(shell nginx -V 2>&1 | tr ' ' '\n' \
 	| sed -n 's/^--modules-path=//p'),$(PREFIX)/lib/nginx/modules)

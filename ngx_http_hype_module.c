@@ -214,6 +214,13 @@ static ngx_command_t  ngx_http_hype_commands[] = {
       0,
       NULL },
 
+    { ngx_string("hype_links"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE123,
+      ngx_http_hype_conf_links,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -375,6 +382,8 @@ ngx_http_hype_create_loc_conf(ngx_conf_t *cf)
      *     conf->user = NULL;
      *     conf->bot = NULL;
      *     conf->code = NULL;
+     *     conf->links_create = 0;
+     *     conf->links_to = NULL;
      */
 
     conf->durability = NGX_CONF_UNSET_UINT;
@@ -393,6 +402,7 @@ ngx_http_hype_create_loc_conf(ngx_conf_t *cf)
     conf->confirm = NGX_CONF_UNSET_PTR;
     conf->status = NGX_CONF_UNSET_UINT;
     conf->reports = NGX_CONF_UNSET_MSEC;
+    conf->links = NGX_CONF_UNSET_UINT;
 
     return conf;
 }
@@ -480,6 +490,10 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->code == NULL) {
         conf->code = prev->code;
+    }
+
+    if (ngx_http_hype_conf_merge_links(cf, prev, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
     }
 
     if (ngx_http_hype_conf_check_location(cf, conf) != NGX_OK) {

@@ -5568,6 +5568,7 @@ BEGIN
     WHERE (v.known AND v.subject = own_key)
        OR (NOT v.known AND v.subject = ANY (visitors));
     DELETE FROM hype.link_user u WHERE u.user_id = erase.user_id;
+    DELETE FROM hype.first_link f WHERE f.subject = own_key;
 
     PERFORM hype.roll_up();
 
@@ -8006,6 +8007,226 @@ COMMENT ON FUNCTION hype.report(jsonb) IS
     'sort, order, page, size, part (all, rows)';
 
 
+-- The owner's page
+--
+-- What users see of their own links: see hype_links of nginx.
+
+CREATE TABLE IF NOT EXISTS hype.first_link (
+    subject uuid PRIMARY KEY,
+    made    timestamptz NOT NULL
+);
+
+COMMENT ON TABLE hype.first_link IS
+    'Who got a link at the first view of the owner''s page: the row is what '
+    'views at the same time wait for, so that one of them makes the link';
+COMMENT ON COLUMN hype.first_link.subject IS
+    'hype.user_key() of the user';
+
+CREATE OR REPLACE FUNCTION hype.make_first_link(user_id text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM hype.referral_link l
+               WHERE l.user_id = make_first_link.user_id)
+    THEN
+        RETURN;
+    END IF;
+
+    -- Changes the row: where the transaction's snapshot is an old one, that
+    -- is a serialization failure, and no second link.
+
+    INSERT INTO hype.first_link (subject, made)
+    VALUES (hype.user_key(make_first_link.user_id), clock_timestamp())
+    ON CONFLICT (subject) DO UPDATE SET made = excluded.made;
+
+    -- Another transaction may have made it in the meantime.
+
+    PERFORM hype.create_link(make_first_link.user_id)
+    WHERE NOT EXISTS (SELECT FROM hype.referral_link l
+                      WHERE l.user_id = make_first_link.user_id);
+END
+$$;
+
+COMMENT ON FUNCTION hype.make_first_link(text) IS
+    'Makes a link for a user who has none, once, also if several ask for it '
+    'at the same time';
+
+
+CREATE OR REPLACE FUNCTION hype.owner_links(user_id text, base text)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    result jsonb;
+BEGIN
+    -- 100 links are shown: those that work first, then the oldest.
+
+    WITH changed AS MATERIALIZED (
+        SELECT * FROM hype.changed_totals()
+    ), stats AS MATERIALIZED (
+        SELECT l.id, l.identifier, l.label, l.created, l.disabled, l.expires,
+               coalesce(l.expires <= now(), false) AS expired,
+               coalesce(s.hits, 0) AS hits,
+               coalesce(s.unique_visitors, 0) AS visitors,
+               coalesce(s.confirmed, 0) AS confirmed,
+               coalesce(s.confirmations, 0) AS confirmations, s.value
+        FROM hype.referral_link l
+        LEFT JOIN LATERAL (
+            SELECT c.* FROM changed c WHERE c.referral_link_id = l.id
+            UNION ALL
+            SELECT t.* FROM hype.link_total t
+            WHERE t.referral_link_id = l.id
+              AND NOT EXISTS (SELECT FROM changed c
+                              WHERE c.referral_link_id = l.id)
+        ) AS s ON true
+        WHERE l.user_id = owner_links.user_id
+    ), shown AS (
+        SELECT row_number() OVER () AS row, o.*
+        FROM (SELECT s.* FROM stats s
+              ORDER BY s.disabled OR s.expired, s.created, s.id
+              LIMIT 100) AS o
+    )
+    SELECT jsonb_build_object(
+        'links', coalesce((
+            SELECT jsonb_agg(jsonb_build_object(
+                       'identifier', s.identifier,
+                       'url', owner_links.base || s.identifier || '/',
+                       'label', left(s.label, 200), 'created', s.created,
+                       'disabled', s.disabled,
+                       'expires', CASE WHEN isfinite(s.expires)
+                                       THEN s.expires END,
+                       'expired', s.expired,
+                       'hits', s.hits, 'visitors', s.visitors,
+                       'confirmed', s.confirmed,
+                       'confirmations', s.confirmations, 'value', s.value)
+                       ORDER BY s.row)
+            FROM shown s), '[]'),
+        'totals', (
+            SELECT jsonb_build_object(
+                       'links', count(*),
+                       'hits', coalesce(sum(s.hits), 0),
+                       'visitors', coalesce(sum(s.visitors), 0),
+                       'confirmed', coalesce(sum(s.confirmed), 0),
+                       'confirmations', coalesce(sum(s.confirmations), 0),
+                       'value', sum(s.value))
+            FROM stats s))
+    INTO result;
+
+    RETURN result;
+END
+$$;
+
+COMMENT ON FUNCTION hype.owner_links(text, text) IS
+    'The links of a user with what became of them, and the sums';
+
+
+CREATE OR REPLACE FUNCTION hype.owner_days(user_id text) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_agg(jsonb_build_object(
+               'day', d.day, 'hits', coalesce(h.hits, 0),
+               'visitors', coalesce(h.unique_visitors, 0)) ORDER BY d.day)
+    FROM (SELECT t.today, t.today - n AS day
+          FROM (SELECT (now() AT TIME ZONE 'UTC')::date) AS t (today),
+               generate_series(0, 29) AS n) AS d
+    LEFT JOIN hype.hits_by(
+             'day', 'UTC',
+             date_trunc('day', now(), 'UTC') - interval '29 days', NULL, NULL,
+             owner_days.user_id) h
+           ON (h.bucket AT TIME ZONE 'UTC')::date = d.day
+$$;
+
+COMMENT ON FUNCTION hype.owner_days(text) IS
+    'Hits of the links of a user on each of the last 30 days, of UTC';
+
+
+CREATE OR REPLACE FUNCTION hype.owner_rewards(user_id text) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+                   'currency', b.currency, 'pending', b.pending,
+                   'available', b.available, 'paid', b.paid)
+                   ORDER BY b.currency), '[]')
+        FROM hype.balance b WHERE b.user_id = owner_rewards.user_id);
+END
+$$;
+
+COMMENT ON FUNCTION hype.owner_rewards(text) IS
+    'What a user is owed, and was paid, in each currency';
+
+
+CREATE OR REPLACE FUNCTION hype.owner_stats(user_id text, base text)
+RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_object('user', owner_stats.user_id)
+           || hype.owner_links(owner_stats.user_id, owner_stats.base)
+           || jsonb_build_object(
+                  'rewards', hype.owner_rewards(owner_stats.user_id),
+                  'days', hype.owner_days(owner_stats.user_id))
+$$;
+
+COMMENT ON FUNCTION hype.owner_stats(text, text) IS
+    'All that hype.owner_page() returns, as of one moment';
+
+
+CREATE OR REPLACE FUNCTION hype.owner_page(
+    user_id text,
+    make    boolean DEFAULT false,
+    base    text DEFAULT '/ref/'
+)
+RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $$
+BEGIN
+    IF coalesce(owner_page.user_id, '') = '' THEN
+        RAISE EXCEPTION 'hype.owner_page: no user'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    IF owner_page.make THEN
+        PERFORM hype.make_first_link(owner_page.user_id);
+    END IF;
+
+    RETURN hype.owner_stats(owner_page.user_id, coalesce(base, '/ref/'));
+END
+$$;
+
+COMMENT ON FUNCTION hype.owner_page(text, boolean, text) IS
+    'What a user may see, as JSON: the user''s links and what became of them, '
+    'rewards, and hits on each of the last 30 days. "make": a user without '
+    'a link gets one. "base": what the URLs of links begin with';
+
+CREATE OR REPLACE FUNCTION hype.owner_page(
+    user_id bigint,
+    make    boolean DEFAULT false,
+    base    text DEFAULT '/ref/'
+)
+RETURNS jsonb
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    SELECT hype.owner_page(user_id::text, make, base);
+END;
+
+COMMENT ON FUNCTION hype.owner_page(bigint, boolean, text) IS
+    'The same for a user whose id is a number';
+
+
 -- For nginx of version 1, which may be at work until it is upgraded, too
 
 CREATE OR REPLACE FUNCTION hype.settle() RETURNS bigint
@@ -8107,6 +8328,7 @@ GRANT EXECUTE ON FUNCTION
     hype.derive(),
     hype.roll_up(timestamptz),
     hype.claim(uuid, text),
+    hype.owner_page(text, boolean, text),
     hype.maintain(integer, interval, integer)
 TO hype_nginx;
 
@@ -8149,7 +8371,9 @@ GRANT EXECUTE ON FUNCTION
     hype.pay_out(text, text, text), hype.pay_out(bigint, text, text),
     hype.events_after(bigint, integer),
     hype.erase(text), hype.erase(bigint),
-    hype.export(text), hype.export(bigint)
+    hype.export(text), hype.export(bigint),
+    hype.owner_page(text, boolean, text),
+    hype.owner_page(bigint, boolean, text)
 TO hype_app;
 
 

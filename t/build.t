@@ -47,6 +47,16 @@ for my $file (map { source_dir() . "/html/status.$_" } qw(html css js)) {
     like($output, qr/\bod -.*ngx_http_hype_status\.c/s, "and when $file is changed");
 }
 
+# So is that of hype_links, which has parts of the other.
+
+for my $file (map { source_dir() . "/html/$_" } qw(owner/owner.html
+              owner/owner.css owner/owner.js status.css text.js)) {
+    ($status, $output) = run(command => [@make, '-n', '-W', $file,
+                                         $object =~ s/status/owner/r]);
+    like($output, qr/owner_page.*\bod -.*ngx_http_hype_owner\.c/s,
+         "and when $file is changed");
+}
+
 # What is installed can be uninstalled, and nothing else is
 
 my $installed = temp_dir('installed');

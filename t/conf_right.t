@@ -202,6 +202,21 @@ for my $text (
     right($text, http => $database, server => $text);
 }
 
+# hype_links
+
+for my $text (
+    'hype_user $uri; location /links { hype_links; }',
+    'location /links { hype_links json; hype_user $uri; }',
+    'location /links { hype_user $uri; hype_links create=off html; }',
+    'location ~ ^/links { hype_user ""; hype_links html create=on to=/ref/; }',
+    'hype_user $uri; location = /l { hype_links to=/$host/ref/; }',
+    'hype_user $uri; location @links { hype_links html; }',
+    'hype_user $uri; location /l { hype_links; if ($arg_x) { return 403; } }',
+    'hype_user $uri; location /l { hype_links; location /l/m { hype_ref; } }',
+) {
+    right($text, http => $database, server => "$text location /ref/ { hype_ref; }");
+}
+
 # What needs no database goes without one
 
 for my $text (
@@ -287,6 +302,12 @@ my $ref_param = qr/^"hype_ref_param" redirects to "\/ref\/", but the server in \
 for my $locations ('', 'location /referral/ { hype_ref; }', 'location = /ref/ { return 204; }') {
     warned("hype_ref_param and \"$locations\"", $ref_param, http => $database,
            server => "hype_ref_param ref; $locations");
+}
+
+for my $to ('', 'to=/r/') {
+    my $path = $to ? '/r/' : '/ref/';
+    warned("hype_links $to", qr/^"hype_links" shows links that lead to "$path", but the server in \S+:\d+ has no location/,
+           http => $database, server => "hype_user \$uri; location /l { hype_links $to; }");
 }
 
 right("hype_ref_param and \"$_\"", http => $database, server => $_) for

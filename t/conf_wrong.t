@@ -118,6 +118,7 @@ for my $case (
     ['hype_confirm' => 'location / { hype_confirm signup; }'],
     ['hype_code' => 'location / { hype_code $arg_code; }'],
     ['hype_status' => 'location / { hype_status html; }'],
+    ['hype_links' => 'location / { hype_user $uri; hype_links; }'],
 ) {
     my $message = wrong(
         "$case->[1] without hype_database",
@@ -484,5 +485,42 @@ for my $case (
 
 wrong('hype_status in a server', '"hype_status" directive is not allowed here',
       http => $database, server => 'hype_status;');
+
+# hype_links
+
+for my $case (
+    (map { my $last = (split)[-1];
+           ["hype_links $_;" => qq{invalid value "$last" in "hype_links": "json", }
+                . '"html", "create=" or "to=" is expected'] }
+         'x', 'JSON', 'on', 'off', 'prometheus', 'create', 'html=1',
+         'json html=', 'html create=on x'),
+    (map { ["hype_links create=$_;" => qq{invalid value "create=$_" in }
+                . '"hype_links": "on" or "off" is expected'] } '', '1', 'ON'),
+    (map { ["hype_links to=$_;" => qq{invalid value "to=$_" in "hype_links": a }
+                . 'path that begins and ends with "/" is expected'] }
+         '', 'ref/', '/ref', 'http://x.example/ref/', '//x.example/', '/a?b/',
+         '/a#b/', '/\\x/'),
+    ['hype_links json html;'
+        => 'invalid value "html" in "hype_links": it was said before'],
+    ['hype_links create=on create=off;'
+        => 'invalid value "create=off" in "hype_links": it was said before'],
+    ['hype_links html html create=on to=/r/;'
+        => 'invalid number of arguments in "hype_links" directive'],
+    ['hype_links; hype_links html;' => '"hype_links" directive is duplicate'],
+    ['hype_links; hype_ref x;'
+        => '"hype_links" and "hype_ref" are in one location, "/x/"'],
+    ['hype_status; hype_links;'
+        => '"hype_links" and "hype_status" are in one location, "/x/"'],
+) {
+    wrong($case->[0], $case->[1], http => $database,
+          server => "hype_user \$uri; location /x/ { $case->[0] }");
+}
+
+wrong('hype_links without hype_user',
+      '"hype_links" in location "/x/" needs "hype_user"', http => $database,
+      server => 'location /x/ { hype_links html; } '
+                . 'location /y/ { hype_user $uri; }');
+wrong('hype_links in a server', '"hype_links" directive is not allowed here',
+      http => "$database hype_user \$uri;", server => 'hype_links;');
 
 done_testing();

@@ -10,7 +10,7 @@ CREATE EXTENSION IF NOT EXISTS pgtap;
 \set hits 200000
 \getenv hits HYPE_TEST_HITS
 
-SELECT plan(32);
+SELECT plan(35);
 
 -- A link a thousand hits, from last month to the next, in the order of time;
 -- most visitors come twice, one hit in 20 is authenticated.
@@ -122,7 +122,8 @@ FROM unnest(ARRAY[
     'SELECT * FROM hype.hits_from(''referer'')',
     'SELECT * FROM hype.hits_from(''next'', current_date)',
     'SELECT hype.report()',
-    'SELECT hype.report(''{"from": "2020-01-01", "search": "plan7"}'')'
+    'SELECT hype.report(''{"from": "2020-01-01", "search": "plan7"}'')',
+    'SELECT hype.owner_page(''owner7'')'
 ]) AS q;
 
 -- Of the links, too, a report of ten reads a few.
@@ -156,7 +157,9 @@ $$;
 SELECT cmp_ok(pg_temp.links_read(q), '<', 100::bigint, 'few links: ' || q)
 FROM unnest(ARRAY[
     'SELECT * FROM hype.funnel ORDER BY hits DESC LIMIT 10',
-    'SELECT * FROM hype.link_stats WHERE identifier = ''plan7'''
+    'SELECT * FROM hype.link_stats WHERE identifier = ''plan7''',
+    'SELECT hype.owner_page(''owner7'')',
+    'SELECT hype.owner_page(''nobody'', true)'
 ]) AS q;
 
 ROLLBACK TO SAVEPOINT idle;

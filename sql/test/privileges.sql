@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(132);
+SELECT plan(138);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -61,6 +61,7 @@ FROM unnest(ARRAY[
     'SELECT hype.settle(''{}'', ''{}'')',
     'SELECT hype.settle()',
     'SELECT hype.claim_batch(''{}'', ''{}'')',
+    'SELECT hype.owner_page(''u'', true, ''/ref/'')',
     'SELECT hype.maintain()',
     'SELECT hype.version()',
     'LISTEN hype_link'
@@ -87,6 +88,9 @@ FROM unnest(ARRAY[
     'SELECT hype.rename_link(''a'', ''b'')',
     'SELECT hype.refer(''a'', ''u'')',
     'SELECT hype.is_taken(''a'', 1)',
+    'SELECT hype.make_first_link(''u'')',
+    'SELECT hype.owner_stats(''u'', ''/ref/'')',
+    'SELECT * FROM hype.first_link',
     'SELECT hype.erase(''u'')',
     'SELECT hype.export(''u'')',
     'SELECT hype.confirm(''e'', ''u'')',
@@ -136,6 +140,7 @@ FROM unnest(ARRAY[
         'hype.confirm(''e2'', '
             'hit => ''00000000-0000-0000-0000-000000000001'')',
     'SELECT hype.export(''nobody''), hype.export(1)',
+    'SELECT hype.owner_page(''nobody''), hype.owner_page(1, true)',
     'SELECT hype.erase(''nobody''), hype.erase(1)',
     'SELECT * FROM hype.referral_link, hype.referral_hit, hype.visitor_claim, '
         'hype.confirmed_referral, hype.link_stats, hype.daily_hits, '
@@ -217,6 +222,7 @@ FROM unnest(ARRAY[
     'SELECT hype.report_rows(hype.report_arguments(''{}''))',
     'INSERT INTO hype.referral_hit (referral_link_id) VALUES (900001)',
     'SELECT hype.create_link()',
+    'SELECT hype.owner_page(''alice'')',
     'SELECT hype.claim(''00000000-0000-0000-0000-000000000009'', ''u'')',
     'SELECT hype.maintain()'
 ]) AS statement;

@@ -137,6 +137,7 @@ $$, ARRAY[
     'hype.settle()',
     'hype.erase(text)',
     'hype.export(text)',
+    'hype.owner_page(text,boolean,text)',
     'hype.derive()',
     'hype.roll_up(timestamp with time zone)',
     'hype.stamp_link()',

@@ -31,7 +31,7 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         return NULL;
     }
 
-    db->nconns = conf->connections + (ngx_worker == 0 ? 2 : 1);
+    db->nconns = conf->connections + (ngx_worker == 0 ? 3 : 2);
 
     db->conns = ngx_pcalloc(cycle->pool,
                             db->nconns * sizeof(ngx_http_hype_db_conn_t));
@@ -53,6 +53,7 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
         conn->roles = (i == 0) ? NGX_HTTP_HYPE_DB_LINKS
                       : (i < conf->connections) ? NGX_HTTP_HYPE_DB_HITS
                       : (i == conf->connections) ? NGX_HTTP_HYPE_DB_CHORES
+                      : (i == conf->connections + 1) ? NGX_HTTP_HYPE_DB_PAGES
                       : NGX_HTTP_HYPE_DB_DERIVE;
 
         ngx_http_hype_event_init(&conn->timer, ngx_http_hype_db_timer_handler,

@@ -40,6 +40,13 @@
 /* one more of worker 0, for the derivation, which stays open */
 #define NGX_HTTP_HYPE_DB_DERIVE  0x08
 
+/* one more that is opened for an owner's page, and stays open */
+#define NGX_HTTP_HYPE_DB_PAGES  0x10
+
+/* those that are opened when there is work, and only then */
+#define NGX_HTTP_HYPE_DB_ON_DEMAND                                            \
+    (NGX_HTTP_HYPE_DB_CHORES|NGX_HTTP_HYPE_DB_PAGES)
+
 
 /* what became of a statement (and so of its transaction) */
 
@@ -134,6 +141,7 @@ struct ngx_http_hype_db_s {
 
     ngx_http_hype_trouble_t     trouble;
     ngx_http_hype_trouble_t     chores;  /* of the connection for that role */
+    ngx_http_hype_trouble_t     pages;
     ngx_http_hype_trouble_t     derive;
 
     void                      (*work)(void *data,

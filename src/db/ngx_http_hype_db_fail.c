@@ -147,7 +147,7 @@ ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason)
                                                 NGX_HTTP_HYPE_DB_BACKOFF_MIN,
                                                 NGX_HTTP_HYPE_DB_BACKOFF_MAX);
 
-    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_CHORES)) {
+    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_ON_DEMAND)) {
         ngx_http_hype_db_timer(conn,
                                ngx_http_hype_trouble_spread(conn->backoff), 1);
     }
@@ -186,7 +186,7 @@ ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn, const char *reason)
 
     ngx_http_hype_db_disconnect(conn);
 
-    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_CHORES)) {
+    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_ON_DEMAND)) {
         ngx_http_hype_db_timer(conn, 1, 1);
     }
 }
@@ -259,6 +259,10 @@ ngx_http_hype_db_trouble(ngx_http_hype_db_conn_t *conn)
 {
     if (conn->roles & NGX_HTTP_HYPE_DB_CHORES) {
         return &conn->db->chores;
+    }
+
+    if (conn->roles & NGX_HTTP_HYPE_DB_PAGES) {
+        return &conn->db->pages;
     }
 
     if (conn->roles & NGX_HTTP_HYPE_DB_DERIVE) {

@@ -27,7 +27,7 @@ ngx_http_hype_db_state(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_connections_e   before, after;
 
     connections = conn->db->worker->connections;
-    extra = conn->roles & (NGX_HTTP_HYPE_DB_CHORES|NGX_HTTP_HYPE_DB_DERIVE);
+    extra = conn->roles & (NGX_HTTP_HYPE_DB_ON_DEMAND|NGX_HTTP_HYPE_DB_DERIVE);
     before = ngx_http_hype_db_states[conn->state];
     after = ngx_http_hype_db_states[state];
 

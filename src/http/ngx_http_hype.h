@@ -43,6 +43,12 @@ typedef enum {
 } ngx_http_hype_status_e;
 
 typedef enum {
+    NGX_HTTP_HYPE_LINKS_OFF = 0,
+    NGX_HTTP_HYPE_LINKS_JSON,
+    NGX_HTTP_HYPE_LINKS_HTML
+} ngx_http_hype_links_e;
+
+typedef enum {
     NGX_HTTP_HYPE_IP_FULL = 0,
     NGX_HTTP_HYPE_IP_MASKED,
     NGX_HTTP_HYPE_IP_OFF
@@ -135,6 +141,10 @@ typedef struct {
 
     ngx_uint_t                   status;
     ngx_msec_t                   reports;     /* kept for so long, 0: off */
+
+    ngx_uint_t                   links;
+    ngx_uint_t                   links_create;
+    ngx_http_complex_value_t    *links_to;    /* NULL: "/ref/" */
 } ngx_http_hype_loc_conf_t;
 
 

@@ -75,6 +75,14 @@ char *ngx_http_hype_conf_param_msec(ngx_conf_t *cf, ngx_str_t *value,
 char *ngx_http_hype_conf_param_value(ngx_conf_t *cf, ngx_str_t *value,
     void *field, void *post);
 
+/*
+ * Of a complex value that is a path which begins and ends with "/"
+ * (ngx_http_hype_conf_ref.c).
+ */
+
+char *ngx_http_hype_conf_param_path(ngx_conf_t *cf, ngx_str_t *value,
+    void *field, void *post);
+
 /* A value that may have variables; NULL after an error. */
 
 ngx_http_complex_value_t *ngx_http_hype_conf_compile(ngx_conf_t *cf,
@@ -179,6 +187,19 @@ char *ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+
+/* ngx_http_hype_conf_owner.c: the page of the owner of links */
+
+char *ngx_http_hype_conf_links(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/*
+ * Called when hype_ref, hype_status and hype_user have been merged.  NGX_ERROR
+ * once it has logged what is wrong.
+ */
+
+ngx_int_t ngx_http_hype_conf_merge_links(ngx_conf_t *cf,
+    ngx_http_hype_loc_conf_t *prev, ngx_http_hype_loc_conf_t *conf);
 
 
 /*

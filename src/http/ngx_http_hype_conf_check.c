@@ -14,8 +14,8 @@ typedef struct {
 typedef struct {
     void         *server;
     ngx_str_t     path;
+    const char   *needed;        /* what leads there, and how; or NULL */
     unsigned      any:1;         /* hype_ref: of more than one prefix */
-    unsigned      needed:1;
 } ngx_http_hype_conf_place_t;
 
 
@@ -24,8 +24,10 @@ static ngx_uint_t ngx_http_hype_conf_has_variable(
     ngx_http_core_main_conf_t *cmcf, ngx_str_t *name);
 static ngx_uint_t ngx_http_hype_conf_returns(ngx_conf_t *cf,
     ngx_http_core_loc_conf_t *clcf);
+static ngx_int_t ngx_http_hype_conf_needs_ref(ngx_conf_t *cf,
+    ngx_http_complex_value_t *to, const char *needed);
 static ngx_int_t ngx_http_hype_conf_place(ngx_conf_t *cf, ngx_str_t *path,
-    ngx_uint_t any, ngx_uint_t needed);
+    ngx_uint_t any, const char *needed);
 static ngx_uint_t ngx_http_hype_conf_found(ngx_array_t *places,
     ngx_http_hype_conf_place_t *needed);
 
@@ -292,7 +294,7 @@ ngx_int_t
 ngx_http_hype_conf_check_location(ngx_conf_t *cf,
     ngx_http_hype_loc_conf_t *hlcf)
 {
-    ngx_str_t                  *name, to;
+    ngx_str_t                  *name;
     ngx_uint_t                  i, any;
     ngx_http_core_loc_conf_t   *clcf;
     ngx_http_hype_main_conf_t  *hmcf;
@@ -320,16 +322,21 @@ ngx_http_hype_conf_check_location(ngx_conf_t *cf,
             hmcf->ref_param = name[0];
         }
 
-        ngx_str_set(&to, "/ref/");
-
         if (hlcf->mode == NGX_HTTP_HYPE_REDIRECT && !hlcf->ref
-            && (hlcf->to == NULL || hlcf->to->lengths == NULL)
-            && ngx_http_hype_conf_place(cf, hlcf->to ? &hlcf->to->value : &to,
-                                        0, 1)
+            && ngx_http_hype_conf_needs_ref(cf, hlcf->to,
+                                            "\"hype_ref_param\" redirects")
                != NGX_OK)
         {
             return NGX_ERROR;
         }
+    }
+
+    if (hlcf->links
+        && ngx_http_hype_conf_needs_ref(cf, hlcf->links_to,
+                                        "\"hype_links\" shows links that lead")
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (!hlcf->ref || clcf->noname) {
@@ -354,7 +361,7 @@ ngx_http_hype_conf_check_location(ngx_conf_t *cf,
         hmcf->ref_path = clcf->name;
     }
 
-    return ngx_http_hype_conf_place(cf, &clcf->name, any, 0);
+    return ngx_http_hype_conf_place(cf, &clcf->name, any, NULL);
 }
 
 
@@ -389,9 +396,27 @@ ngx_http_hype_conf_returns(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf)
 }
 
 
+/* "to" may be NULL; where it has variables, nothing is known */
+
+static ngx_int_t
+ngx_http_hype_conf_needs_ref(ngx_conf_t *cf, ngx_http_complex_value_t *to,
+    const char *needed)
+{
+    ngx_str_t  path;
+
+    if (to && to->lengths) {
+        return NGX_OK;
+    }
+
+    ngx_str_set(&path, "/ref/");
+
+    return ngx_http_hype_conf_place(cf, to ? &to->value : &path, 0, needed);
+}
+
+
 static ngx_int_t
 ngx_http_hype_conf_place(ngx_conf_t *cf, ngx_str_t *path, ngx_uint_t any,
-    ngx_uint_t needed)
+    const char *needed)
 {
     ngx_http_conf_ctx_t         *ctx;
     ngx_http_hype_main_conf_t   *hmcf;
@@ -450,9 +475,10 @@ ngx_http_hype_conf_check_refs(ngx_conf_t *cf)
         cscf = ((void **) place[i].server)[ngx_http_core_module.ctx_index];
 
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "\"hype_ref_param\" redirects to \"%V\", but the server "
-                      "in %s:%ui has no location for that with \"hype_ref\"",
-                      &place[i].path, cscf->file_name, cscf->line);
+                      "%s to \"%V\", but the server in %s:%ui has no location "
+                      "for that with \"hype_ref\"",
+                      place[i].needed, &place[i].path, cscf->file_name,
+                      cscf->line);
         return;
     }
 }

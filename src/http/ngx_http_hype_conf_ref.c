@@ -2,8 +2,6 @@
 #include "ngx_http_hype_conf.h"
 
 
-static char *ngx_http_hype_conf_to(ngx_conf_t *cf, ngx_str_t *value,
-    void *field, void *post);
 static ngx_int_t ngx_http_hype_conf_push_name(ngx_conf_t *cf,
     ngx_array_t *names, ngx_str_t *value);
 static ngx_uint_t ngx_http_hype_conf_is_host(ngx_conf_t *cf,
@@ -27,7 +25,7 @@ static ngx_http_hype_conf_param_t  ngx_http_hype_ref_params[] = {
       ngx_http_hype_mode },
 
     { ngx_string("to="),
-      ngx_http_hype_conf_to,
+      ngx_http_hype_conf_param_path,
       offsetof(ngx_http_hype_loc_conf_t, to), NULL },
 
     { ngx_null_string, NULL, 0, NULL }
@@ -158,8 +156,8 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static char *
-ngx_http_hype_conf_to(ngx_conf_t *cf, ngx_str_t *value, void *field,
+char *
+ngx_http_hype_conf_param_path(ngx_conf_t *cf, ngx_str_t *value, void *field,
     void *post)
 {
     if (!ngx_http_hype_param_to_valid(value)

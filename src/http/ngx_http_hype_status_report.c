@@ -1,5 +1,6 @@
 
 #include "ngx_http_hype_status.h"
+#include "ngx_http_hype_await.h"
 #include "ngx_http_hype_uri.h"
 #include "ngx_http_hype_visit.h"
 
@@ -9,12 +10,6 @@
 
 /* of what is sent besides a report */
 #define NGX_HTTP_HYPE_STATUS_PROBLEM  2048
-
-
-typedef struct {
-    ngx_http_request_t           *request;
-    ngx_http_hype_report_wait_t   wait;
-} ngx_http_hype_status_ctx_t;
 
 
 typedef struct {
@@ -29,10 +24,6 @@ static u_char *ngx_http_hype_status_argument(ngx_http_request_t *r,
     u_char *p, u_char *start, u_char *end);
 static ngx_uint_t ngx_http_hype_status_readable(ngx_str_t *text);
 static u_char *ngx_http_hype_status_string(u_char *p, ngx_str_t *text);
-static ngx_http_hype_status_ctx_t *ngx_http_hype_status_create_ctx(
-    ngx_http_request_t *r);
-static void ngx_http_hype_status_cleanup(void *data);
-static void ngx_http_hype_status_resume(ngx_http_hype_wait_t *wait);
 static ngx_int_t ngx_http_hype_status_send_report(ngx_http_request_t *r,
     ngx_http_hype_report_wait_t *wait);
 static ngx_int_t ngx_http_hype_status_send_problem(ngx_http_request_t *r,
@@ -84,7 +75,6 @@ ngx_http_hype_status_report(ngx_http_request_t *r)
     ngx_http_hype_store_t       *store;
     ngx_http_hype_loc_conf_t    *hlcf;
     ngx_http_hype_main_conf_t   *hmcf;
-    ngx_http_hype_status_ctx_t  *ctx;
 
     hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
 
@@ -105,29 +95,12 @@ ngx_http_hype_status_report(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx = ngx_http_hype_status_create_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
     viewer = ngx_http_hype_hash(store->cache->metrics->key,
                                 &r->connection->addr_text);
 
-    if (ngx_http_hype_report_get(&store->report, &arguments, viewer,
-                                 hlcf->reports, &ctx->wait)
-        == NGX_OK)
-    {
-        rc = ngx_http_hype_status_send_report(r, &ctx->wait);
-
-        ngx_http_hype_report_leave(&ctx->wait);
-
-        return rc;
-    }
-
-    r->read_event_handler = ngx_http_block_reading;
-    r->main->count++;
-
-    return NGX_DONE;
+    return ngx_http_hype_await(r, &store->report, &arguments, viewer,
+                               hlcf->reports,
+                               ngx_http_hype_status_send_report);
 }
 
 
@@ -276,71 +249,6 @@ ngx_http_hype_status_string(u_char *p, ngx_str_t *text)
     *p++ = '"';
 
     return p;
-}
-
-
-static ngx_http_hype_status_ctx_t *
-ngx_http_hype_status_create_ctx(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t          *cln;
-    ngx_http_hype_status_ctx_t  *ctx;
-
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_hype_status_ctx_t));
-    if (cln == NULL) {
-        return NULL;
-    }
-
-    ctx = cln->data;
-    ngx_memzero(ctx, sizeof(ngx_http_hype_status_ctx_t));
-
-    ctx->request = r;
-    ctx->wait.wait.resume = ngx_http_hype_status_resume;
-    ctx->wait.wait.data = ctx;
-
-    cln->handler = ngx_http_hype_status_cleanup;
-
-    return ctx;
-}
-
-
-static void
-ngx_http_hype_status_cleanup(void *data)
-{
-    ngx_http_hype_status_ctx_t *ctx = data;
-
-    ngx_http_hype_report_leave(&ctx->wait);
-}
-
-
-static void
-ngx_http_hype_status_resume(ngx_http_hype_wait_t *wait)
-{
-    ngx_int_t                    rc;
-    ngx_connection_t            *c;
-    ngx_http_request_t          *r;
-    ngx_http_hype_status_ctx_t  *ctx;
-
-    ctx = wait->data;
-    r = ctx->request;
-    c = r->connection;
-
-    ngx_http_set_log_request(c->log, r);
-
-    /* what came of a body in the meantime, nobody will be told of again */
-
-    if (r->discard_body && c->read->ready) {
-        ngx_post_event(c->read, &ngx_posted_events);
-    }
-
-    rc = ngx_http_hype_status_send_report(r, &ctx->wait);
-
-    /* a client that reads slowly has a copy */
-
-    ngx_http_hype_report_leave(&ctx->wait);
-
-    ngx_http_finalize_request(r, rc);
-
-    ngx_http_run_posted_requests(c);
 }
 
 

@@ -4,10 +4,7 @@
 #include "ngx_http_hype_report.h"
 
 
-/* milliseconds for the query: statement_timeout below, and some more */
-#define NGX_HTTP_HYPE_REPORT_TIMEOUT  (10000 + 5000)
-
-/* for the statements around it */
+/* milliseconds for the statements around the query */
 #define NGX_HTTP_HYPE_REPORT_SHORT    5000
 
 /* until a failed report is tried again */
@@ -15,6 +12,9 @@
 
 /* in PostgreSQL's src/include/catalog/pg_type.dat */
 #define NGX_HTTP_HYPE_REPORT_TEXT     25
+
+/* maximum number of parameters */
+#define NGX_HTTP_HYPE_REPORT_PARAMS   3
 
 
 typedef enum {
@@ -26,8 +26,11 @@ typedef enum {
 
 static void ngx_http_hype_report_send(ngx_http_hype_report_t *report,
     ngx_http_hype_report_step_e step);
+static void ngx_http_hype_report_query(ngx_http_hype_report_t *report,
+    ngx_http_hype_db_statement_t *st);
 static void ngx_http_hype_report_handler(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
+static void ngx_http_hype_report_done(ngx_http_hype_report_t *report);
 static void ngx_http_hype_report_keep(ngx_http_hype_report_t *report,
     const char *value, size_t len, ngx_uint_t error);
 static void ngx_http_hype_report_refused(ngx_http_hype_report_t *report,
@@ -35,12 +38,39 @@ static void ngx_http_hype_report_refused(ngx_http_hype_report_t *report,
 static void ngx_http_hype_report_lost(ngx_http_hype_report_t *report);
 
 
+/* the server ends the query by itself, before it is cancelled */
+
+const ngx_http_hype_report_kind_t  ngx_http_hype_report_status = {
+    NGX_HTTP_HYPE_DB_CHORES,
+    "BEGIN READ ONLY; "
+    "SET LOCAL ROLE hype_report; "
+    "SET LOCAL statement_timeout = '10s'",
+    "SELECT hype.report($1::jsonb)",
+    1,
+    10000 + 5000,
+    "report"
+};
+
+/* nobody waits for as long */
+
+const ngx_http_hype_report_kind_t  ngx_http_hype_report_owner = {
+    NGX_HTTP_HYPE_DB_PAGES,
+    NULL,
+    "SELECT hype.owner_page($1, $2::boolean, $3)",
+    3,
+    5000,
+    "show a user's links"
+};
+
+
 void
 ngx_http_hype_report_init(ngx_http_hype_report_t *report,
-    ngx_http_hype_db_t *db, ngx_http_hype_park_t *park, ngx_log_t *log)
+    const ngx_http_hype_report_kind_t *kind, ngx_http_hype_db_t *db,
+    ngx_http_hype_park_t *park, ngx_log_t *log)
 {
     ngx_uint_t  i;
 
+    report->kind = kind;
     report->db = db;
     report->park = park;
     report->log = log;
@@ -117,7 +147,7 @@ ngx_http_hype_report_get(ngx_http_hype_report_t *report,
                        NGX_HTTP_HYPE_REPORT_PENDING);
 
     if (entry->pending) {
-        ngx_http_hype_db_wake(report->db, NGX_HTTP_HYPE_DB_CHORES);
+        ngx_http_hype_db_wake(report->db, report->kind->role);
     }
 
     return NGX_AGAIN;
@@ -161,7 +191,9 @@ ngx_http_hype_report_work(ngx_http_hype_report_t *report,
     report->current = entry;
     report->conn = conn;
 
-    ngx_http_hype_report_send(report, NGX_HTTP_HYPE_REPORT_BEGIN);
+    ngx_http_hype_report_send(report, report->kind->begin
+                                      ? NGX_HTTP_HYPE_REPORT_BEGIN
+                                      : NGX_HTTP_HYPE_REPORT_SELECT);
 
     return 1;
 }
@@ -176,11 +208,7 @@ static void
 ngx_http_hype_report_send(ngx_http_hype_report_t *report,
     ngx_http_hype_report_step_e step)
 {
-    int                           length;
-    const char                   *value;
     ngx_http_hype_db_statement_t  st;
-
-    static const Oid  type = NGX_HTTP_HYPE_REPORT_TEXT;
 
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
@@ -189,33 +217,68 @@ ngx_http_hype_report_send(ngx_http_hype_report_t *report,
     st.handler = ngx_http_hype_report_handler;
     st.data = report;
 
+    report->step = step;
+
     switch (step) {
 
     case NGX_HTTP_HYPE_REPORT_BEGIN:
-        st.sql = "BEGIN READ ONLY; "
-                 "SET LOCAL ROLE hype_report; "
-                 "SET LOCAL statement_timeout = '10s'";
+        st.sql = report->kind->begin;
         break;
 
     case NGX_HTTP_HYPE_REPORT_SELECT:
-        value = (const char *) report->current->arguments.data;
-        length = report->current->arguments.len;
-
-        st.sql = "SELECT hype.report($1::jsonb)";
-        st.timeout = NGX_HTTP_HYPE_REPORT_TIMEOUT;
-        st.nparams = 1;
-        st.types = &type;
-        st.values = &value;
-        st.lengths = &length;
-        break;
+        ngx_http_hype_report_query(report, &st);
+        return;
 
     default:
         st.sql = "COMMIT";
     }
 
-    report->step = step;
-
     ngx_http_hype_db_send(report->conn, &st);
+}
+
+
+static void
+ngx_http_hype_report_query(ngx_http_hype_report_t *report,
+    ngx_http_hype_db_statement_t *st)
+{
+    int          i, lengths[NGX_HTTP_HYPE_REPORT_PARAMS];
+    u_char      *p, *end, *last;
+    const char  *values[NGX_HTTP_HYPE_REPORT_PARAMS];
+
+    static const Oid  types[NGX_HTTP_HYPE_REPORT_PARAMS] = {
+        NGX_HTTP_HYPE_REPORT_TEXT,
+        NGX_HTTP_HYPE_REPORT_TEXT,
+        NGX_HTTP_HYPE_REPORT_TEXT
+    };
+
+    p = report->current->arguments.data;
+    last = p + report->current->arguments.len;
+
+    for (i = 0; i < report->kind->nparams; i++) {
+        end = ngx_strlchr(p, last, '\0');
+
+        if (end == NULL) {
+            end = last;
+        }
+
+        values[i] = (const char *) p;
+        lengths[i] = end - p;
+
+        p = end + 1;
+    }
+
+    st->sql = report->kind->sql;
+    st->timeout = report->kind->timeout;
+    st->nparams = report->kind->nparams;
+    st->types = types;
+    st->values = values;
+    st->lengths = lengths;
+
+    /* alone, it may write, which a primary that is a standby now refuses */
+
+    st->neutral = (report->kind->begin == NULL);
+
+    ngx_http_hype_db_send(report->conn, st);
 }
 
 
@@ -224,8 +287,6 @@ ngx_http_hype_report_handler(void *data, ngx_http_hype_db_outcome_e outcome,
     PGresult *res)
 {
     ngx_http_hype_report_t *report = data;
-
-    ngx_http_hype_report_entry_t  *entry;
 
     if (outcome == NGX_HTTP_HYPE_DB_UNKNOWN
         || outcome == NGX_HTTP_HYPE_DB_RETRY)
@@ -243,13 +304,7 @@ ngx_http_hype_report_handler(void *data, ngx_http_hype_db_outcome_e outcome,
             ngx_http_hype_db_renew(report->conn);
         }
 
-        entry = report->current;
-        entry->refs--;
-        report->current = NULL;
-
-        ngx_http_hype_park_wake_all(report->park, &entry->waits,
-                                    entry->tried ? entry->problem
-                                                 : NGX_HTTP_HYPE_REPORT_FINE);
+        ngx_http_hype_report_done(report);
         return;
     }
 
@@ -265,7 +320,27 @@ ngx_http_hype_report_handler(void *data, ngx_http_hype_db_outcome_e outcome,
                                   PQgetlength(res, 0, 0), 0);
     }
 
+    if (report->kind->begin == NULL) {
+        ngx_http_hype_report_done(report);
+        return;
+    }
+
     ngx_http_hype_report_send(report, NGX_HTTP_HYPE_REPORT_END);
+}
+
+
+static void
+ngx_http_hype_report_done(ngx_http_hype_report_t *report)
+{
+    ngx_http_hype_report_entry_t  *entry;
+
+    entry = report->current;
+    entry->refs--;
+    report->current = NULL;
+
+    ngx_http_hype_park_wake_all(report->park, &entry->waits,
+                                entry->tried ? entry->problem
+                                             : NGX_HTTP_HYPE_REPORT_FINE);
 }
 
 
@@ -355,8 +430,8 @@ ngx_http_hype_report_refused(ngx_http_hype_report_t *report, PGresult *res)
         text = PQresultErrorMessage(res);
 
         ngx_log_error(NGX_LOG_ERR, report->log, 0,
-                      "hype: PostgreSQL can't report: %*s",
-                      strcspn(text, "\n"), text);
+                      "hype: PostgreSQL can't %s: %*s",
+                      report->kind->doing, strcspn(text, "\n"), text);
     }
 }
 
@@ -393,7 +468,7 @@ ngx_http_hype_report_release(ngx_http_hype_report_t *report)
     ngx_uint_t  i;
 
     if (report->current
-        || ngx_http_hype_db_available(report->db, NGX_HTTP_HYPE_DB_CHORES))
+        || ngx_http_hype_db_available(report->db, report->kind->role))
     {
         return;
     }

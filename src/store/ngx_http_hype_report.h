@@ -1,10 +1,9 @@
 
 /*
- * The reports: what hype.report() of sql/hype.sql says, as JSON, for the
- * arguments that a viewer asks with.  They are read by a role that may do
- * nothing else, on the connection that is not there for visitors, one after
- * the other.  All who ask for the same get the same one, which is kept for a
- * while.
+ * The reports: what a function of sql/hype.sql says, as JSON, for the
+ * arguments that a viewer asks with.  They are read on a connection that is
+ * not there for visitors, one after the other.  All who ask for the same get
+ * the same one, which is kept for a while.
  */
 
 
@@ -26,7 +25,7 @@
  * Their number is fixed, and so is how much they hold, whatever viewers ask
  * for.
  */
-#define NGX_HTTP_HYPE_REPORT_ENTRIES  16
+#define NGX_HTTP_HYPE_REPORT_ENTRIES  128
 
 
 /* why there is no new report */
@@ -44,7 +43,7 @@ typedef enum {
 
 
 typedef struct {
-    ngx_str_t                        arguments;  /* "{...}" */
+    ngx_str_t                        arguments;
     uint32_t                         viewer;     /* who asked first */
     ngx_str_t                        text;       /* the last one, "{...}" */
     ngx_str_t                        error;      /* of the arguments, if bad */
@@ -60,7 +59,26 @@ typedef struct {
 } ngx_http_hype_report_entry_t;
 
 
+/* what is asked for: hype.report() or hype.owner_page() */
+
 typedef struct {
+    ngx_uint_t                       role;       /* of the connection */
+    const char                      *begin;      /* of a transaction, or NULL */
+    const char                      *sql;
+
+    /* of texts, in the arguments one after the other with a NUL between */
+    int                              nparams;
+
+    ngx_msec_t                       timeout;    /* of the query */
+    const char                      *doing;      /* "can't" what, in the log */
+} ngx_http_hype_report_kind_t;
+
+extern const ngx_http_hype_report_kind_t  ngx_http_hype_report_status;
+extern const ngx_http_hype_report_kind_t  ngx_http_hype_report_owner;
+
+
+typedef struct {
+    const ngx_http_hype_report_kind_t  *kind;
     ngx_http_hype_db_t              *db;
     ngx_http_hype_park_t            *park;
     ngx_log_t                       *log;
@@ -94,11 +112,13 @@ typedef struct {
 /* In zeroed memory.  No report is there yet. */
 
 void ngx_http_hype_report_init(ngx_http_hype_report_t *report,
-    ngx_http_hype_db_t *db, ngx_http_hype_park_t *park, ngx_log_t *log);
+    const ngx_http_hype_report_kind_t *kind, ngx_http_hype_db_t *db,
+    ngx_http_hype_park_t *park, ngx_log_t *log);
 
 /*
- * Gets a report that is at most "valid" milliseconds old.  "arguments" is a
- * JSON object, which is copied; "viewer" identifies the client.
+ * Gets a report that is at most "valid" milliseconds old.  "arguments" are
+ * UTF-8 texts, as the kind has them, which are copied; "viewer" identifies the
+ * client.
  *
  * NGX_OK: there is nothing to wait for.
  * NGX_AGAIN: the request is parked.

@@ -41,8 +41,11 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
     ngx_http_hype_links_init(&store->links, cache, store->db, &store->park,
                              cycle->log);
 
-    ngx_http_hype_report_init(&store->report, store->db, &store->park,
-                              cycle->log);
+    ngx_http_hype_report_init(&store->report, &ngx_http_hype_report_status,
+                              store->db, &store->park, cycle->log);
+
+    ngx_http_hype_report_init(&store->owner, &ngx_http_hype_report_owner,
+                              store->db, &store->park, cycle->log);
 
     ngx_http_hype_event_init(&store->gather,
                              ngx_http_hype_store_gather_handler,
@@ -80,6 +83,7 @@ ngx_http_hype_store_close(ngx_http_hype_store_t *store)
     ngx_http_hype_db_close(store->db);
     ngx_http_hype_streams_close(store->streams);
     ngx_http_hype_report_entries_free(&store->report);
+    ngx_http_hype_report_entries_free(&store->owner);
 
     store->worker->pid = 0;
 }

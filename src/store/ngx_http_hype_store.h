@@ -33,7 +33,8 @@ typedef struct {
     ngx_http_hype_park_t     park;
     ngx_http_hype_links_t    links;
     ngx_http_hype_stream_t   streams[NGX_HTTP_HYPE_STREAMS];
-    ngx_http_hype_report_t   report;
+    ngx_http_hype_report_t   report;     /* of hype_status, */
+    ngx_http_hype_report_t   owner;      /* and of hype_links */
     ngx_http_hype_derive_t   derive;
 
     ngx_http_hype_uuid_pool_t  uuids;

@@ -37,6 +37,7 @@ ngx_http_hype_store_release_handler(ngx_event_t *ev)
 
     ngx_http_hype_links_release(&store->links);
     ngx_http_hype_report_release(&store->report);
+    ngx_http_hype_report_release(&store->owner);
 
     if (!ngx_http_hype_db_available(store->db, NGX_HTTP_HYPE_DB_HITS)) {
         ngx_http_hype_queue_each(

@@ -47,6 +47,11 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
         return;
     }
 
+    if (conn->roles & NGX_HTTP_HYPE_DB_PAGES) {
+        (void) ngx_http_hype_report_work(&store->owner, conn);
+        return;
+    }
+
     if (conn->roles & NGX_HTTP_HYPE_DB_CHORES) {
         if (!ngx_http_hype_store_maintain(store, conn)) {
             (void) ngx_http_hype_report_work(&store->report, conn);
