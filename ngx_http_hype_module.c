@@ -275,6 +275,12 @@ ngx_http_hype_handler(ngx_http_request_t *r)
 
     hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
 
+    /* the error page of a malformed request is no visit */
+
+    if (!ngx_http_hype_asked(r)) {
+        return hlcf->ref ? NGX_HTTP_BAD_REQUEST : NGX_DECLINED;
+    }
+
     if (r->internal && r->upstream && hlcf->user
         && ngx_http_hype_keep_user(r, hlcf) != NGX_OK)
     {
@@ -299,7 +305,7 @@ ngx_http_hype_header_filter(ngx_http_request_t *r)
     ngx_http_hype_ctx_t       *ctx;
     ngx_http_hype_loc_conf_t  *hlcf;
 
-    if (r != r->main) {
+    if (r != r->main || !ngx_http_hype_asked(r)) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -587,6 +593,20 @@ ngx_http_hype_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_hype_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_SERVER_REWRITE_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_hype_ask;
+
+    index = ngx_http_hype_variables_asked(cf);
+    if (index == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    hmcf->asked = index;
 
     index = ngx_http_get_variable_index(cf, &request_uri);
     if (index == NGX_ERROR) {

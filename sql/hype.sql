@@ -37,23 +37,30 @@ SELECT set_config('hype.login', :'USER', false) AS login \gset hype_
 DO $$
 DECLARE
     login     text := current_setting('hype.login');
+    forced    text;
     stranger  record;
     installed integer;
 BEGIN
-    -- With ALTER DATABASE ... SET role the owner of a database has others act
-    -- as a role of the owner's choice, who would own the schema then.
+    -- With ALTER DATABASE ... SET role its owner has others act as a role of
+    -- the owner's choice, which would own the schema then.
 
-    IF login IS DISTINCT FROM session_user::text
-       OR login IS DISTINCT FROM current_user::text
-    THEN
-        RAISE EXCEPTION 'connected as "%", but the session acts as "%"', login,
-            CASE login WHEN current_user::text THEN session_user
-            ELSE current_user END
+    SELECT c.setting INTO forced
+    FROM pg_db_role_setting s
+    JOIN pg_database d ON d.oid = s.setdatabase
+    CROSS JOIN unnest(s.setconfig) AS c (setting)
+    WHERE d.datname = current_database()
+      AND c.setting ~ '^(role|session_authorization)='
+      AND (login IS DISTINCT FROM session_user::text
+           OR login IS DISTINCT FROM current_user::text)
+    LIMIT 1;
+
+    IF FOUND THEN
+        RAISE EXCEPTION 'the database has "%" set: "%" would act as "%"',
+            forced, login, current_user
             USING ERRCODE = 'insufficient_privilege',
                   DETAIL = 'Nothing was changed.',
-                  HINT = 'Look for "role" and "session_authorization" in '
-                      'pg_db_role_setting. Connect as the role that is to own '
-                      'the schema, or set PGOPTIONS="-c role=none".';
+                  HINT = 'Connect as the role that is to own the schema, or '
+                      'set PGOPTIONS="-c role=none".';
     END IF;
 
     IF current_setting('server_version_num')::integer < 150000 THEN
@@ -8337,7 +8344,7 @@ GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
     TO hype_report;
 GRANT EXECUTE ON FUNCTION
     hype.unrolled_totals(), hype.unrolled_confirmed(), hype.unrolled_daily(),
-    hype.unrolled_args(), hype.args_of(text),
+    hype.unrolled_args(), hype.args_of(text), hype.url_decode(text),
     hype.changed_links(), hype.changed_totals(), hype.site(),
     hype.day_quarter(date),
     hype.hits_by(text, text, timestamptz, timestamptz, text, text),

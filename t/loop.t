@@ -96,9 +96,19 @@ for my $case (
     ['http://LOCALHOST:8080/ref/code1#top', '/'],
     ['https://user@localhost./ref/code1', '/'],
     ['http:/ref/code1', '/'],
+    ['http://%6cocal%68ost/ref/code1', '/'],
     ['http://example.com/ref/code1', '/'],
     ['https://www.example.com/ref/code1', '/'],
     ['http://go.example/code1', '/'],
+    ['/../ref/code1', '/'],
+    ['/..?ref=code1', '/..'],
+    ['/ref//../code1', '/'],
+    ['/ref/%2E%2e/ref/%2e/code1', '/'],
+    ['/ref/x//.%2e/../code1', '/'],
+    ['http://localhost/../ref/code1', '/'],
+    ['..//../../ref/code1', '/'],
+    ['/w/..%2f..%2fref/code1', '/'],
+    ['//localhost/w/?ref=code1', '//localhost/w/'],
     ['code1', '/'],
     ['./code1', '/'],
     ['../ref/code1', '/'],
@@ -131,7 +141,8 @@ for my $case (
 ) {
     my ($destination, $end) = @$case;
 
-    $pg->exec('delete from hype.referral_link where identifier = \'self\'');
+    $pg->exec("delete from hype.referral_link where identifier = 'self'");
+    $pg->exec("delete from hype.taken_identifier");
     $pg->link('self', destination => $destination);
     known('self', $destination);
 
@@ -153,6 +164,10 @@ for my $case (
     ['/ref/code1?next=/x', '/x'],
     ['/w?ref=code1', '/w'],
     ['/w?ref%3Dcode1', '/w?ref%3Dcode1'],
+    ['/../ref/code1', '/abc'],
+    ['/..?ref=code1', '/..'],
+    ['/ref//../code1', '/abc'],
+    ['/ref//../code1?next=/ref//../code1?next=/x', '/x'],
     ['http://localhost/ref/code1', '/abc'],
     ['http://www.example.com/ref/code1', '/abc'],
     ['http://localhost/direct/?ref=code1', 'http://localhost/direct/'],
@@ -268,9 +283,10 @@ sub ends
         last if $r->status != 302;
         $n++;
         $last = $path = $r->location;
-        last if $path !~ s{^http://(?:localhost|(?:www\.)?example\.com)(?=[/?]|$)}{}i
+        last if $path !~ s{^(?:http:)?//(?:localhost|(?:www\.)?example\.com)(?=[/?]|$)}{}i
                 && $path !~ m{^/};
         $path = "/$path" if $path !~ m{^/};
+        $path = without_dots($path);
     }
 
     is($last, $end, $name);
@@ -279,3 +295,23 @@ sub ends
     is($pg->hits, $hits, "- hits: $hits");
 }
 
+
+# RFC 3986, 5.2.4
+
+sub without_dots
+{
+    my ($path, $query) = $_[0] =~ /^([^?]*)(.*)/s;
+
+    my @segments = split m{/}, $path =~ s/%2e/./gir, -1;
+    my $end = $segments[-1] =~ /^\.\.?$/ ? '/' : '';
+    my @left;
+
+    for (@segments[1 .. $#segments]) {
+        pop @left if $_ eq '..';
+        push @left, $_ if !/^\.\.?$/;
+    }
+
+    $path = '/' . join('/', @left) . (@left ? $end : '');
+
+    return $path . $query;
+}

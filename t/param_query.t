@@ -218,6 +218,8 @@ is($nginx->raw("GET http://evil.example/x?ref=abc123&a HTTP/1.0\r\n"
    'an absolute URL');
 is($nginx->raw("GET /x?ref=abc123#part HTTP/1.0\r\n\r\n")->location, '/x#part',
    'a fragment');
+is($nginx->raw("GET /x#?ref=abc123 HTTP/1.0\r\n\r\n")->status, 404,
+   'a fragment alone');
 is($nginx->raw("GET /x?a#?ref=abc123 HTTP/1.0\r\n\r\n")->status, 404,
    'a fragment that looks like a query');
 

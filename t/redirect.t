@@ -7,6 +7,7 @@ my $pg = database();
 $pg->link('abc');
 $pg->link('path', destination => '/welcome?x#y');
 $pg->link('url', destination => 'https://shop.example/');
+$pg->link('host', destination => '//shop.example/x');
 
 my $nginx = nginx(pg => $pg, http => <<'HTTP', server => <<'SERVER');
 server {
@@ -86,6 +87,12 @@ goes('/relative/abc', '/', '... before server_name_in_redirect', @host);
 goes('/named/abc', "http://www.example.com:$port/",
      'server_name_in_redirect on', @host);
 goes('/no-port/abc', 'http://example.com/', 'port_in_redirect off', @host);
+
+# a host without a scheme is no path of this host
+
+goes('/ref/host', 'http://shop.example/x', '"//host/path"');
+goes('/named/host', 'http://shop.example/x', '- server_name_in_redirect', @host);
+goes('/relative/host', '//shop.example/x', '- absolute_redirect off');
 
 # the same host, said in full
 goes('/own/abc?next=http://example.com/x', 'http://example.com/x',

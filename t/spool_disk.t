@@ -185,6 +185,34 @@ is(() = $nginx->error_log($mark) =~ /\[warn\].* cut short by a crash, skipped/g,
    4, 'a warning tells of each');
 is_deeply([glob "$dir/*damaged"], [], 'nothing is kept');
 
+# A length that is too large, with whole records behind it, is damage: far behind,
+# too, where little is read at once because PostgreSQL is slow
+
+$bytes = take('far', 4);
+$pg->exec(q(create function slow() returns trigger language plpgsql as
+            'begin perform pg_sleep(0.05); return new; end';
+            create trigger slow before insert on hype.referral_hit
+            for each row execute function slow()));
+my $record = substr $bytes, 0, unpack 'N', $bytes;
+put('0001-far.spool' => $record x 40
+        . pack('N', 0xfffff) . "\xff" x 600_000 . $record);
+$shim->around(sub { $nginx->start });
+is_soon { join ' ', map { s{.*/}{}r } glob "$dir/*far*" } '0001-far.spool.damaged',
+    'records far behind a wrong length: the file is kept', 30;
+$pg->exec('drop trigger slow on hype.referral_hit; drop function slow');
+unlink "$dir/0001-far.spool.damaged";
+
+# Nor does a file of lengths take long to search
+
+$mark = $nginx->mark;
+$nginx->stop;
+put('0001-lengths.spool' => pack('N', 0xfffff) . "\0\3" x 262_000);
+$shim->around(sub { $nginx->start });
+is_soon { join ' ', map { s{.*/}{}r } glob "$dir/*lengths*" }
+    '0001-lengths.spool.damaged', 'a file of lengths is kept', 3;
+unlink "$dir/0001-lengths.spool.damaged";
+unlike($nginx->error_log($mark), qr/lengths.*cut short/, 'not left out');
+
 # Zeros in the middle are damage
 
 push @{ $nginx->{allow} }, qr/hype: spool file ".*" is damaged/;

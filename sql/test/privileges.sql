@@ -146,7 +146,7 @@ FROM unnest(ARRAY[
         'hype.confirmed_referral, hype.link_stats, hype.daily_hits, '
         'hype.funnel, hype.site_stats',
     'SELECT * FROM hype.hits_by(''day''), hype.hits_from(''referer''), '
-        'hype.report()',
+        'hype.report(), hype.arg_stats, hype.args_of(''a=%20&b=+'')',
     'INSERT INTO hype.referral_link (identifier) VALUES (''mine'')',
     'UPDATE hype.referral_link SET identifier = ''ours'' '
         'WHERE identifier = ''mine''',
@@ -200,7 +200,8 @@ SET LOCAL ROLE hype_report;
 
 SELECT lives_ok('SELECT * FROM hype.link_stats, hype.daily_hits, hype.funnel, '
                 'hype.site_stats, hype.balance, hype.hits_by(''hour''), '
-                'hype.hits_from(''next''), hype.report(), '
+                'hype.hits_from(''next''), hype.report(), hype.arg_stats, '
+                'hype.args_of(''a=%20''), '
                 'hype.report(''{"from": "2024-01-01", "by": "owner"}'') AS r',
                 'hype_report reads the views');
 

@@ -23,6 +23,7 @@ typedef struct {
 } ngx_http_hype_path_t;
 
 
+static ngx_uint_t ngx_http_hype_dots(u_char *p, u_char *last);
 static ngx_int_t ngx_http_hype_unhex(u_char *p);
 static ngx_uint_t ngx_http_hype_path_safe(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_hype_path_byte(ngx_http_hype_path_t *path,
@@ -235,6 +236,65 @@ ngx_http_hype_unescape(u_char *dst, ngx_str_t *src)
     }
 
     return d - dst;
+}
+
+
+size_t
+ngx_http_hype_path_resolve(u_char *dst, ngx_str_t *path)
+{
+    u_char      *p, *d, *end, *last;
+    ngx_uint_t   dots;
+
+    d = dst;
+    last = path->data + path->len;
+
+    for (p = path->data; p < last; p = end) {
+
+        for (end = p + 1; end < last && *end != '/'; end++) { /* void */ }
+
+        dots = ngx_http_hype_dots(p + 1, end);
+
+        if (dots == 0) {
+            d = ngx_movemem(d, p, end - p);
+            continue;
+        }
+
+        if (dots == 2) {
+            while (d > dst && *--d != '/') { /* void */ }
+        }
+
+        if (end == last) {
+            *d++ = '/';
+        }
+    }
+
+    return d - dst;
+}
+
+
+/* of a dot segment: 1 or 2; else 0 */
+
+static ngx_uint_t
+ngx_http_hype_dots(u_char *p, u_char *last)
+{
+    ngx_uint_t  n;
+
+    for (n = 0; p < last && n < 3; n++) {
+
+        if (*p == '.') {
+            p++;
+
+        } else if (last - p >= 3 && p[0] == '%' && p[1] == '2'
+                   && (p[2] | 0x20) == 'e')
+        {
+            p += 3;
+
+        } else {
+            return 0;
+        }
+    }
+
+    return (p == last && n < 3) ? n : 0;
 }
 
 

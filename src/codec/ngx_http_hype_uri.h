@@ -59,6 +59,17 @@ size_t ngx_http_hype_args_keep(u_char *dst, size_t max, ngx_str_t *args,
 size_t ngx_http_hype_unescape(u_char *dst, ngx_str_t *src);
 
 /*
+ * Takes dot segments out of a path that begins with "/" and has no query, as a
+ * client does before it sends one (WHATWG URL Standard, 4.4): ".." stops at
+ * the root, an empty segment is one, and "%2e" is a dot.  "dst" has room for
+ * path->len bytes and may be path->data.
+ *
+ * Returns the number of bytes written.
+ */
+
+size_t ngx_http_hype_path_resolve(u_char *dst, ngx_str_t *path);
+
+/*
  * Makes "src" a URI reference (RFC 3986, 4.1): percent-encodes the bytes that
  * may not stand in one, a "%" that begins no escape, and each "#" but the
  * first; all others stay as they are.  "dst" has room for what the same call

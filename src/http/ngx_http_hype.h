@@ -79,6 +79,7 @@ typedef struct {
     u_char                      *needs_file;
     ngx_uint_t                   needs_line;
     ngx_uint_t                   request_uri; /* the variable's index */
+    ngx_uint_t                   asked;       /* of a variable of our own */
     ngx_array_t                 *server_names; /* ngx_http_server_name_t */
     ngx_uint_t                   needs_spool; /* unsigned needs_spool:1 */
 
@@ -236,6 +237,26 @@ ngx_int_t ngx_http_hype_ref_handler(ngx_http_request_t *r,
 /* For the module's preconfiguration. */
 
 ngx_int_t ngx_http_hype_variables_add(ngx_conf_t *cf);
+
+/* The index of the variable that keeps what ngx_http_hype_ask() saw. */
+
+ngx_int_t ngx_http_hype_variables_asked(ngx_conf_t *cf);
+
+/*
+ * A handler of the first phase that each request comes to.  It keeps the
+ * method, which internal redirects may change.
+ */
+
+ngx_int_t ngx_http_hype_ask(ngx_http_request_t *r);
+
+/*
+ * The method that the client asked with.  0: nginx refused the request before
+ * it came to any phase.  Its line, URI, arguments, host and headers may be
+ * missing then, or be of any form, although "error_page" may lead it to a
+ * location of ours.
+ */
+
+ngx_uint_t ngx_http_hype_asked(ngx_http_request_t *r);
 
 
 #endif /* _NGX_HTTP_HYPE_H_INCLUDED_ */

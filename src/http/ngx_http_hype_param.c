@@ -141,25 +141,17 @@ ngx_http_hype_param_start(ngx_http_request_t *r,
 
 
 /*
- * An error page makes each method a GET, but for the request line, and also
- * comes here when its request was refused before it had got here; unless the
- * page is there to decide on the status itself, as with "error_page 404 =".
+ * An error page makes each method a GET, and also comes here when its request
+ * was refused before it had got here; unless the page is there to decide on
+ * the status itself, as with "error_page 404 =".
  */
 
 static ngx_uint_t
 ngx_http_hype_param_applies(ngx_http_request_t *r)
 {
-    u_char  *line;
-
-    if (r->err_status) {
-        return 0;
-    }
-
-    line = r->request_line.data;
-
-    return (r->method == NGX_HTTP_GET && ngx_strncmp(line, "GET ", 4) == 0)
-           || (r->method == NGX_HTTP_HEAD
-               && ngx_strncmp(line, "HEAD ", 5) == 0);
+    return r->err_status == 0
+           && r->method == ngx_http_hype_asked(r)
+           && (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD));
 }
 
 
@@ -199,8 +191,15 @@ ngx_http_hype_param_query(ngx_http_request_t *r, ngx_str_t *query)
         return NGX_OK;
     }
 
-    p = ngx_strlchr(r->unparsed_uri.data, last, '?');
-    if (p == NULL) {
+    /* a "?" of a fragment begins no query */
+
+    for (p = r->unparsed_uri.data; p < last && *p != '?'; p++) {
+        if (*p == '#') {
+            return NGX_DECLINED;
+        }
+    }
+
+    if (p == last) {
         return NGX_DECLINED;
     }
 

@@ -5,9 +5,6 @@
 #define NGX_HTTP_HYPE_TOO_EARLY  425
 
 
-#define NGX_HTTP_HYPE_TOO_EARLY  425
-
-
 typedef struct {
     ngx_str_t    name;
     ngx_uint_t   purpose;

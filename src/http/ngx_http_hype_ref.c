@@ -149,7 +149,9 @@ ngx_http_hype_ref_suffix(ngx_http_request_t *r, ngx_str_t *prefix,
 
     /* "location /ref" */
 
-    if (suffix->data[0] == '/' && r->uri.data[prefix->len - 1] != '/') {
+    if (suffix->data[0] == '/'
+        && (prefix->len == 0 || suffix->data[-1] != '/'))
+    {
         suffix->data++;
         suffix->len--;
     }

@@ -144,8 +144,9 @@ ngx_http_hype_ref_follow(ngx_http_request_t *r,
 
 /*
  * The fallback may be a referral link, for visits that have made no hit; but
- * not this one again, nor one with variables, which may differ each time.  The last resort is "/".  If that is a referral link too,
- * its fallback may lead back here, with a hit each time: NGX_DECLINED.
+ * not this one again, nor one with variables, which may differ each time.
+ * The last resort is "/".  If that is a referral link too, its fallback may
+ * lead back here, with a hit each time: NGX_DECLINED.
  */
 
 static ngx_int_t

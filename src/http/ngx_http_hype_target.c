@@ -18,12 +18,13 @@ static void ngx_http_hype_target_host(u_char *p, u_char *last,
 static u_char *ngx_http_hype_target_scheme(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_hype_target_own(ngx_http_request_t *r,
     ngx_str_t *host);
-static ngx_http_hype_loc_conf_t *ngx_http_hype_target_conf(
-    ngx_http_request_t *r, ngx_http_hype_target_t *t);
+static ngx_int_t ngx_http_hype_target_conf(ngx_http_request_t *r,
+    ngx_http_hype_target_t *t, ngx_http_hype_loc_conf_t **hlcf);
 static ngx_uint_t ngx_http_hype_target_matches(ngx_http_server_name_t *name,
     ngx_str_t *host);
-static ngx_http_hype_loc_conf_t *ngx_http_hype_target_location(
-    ngx_http_request_t *r, ngx_http_core_srv_conf_t *cscf, ngx_str_t *path);
+static ngx_int_t ngx_http_hype_target_location(ngx_http_request_t *r,
+    ngx_http_core_srv_conf_t *cscf, ngx_str_t *path,
+    ngx_http_hype_loc_conf_t **hlcf);
 static ngx_int_t ngx_http_hype_target_uri(ngx_http_request_t *r,
     ngx_http_core_srv_conf_t *cscf, ngx_str_t *path, ngx_str_t *uri);
 static ngx_int_t ngx_http_hype_target_find(ngx_http_core_loc_conf_t *clcf,
@@ -60,7 +61,11 @@ ngx_http_hype_target(ngx_http_request_t *r, ngx_str_t *target,
         return NGX_DECLINED;
     }
 
-    hlcf = ngx_http_hype_target_conf(r, &t);
+    rc = ngx_http_hype_target_conf(r, &t, &hlcf);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     if (hlcf == NULL) {
         return NGX_OK;
@@ -97,7 +102,9 @@ ngx_http_hype_target_ref(ngx_http_request_t *r, ngx_str_t *target)
         return NULL;
     }
 
-    hlcf = ngx_http_hype_target_conf(r, &t);
+    if (ngx_http_hype_target_conf(r, &t, &hlcf) != NGX_OK) {
+        return NULL;
+    }
 
     return (hlcf && hlcf->ref) ? hlcf : NULL;
 }
@@ -173,6 +180,7 @@ ngx_http_hype_target_split(ngx_http_request_t *r, ngx_str_t *target,
     ngx_http_hype_target_t *t)
 {
     u_char      *p, *end, *last;
+    ngx_str_t    host;
     ngx_uint_t   slashes;
 
     ngx_memzero(t, sizeof(ngx_http_hype_target_t));
@@ -215,7 +223,16 @@ ngx_http_hype_target_split(ngx_http_request_t *r, ngx_str_t *target,
         /* void */
     }
 
-    ngx_http_hype_target_host(p, end, &t->host);
+    ngx_http_hype_target_host(p, end, &host);
+
+    /* browsers decode it */
+
+    t->host.data = ngx_pnalloc(r->pool, host.len + 1);
+    if (t->host.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    t->host.len = ngx_http_hype_unescape(t->host.data, &host);
 
     if (end < last && *end == '/') {
         t->path.data = end;
@@ -262,33 +279,36 @@ static ngx_int_t
 ngx_http_hype_target_relative(ngx_http_request_t *r, u_char *p, u_char *last,
     ngx_http_hype_target_t *t)
 {
-    size_t   len;
-    u_char  *end;
+    u_char     *end;
+    ngx_str_t   base;
 
     if (p == last || *p == '?') {
         return NGX_OK;
     }
 
-    len = 0;
+    /* there is no path in "http://host?args" */
+
+    ngx_str_set(&base, "/");
 
     for (end = r->unparsed_uri.data;
-         end < r->unparsed_uri.data + r->unparsed_uri.len && *end != '?';
+         end < r->unparsed_uri.data + r->unparsed_uri.len
+         && *end != '?' && *end != '#';
          end++)
     {
         if (*end == '/') {
-            len = end + 1 - r->unparsed_uri.data;
+            base.data = r->unparsed_uri.data;
+            base.len = end + 1 - base.data;
         }
     }
 
-    t->path.len = len + (last - p);
+    t->path.len = base.len + (last - p);
 
     t->path.data = ngx_pnalloc(r->pool, t->path.len);
     if (t->path.data == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(ngx_cpymem(t->path.data, r->unparsed_uri.data, len), p,
-               last - p);
+    ngx_memcpy(ngx_cpymem(t->path.data, base.data, base.len), p, last - p);
 
     return NGX_OK;
 }
@@ -322,20 +342,26 @@ ngx_http_hype_target_host(u_char *p, u_char *last, ngx_str_t *host)
 }
 
 
-/* NULL: there is no such location, or the host is another's */
+/*
+ * "hlcf" is NULL if there is no such location, or the host is another's.
+ * NGX_DECLINED: nginx would refuse such a path.
+ */
 
-static ngx_http_hype_loc_conf_t *
-ngx_http_hype_target_conf(ngx_http_request_t *r, ngx_http_hype_target_t *t)
+static ngx_int_t
+ngx_http_hype_target_conf(ngx_http_request_t *r, ngx_http_hype_target_t *t,
+    ngx_http_hype_loc_conf_t **hlcf)
 {
+    ngx_int_t                   rc;
     ngx_uint_t                  i;
     ngx_http_server_name_t     *name;
     ngx_http_core_srv_conf_t   *cscf;
-    ngx_http_hype_loc_conf_t   *hlcf;
     ngx_http_hype_main_conf_t  *hmcf;
+
+    *hlcf = NULL;
 
     if (t->host.len == 0 || ngx_http_hype_target_own(r, &t->host)) {
         cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-        return ngx_http_hype_target_location(r, cscf, &t->path);
+        return ngx_http_hype_target_location(r, cscf, &t->path, hlcf);
     }
 
     hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
@@ -347,16 +373,22 @@ ngx_http_hype_target_conf(ngx_http_request_t *r, ngx_http_hype_target_t *t)
             continue;
         }
 
-        hlcf = ngx_http_hype_target_location(r, name[i].server, &t->path);
+        rc = ngx_http_hype_target_location(r, name[i].server, &t->path, hlcf);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
 
         /* there may be another one of that name, for another port */
 
-        if (hlcf && (hlcf->ref || hlcf->params)) {
-            return hlcf;
+        if ((*hlcf)->ref || (*hlcf)->params) {
+            return NGX_OK;
         }
     }
 
-    return NULL;
+    *hlcf = NULL;
+
+    return NGX_OK;
 }
 
 
@@ -405,16 +437,20 @@ ngx_http_hype_target_matches(ngx_http_server_name_t *name, ngx_str_t *host)
 }
 
 
-static ngx_http_hype_loc_conf_t *
+static ngx_int_t
 ngx_http_hype_target_location(ngx_http_request_t *r,
-    ngx_http_core_srv_conf_t *cscf, ngx_str_t *path)
+    ngx_http_core_srv_conf_t *cscf, ngx_str_t *path,
+    ngx_http_hype_loc_conf_t **hlcf)
 {
+    ngx_int_t                  rc;
     void                     **loc_conf;
     ngx_str_t                  uri;
     ngx_http_core_loc_conf_t  *clcf, *found;
 
-    if (ngx_http_hype_target_uri(r, cscf, path, &uri) != NGX_OK) {
-        return NULL;
+    rc = ngx_http_hype_target_uri(r, cscf, path, &uri);
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     clcf = cscf->ctx->loc_conf[ngx_http_core_module.ctx_index];
@@ -426,20 +462,31 @@ ngx_http_hype_target_location(ngx_http_request_t *r,
 
     loc_conf = found->loc_conf ? found->loc_conf : cscf->ctx->loc_conf;
 
-    return loc_conf[ngx_http_hype_module.ctx_index];
+    *hlcf = loc_conf[ngx_http_hype_module.ctx_index];
+
+    return NGX_OK;
 }
 
 
-/* The path is decoded by nginx itself, which looks at one byte behind it. */
+/*
+ * The path is what a client makes of it, without its query, and is decoded by
+ * nginx itself, which looks at one byte behind it.
+ */
 
 static ngx_int_t
 ngx_http_hype_target_uri(ngx_http_request_t *r,
     ngx_http_core_srv_conf_t *cscf, ngx_str_t *path, ngx_str_t *uri)
 {
-    u_char              *p;
+    u_char              *p, *end;
+    ngx_str_t            s;
     ngx_http_request_t   parsed;
 
-    p = ngx_pnalloc(r->pool, 2 * path->len + 2);
+    end = ngx_strlchr(path->data, path->data + path->len, '?');
+
+    s.data = path->data;
+    s.len = (end ? end : path->data + path->len) - path->data;
+
+    p = ngx_pnalloc(r->pool, 2 * s.len + 2);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -447,9 +494,9 @@ ngx_http_hype_target_uri(ngx_http_request_t *r,
     ngx_memzero(&parsed, sizeof(ngx_http_request_t));
 
     parsed.connection = r->connection;
-    parsed.uri.data = p + path->len + 1;
+    parsed.uri.data = p + s.len + 1;
     parsed.uri_start = p;
-    parsed.uri_end = ngx_cpymem(p, path->data, path->len);
+    parsed.uri_end = p + ngx_http_hype_path_resolve(p, &s);
     *parsed.uri_end = LF;
 
     if (ngx_http_parse_complex_uri(&parsed, cscf->merge_slashes) != NGX_OK) {

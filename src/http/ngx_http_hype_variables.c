@@ -16,6 +16,8 @@ static ngx_int_t ngx_http_hype_variable_referrer(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_hype_variable_destination(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_hype_variable_asked(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static void ngx_http_hype_variable_set(ngx_http_variable_value_t *v,
     ngx_str_t *value);
 static ngx_int_t ngx_http_hype_variable_uuid(ngx_http_request_t *r,
@@ -193,6 +195,18 @@ ngx_http_hype_variable_destination(ngx_http_request_t *r,
 }
 
 
+/* it has no value: only its place is used */
+
+static ngx_int_t
+ngx_http_hype_variable_asked(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    v->not_found = 1;
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_http_hype_variable_set(ngx_http_variable_value_t *v, ngx_str_t *value)
 {
@@ -246,4 +260,53 @@ ngx_http_hype_variables_add(ngx_conf_t *cf)
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * A variable's place belongs to the request and stays through internal
+ * redirects, as a context does not.  With a space in its name, no
+ * configuration can have the variable.
+ */
+
+ngx_int_t
+ngx_http_hype_variables_asked(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var;
+
+    static ngx_str_t  name = ngx_string("hype asked");
+
+    var = ngx_http_add_variable(cf, &name, 0);
+    if (var == NULL) {
+        return NGX_ERROR;
+    }
+
+    var->get_handler = ngx_http_hype_variable_asked;
+
+    return ngx_http_get_variable_index(cf, &name);
+}
+
+
+ngx_int_t
+ngx_http_hype_ask(ngx_http_request_t *r)
+{
+    ngx_http_hype_main_conf_t  *hmcf;
+
+    if (r == r->main && !r->internal) {
+        hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
+        r->variables[hmcf->asked].len = r->method;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+ngx_uint_t
+ngx_http_hype_asked(ngx_http_request_t *r)
+{
+    ngx_http_hype_main_conf_t  *hmcf;
+
+    hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
+
+    return r->variables[hmcf->asked].len;
 }

@@ -10,6 +10,8 @@ static ngx_int_t ngx_http_hype_visit_look_up(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_str_t *identifier);
 static void ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx);
 static void ngx_http_hype_visit_stored(ngx_http_hype_ctx_t *ctx);
+static ngx_int_t ngx_http_hype_redirect_scheme(ngx_http_request_t *r,
+    ngx_str_t *uri);
 
 
 ngx_str_t  ngx_http_hype_outcomes[] = {
@@ -415,7 +417,9 @@ ngx_http_hype_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 {
     ngx_str_t  uri;
 
-    if (ngx_http_hype_escape(r, location, &uri) != NGX_OK) {
+    if (ngx_http_hype_escape(r, location, &uri) != NGX_OK
+        || ngx_http_hype_redirect_scheme(r, &uri) != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -436,6 +440,48 @@ ngx_http_hype_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ctx->redirected = 1;
 
     return NGX_HTTP_MOVED_TEMPORARILY;
+}
+
+
+/*
+ * With "absolute_redirect on", nginx takes what begins with "/" for a path, and
+ * puts this host before it: also before "//host/path".
+ */
+
+static ngx_int_t
+ngx_http_hype_redirect_scheme(ngx_http_request_t *r, ngx_str_t *uri)
+{
+    u_char                    *p;
+    ngx_str_t                  scheme;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (!clcf->absolute_redirect
+        || uri->len < 2 || uri->data[0] != '/' || uri->data[1] != '/')
+    {
+        return NGX_OK;
+    }
+
+    ngx_str_set(&scheme, "http:");
+
+#if (NGX_HTTP_SSL)
+    if (r->connection->ssl) {
+        ngx_str_set(&scheme, "https:");
+    }
+#endif
+
+    p = ngx_pnalloc(r->pool, scheme.len + uri->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(ngx_cpymem(p, scheme.data, scheme.len), uri->data, uri->len);
+
+    uri->data = p;
+    uri->len += scheme.len;
+
+    return NGX_OK;
 }
 
 

@@ -8,6 +8,9 @@
 #define NGX_HTTP_HYPE_SPOOL_RECORD     512
 #define NGX_HTTP_HYPE_SPOOL_CHUNK      (512 * 1024)
 
+/* bytes that are looked at, at most, for a record behind a damaged one */
+#define NGX_HTTP_HYPE_SPOOL_SEARCH     (16 * NGX_HTTP_HYPE_RECORD_MAX)
+
 /* milliseconds until a file that can't be read is tried again */
 #define NGX_HTTP_HYPE_SPOOL_REREAD     5000
 
@@ -120,12 +123,12 @@ again:
 
     if (n == 0 && rc == NGX_AGAIN) {
 
-        if (len > room && file->read + (off_t) len <= file->size) {
+        if (len > room && (off_t) room < file->size - file->read) {
 
-            /* a long record */
+            /* a long record, or all that there is of it */
 
             ngx_free(buf);
-            room = len;
+            room = ngx_min((off_t) len, file->size - file->read);
             goto again;
         }
 
@@ -183,23 +186,35 @@ ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
 
 
 /*
- * Whether a record is cut short.  Else it has a wrong length: then it ends at
- * the end of the file, or other records come behind it.
+ * Whether a record is cut short, rather than whole with a wrong length: then
+ * it ends where the file does, or others come behind it.  "last" is the end of
+ * the file.  A file that takes too long to search was not cut short by a crash
+ * but changed, and is kept.
  */
 
 static ngx_uint_t
 ngx_http_hype_spool_torn(u_char *p, u_char *last)
 {
-    size_t  len;
+    size_t  len, searched;
 
     if (last - p < NGX_HTTP_HYPE_RECORD_HEADER) {
         return 1;
     }
 
+    searched = 0;
+
     (void) ngx_http_hype_put32(p, (uint32_t) (last - p));
 
     for ( /* void */ ; last - p >= NGX_HTTP_HYPE_RECORD_HEADER; p++) {
         if (ngx_http_hype_record_check(p, last, &len) == NGX_OK) {
+            return 0;
+        }
+
+        if (len <= (size_t) (last - p)) {
+            searched += len;
+        }
+
+        if (searched > NGX_HTTP_HYPE_SPOOL_SEARCH) {
             return 0;
         }
     }

@@ -25,6 +25,7 @@ static void test_args_names(void);
 static void test_args_keep(void);
 static void test_unescape(void);
 static void test_uri(void);
+static void test_path(void);
 static void test_next(void);
 static void test_next_bytes(void);
 static void test_next_hosts(void);
@@ -406,6 +407,7 @@ main(void)
     test_args_keep();
     test_unescape();
     test_uri();
+    test_path();
     test_next();
     test_next_bytes();
     test_next_hosts();
@@ -622,6 +624,55 @@ test_unescape(void)
     }
 
     tap_is(bad, 0, "unescape: every byte");
+}
+
+
+static void
+test_path(void)
+{
+    u_char       buf[64];
+    ngx_str_t    src;
+    ngx_uint_t   i;
+    size_t       len;
+
+    /* as new URL(src, "http://host").pathname has it */
+
+    static struct {
+        const char  *src;
+        const char  *path;
+    } tests[] = {
+        { "/", "/" },
+        { "/a/b", "/a/b" },
+        { "/.", "/" },
+        { "/..", "/" },
+        { "/../..", "/" },
+        { "/../x", "/x" },
+        { "/a/.", "/a/" },
+        { "/a/..", "/" },
+        { "/a/./b", "/a/b" },
+        { "/a/../b", "/b" },
+        { "/a/b/..", "/a/" },
+        { "/a//../b", "/a/b" },
+        { "/a//..", "/a/" },
+        { "//", "//" },
+        { "//..", "/" },
+        { "/a/%2e/b", "/a/b" },
+        { "/a/.%2E/b", "/b" },
+        { "/a/%2e%2e", "/" },
+        { "/a/%2", "/a/%2" },
+        { "/a/...", "/a/..." },
+        { "/a/..b/.c", "/a/..b/.c" },
+        { "/a/..%2fb", "/a/..%2fb" },
+    };
+
+    for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+        src = tap_bytes((u_char *) tests[i].src, strlen(tests[i].src));
+
+        len = ngx_http_hype_path_resolve(buf, &src);
+
+        tap_ok(len == strlen(tests[i].path)
+               && ngx_memcmp(buf, tests[i].path, len) == 0, tests[i].src);
+    }
 }
 
 
