@@ -49,7 +49,7 @@ BEGIN
     JOIN pg_database d ON d.oid = s.setdatabase
     CROSS JOIN unnest(s.setconfig) AS c (setting)
     WHERE d.datname = current_database()
-      AND c.setting ~ '^(role|session_authorization)='
+      AND c.setting LIKE 'role=%'
       AND (login IS DISTINCT FROM session_user::text
            OR login IS DISTINCT FROM current_user::text)
     LIMIT 1;
@@ -380,6 +380,11 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        NOT EXISTS (SELECT FROM pg_attribute a
                    WHERE a.attrelid = to_regclass('hype.hit_origin')
                      AND a.attname = 'confirmed') AS hype_new_log,
+       NOT EXISTS (SELECT FROM pg_trigger t
+                   WHERE t.tgrelid = to_regclass('hype.confirmed_referral')
+                     AND t.tgname = 'confirmed_referral_log'
+                     AND cardinality(t.tgattr::smallint[]) = 7)
+           AS hype_new_trigger,
        to_regproc('hype.forget_confirmed') IS NULL AS hype_new_truncated,
        to_regclass('hype.pending_claim_user_id_idx') IS NULL
            AS hype_new_claims,
@@ -5696,7 +5701,7 @@ COMMENT ON FUNCTION hype.log_confirmed() IS
     'Trigger: has the roll-ups and told_visitor follow confirmed_referral; what '
     'is revoked does not count';
 
-\if :hype_new_rewards
+\if :hype_new_trigger
 
 CREATE OR REPLACE TRIGGER confirmed_referral_log
     AFTER INSERT OR DELETE
@@ -5744,7 +5749,7 @@ BEGIN
     GROUP BY v.referral_link_id
     HAVING sum(v.value) <> 0;
 
-    TRUNCATE hype.told_visitor;
+    DELETE FROM hype.told_visitor;
 
     RETURN NULL;
 END
@@ -8483,6 +8488,7 @@ RESET standard_conforming_strings;
 \unset hype_new_erased
 \unset hype_new_hits
 \unset hype_new_log
+\unset hype_new_trigger
 \unset hype_new_truncated
 \unset hype_new_claims
 \unset hype_new_rewards
