@@ -154,8 +154,10 @@ spool_put($nginx, 'old.spool' => join '', @old);
 is_soon { $pg->hits("next like '/left-%'") } 0, 'a hit is there already';
 is_soon { spooled() } 0, 'an old file is read';
 $pg->exec("delete from hype.referral_hit where next like '/flip-%'");
+my $mark = $nginx->mark;
 spool_put($nginx, 'old.spool' => join '', @old);
 is_soon { spooled() } 0, 'and once more';
+unlike($nginx->error_log($mark), qr/refused/, 'PostgreSQL refuses none of it');
 is($pg->text("select next, visitor, source, args from hype.referral_hit
               where next like '/left-%' order by next"),
    join('', map { "/left-" . ($_ + 1) . '|' . $answers[$_]->cookie('hype_visitor')

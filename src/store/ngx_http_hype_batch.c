@@ -110,7 +110,8 @@ static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
 ngx_http_hype_batch_kind_e
 ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
 {
-    ngx_str_t  identifier;
+    u_char     *tuple;
+    ngx_str_t   identifier;
 
     switch (ngx_http_hype_record_type(item->record)) {
 
@@ -128,10 +129,13 @@ ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
         return NGX_HTTP_HYPE_BATCH_REPLAY;
     }
 
-    (void) ngx_http_hype_record_tuple(item->record, &identifier);
+    tuple = ngx_http_hype_record_tuple(item->record, &identifier);
 
-    return identifier.len ? NGX_HTTP_HYPE_BATCH_REPLAY
-                          : NGX_HTTP_HYPE_BATCH_COPY;
+    /* COPY takes all columns, which those of an older module lack */
+
+    return (identifier.len
+            || ngx_http_hype_row_columns(tuple) != NGX_HTTP_HYPE_ROW_NCOLUMNS)
+           ? NGX_HTTP_HYPE_BATCH_REPLAY : NGX_HTTP_HYPE_BATCH_COPY;
 }
 
 
