@@ -1,4 +1,4 @@
-# The whole programme, on a static site with auth_request: users see their link,
+# The whole programme, on the static site of examples/programme: users see their link,
 # visitors follow it from a campaign, sign up and order, both sides are rewarded, an
 # order is refunded, a code is typed in a shop on another host, the referrer is paid,
 # and a webhook tells all of it.  Every number is the same wherever it is shown.
@@ -14,67 +14,18 @@ use JSON::PP qw(decode_json);
 my $pg = cluster();
 my $hooks = free_port();
 
-# The site has files and this configuration.  Who is logged in, and what was paid,
-# is told by a service behind auth_request, the last server but one.  The last one is
-# told by the webhook.
+# Who is logged in, what was typed and what was paid is told by cookies and arguments
+# here, as a service would.  The last server gets the webhooks.
 
-my $nginx = nginx(pg => $pg, workers => 2, start => 0, http => <<"END");
+my $nginx = nginx(pg => $pg, workers => 2, start => 0,
+    http => example('programme',
+        '/var/www/html' => '%%DIR%%/site',
+        'http://127.0.0.1:8080' => 'http://unix:%%DIR%%/app.sock:',
+        'http://127.0.0.1:8081' => 'http://unix:%%DIR%%/app.sock:',
+        "    hype_hit_param  hit;\n" => "    hype_hit_param  hit;\n"
+            . "    location = /reports { hype_status html reports=1ms; }\n")
+    . <<"END");
     log_format hook escape=none '\$http_webhook_id \$request_body';
-
-    server {
-        listen 127.0.0.1:%%PORT%%;
-        server_name site.example;
-        root %%DIR%%/site;
-
-        auth_request     /who;
-        auth_request_set \$who \$upstream_http_x_user;
-
-        hype_user       \$who;
-        hype_ref_param  ref;
-        hype_keep_args  utm_source utm_campaign;
-        hype_next_hosts shop.example;
-        hype_hit_param  hit;
-
-        location /ref/ { hype_ref; }
-        location = /my-links { hype_links html; }
-        location = /welcome.html { hype_confirm signup if=\$who; }
-
-        location = /thanks.html {
-            auth_request     /paid;
-            auth_request_set \$who \$upstream_http_x_user;
-            auth_request_set \$total \$upstream_http_x_total;
-            hype_confirm     order if=\$total value=\$total;
-        }
-
-        location = /reports { hype_status html reports=1ms; }
-
-        location = /who {
-            internal;
-            auth_request off;
-            proxy_pass http://unix:%%DIR%%/app.sock:;
-        }
-
-        location = /paid {
-            internal;
-            auth_request off;
-            proxy_pass http://unix:%%DIR%%/app.sock:;
-        }
-    }
-
-    server {
-        listen 127.0.0.1:%%PORT%%;
-        server_name shop.example;
-
-        hype_identifier loose;
-        hype_user \$upstream_http_x_user;
-        hype_code \$upstream_http_x_code;
-
-        location = /checkout {
-            proxy_pass http://unix:%%DIR%%/app.sock:;
-            hype_confirm order if=\$upstream_http_x_total
-                               value=\$upstream_http_x_total;
-        }
-    }
 
     server {
         listen unix:%%DIR%%/app.sock;
@@ -134,11 +85,11 @@ my %cookies;
 
 
 subtest 'alice opens the page, and gets her link' => sub {
-    is(visit('alice', 'http://site.example/my-links')->status, 403,
+    is(visit('alice', 'http://www.example.com/my-links')->status, 403,
        'not before she is logged in');
     $cookies{alice}{session} = 'alice';
 
-    my $r = visit('alice', 'http://site.example/my-links');
+    my $r = visit('alice', 'http://www.example.com/my-links');
     is($r->status, 200, 'then there is the page');
     like($r->header('Content-Type'), qr{^text/html}, '- for people');
 
@@ -148,29 +99,29 @@ subtest 'alice opens the page, and gets her link' => sub {
 };
 
 my $code = owner_page('alice')->{links}[0]{identifier};
-my $link = "http://site.example/ref/$code/";
+my $link = "http://www.example.com/ref/$code/";
 is(owner_page('alice')->{links}[0]{url} =~ s/:\d+//r, $link, 'its URL');
 
 
 subtest 'bob follows it from a campaign, and signs up' => sub {
-    my $r = visit('bob', "http://site.example/pricing.html?ref=$code"
+    my $r = visit('bob', "http://www.example.com/pricing.html?ref=$code"
                          . '&utm_source=mail&utm_campaign=spring&x=1');
 
     is($r->body, "the page pricing\n", 'bob comes to the page');
-    is($r->{url}, 'http://site.example/pricing.html?utm_source=mail'
+    is($r->{url}, 'http://www.example.com/pricing.html?utm_source=mail'
                   . '&utm_campaign=spring&x=1', '- less the argument');
     like($cookies{bob}{hype_visitor}, qr/^[0-9a-f-]{36}$/, '- with a cookie');
     is($pg->text('select args, user_id from hype.referral_hit'),
        "utm_source=mail&utm_campaign=spring|\n", '- and a hit of the campaign');
 
-    visit('bob', 'http://site.example/welcome.html');
+    visit('bob', 'http://www.example.com/welcome.html');
     $cookies{bob}{session} = 'bob';
-    visit('bob', 'http://site.example/pricing.html');
+    visit('bob', 'http://www.example.com/pricing.html');
     is($cookies{bob}{hype_visitor}, '', 'bob logs in, the cookie is gone');
     is_soon { $pg->value('select user_id from hype.referral_hit') } 'bob',
         '- the hit is bob\'s';
 
-    visit('bob', 'http://site.example/welcome.html') for 1 .. 3;
+    visit('bob', 'http://www.example.com/welcome.html') for 1 .. 3;
     is_soon { balance() } 'alice EUR 0 5 0, bob points 0 100 0',
         'the sign-up: both are rewarded, once';
 };
@@ -178,7 +129,7 @@ subtest 'bob follows it from a campaign, and signs up' => sub {
 
 subtest 'bob orders, and sends it back' => sub {
     $cookies{bob}{total} = '49.90';
-    visit('bob', 'http://site.example/thanks.html') for 1 .. 3;
+    visit('bob', 'http://www.example.com/thanks.html') for 1 .. 3;
     is_soon { balance() } 'alice EUR 4.99 5 0, bob points 50 100 0',
         'the order: rewards are pending';
     is(rewards('alice'), 'EUR 4.99 5 0', '- as alice sees');
@@ -196,13 +147,13 @@ subtest 'bob orders, and sends it back' => sub {
     is(balance(), 'alice EUR 0 5 0, bob points 0 100 0',
        '- the rewards for it are gone');
 
-    visit('bob', 'http://site.example/thanks.html');
+    visit('bob', 'http://www.example.com/thanks.html');
 };
 
 
 subtest 'carol types the code in a shop on another host' => sub {
     $cookies{carol} = { session => 'carol', total => '20.00' };
-    visit('carol', 'http://shop.example/checkout?code=' . uc($code) . '.');
+    visit('carol', 'http://shop.example.net/checkout?code=' . uc($code) . '.');
 
     is_soon { balance() }
         'alice EUR 2 5 0, bob points 0 100 0, carol points 50 0 0',
@@ -214,8 +165,8 @@ subtest 'carol types the code in a shop on another host' => sub {
 
 
 subtest 'dave follows the link to that shop' => sub {
-    my $r = visit('dave', "${link}?next=http://shop.example/shoes");
-    my ($hit) = $r->{url} =~ m{^http://shop\.example/shoes\?hit=([0-9a-f-]{36})$};
+    my $r = visit('dave', "${link}?next=http://shop.example.net/shoes");
+    my ($hit) = $r->{url} =~ m{^http://shop\.example\.net/shoes\?hit=([0-9a-f-]{36})$};
 
     ok($hit, 'the shop is given the hit') or diag($r->{url});
 
@@ -363,7 +314,7 @@ sub visit
         my ($host, $path) = $url =~ m{^http://([^/:]+)(?::\d+)?(/.*)};
         my $cookie = join '; ', map { "$_=$jar->{$_}" }
                      grep { $jar->{$_} ne ''
-                            && ($host eq 'site.example' || $_ ne 'hype_visitor') }
+                            && ($host eq 'www.example.com' || $_ ne 'hype_visitor') }
                      sort keys %$jar;
 
         $r = $nginx->get($path, Host => $host,
@@ -382,7 +333,7 @@ sub visit
 
 sub owner_page
 {
-    return json(visit($_[0], 'http://site.example/my-links?json'));
+    return json(visit($_[0], 'http://www.example.com/my-links?json'));
 }
 
 
@@ -425,7 +376,7 @@ sub report
     my $r;
 
     wait_until {
-        $r = visit('alice', "http://site.example/reports?report$arguments");
+        $r = visit('alice', "http://www.example.com/reports?report$arguments");
         $r->status == 200 && json($r)->{funnel}{hits} == 3;
     } 10, 'the report';
 
