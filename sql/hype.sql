@@ -49,7 +49,7 @@ BEGIN
     JOIN pg_database d ON d.oid = s.setdatabase
     CROSS JOIN unnest(s.setconfig) AS c (setting)
     WHERE d.datname = current_database()
-      AND c.setting ~ '^(role|session_authorization)='
+      AND c.setting LIKE 'role=%'
       AND (login IS DISTINCT FROM session_user::text
            OR login IS DISTINCT FROM current_user::text)
     LIMIT 1;
@@ -3862,6 +3862,12 @@ COMMENT ON FUNCTION hype.hits_to_replay(
     'it has no SET';
 
 
+-- One function for modules whose hits have neither source nor arguments, too
+
+DROP FUNCTION IF EXISTS hype.replay(
+    uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
+    inet[], text[], text[], text[], text[]);
+
 CREATE OR REPLACE FUNCTION hype.replay(
     ids               uuid[],
     referral_link_ids bigint[],
@@ -3874,9 +3880,9 @@ CREATE OR REPLACE FUNCTION hype.replay(
     user_agents       text[],
     http_referers     text[],
     nexts             text[],
-    sources           text[],
-    args              text[],
-    identifiers       text[]
+    identifiers       text[],
+    sources           text[] DEFAULT NULL,
+    args              text[] DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -8277,37 +8283,6 @@ COMMENT ON FUNCTION hype.claim_batch(uuid[], text[]) IS
     'Of schema version 1: claims without their time';
 
 
--- For an nginx whose hits have neither source nor arguments, until it is
--- upgraded, too
-
-CREATE OR REPLACE FUNCTION hype.replay(
-    ids               uuid[],
-    referral_link_ids bigint[],
-    created           timestamptz[],
-    authenticated     boolean[],
-    bot               boolean[],
-    visitors          uuid[],
-    user_ids          text[],
-    ips               inet[],
-    user_agents       text[],
-    http_referers     text[],
-    nexts             text[],
-    identifiers       text[]
-)
-RETURNS bigint
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-    SELECT hype.replay(ids, referral_link_ids, created, authenticated, bot,
-                       visitors, user_ids, ips, user_agents, http_referers,
-                       nexts, '{}', '{}', identifiers);
-END;
-
-COMMENT ON FUNCTION hype.replay(
-    uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
-    inet[], text[], text[], text[], text[]
-) IS
-    'Of earlier modules: hits without source and arguments';
-
 DROP FUNCTION IF EXISTS hype.hits_to_replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
     inet[], text[], text[], text[], text[]);
@@ -8331,8 +8306,6 @@ GRANT EXECUTE ON FUNCTION
     hype.settle(uuid[], text[]),
     hype.claim_batch(uuid[], text[]),
     hype.claim_batch(uuid[], text[], timestamptz[]),
-    hype.replay(uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[],
-                text[], inet[], text[], text[], text[], text[]),
     hype.replay(uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[],
                 text[], inet[], text[], text[], text[], text[], text[],
                 text[]),
@@ -8457,15 +8430,16 @@ DROP INDEX IF EXISTS hype.visitor_claim_user_id_idx;
 \endif
 
 
--- The first partitions
+COMMIT;
+
+-- The first partitions: those whose hits wait for what was locked above have
+-- the default partition in use.
 
 DO $$
 BEGIN
     PERFORM hype.maintain();
 END
 $$;
-
-COMMIT;
 
 \if :hype_upgrade
 SELECT pg_advisory_unlock(hashtextextended('hype.upgrade', 0)) AS unlocked

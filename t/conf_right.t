@@ -284,7 +284,7 @@ for my $variable (qw($http_x_user $arg_user $cookie_user ${HTTP_X_USER} x$arg_a)
            http => "$database hype_user \"$variable\";");
 }
 
-for my $host (qw(db.invalid 192.0.2.1 /nonexistent,db.invalid)) {
+for my $host ("db.invalid", "192.0.2.1", "/nonexistent,db.invalid") {
     my $last = (split /,/, $host)[-1];
     warned("host=$host", qr/^"hype_database" has no "sslmode" for host "$last"/,
            http => qq{hype_database "host=$host";});

@@ -274,7 +274,7 @@ is_deeply([left_out(
     ['docs/reference.md', qr/^Syntax: /],            # t/docs.t
     ['docs/reference.md', qr/http hype look-up/],    # t/log_debug.t
     ['docs/sql.md', qr/^hype\.\w+\(/],               # t/docs.t
-    ['docs/languages.md', qr/./],                   # t/apps/languages.t
+    ['docs/languages.md', qr/./],                    # t/apps/languages.t
     ['docs/guide.md', qr/^geoip2/],                 # a module that Debian has not
 )], [], 'no example is left out');
 

@@ -39,7 +39,7 @@ like($nginx->error_log, qr/refused by PostgreSQL: ERROR: .*column "args"/,
 
 # Until it would be set aside if it were the record's fault
 
-is_soon { my $n = () = $nginx->error_log =~ /1 records in a batch, refused/g;
+is_soon { my $n = () = $nginx->error_log =~ /PostgreSQL refused a batch of 1 records/g;
           $n >= 8 ? 'often' : $n } 'often', 'they are tried again', 30;
 ok(!-e $nginx->dir . '/hype_spool/rejected.records', 'none is set aside');
 

@@ -56,6 +56,12 @@ is($pg->hits, 1, 'and its hit is there');
 unavailable(http_read($waiting), 'pending', 'who waits for a lock');
 cmp_ok(time - $start, '<', $slack, 'does not wait for long');
 
+wait_until {
+    $pg->value(q(select count(*) from pg_stat_activity
+                 where wait_event_type = 'Lock' and query ~ 'owner_page')) == 0
+} 5, 'lock_timeout';
+unavailable(view('slow'), 'pending', 'who asks again after lock_timeout');
+
 unavailable(view('next'), 'pending', 'so does the next one');
 $locker->rollback;
 is_soon { view('slow')->status } 200, 'and then there is the page';

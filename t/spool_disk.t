@@ -194,7 +194,7 @@ $pg->exec(q(create function slow() returns trigger language plpgsql as
             create trigger slow before insert on hype.referral_hit
             for each row execute function slow()));
 my $record = substr $bytes, 0, unpack 'N', $bytes;
-put('0001-far.spool' => $record x 40
+spool_put($nginx, '0001-far.spool' => $record x 40
         . pack('N', 0xfffff) . "\xff" x 600_000 . $record);
 $shim->around(sub { $nginx->start });
 is_soon { join ' ', map { s{.*/}{}r } glob "$dir/*far*" } '0001-far.spool.damaged',
@@ -206,7 +206,7 @@ unlink "$dir/0001-far.spool.damaged";
 
 $mark = $nginx->mark;
 $nginx->stop;
-put('0001-lengths.spool' => pack('N', 0xfffff) . "\0\3" x 262_000);
+spool_put($nginx, '0001-lengths.spool' => pack('N', 0xfffff) . "\0\3" x 262_000);
 $shim->around(sub { $nginx->start });
 is_soon { join ' ', map { s{.*/}{}r } glob "$dir/*lengths*" }
     '0001-lengths.spool.damaged', 'a file of lengths is kept', 3;

@@ -48,8 +48,19 @@ sub the_same
 {
     my ($name) = @_;
 
-    my $s = status($nginx);
-    my $m = metrics($nginx);
+    my ($s, $m);
+
+    # the derivation goes on by itself, and so does the attempt to connect
+
+    wait_until {
+        $s = status($nginx);
+        $m = metrics($nginx);
+
+        $s->{database}{state} eq 'down'
+        || $m->{'hype_database_connections{state="busy"}'}
+           == $s->{database}{connections}{busy}
+    } 5, 'the derivation to rest';
+
     my %expected = (
         (map { (qq(hype_requests_total{outcome="$_"}) => $s->{outcomes}{$_}) }
              keys %{ $s->{outcomes} }),

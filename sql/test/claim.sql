@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(37);
+SELECT plan(39);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -136,5 +136,53 @@ SELECT is((SELECT count(*) FROM hype.referral_hit WHERE user_id = 'busy'),
 CALL pg_temp.derive();
 SELECT is((SELECT count(*) FROM hype.referral_hit WHERE user_id = 'busy'),
           3000::bigint, 'and all soon');
+
+-- A user with many confirms: all follow a hit from before them, whichever comes
+-- first, hit or claim.
+
+SELECT hype.create_link('mary', identifier => 'mary'),
+       hype.create_link('nora', identifier => 'nora');
+
+CREATE PROCEDURE pg_temp.confirmed_often(
+    n integer, first_claim boolean
+) LANGUAGE plpgsql AS $$
+DECLARE
+    who text := 'often' || n;
+BEGIN
+    INSERT INTO hype.referral_hit
+        (referral_link_id, created, user_id, authenticated)
+    SELECT l.id, now() - interval '3 days', who, true
+    FROM hype.referral_link l WHERE l.identifier = 'mary';
+    PERFORM hype.confirm_batch(
+        array_agg('order' || i), array_agg(who),
+        array_agg(NULL::uuid), array_agg('1'::text),
+        array_agg(now() - interval '1 day'))
+    FROM generate_series(1, 250) AS i;
+    COMMIT;
+    CALL pg_temp.derive();
+
+    FOR step IN 1..2 LOOP
+        IF (step = 1) = first_claim THEN
+            PERFORM hype.claim_batch(ARRAY[pg_temp.v(n)], ARRAY[who],
+                                     ARRAY[now()]);
+        ELSE
+            INSERT INTO hype.referral_hit (referral_link_id, created, visitor)
+            SELECT l.id, now() - interval '2 days', pg_temp.v(n)
+            FROM hype.referral_link l WHERE l.identifier = 'nora';
+        END IF;
+
+        COMMIT;
+        CALL pg_temp.derive();
+    END LOOP;
+END
+$$;
+
+CALL pg_temp.confirmed_often(701, true);
+CALL pg_temp.confirmed_often(702, false);
+
+SELECT is((SELECT string_agg(DISTINCT referrer, ' ')
+           FROM hype.confirmed_referral WHERE user_id = 'often' || n), 'nora',
+          'each confirm follows the hit, ' || name)
+FROM (VALUES (701, 'claim first'), (702, 'hit first')) AS v (n, name);
 
 SELECT * FROM finish();

@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(77);
+SELECT plan(84);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$ SELECT lpad(n::text, 32, '0')::uuid $$;
@@ -300,6 +300,39 @@ SELECT is(pg_temp.credited('n', NULL, 77), '77 carol',
           'told of a visitor who owns the link');
 SELECT hype.claim(pg_temp.v(77), 'carol');
 SELECT is(pg_temp.credited('n', 'carol'), NULL, 'is not told of another one');
+
+-- Nor does a call that tells nothing keep others from being told
+
+SELECT pg_temp.hit(80, 'a', 1, 80), pg_temp.hit(81, 'b', 2, 81);
+SELECT is(pg_temp.credited('r', 'u80', 80), '80 alice', 'a visitor of two');
+SELECT hype.claim(pg_temp.v(80), 'u81');
+SELECT is(pg_temp.credited('r', 'u81', 81), NULL,
+          'whose user comes with another visitor');
+SELECT is(pg_temp.credited('r', 'u82', 81), '81 bob',
+          'that visitor is not used up');
+
+-- The owner of a link without owner is nobody, and not the visitor
+
+SELECT pg_temp.hit(83, 'a', 2, 83), pg_temp.hit(84, 'campaign', 1, 83);
+SELECT is(pg_temp.credited('r', NULL, 83), '84 -',
+          'a link without owner is credited to a visitor');
+SELECT hype.record_confirm('s', NULL, pg_temp.v(83), NULL, now());
+SELECT is((SELECT referral_hit_id FROM hype.confirmed_referral
+           WHERE event = 's'), pg_temp.v(84), 'also by nginx');
+
+-- What was told of a visitor who owned the link for a time
+
+SELECT pg_temp.hit(85, 'a', 1, 85);
+SELECT is(pg_temp.credited('t', NULL, 85), '85 alice', 'told of a visitor');
+SELECT hype.claim_batch(ARRAY[pg_temp.v(85)], '{alice}',
+                        ARRAY[now() - interval '1 hour']);
+SELECT hype.claim_step(1000, 'infinity');
+SELECT hype.claim_batch(ARRAY[pg_temp.v(85)], '{u85}',
+                        ARRAY[now() - interval '2 hours']);
+SELECT hype.claim_step(1000, 'infinity');
+SELECT hype.confirm_step(100, 'infinity');
+SELECT is_empty($$ SELECT FROM hype.confirmed_referral
+                   WHERE event = 't' AND NOT told $$, 'is not to be paid again');
 
 -- Mistakes
 

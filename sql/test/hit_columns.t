@@ -76,7 +76,6 @@ $c->query("CREATE OR REPLACE TRIGGER confirmed_referral_log
 		OR UPDATE OF referral_link_id, user_id, visitor, value
 	ON hype.confirmed_referral
 	FOR EACH ROW EXECUTE FUNCTION hype.log_confirmed()");
-$c->query("DROP FUNCTION hype.replay($arrays)");
 $c->query("DROP FUNCTION hype.replay($arrays, text[], text[])");
 $c->query("DROP FUNCTION hype.hits_to_replay($arrays, text[], text[])");
 $c->query("CREATE FUNCTION hype.hits_to_replay($arrays) RETURNS bigint
@@ -138,11 +137,11 @@ is($c->query("SELECT count(*), count(source), count(args)
 my $visitor = Session::uuid(103);
 
 for my $n (12, 14) {
-	my $extra = $n == 14 ? "'{code}', '{a=b}'," : '';
+	my $extra = $n == 14 ? ", '{code}', '{a=b}'" : '';
 
 	is($c->query("SELECT hype.replay(ARRAY[gen_random_uuid()], '{1}',
 			ARRAY[now()], '{f}', '{f}', '{$visitor}', '{NULL}', '{NULL}',
-			'{NULL}', '{NULL}', '{NULL}', $extra '{NULL}')"), 1,
+			'{NULL}', '{NULL}', '{NULL}', '{NULL}'$extra)"), 1,
 		"hits are replayed with $n arguments");
 }
 

@@ -99,6 +99,16 @@ $b->query("DROP SCHEMA hype CASCADE");
 
 # The owner of the database lays a trap for the superuser who installs
 
+my $database = $b->query("SELECT current_database()");
+
+$b->query("ALTER DATABASE $database SET role = '$owner'");
+like(Session->install(),
+	qr/the database has "role=$owner" set: ".*" would act as "$owner"/,
+	'ALTER DATABASE ... SET role');
+is($b->query("SELECT count(*) FROM pg_namespace WHERE nspname = 'hype'"), 0,
+	'installs nothing');
+$b->query("ALTER DATABASE $database RESET role");
+
 my $trap = "RESET ROLE; EXECUTE ''ALTER ROLE $owner SUPERUSER''; RETURN";
 my $function = 'LANGUAGE plpgsql AS';
 

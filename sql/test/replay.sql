@@ -33,8 +33,8 @@ CREATE FUNCTION pg_temp.replay() RETURNS bigint LANGUAGE sql AS $$
         array_agg('agent ' || n ORDER BY n),
         array_agg('referer ' || n ORDER BY n),
         array_agg('/next' || n ORDER BY n),
-        array_agg('source ' || n ORDER BY n),
-        array_agg('a=' || n ORDER BY n), array_agg(identifier ORDER BY n))
+        array_agg(identifier ORDER BY n), array_agg('source ' || n ORDER BY n),
+        array_agg('a=' || n ORDER BY n))
     FROM hit
 $$;
 

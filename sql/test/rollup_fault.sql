@@ -3,7 +3,7 @@
 SET client_min_messages = error;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(6);
+SELECT plan(9);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -39,5 +39,15 @@ SELECT is((SELECT hits FROM hype.link_total
            WHERE referral_link_id = hype.site()), 1::bigint,
           'the roll-ups have it later');
 SELECT is((SELECT hits FROM hype.site_stats), 1::bigint, 'once');
+
+-- What no nginx writes, but its role may
+
+INSERT INTO hype.referral_hit (referral_link_id, created, http_referer, next)
+VALUES (900001, '294276-12-31 23:59:59.999999Z', NULL, NULL),
+       (900001, now(), repeat('x', 30000000), repeat('/y', 15000000));
+SELECT lives_ok('SELECT hype.roll_up()', 'odd hits are counted');
+SELECT is((SELECT hits FROM hype.link_total
+           WHERE referral_link_id = hype.site()), 3::bigint, 'all of them');
+SELECT lives_ok('SELECT hype.report()', 'and reported');
 
 SELECT * FROM finish();

@@ -59,4 +59,19 @@ is($a->query($stats), '2 2 5, 1 1 4, 1 1 1', 'new ones count from then on');
 $a->query("SELECT hype.roll_up()");
 is($a->query($stats), '2 2 5, 1 1 4, 1 1 1', 'once');
 
+# What is deleted by hand: the last hit is one that is there, to a quarter of an
+# hour
+
+$a->query("TRUNCATE hype.referral_hit");
+$a->query("INSERT INTO hype.referral_hit
+	(id, referral_link_id, created, authenticated, user_id)
+	SELECT gen_random_uuid(), 1, date_trunc('hour', now()) - i * interval '30 h',
+		true, 'u' || i FROM generate_series(1, 4) AS i");
+$a->query("SELECT hype.roll_up()");
+$a->query("DELETE FROM hype.referral_hit WHERE user_id IN ('u1', 'u2')");
+$a->query("SELECT hype.roll_up()");
+is($a->query("SELECT last_hit = (SELECT max(created) FROM hype.referral_hit)
+	FROM hype.link_stats WHERE referral_link_id = 1"), 't',
+	'the last hit after a deletion');
+
 done_testing();

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(45);
+SELECT plan(47);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql
     RETURN ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid;
@@ -101,6 +101,16 @@ CREATE TEMPORARY TABLE before AS
     FROM hype.link_stats WHERE referral_link_id = 900001;
 
 SELECT is(hype.erase('bob'), 2::bigint, 'erase: two hits');
+INSERT INTO hype.referral_hit (id, referral_link_id, created, visitor)
+VALUES (pg_temp.v(400), 900002, now() - interval '1 hour', pg_temp.v(17));
+SELECT hype.claim(pg_temp.v(17), 'zoe');
+CREATE TEMPORARY TABLE zoe AS
+    SELECT hits, unique_visitors, linked_users
+    FROM hype.link_stats WHERE referral_link_id = 900002;
+SELECT is(hype.erase('zoe'), 1::bigint, 'a hit that was not rolled up');
+SELECT results_eq($$ SELECT hits, unique_visitors, linked_users
+                     FROM hype.link_stats WHERE referral_link_id = 900002 $$,
+                  'SELECT * FROM zoe', 'stays in the totals');
 
 CALL pg_temp.derive();
 SELECT hype.roll_up();

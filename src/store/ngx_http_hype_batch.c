@@ -82,7 +82,7 @@ static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
 
     { "hit",
       "SELECT hype.replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
-      "$12, $13, $14)",
+      "$14, $12, $13)",
       NGX_HTTP_HYPE_BATCH_PARAMS,
       NGX_HTTP_HYPE_BATCH_TYPES,
       NGX_HTTP_HYPE_BATCH_COLUMNS },

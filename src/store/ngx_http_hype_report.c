@@ -416,6 +416,12 @@ ngx_http_hype_report_refused(ngx_http_hype_report_t *report, PGresult *res)
     } else if (ngx_strcmp(code, "57014") == 0) {
         problem = NGX_HTTP_HYPE_REPORT_SLOW;
 
+    } else if (ngx_strcmp(code, "55P03") == 0) {
+
+        /* lock_timeout is also how long a viewer waits */
+
+        problem = NGX_HTTP_HYPE_REPORT_PENDING;
+
     } else if (ngx_strcmp(code, "42883") == 0
                || ngx_strcmp(code, "42501") == 0
                || ngx_strcmp(code, "3F000") == 0)
