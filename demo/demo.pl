@@ -74,6 +74,7 @@ if (!$check) {
     print "\nOpen $site/ in a browser, or try in another terminal:\n\n";
     printf "    curl -i %-58s # %s\n", @$_[0, 2] for @tries;
     print "\nThe status page: $site/hype\n";
+    print "What alice sees of her links: $site/my-links\n";
     print 'The database: psql -h ', $pg->socket_dir, ' -p ', $pg->port,
           ' -U postgres ', $pg->dbname, "\n";
 }
@@ -178,8 +179,16 @@ sub check
         $good = 0;
     }
 
-    if (Hype::HTTP::http_get($nginx->port, '/hype')->status != 200) {
-        print "$site/hype: no status page\n";
+    for my $page (qw(/hype /my-links)) {
+        next if Hype::HTTP::http_get($nginx->port, $page)->status == 200;
+        print "$site$page: no such page\n";
+        $good = 0;
+    }
+
+    my $alice = Hype::HTTP::http_get($nginx->port, '/my-links?json')->body;
+
+    if ($alice !~ /"available": 100\b/) {
+        print "alice does not see her reward: $alice\n";
         $good = 0;
     }
 

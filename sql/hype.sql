@@ -8177,7 +8177,9 @@ BEGIN
                    'currency', b.currency, 'pending', b.pending,
                    'available', b.available, 'paid', b.paid)
                    ORDER BY b.currency), '[]')
-        FROM hype.balance b WHERE b.user_id = owner_rewards.user_id);
+        FROM hype.balance b
+        WHERE b.user_id = owner_rewards.user_id
+          AND (b.pending, b.available, b.paid) <> (0, 0, 0));
 END
 $$;
 

@@ -8,7 +8,8 @@ my $pg = database();
 my $proxy = proxy($pg);
 $pg->link($_) for qw(friend Upper upper later);
 $pg->link('own', user_id => 'carol');
-$pg->link('off', disabled => 't');
+$pg->link('closed', disabled => 't');
+$pg->link('off');
 $pg->link('old', expires => '2024-01-01Z');
 $pg->exec("insert into hype.link_alias (identifier, referral_link_id)
            select 'pal', id from hype.referral_link where identifier = 'friend'");
@@ -32,6 +33,10 @@ location /loose/ {
     proxy_pass http://127.0.0.1:%%PORT%%/answer/;
 }
 location /off/ {
+    hype_code off;
+    proxy_pass http://127.0.0.1:%%PORT%%/answer/;
+}
+location /empty/ {
     hype_code "";
     proxy_pass http://127.0.0.1:%%PORT%%/answer/;
 }
@@ -125,12 +130,13 @@ none('one that is malformed', '/app/201?code=fri%20end&user=carol');
 none('strict: in another case', '/app/201?code=FRIEND&user=carol');
 none('loose: malformed', '/loose/201?code=(friend)&user=carol');
 none('one\'s own', '/app/201?code=own&user=carol');
-none('a disabled link', '/app/201?code=off&user=carol');
+none('a disabled link', '/app/201?code=closed&user=carol');
 none('an expired one', '/app/201?code=old&user=carol');
 none('the page is not found', '/app/404?code=friend&user=carol');
 none('the application failed', '/app/500?code=friend&user=carol');
 none('hype_no_hit', '/app/201?code=friend&user=carol&internal=1');
-none('hype_code ""', '/off/201?code=friend&user=carol');
+none('hype_code off', '/off/201?code=friend&user=carol');
+none('hype_code ""', '/empty/201?code=friend&user=carol');
 none('a prefetch', '/app/201?code=friend&user=carol', Purpose => 'prefetch');
 
 

@@ -33,6 +33,8 @@ for my $signal (qw(INT TERM HUP)) {
     my ($page) = read_file($log) =~ m{^The status page: http://[^/]+(/\S+)$}m;
     my ($port) = $url =~ /:(\d+)/;
     is(http_get($port, $page)->status, 200, 'so is the status page');
+    ($page) = read_file($log) =~ m{^What alice sees .*: http://[^/]+(/\S+)$}m;
+    like(http_get($port, $page)->body, qr/<html/, '- and the page of a user');
     my $r = http_get($port, '/ref/abc123/?next=/pricing');
 
     like($r->location, qr{/pricing$}, 'a visit');

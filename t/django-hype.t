@@ -143,6 +143,13 @@ statement 'crediting once' => sub {
     my @paid = map { $pg->value("select hype.pay_out('alice', 'points', '$_')") }
                'first', 'first', 'second';
     is("@paid", '100 100 0', '- with points, which are paid once');
+
+    my @revoked = map { $pg->value("select count(*)
+                                    from hype.revoke('order', '42')") } 1 .. 2;
+    is("@revoked", '1 0', 'a refund, once');
+    is($pg->value("select available from hype.balance where user_id = 'alice'"),
+       -100, '- is set against what comes next');
+    is($confirm->(), 'nobody', '- and not confirmed again');
 };
 
 statement 'a link on any URL' => sub {

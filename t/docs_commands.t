@@ -74,6 +74,7 @@ is((shell('docs/building.md', qr/^make\nsudo make install$/))[0], 0,
 $pg->exec('truncate hype.referral_hit');
 $nginx->reload(http => config(block('docs/guide.md', qr/X-Signed-Up/)));
 
+sql('docs/guide.md', qr/^INSERT INTO hype\.reward_rule/);
 ($status, $output) = shell('docs/guide.md', qr/^curl -sSL/);
 is($output, "sign up here\n", 'a visitor follows the link');
 is(sql('docs/guide.md', qr/^SELECT id, visitor, user_id, next/), plain(block('docs/guide.md',
@@ -84,6 +85,10 @@ has_lines($output, block('docs/guide.md', qr/^HTTP\/1\.1 200/), 'the visitor sig
 
 is_soon { sql('docs/guide.md', qr/^SELECT event, user_id, referrer/) }
     plain(block('docs/guide.md', qr/^ signup \| 42/m)), 'alice is to be credited';
+is(sql('docs/guide.md', qr/^FROM hype\.balance/m),
+   plain(block('docs/guide.md', qr/^\s*user_id \| currency/)), 'both are rewarded');
+is(sql('docs/guide.md', qr/^SELECT hype\.pay_out/),
+   plain(block('docs/guide.md', qr/^\s*pay_out$/m)), 'alice is paid') for 1 .. 2;
 is(sql('docs/guide.md', qr/^FROM hype\.link_stats/m),
    plain(block('docs/guide.md', qr/^\s*identifier \| hits \| unique/)), 'the views');
 

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(38);
+SELECT plan(39);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql
     RETURN ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid;
@@ -143,6 +143,9 @@ SELECT is(pg_temp.page() -> 'rewards',
           '[{"currency": "EUR", "pending": 2.5, "available": 0, "paid": 0},
             {"currency": "points", "pending": 0, "available": -10,
              "paid": 10}]', 'paid, and owed back');
+SELECT hype.pay_out('alice', 'point', 'r2');
+SELECT is(jsonb_array_length(pg_temp.page() -> 'rewards'), 2,
+          'a currency of which there was never anything is left out');
 SELECT is(pg_temp.page() #> '{links,1,confirmations}', '1',
           'what is revoked does not count');
 

@@ -309,7 +309,15 @@ ngx_http_hype_conf_cookie_flags(ngx_conf_t *cf,
 char *
 ngx_http_hype_conf_code(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
+    ngx_str_t  *value;
+
     ngx_http_hype_conf_needs_database(cf, "hype_code");
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        value[1].len = 0;
+    }
 
     return ngx_http_hype_conf_value(cf, cmd, conf);
 }
