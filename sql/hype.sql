@@ -691,9 +691,10 @@ BEGIN
     END IF;
 
     IF TG_OP = 'UPDATE' THEN
-        given := ARRAY(SELECT n.identifier FROM new_rows n
-                       EXCEPT ALL
-                       SELECT o.identifier FROM old_rows o);
+        given := ARRAY(SELECT d.identifier
+                       FROM (SELECT n.identifier, n.id FROM new_rows n
+                             EXCEPT
+                             SELECT o.identifier, o.id FROM old_rows o) AS d);
 
         IF given <> '{}' THEN
             PERFORM hype.take_identifiers(array_agg(n.identifier),
@@ -2239,9 +2240,22 @@ CREATE OR REPLACE FUNCTION hype.counted_args(args text)
 RETURNS TABLE (name text, value text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT DISTINCT left(a.name, 100), left(a.value, 250)
-    FROM hype.args_of(args) a
-    WHERE a.name <> '' AND a.value <> '';
+    -- Anybody can send a URL with hundreds of values: few are looked at, so that
+    -- each step of hype.derive() stays short.
+
+    SELECT DISTINCT f.name,
+           left(CASE WHEN f.value ~ '%' AND f.value !~ '(%[^%]*){31}'
+                THEN hype.url_decode(f.value)
+                ELSE replace(f.value, '+', ' ') END, 250)
+    FROM (SELECT a.name, a.value
+          FROM (SELECT left(split_part(p.piece, '=', 1), 100) AS name,
+                       substr(p.piece, strpos(p.piece || '=', '=') + 1)
+                           AS value,
+                       p.n
+                FROM unnest(string_to_array(counted_args.args, '&'))
+                     WITH ORDINALITY AS p (piece, n)) AS a
+          WHERE a.name <> '' AND a.value <> ''
+          ORDER BY a.n LIMIT 8) AS f;
 END;
 
 COMMENT ON FUNCTION hype.counted_args(text) IS
@@ -3491,7 +3505,8 @@ BEGIN
     -- What was confirmed of the visitor alone is not the later claim's user's.
 
     UPDATE hype.confirmed_referral c SET user_id = NULL
-    WHERE c.visitor = p.visitor AND c.user_id = ANY (p.was);
+    WHERE c.visitor = p.visitor AND c.user_id = ANY (p.was)
+      AND c.revoked IS NULL;
 
     PERFORM hype.adopt_confirmed(p.visitor, owner);
     UPDATE hype.pending_confirm c SET claimant = owner
@@ -4073,8 +4088,10 @@ BEGIN
 
     -- Nobody has made it but once: of several users the first one gets it.
 
-    PERFORM FROM hype.referral_hit h
-    WHERE h.id = (hit).id AND h.created = (hit).created FOR UPDATE;
+    -- The row is written, so that one of two fails in a higher isolation level.
+
+    UPDATE hype.referral_hit h SET confirmed = h.confirmed
+    WHERE h.id = (hit).id AND h.created = (hit).created;
 
     IF EXISTS (SELECT FROM hype.confirmed_referral c
                WHERE c.referral_hit_id = (hit).id
@@ -5113,11 +5130,20 @@ BEGIN
       ON c.visitor = v.visitor AND c.event = revoke.event AND c.user_id IS NULL
     WHERE v.user_id = revoke.user_id;
 
+    -- One of each may be there, where an application was told of the visitor
+    -- and of the user.
+
     RETURN QUERY
         SELECT r.*
-        FROM hype.confirmed_referral c
-        CROSS JOIN LATERAL hype.revoke_confirmed(c.id, revoke.reason) r
-        WHERE c.user_id = revoke.user_id AND c.event = revoke.event;
+        FROM (SELECT u.id FROM hype.confirmed_referral u
+              WHERE u.user_id = revoke.user_id AND u.event = revoke.event
+              UNION ALL
+              SELECT v.id
+              FROM hype.visitor_claim c
+              JOIN hype.confirmed_referral v ON v.visitor = c.visitor
+              WHERE c.user_id = revoke.user_id AND v.event = revoke.event
+                AND v.user_id IS NULL) AS o
+        CROSS JOIN LATERAL hype.revoke_confirmed(o.id, revoke.reason) r;
 END
 $$;
 
@@ -5218,6 +5244,7 @@ DECLARE
     paid    hype.reward;
     total   numeric;
     last    integer;
+    held    boolean;
 BEGIN
     IF missing IS NOT NULL THEN
         RAISE EXCEPTION 'hype.pay_out: no %', missing
@@ -5249,13 +5276,21 @@ BEGIN
 
         PERFORM hype.hold_credit(pay_out.user_id, pay_out.currency);
 
+        -- What became available since then is not held yet.
+
         SELECT greatest(0, sum(r.amount) FILTER (WHERE r.kind = 'paid'
                                                    OR r.available_at <= now())),
-               coalesce(max(r.n) FILTER (WHERE r.kind = 'paid'), 0)
-        INTO total, last
+               coalesce(max(r.n) FILTER (WHERE r.kind = 'paid'), 0),
+               coalesce(bool_and(c.told) FILTER (
+                   WHERE r.kind = 'earned' AND r.available_at <= now()
+                     AND pay_out.user_id IN (c.referrer, c.user_id)), true)
+        INTO total, last, held
         FROM hype.reward r
+        LEFT JOIN hype.confirmed_referral c ON c.id = r.confirmed_referral_id
         WHERE r.beneficiary = pay_out.user_id
           AND r.currency = pay_out.currency;
+
+        CONTINUE WHEN NOT held;
 
         INSERT INTO hype.reward
             (kind, beneficiary, amount, currency, available_at, n, reference)

@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(55);
+SELECT plan(56);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (1, 'alice', 'alice'), (2, 'bob', 'bob'), (3, 'gone', 'carol'),
@@ -196,6 +196,17 @@ FROM unnest(ARRAY['dave', 'davy']) AS i;
 SELECT throws_ok($$
     UPDATE hype.referral_link SET identifier = 'dave' WHERE id = 4
 $$, '23505', 'hype: the identifier "dave" is taken', 'nor the link''s again');
+
+-- Of two links at once
+
+INSERT INTO hype.referral_link (identifier, user_id)
+VALUES ('turn-b', 'bob'), ('turn-a', 'alice');
+SELECT throws_ok($$
+    UPDATE hype.referral_link
+    SET identifier = CASE identifier WHEN 'turn-b' THEN 'turn-c'
+                     ELSE 'turn-b' END
+    WHERE identifier IN ('turn-a', 'turn-b')
+$$, '23505', NULL, 'one is not given another one''s identifier');
 
 SELECT * FROM finish();
 ROLLBACK;

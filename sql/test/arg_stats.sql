@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(40);
+SELECT plan(41);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice'), (900002, 'b', 'bob');
@@ -109,10 +109,17 @@ $$, $$
     VALUES ('sub', 1001::bigint, 1300::numeric, 100::bigint),
            ('utm_source', 1, 700, NULL)
 $$, '1,000 values a day of each argument');
-SELECT pg_temp.hits(1, 'sub=' || repeat('%C3%A4', 300), '2024-03-02');
+SELECT pg_temp.hits(1, 'sub=' || repeat('%C3%A4', 15) || repeat('x', 300),
+                    '2024-03-02');
 SELECT hype.roll_up();
 SELECT is((SELECT value FROM hype.arg_stats WHERE day = '2024-03-02'),
-          repeat('ä', 250), 'values of 250 characters');
+          repeat('ä', 15) || repeat('x', 235), 'values of 250 characters');
+SELECT pg_temp.hits(1, string_agg('sub=' || i, '&' ORDER BY i), '2024-03-05')
+FROM generate_series(1, 100) AS i;
+SELECT hype.roll_up();
+SELECT is((SELECT string_agg(value, ' ' ORDER BY value) FROM hype.arg_stats
+           WHERE day = '2024-03-05'), '1 2 3 4 5 6 7 8',
+          'the first values of a hit');
 SELECT pg_temp.hits(1, repeat('n', 2000) || '=' || repeat('v', 40),
                     '2024-03-03');
 SELECT hype.roll_up();

@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(44);
+SELECT plan(49);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql
     RETURN ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid;
@@ -232,5 +232,44 @@ SELECT hype.erase('u2');
 SELECT is((SELECT (count(*), count(user_id), count(reason))::text
            FROM hype.confirmed_referral WHERE value = 20), '(1,0,0)',
           'erase: the row stays, of nobody, without the reason');
+
+-- An application was told of the visitor, and of the user: one call takes both
+-- back
+
+INSERT INTO hype.reward_rule (event, side, amount, currency)
+VALUES ('both', 'referrer', 100, 'EUR');
+INSERT INTO hype.referral_hit (id, referral_link_id, created, visitor, user_id,
+                               authenticated)
+VALUES (pg_temp.v(801), 900001, now() - interval '3 h', pg_temp.v(801), NULL,
+        false),
+       (pg_temp.v(802), 900002, now() - interval '2 h', NULL, 'u801', true);
+SELECT hype.confirm('both', visitor => pg_temp.v(801));
+SELECT hype.confirm('both', 'u801');
+SELECT hype.claim(pg_temp.v(801), 'u801');
+CALL pg_temp.derive();
+SELECT is((SELECT count(*) FROM hype.revoke('both', 'u801')), 2::bigint,
+          'both are returned');
+SELECT is((SELECT sum(available) FROM hype.balance WHERE currency = 'EUR'),
+          0::numeric, 'and taken back');
+SELECT is((SELECT count(*) FROM hype.revoke('both', 'u801')), 0::bigint, 'once');
+
+-- A claim that comes late does not free the user
+
+INSERT INTO hype.referral_hit (id, referral_link_id, created, visitor)
+VALUES (pg_temp.v(803), 900001, now() - interval '5 h', pg_temp.v(803));
+SELECT hype.confirm_batch('{late}', '{NULL}', ARRAY[pg_temp.v(803)], '{5}',
+                          ARRAY[now() - interval '4 h']);
+SELECT hype.claim_batch(ARRAY[pg_temp.v(803)], '{u803}',
+                        ARRAY[now() - interval '3 h']);
+CALL pg_temp.derive();
+SELECT is((SELECT user_id FROM hype.revoke('late', 'u803')), 'u803',
+          'revoked of a user');
+SELECT hype.claim_batch(ARRAY[pg_temp.v(803)], '{u804}',
+                        ARRAY[now() - interval '3.5 h']);
+CALL pg_temp.derive();
+INSERT INTO hype.referral_hit (referral_link_id, created, user_id, authenticated)
+VALUES (900002, now() - interval '2 h', 'u803', true);
+SELECT is((SELECT count(*) FROM hype.confirm('late', 'u803')), 0::bigint,
+          'is not confirmed again after an earlier claim of the visitor');
 
 SELECT * FROM finish();

@@ -172,6 +172,56 @@ is($c->query("SELECT string_agg(referrer, ' ' ORDER BY user_id)
 is(balance('bob', 'moved') . ', ' . balance('carl', 'moved'), '0|0|5, ',
 	'who was paid, keeps it');
 
+# What becomes available while a pay-out waits is paid, and held, too.
+
+$c->query("INSERT INTO hype.reward_rule (event, side, amount, currency)
+	VALUES ('held', 'referrer', 5, 'held')");
+hit(1, 'h1', 'h2');
+
+for my $user ('h1', 'h2') {
+	if ($user eq 'h2') {
+		$a->query('BEGIN');
+		$a->query("SELECT count(*) FROM hype.revoke('held', 'h1')");
+		$b->send(pay_out('alice', 'held', 'h 1'));
+		$c->wait_for_block($b);
+	}
+
+	$c->query("SELECT hype.confirm_batch('{held}', '{$user}', '{NULL}', '{1}',
+		ARRAY[now() - interval '1 hour'])");
+	$c->wait_for("SELECT count(*) = 1 FROM hype.derive() d,
+		hype.confirmed_referral WHERE event = 'held' AND user_id = '$user'");
+}
+
+$a->query('ROLLBACK');
+is($b->finish(), 10, 'a pay-out that waits for a revocation, rolled back');
+is($c->query("SELECT count(*) FROM hype.confirmed_referral
+	WHERE event = 'held' AND NOT told"), 0, 'no credit that was paid moves');
+
+# A hit of nobody is credited once an event, in any isolation level
+
+for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE') {
+	my $event = lc $level =~ s/ .*//r;
+	my $id = $c->query("INSERT INTO hype.referral_hit
+		(id, referral_link_id, created)
+		VALUES (gen_random_uuid(), 1, now()) RETURNING id");
+
+	$c->query("SELECT hype.confirm('first', 'x$event', hit => '$id')");
+
+	for my $s ($a, $b) {
+		$s->query("BEGIN ISOLATION LEVEL $level");
+		$s->query("SELECT count(*) FROM hype.confirmed_referral");
+	}
+
+	is($a->query("SELECT count(*) FROM hype.confirm('$event', 'x1',
+		hit => '$id')"), 1, "$level: a hit of nobody");
+	$b->send("SELECT count(*) FROM hype.confirm('$event', 'x2', hit => '$id')");
+	$c->wait_for_block($b);
+	$a->query('COMMIT');
+	like($b->finish(), $level =~ /READ C/ ? qr/^0$/ : qr/could not serialize/,
+		'is not credited to another one at the same time');
+	$b->query('ROLLBACK');
+}
+
 # Two revocations
 
 $a->query('BEGIN');
