@@ -327,7 +327,8 @@ my @cases = (
          'hype_spool off', 'hype_spool spool', 'hype_ref_param x',
          'hype_ref_param off', 'hype_keep_args a', 'hype_keep_args off',
          'hype_hit_param a', 'hype_hit_param off', 'hype_destination /a',
-         'hype_destination off', 'hype_identifier loose', 'hype_code x'),
+         'hype_destination off', 'hype_identifier loose', 'hype_code x',
+         'hype_code off', 'hype_code ""'),
     ['hype_fallback /x; hype_fallback =404;'
         => '"hype_fallback" directive is duplicate'],
 

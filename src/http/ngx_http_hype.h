@@ -138,7 +138,7 @@ typedef struct {
     ngx_http_complex_value_t    *bot;
     ngx_uint_t                   ip;
     ngx_array_t                 *confirm;     /* ngx_http_hype_confirm_t */
-    ngx_http_complex_value_t    *code;
+    ngx_http_complex_value_t    *code;        /* NULL: off */
 
     ngx_uint_t                   status;
     ngx_msec_t                   reports;     /* kept for so long, 0: off */

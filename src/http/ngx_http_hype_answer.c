@@ -284,6 +284,10 @@ ngx_http_hype_answer_code(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
 {
     ngx_str_t  code;
 
+    if (ngx_http_hype_asked(r) == NGX_HTTP_HEAD) {
+        return NGX_OK;
+    }
+
     if (ngx_http_hype_said(r, hlcf->code, &code) != NGX_OK) {
         return NGX_ERROR;
     }

@@ -189,8 +189,11 @@ ngx_int_t ngx_http_hype_visit_fold(ngx_http_request_t *r,
 
 /*
  * What the link of an identifier is looked up by later: as it is written and,
- * after a space, as people type it, if that is another one.  NGX_ERROR if memory
- * ran out.
+ * after a space, as people type it, if that is another one; only what is valid.
+ * No other names may get into a record.
+ *
+ * NGX_DECLINED: neither is valid, and "names" is untouched.
+ * NGX_ERROR: no memory.
  */
 
 ngx_int_t ngx_http_hype_visit_names(ngx_http_request_t *r,
