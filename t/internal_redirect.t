@@ -98,7 +98,7 @@ select count(*) from hype.referral_hit
 
 
 
-=== TEST 6: error_page of a POST, which is a GET then
+=== TEST 6: error_page of a POST, which nginx takes for a GET, is no visit
 --- sql_before
 select hype.create_link(identifier => 'abc', destination => '/welcome')
 --- config
@@ -107,11 +107,14 @@ location /ref/ { hype_ref; }
 --- request
 POST /old/x
 hello
---- error_code: 302
+--- error_code: 405
+--- response_headers
+Allow: GET, HEAD
+! Set-Cookie
 --- sql_now
 select count(*) from hype.referral_hit
 --- sql_out
-1
+0
 
 
 

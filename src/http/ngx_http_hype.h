@@ -258,5 +258,12 @@ ngx_int_t ngx_http_hype_ask(ngx_http_request_t *r);
 
 ngx_uint_t ngx_http_hype_asked(ngx_http_request_t *r);
 
+/*
+ * Whether that is GET or HEAD; an error page makes each method a GET.  A
+ * subrequest has a method of its own.  Returns 1 or 0.
+ */
+
+ngx_uint_t ngx_http_hype_is_read(ngx_http_request_t *r);
+
 
 #endif /* _NGX_HTTP_HYPE_H_INCLUDED_ */

@@ -96,7 +96,7 @@ ngx_http_hype_visit_code(ngx_http_request_t *r,
     ngx_http_hype_row_t         row;
     ngx_http_hype_main_conf_t  *hmcf;
 
-    if (ngx_http_test_predicates(r, hlcf->no_hit) != NGX_OK) {
+    if (ngx_http_hype_predicates(r, hlcf->no_hit) != NGX_OK) {
         return NGX_OK;
     }
 

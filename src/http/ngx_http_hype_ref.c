@@ -19,7 +19,7 @@ ngx_http_hype_ref_handler(ngx_http_request_t *r,
     ngx_int_t             rc;
     ngx_http_hype_ctx_t  *ctx;
 
-    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+    if (!ngx_http_hype_is_read(r)) {
         return ngx_http_hype_not_allowed(r);
     }
 
@@ -112,7 +112,7 @@ ngx_http_hype_ref_identifier(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *identifier)
 {
     if (hlcf->identifier) {
-        if (ngx_http_complex_value(r, hlcf->identifier, identifier)
+        if (ngx_http_hype_value(r, hlcf->identifier, identifier)
             != NGX_OK)
         {
             return NGX_ERROR;

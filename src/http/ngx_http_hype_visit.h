@@ -57,6 +57,19 @@ ngx_uint_t ngx_http_hype_visit_made(ngx_http_hype_ctx_t *ctx);
 void ngx_http_hype_cut(ngx_str_t *text);
 
 /*
+ * A directive's value.  A "map" with regular expressions in it leaves the $1 of
+ * the location as it is.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_value(ngx_http_request_t *r,
+    ngx_http_complex_value_t *cv, ngx_str_t *value);
+
+/* ngx_http_test_predicates(), with the same care. */
+
+ngx_int_t ngx_http_hype_predicates(ngx_http_request_t *r,
+    ngx_array_t *predicates);
+
+/*
  * A value as far as it is known now, without what the application said to
  * another one, if the page comes from a cache.  NGX_ERROR if memory ran out.
  */
