@@ -204,7 +204,7 @@ static ngx_command_t  ngx_http_hype_commands[] = {
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_hype_conf_code,
       NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_http_hype_loc_conf_t, code),
+      0,
       NULL },
 
     { ngx_string("hype_status"),
@@ -387,7 +387,6 @@ ngx_http_hype_create_loc_conf(ngx_conf_t *cf)
      *     conf->cookie = NULL;
      *     conf->user = NULL;
      *     conf->bot = NULL;
-     *     conf->code = NULL;
      *     conf->links_create = 0;
      *     conf->links_to = NULL;
      */
@@ -406,6 +405,7 @@ ngx_http_hype_create_loc_conf(ngx_conf_t *cf)
     conf->no_cookie = NGX_CONF_UNSET_PTR;
     conf->ip = NGX_CONF_UNSET_UINT;
     conf->confirm = NGX_CONF_UNSET_PTR;
+    conf->code = NGX_CONF_UNSET_PTR;
     conf->status = NGX_CONF_UNSET_UINT;
     conf->reports = NGX_CONF_UNSET_MSEC;
     conf->links = NGX_CONF_UNSET_UINT;
@@ -494,9 +494,7 @@ ngx_http_hype_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->ip, prev->ip, NGX_HTTP_HYPE_IP_FULL);
     ngx_conf_merge_ptr_value(conf->confirm, prev->confirm, NULL);
 
-    if (conf->code == NULL) {
-        conf->code = prev->code;
-    }
+    ngx_conf_merge_ptr_value(conf->code, prev->code, NULL);
 
     if (ngx_http_hype_conf_merge_links(cf, prev, conf) != NGX_OK) {
         return NGX_CONF_ERROR;

@@ -6,10 +6,9 @@ use Hype::Test;
 
 my $pg = database();
 my $proxy = proxy($pg);
-$pg->link($_) for qw(friend Upper upper later);
+$pg->link($_) for qw(friend Upper upper later off);
 $pg->link('own', user_id => 'carol');
 $pg->link('closed', disabled => 't');
-$pg->link('off');
 $pg->link('old', expires => '2024-01-01Z');
 $pg->exec("insert into hype.link_alias (identifier, referral_link_id)
            select 'pal', id from hype.referral_link where identifier = 'friend'");
@@ -17,6 +16,18 @@ $pg->exec("insert into hype.link_alias (identifier, referral_link_id)
 my $nginx = nginx(pg => $proxy, database => 'timeout=300ms',
                   http => <<'HTTP', server => <<'SERVER');
 map $http_user_agent $robot { ~robot 1; }
+
+map $arg_case $typed {
+    two      "nobody friend";
+    behind   "friend ";
+    before   " friend";
+    blank    " ";
+    bytes    "x'y \xff friend";
+    control  "friend\tfriend";
+    umlaut   "größe friend";
+    folded   "(Friend Friend";
+    default  "";
+}
 HTTP
 absolute_redirect off;
 hype_user $upstream_http_x_hype_user;
@@ -40,6 +51,21 @@ location /empty/ {
     hype_code "";
     proxy_pass http://127.0.0.1:%%PORT%%/answer/;
 }
+location /outer/ {
+    hype_code off;
+    location /outer/inherits/ { proxy_pass http://127.0.0.1:%%PORT%%/answer/; }
+    location /outer/own/ {
+        hype_code $upstream_http_x_hype_code;
+        proxy_pass http://127.0.0.1:%%PORT%%/answer/;
+    }
+}
+location /typed/ { hype_user $arg_user; hype_code $typed; return 204; }
+location /typed-loose/ {
+    hype_identifier loose;
+    hype_user $arg_user;
+    hype_code $typed;
+    return 204;
+}
 location /confirm/ {
     hype_confirm signup;
     proxy_pass http://127.0.0.1:%%PORT%%/answer/;
@@ -59,6 +85,7 @@ SERVER
 
 my $visitor = '019e7d9c-3f6a-7f4e-8d5b-0123456789ab';
 my $n = 0;
+my $method = 'POST';
 
 
 # A hit comes, and no other: each has a referer of its own.
@@ -69,7 +96,7 @@ sub post
 
     $headers{Referer} = 'http://form/' . ++$n;
 
-    return $nginx->request('POST', $path, %headers);
+    return $nginx->request($method, $path, %headers);
 }
 
 sub hit
@@ -112,6 +139,14 @@ post('/app/201?code=Upper&user=erin');
 is_soon { hit() } "Upper|code|erin||t\n", 'as written';
 post('/loose/201?code=UPPER,&user=erin');
 is_soon { hit() } "upper|code|erin||t\n", 'loose: as people type it';
+post('/loose/201?code=Upper%2B+%29&user=erin');
+is_soon { hit() } '', 'loose: a "+" that is encoded is none';
+post('/loose/201?code=+UPPER%2E&user=erin');
+is_soon { hit() } "upper|code|erin||t\n", 'loose: decoded';
+post('/typed-loose/?case=behind&user=erin');
+is_soon { hit() } "friend|code|erin||t\n", 'loose: without blanks';
+post('/outer/own/201?code=friend&user=erin');
+is_soon { hit() } "friend|code|erin||t\n", 'inside of hype_code off';
 post('/loose/201?code=Upper&user=erin');
 is_soon { hit() } "Upper|code|erin||t\n", 'loose: as written first';
 
@@ -135,8 +170,19 @@ none('an expired one', '/app/201?code=old&user=carol');
 none('the page is not found', '/app/404?code=friend&user=carol');
 none('the application failed', '/app/500?code=friend&user=carol');
 none('hype_no_hit', '/app/201?code=friend&user=carol&internal=1');
-none('hype_code off', '/off/201?code=friend&user=carol');
 none('hype_code ""', '/empty/201?code=friend&user=carol');
+none('hype_code off', '/outer/201?code=friend&user=carol');
+none('- inherited', '/outer/inherits/201?code=friend&user=carol');
+none("strict: with a blank, $_", "/typed/?case=$_&user=carol")
+    for qw(two behind before blank bytes control umlaut folded);
+none("loose: malformed, $_", "/typed-loose/?case=$_&user=carol")
+    for qw(blank bytes umlaut folded);
+none('strict: encoded', '/app/201?code=friend%2E&user=carol');
+
+$method = 'HEAD';
+none('HEAD', '/app/201?code=friend&user=carol');
+none('HEAD: 303', '/app/303?code=friend&user=carol');
+$method = 'POST';
 none('a prefetch', '/app/201?code=friend&user=carol', Purpose => 'prefetch');
 
 
@@ -157,6 +203,10 @@ $r = post('/app/201?code=friend&user=heidi');
 is($r->status, 201, 'away: an answer');
 my $away = $n;
 none('away: an unknown code', '/app/201?code=nobody&user=heidi');
+none("away: $_", "/typed/?case=$_&user=heidi")
+    for qw(two behind before blank bytes control umlaut folded);
+none("away, loose: $_", "/typed-loose/?case=$_&user=heidi")
+    for qw(blank bytes umlaut folded);
 post('/loose/201?code=LATER&user=heidi');
 
 $proxy->admit;
@@ -164,6 +214,9 @@ $proxy->admit;
 is_soon { hit() } "later|code|heidi||t\n", 'back: a code as people type it';
 $n = $away;
 is_soon { hit() } "friend|code|heidi||t\n", 'and the other one';
+
+is(join(' ', glob $nginx->dir . '/hype_spool/*.damaged'), '',
+   'no file of the spool is damaged');
 
 is($pg->hits("http_referer = 'http://form/$_'"), 0, "none: $unwanted{$_}")
     for sort { $a <=> $b } keys %unwanted;

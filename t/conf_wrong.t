@@ -294,6 +294,15 @@ my @cases = (
     (map { ["$_;" => '"hype_ref_param" and "hype_next_param" have the same name, '
                 . '"next"'] }
          'hype_ref_param next', 'hype_next_param next; hype_ref_param ref next'),
+    (map { [$_ => '"hype_hit_param" and "hype_next_param" have the same name, '
+                . '"next"'] }
+         'hype_hit_param next;',
+         'hype_next_param goto; hype_hit_param x; '
+         . 'server { location /ref/ { hype_next_param next; hype_hit_param next; } }'),
+    (map { [$_ => '"hype_hit_param" and "hype_ref_param" have the same name, '
+                . '"ref"'] }
+         'hype_ref_param via ref; hype_hit_param ref;',
+         'hype_hit_param ref; server { location / { hype_ref_param ref mode=direct; } }'),
     ['hype_ref_param off ref;'
         => 'invalid value "ref" in "hype_ref_param": "off" has no parameters'],
     ['hype_ref_param mode=direct;'
@@ -327,7 +336,8 @@ my @cases = (
          'hype_spool off', 'hype_spool spool', 'hype_ref_param x',
          'hype_ref_param off', 'hype_keep_args a', 'hype_keep_args off',
          'hype_hit_param a', 'hype_hit_param off', 'hype_destination /a',
-         'hype_destination off', 'hype_identifier loose', 'hype_code x'),
+         'hype_destination off', 'hype_identifier loose', 'hype_code x',
+         'hype_code off', 'hype_code ""'),
     ['hype_fallback /x; hype_fallback =404;'
         => '"hype_fallback" directive is duplicate'],
 
@@ -509,6 +519,9 @@ for my $case (
     ['hype_links; hype_links html;' => '"hype_links" directive is duplicate'],
     ['hype_links; hype_ref x;'
         => '"hype_links" and "hype_ref" are in one location, "/x/"'],
+    (map { ["$_" => '"hype_links" in location "/x/" never comes to its turn: '
+                . '"return" answers before it'] }
+         'hype_links; return 204;', 'return 302 /; hype_links html;'),
     ['hype_status; hype_links;'
         => '"hype_links" and "hype_status" are in one location, "/x/"'],
 ) {

@@ -96,6 +96,8 @@ keeps('/ref/abc?next=/p%3Futm_source=2%26a=b%26sub=%2541%23sub=3',
       'utm_source=2&sub=%41', 'else those of the page');
 keeps('/ref/abc?next=/p%3Fsub=%00x%ff', "sub=\xef\xbf\xbdx\xef\xbf\xbd",
       'a NUL is none of a text');
+keeps('/ref/abc?next=/p%23%3Fsub=1', 'NULL', 'a "?" of a fragment');
+keeps('/direct%23?sub=1&ref=abc', 'sub=1', 'but an encoded "#" begins none');
 keeps('/ref/abc?next=https://shop.example%3Fsub=2', 'sub=2', 'on another host');
 
 # ?ref=, in all modes

@@ -23,6 +23,8 @@ hype_identifier loose;
 location /ref/ { hype_ref; }
 location /strict/ { hype_identifier strict; hype_ref; }
 location ~ ^/value/(?<code>.*)$ { hype_ref $code; }
+location = /invite { hype_ref $arg_code; }
+location = /strict-invite { hype_identifier strict; hype_ref $arg_code; }
 location /page { hype_ref_param ref mode=inline; try_files /index.html =404; }
 location /away { hype_ref_param ref to=/strict/; try_files /index.html =404; }
 location = /status { hype_status; }
@@ -48,6 +50,8 @@ my @found = (
     ['al%20ice' => 'alice'], ['alice%0D%0A' => 'alice'],
     ['alice%E2%80%8B' => 'alice'], ['%E2%80%8Balice%C2%A0.' => 'alice'],
     ['ALLY%3E' => 'ally'],
+    ['Alice+' => 'alice'], ['+alice+%2E' => 'alice'], ['Al+ice' => 'alice'],
+    ['%41lice%2f' => 'alice'],
     [Bob => 'Bob'], [bob => 'bob'], [BOB => 'bob'], ['Bob.' => 'bob'],
     ['carol.' => 'carol.'],
 );
@@ -59,13 +63,14 @@ for my $case (@found) {
     is(answer("/ref/$typed/"), "hit $identifier", '- with a slash');
     is(answer("/value/$typed"), "hit $identifier", '- of hype_ref <value>');
     is(answer("/page?ref=$typed"), "hit $identifier", "- ?ref=$typed");
+    is(answer("/invite?code=$typed"), "hit $identifier", "- ?code=$typed");
 }
 
 is(answer('/ref/alice/)'), 'hit alice', 'a bracket behind the slash');
 is($pg->text('select l.identifier, count(*) from hype.referral_hit h
               join hype.referral_link l on l.id = h.referral_link_id
               group by 1 order by l.identifier collate "C"'),
-   "Bob|4\nalice|65\nbob|12\ncarol.|4\n", 'each hit is of its link');
+   "Bob|5\nalice|101\nbob|15\ncarol.|5\n", 'each hit is of its link');
 
 
 # What is not
@@ -74,14 +79,19 @@ is(answer('/ref/' . $_->[0]), "unknown $_->[1]", "/ref/$_->[0]: unknown")
     for ['nobody' => 'nobody'], ['Nobody' => 'Nobody'], ['nobody)' => 'nobody'],
         ['(alice)' => '-'], ['ali/ce' => '-'], ['...' => '...'],
         ['%C3%84' => '-'], ['' => '-'], ['Carol.' => 'Carol.'],
-        ['x' x 65 => '-'];
+        ['x' x 65 => '-'], ['ali%252Bce' => '-'], ['alice%2500' => '-'];
+is(answer("/invite?code=$_"), 'unknown -', "?code=$_: unknown")
+    for 'alice%2B', 'alice%00', 'alice%', '%25', '+', 'alice%252E', '%C3%84';
 is(answer('/ref/OFF'), 'disabled off', 'a disabled link');
 is(answer('/page?ref=Nobody'), 'unknown Nobody', '?ref=: unknown');
 
 is(answer("/strict/$_->[0]"), $_->[1], "strict: $_->[0]")
     for ['alice' => 'hit alice'], ['Alice' => 'unknown Alice'],
         ['alice.' => 'unknown alice.'], ['alice)' => 'unknown -'],
-        ['alice%20' => 'unknown -'];
+        ['alice%20' => 'unknown -'], ['alice+' => 'unknown -'],
+        ['alice%252E' => 'unknown -'];
+is(answer("/strict-invite?code=$_"), 'unknown -', "strict: ?code=$_")
+    for 'alice%20', 'alice+', 'alice%2E', '%61lice';
 
 
 # mode=redirect goes on with what was found

@@ -49,6 +49,9 @@ HTTP
     location = /accelerated { internal; hype_links;
                               hype_user $upstream_http_x_hype_user; }
 
+    location = /missing/json { error_page 404 = /links; return 404; }
+    location = /missing/html { error_page 404 = /page; return 404; }
+
     location = /ssi.txt { ssi on; alias %%DIR%%/html/ssi.txt; }
 
     location = /auth {
@@ -113,6 +116,12 @@ for my $path ('/links', '/page', '/page?js') {
     is($head->status, 200, "HEAD $path");
     is($head->body, '', 'has no body');
     cmp_ok($head->header('Content-Length'), '>', 0, 'but its length');
+}
+
+for my $path ('/missing/json', '/missing/html') {
+    my $answer = $nginx->request('POST', $path, 'X-User' => 'alice');
+    is($answer->status, 405, "the error page of a POST, $path");
+    is($answer->header('Allow'), 'GET, HEAD', 'is none either');
 }
 
 is(links_of('alice'), 0, 'and makes no link');

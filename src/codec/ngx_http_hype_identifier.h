@@ -27,7 +27,8 @@ ngx_uint_t ngx_http_hype_identifier_valid(ngx_str_t *identifier);
 /*
  * Copies "src" to "dst" as people mean what they have typed: in lower case,
  * without white space and U+200B, and without one slash and any of
- * .,;:!?)]}>'" at its end.  "dst" has room for src->len bytes.
+ * .,;:!?)]}>'" at its end.  "dst" has room for src->len bytes and may be
+ * src->data.
  *
  * Returns the number of bytes written.
  */

@@ -240,6 +240,25 @@ ngx_http_hype_unescape(u_char *dst, ngx_str_t *src)
 
 
 size_t
+ngx_http_hype_unescape_plus(u_char *dst, ngx_str_t *src)
+{
+    size_t     i;
+    ngx_str_t  s;
+
+    /* before the escapes: "%2B" is a "+" */
+
+    for (i = 0; i < src->len; i++) {
+        dst[i] = (src->data[i] == '+') ? ' ' : src->data[i];
+    }
+
+    s.data = dst;
+    s.len = src->len;
+
+    return ngx_http_hype_unescape(dst, &s);
+}
+
+
+size_t
 ngx_http_hype_path_resolve(u_char *dst, ngx_str_t *path)
 {
     u_char      *p, *d, *end, *last;

@@ -58,6 +58,10 @@ size_t ngx_http_hype_args_keep(u_char *dst, size_t max, ngx_str_t *args,
 
 size_t ngx_http_hype_unescape(u_char *dst, ngx_str_t *src);
 
+/* The same; "+" becomes a blank, as in what a form's GET sends. */
+
+size_t ngx_http_hype_unescape_plus(u_char *dst, ngx_str_t *src);
+
 /*
  * Takes dot segments out of a path that begins with "/" and has no query, as a
  * client does before it sends one (WHATWG URL Standard, 4.4): ".." stops at

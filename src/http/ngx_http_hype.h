@@ -138,7 +138,7 @@ typedef struct {
     ngx_http_complex_value_t    *bot;
     ngx_uint_t                   ip;
     ngx_array_t                 *confirm;     /* ngx_http_hype_confirm_t */
-    ngx_http_complex_value_t    *code;
+    ngx_http_complex_value_t    *code;        /* NULL: off */
 
     ngx_uint_t                   status;
     ngx_msec_t                   reports;     /* kept for so long, 0: off */
@@ -257,6 +257,13 @@ ngx_int_t ngx_http_hype_ask(ngx_http_request_t *r);
  */
 
 ngx_uint_t ngx_http_hype_asked(ngx_http_request_t *r);
+
+/*
+ * Whether that is GET or HEAD; an error page makes each method a GET.  A
+ * subrequest has a method of its own.  Returns 1 or 0.
+ */
+
+ngx_uint_t ngx_http_hype_is_read(ngx_http_request_t *r);
 
 
 #endif /* _NGX_HTTP_HYPE_H_INCLUDED_ */

@@ -284,6 +284,10 @@ ngx_http_hype_answer_code(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
 {
     ngx_str_t  code;
 
+    if (ngx_http_hype_asked(r) == NGX_HTTP_HEAD) {
+        return NGX_OK;
+    }
+
     if (ngx_http_hype_said(r, hlcf->code, &code) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -405,12 +409,12 @@ ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
     ngx_str_null(&domain);
 
     if (cookie->domain
-        && ngx_http_complex_value(r, cookie->domain, &domain) != NGX_OK)
+        && ngx_http_hype_value(r, cookie->domain, &domain) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (ngx_http_complex_value(r, cookie->path, &path) != NGX_OK) {
+    if (ngx_http_hype_value(r, cookie->path, &path) != NGX_OK) {
         return NGX_ERROR;
     }
 

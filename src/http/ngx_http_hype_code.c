@@ -20,7 +20,10 @@ ngx_http_hype_visit_fold(ngx_http_request_t *r, ngx_str_t *identifier,
         return NGX_ERROR;
     }
 
-    s.len = ngx_http_hype_identifier_fold(s.data, identifier);
+    /* a query, as browsers send that of a form, has "+" for a blank */
+
+    s.len = ngx_http_hype_unescape_plus(s.data, identifier);
+    s.len = ngx_http_hype_identifier_fold(s.data, &s);
 
     if (!ngx_http_hype_identifier_valid(&s)
         || (s.len == identifier->len
@@ -39,19 +42,30 @@ ngx_int_t
 ngx_http_hype_visit_names(ngx_http_request_t *r, ngx_str_t *identifier,
     ngx_str_t *names)
 {
-    u_char     *p;
-    ngx_int_t   rc;
-    ngx_str_t   folded;
+    u_char      *p;
+    ngx_int_t    rc;
+    ngx_str_t    folded;
+    ngx_uint_t   valid;
 
-    *names = *identifier;
+    valid = ngx_http_hype_identifier_valid(identifier);
 
     rc = ngx_http_hype_visit_fold(r, identifier, &folded);
 
-    if (rc != NGX_OK) {
-        return (rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
     }
 
-    if (!ngx_http_hype_identifier_valid(identifier)) {
+    if (rc == NGX_DECLINED) {
+
+        if (!valid) {
+            return NGX_DECLINED;
+        }
+
+        *names = *identifier;
+        return NGX_OK;
+    }
+
+    if (!valid) {
         *names = folded;
         return NGX_OK;
     }
@@ -77,22 +91,19 @@ ngx_http_hype_visit_code(ngx_http_request_t *r,
     u_char *visitor)
 {
     u_char                      addr[16];
+    ngx_int_t                   rc;
     ngx_str_t                   names;
     ngx_http_hype_row_t         row;
     ngx_http_hype_main_conf_t  *hmcf;
 
-    if (ngx_http_test_predicates(r, hlcf->no_hit) != NGX_OK) {
+    if (ngx_http_hype_predicates(r, hlcf->no_hit) != NGX_OK) {
         return NGX_OK;
     }
 
-    if (ngx_http_hype_visit_names(r, code, &names) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    rc = ngx_http_hype_visit_names(r, code, &names);
 
-    if (ngx_strlchr(names.data, names.data + names.len, ' ') == NULL
-        && !ngx_http_hype_identifier_valid(&names))
-    {
-        return NGX_OK;
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
     }
 
     ngx_memzero(&row, sizeof(ngx_http_hype_row_t));

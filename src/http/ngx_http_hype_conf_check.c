@@ -22,6 +22,10 @@ typedef struct {
 static ngx_int_t ngx_http_hype_conf_note(ngx_conf_t *cf, ngx_str_t *name);
 static ngx_uint_t ngx_http_hype_conf_has_variable(
     ngx_http_core_main_conf_t *cmcf, ngx_str_t *name);
+static ngx_int_t ngx_http_hype_conf_check_args(ngx_conf_t *cf,
+    ngx_http_hype_loc_conf_t *hlcf);
+static ngx_int_t ngx_http_hype_conf_differ(ngx_conf_t *cf,
+    const char *first, const char *second, ngx_str_t *a, ngx_str_t *b);
 static ngx_uint_t ngx_http_hype_conf_returns(ngx_conf_t *cf,
     ngx_http_core_loc_conf_t *clcf);
 static ngx_int_t ngx_http_hype_conf_needs_ref(ngx_conf_t *cf,
@@ -295,28 +299,19 @@ ngx_http_hype_conf_check_location(ngx_conf_t *cf,
     ngx_http_hype_loc_conf_t *hlcf)
 {
     ngx_str_t                  *name;
-    ngx_uint_t                  i, any;
+    ngx_uint_t                  any;
     ngx_http_core_loc_conf_t   *clcf;
     ngx_http_hype_main_conf_t  *hmcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     hmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_hype_module);
 
+    if (ngx_http_hype_conf_check_args(cf, hlcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (hlcf->params) {
         name = hlcf->params->elts;
-
-        for (i = 0; i < hlcf->params->nelts; i++) {
-            if (name[i].len == hlcf->next_param.len
-                && ngx_strncmp(name[i].data, hlcf->next_param.data,
-                               name[i].len) == 0)
-            {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "\"hype_ref_param\" and "
-                                   "\"hype_next_param\" have the same name, "
-                                   "\"%V\"", &name[i]);
-                return NGX_ERROR;
-            }
-        }
 
         if (hmcf->ref_param.len == 0) {
             hmcf->ref_param = name[0];
@@ -339,16 +334,21 @@ ngx_http_hype_conf_check_location(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    if (!hlcf->ref || clcf->noname) {
+    if (!(hlcf->ref || hlcf->links) || clcf->noname) {
         return NGX_OK;
     }
 
     if (ngx_http_hype_conf_returns(cf, clcf)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"hype_ref\" in location \"%V\" never comes to "
-                           "its turn: \"return\" answers before it",
+                           "\"%s\" in location \"%V\" never comes to its "
+                           "turn: \"return\" answers before it",
+                           hlcf->ref ? "hype_ref" : "hype_links",
                            &clcf->name);
         return NGX_ERROR;
+    }
+
+    if (!hlcf->ref) {
+        return NGX_OK;
     }
 
     any = clcf->named;
@@ -362,6 +362,53 @@ ngx_http_hype_conf_check_location(ngx_conf_t *cf,
     }
 
     return ngx_http_hype_conf_place(cf, &clcf->name, any, NULL);
+}
+
+
+/* an argument has one meaning */
+
+static ngx_int_t
+ngx_http_hype_conf_check_args(ngx_conf_t *cf, ngx_http_hype_loc_conf_t *hlcf)
+{
+    ngx_str_t   *name;
+    ngx_uint_t   i;
+
+    if (hlcf->params) {
+        name = hlcf->params->elts;
+
+        for (i = 0; i < hlcf->params->nelts; i++) {
+            if (ngx_http_hype_conf_differ(cf, "hype_ref_param",
+                                          "hype_next_param", &name[i],
+                                          &hlcf->next_param)
+                != NGX_OK
+                || ngx_http_hype_conf_differ(cf, "hype_hit_param",
+                                             "hype_ref_param",
+                                             &hlcf->hit_param, &name[i])
+                   != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    return ngx_http_hype_conf_differ(cf, "hype_hit_param", "hype_next_param",
+                                     &hlcf->hit_param, &hlcf->next_param);
+}
+
+
+static ngx_int_t
+ngx_http_hype_conf_differ(ngx_conf_t *cf, const char *first,
+    const char *second, ngx_str_t *a, ngx_str_t *b)
+{
+    if (a->len != b->len || ngx_strncmp(a->data, b->data, a->len) != 0) {
+        return NGX_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"%s\" and \"%s\" have the same name, \"%V\"", first,
+                       second, a);
+
+    return NGX_ERROR;
 }
 
 

@@ -309,17 +309,26 @@ ngx_http_hype_conf_cookie_flags(ngx_conf_t *cf,
 char *
 ngx_http_hype_conf_code(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
+    ngx_http_hype_loc_conf_t *hlcf = conf;
+
     ngx_str_t  *value;
 
-    ngx_http_hype_conf_needs_database(cf, "hype_code");
+    if (hlcf->code != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
 
     value = cf->args->elts;
 
-    if (ngx_strcmp(value[1].data, "off") == 0) {
-        value[1].len = 0;
+    if (value[1].len == 0 || ngx_strcmp(value[1].data, "off") == 0) {
+        hlcf->code = NULL;
+        return NGX_CONF_OK;
     }
 
-    return ngx_http_hype_conf_value(cf, cmd, conf);
+    ngx_http_hype_conf_needs_database(cf, "hype_code");
+
+    hlcf->code = ngx_http_hype_conf_compile(cf, &value[1]);
+
+    return hlcf->code ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

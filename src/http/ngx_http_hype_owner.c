@@ -93,7 +93,7 @@ ngx_http_hype_owner_handler(ngx_http_request_t *r)
     ngx_http_hype_main_conf_t   *hmcf;
     ngx_http_hype_owner_file_t  *file;
 
-    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+    if (!ngx_http_hype_is_read(r)) {
         return ngx_http_hype_not_allowed(r);
     }
 

@@ -74,7 +74,7 @@ ngx_http_hype_owner_to(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
 {
     if (hlcf->links_to) {
 
-        if (ngx_http_complex_value(r, hlcf->links_to, to) != NGX_OK) {
+        if (ngx_http_hype_value(r, hlcf->links_to, to) != NGX_OK) {
             return NGX_ERROR;
         }
 

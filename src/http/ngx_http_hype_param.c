@@ -141,17 +141,15 @@ ngx_http_hype_param_start(ngx_http_request_t *r,
 
 
 /*
- * An error page makes each method a GET, and also comes here when its request
- * was refused before it had got here; unless the page is there to decide on
- * the status itself, as with "error_page 404 =".
+ * An error page also comes here when its request was refused before it had got
+ * here; unless the page is there to decide on the status itself, as with
+ * "error_page 404 =".
  */
 
 static ngx_uint_t
 ngx_http_hype_param_applies(ngx_http_request_t *r)
 {
-    return r->err_status == 0
-           && r->method == ngx_http_hype_asked(r)
-           && (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD));
+    return r->err_status == 0 && ngx_http_hype_is_read(r);
 }
 
 
@@ -316,7 +314,7 @@ ngx_http_hype_param_to(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
 {
     if (hlcf->to) {
 
-        if (ngx_http_complex_value(r, hlcf->to, to) != NGX_OK) {
+        if (ngx_http_hype_value(r, hlcf->to, to) != NGX_OK) {
             return NGX_ERROR;
         }
 

@@ -112,7 +112,7 @@ ngx_http_hype_ref_identifier(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *identifier)
 {
     if (hlcf->identifier) {
-        if (ngx_http_complex_value(r, hlcf->identifier, identifier)
+        if (ngx_http_hype_value(r, hlcf->identifier, identifier)
             != NGX_OK)
         {
             return NGX_ERROR;

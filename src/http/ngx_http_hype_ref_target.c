@@ -69,7 +69,7 @@ ngx_http_hype_ref_choose(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
     if (hlcf->destination) {
 
-        if (ngx_http_complex_value(r, hlcf->destination, target) != NGX_OK) {
+        if (ngx_http_hype_value(r, hlcf->destination, target) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -279,7 +279,7 @@ ngx_http_hype_ref_next_safe(ngx_http_request_t *r,
 
     for (i = 0; i < hlcf->next_hosts->nelts; i++) {
 
-        if (ngx_http_complex_value(r, &cv[i], &hosts[i]) != NGX_OK) {
+        if (ngx_http_hype_value(r, &cv[i], &hosts[i]) != NGX_OK) {
             return 0;
         }
 
@@ -305,7 +305,7 @@ ngx_http_hype_ref_fallback(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_complex_value(r, hlcf->fallback, target) != NGX_OK) {
+    if (ngx_http_hype_value(r, hlcf->fallback, target) != NGX_OK) {
         return NGX_ERROR;
     }
 

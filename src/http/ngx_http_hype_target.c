@@ -251,15 +251,28 @@ ngx_http_hype_target_split(ngx_http_request_t *r, ngx_str_t *target,
 static u_char *
 ngx_http_hype_target_scheme(u_char *p, u_char *last)
 {
-    u_char  *colon;
+    u_char  c, *colon;
+
+    /* RFC 3986, 3.1; what has other characters before ":" is a path */
 
     for (colon = p; colon < last && *colon != ':'; colon++) {
-        if (*colon == '/' || *colon == '?') {
-            return p;
+        c = (u_char) (*colon | 0x20);
+
+        if (c >= 'a' && c <= 'z') {
+            continue;
         }
+
+        if (colon > p
+            && ((*colon >= '0' && *colon <= '9')
+                || *colon == '+' || *colon == '-' || *colon == '.'))
+        {
+            continue;
+        }
+
+        return p;
     }
 
-    if (colon == last) {
+    if (colon == p || colon == last) {
         return p;
     }
 

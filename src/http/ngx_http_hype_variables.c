@@ -310,3 +310,11 @@ ngx_http_hype_asked(ngx_http_request_t *r)
 
     return r->variables[hmcf->asked].len;
 }
+
+
+ngx_uint_t
+ngx_http_hype_is_read(ngx_http_request_t *r)
+{
+    return (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
+           && (r != r->main || r->method == ngx_http_hype_asked(r));
+}

@@ -57,6 +57,19 @@ ngx_uint_t ngx_http_hype_visit_made(ngx_http_hype_ctx_t *ctx);
 void ngx_http_hype_cut(ngx_str_t *text);
 
 /*
+ * A directive's value.  A "map" with regular expressions in it leaves the $1 of
+ * the location as it is.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_value(ngx_http_request_t *r,
+    ngx_http_complex_value_t *cv, ngx_str_t *value);
+
+/* ngx_http_test_predicates(), with the same care. */
+
+ngx_int_t ngx_http_hype_predicates(ngx_http_request_t *r,
+    ngx_array_t *predicates);
+
+/*
  * A value as far as it is known now, without what the application said to
  * another one, if the page comes from a cache.  NGX_ERROR if memory ran out.
  */
@@ -189,8 +202,11 @@ ngx_int_t ngx_http_hype_visit_fold(ngx_http_request_t *r,
 
 /*
  * What the link of an identifier is looked up by later: as it is written and,
- * after a space, as people type it, if that is another one.  NGX_ERROR if memory
- * ran out.
+ * after a space, as people type it, if that is another one; only what is valid.
+ * No other names may get into a record.
+ *
+ * NGX_DECLINED: neither is valid, and "names" is untouched.
+ * NGX_ERROR: no memory.
  */
 
 ngx_int_t ngx_http_hype_visit_names(ngx_http_request_t *r,

@@ -47,24 +47,16 @@ ngx_int_t
 ngx_http_hype_visit_make(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
-    ngx_int_t                  rc;
-    ngx_http_hype_captures_t   captures;
-
-    ngx_http_hype_captures_keep(r, &captures);
-
     if (ngx_http_hype_visit_skipped(r, ctx, hlcf)) {
         ctx->outcome = NGX_HTTP_HYPE_OUTCOME_SKIPPED;
         ctx->state = NGX_HTTP_HYPE_DONE;
-        rc = NGX_OK;
 
-    } else {
-        ctx->state = NGX_HTTP_HYPE_STORE;
-        rc = ngx_http_hype_visit_store(r, ctx, hlcf);
+        return NGX_OK;
     }
 
-    ngx_http_hype_captures_restore(r, &captures);
+    ctx->state = NGX_HTTP_HYPE_STORE;
 
-    return rc;
+    return ngx_http_hype_visit_store(r, ctx, hlcf);
 }
 
 
@@ -106,7 +98,7 @@ ngx_http_hype_visit_skipped(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
     return r->method == NGX_HTTP_HEAD
-           || ngx_http_test_predicates(r, hlcf->no_hit) != NGX_OK
+           || ngx_http_hype_predicates(r, hlcf->no_hit) != NGX_OK
            || (ctx->purpose
                & (NGX_HTTP_HYPE_PREFETCH|NGX_HTTP_HYPE_EMBEDDED));
 }
@@ -178,7 +170,7 @@ ngx_http_hype_visit_row(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
     hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
 
     if (hlcf->bot) {
-        if (ngx_http_complex_value(r, hlcf->bot, &bot) != NGX_OK) {
+        if (ngx_http_hype_value(r, hlcf->bot, &bot) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -238,16 +230,20 @@ ngx_http_hype_visit_args(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     if (args->len == 0 && ctx->next.len) {
         last = ctx->next.data + ctx->next.len;
 
-        p = memchr(ctx->next.data, '?', ctx->next.len);
+        /* a "?" of a fragment begins no query */
+
+        p = memchr(ctx->next.data, '#', ctx->next.len);
+        if (p) {
+            last = p;
+        }
+
+        p = memchr(ctx->next.data, '?', last - ctx->next.data);
         if (p == NULL) {
             return;
         }
 
         query.data = p + 1;
-
-        p = memchr(query.data, '#', last - query.data);
-
-        query.len = (p ? p : last) - query.data;
+        query.len = last - query.data;
 
         args->len = ngx_http_hype_args_keep(buf, NGX_HTTP_HYPE_VISIT_TEXT,
                                             &query, hlcf->keep_args->elts,
@@ -271,7 +267,7 @@ ngx_http_hype_visit_who(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     }
 
     if (ctx->user.len
-        || ngx_http_test_predicates(r, hlcf->no_cookie) != NGX_OK)
+        || ngx_http_hype_predicates(r, hlcf->no_cookie) != NGX_OK)
     {
         return NGX_OK;
     }
@@ -301,7 +297,6 @@ ngx_http_hype_said(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
     size_t                      size;
     ngx_int_t                   rc;
     ngx_http_upstream_t        *u;
-    ngx_http_hype_captures_t    captures;
     ngx_http_variable_value_t  *saved;
     ngx_http_core_main_conf_t  *cmcf;
 
@@ -315,7 +310,6 @@ ngx_http_hype_said(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
     }
 
     ngx_memcpy(saved, r->variables, size);
-    ngx_http_hype_captures_keep(r, &captures);
     u = r->upstream;
 
 #if (NGX_HTTP_CACHE)
@@ -328,11 +322,43 @@ ngx_http_hype_said(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
 
 #endif
 
-    rc = ngx_http_complex_value(r, cv, value);
+    rc = ngx_http_hype_value(r, cv, value);
 
     r->upstream = u;
-    ngx_http_hype_captures_restore(r, &captures);
     ngx_memcpy(r->variables, saved, size);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_hype_value(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
+    ngx_str_t *value)
+{
+    ngx_int_t                 rc;
+    ngx_http_hype_captures_t  captures;
+
+    ngx_http_hype_captures_keep(r, &captures);
+
+    rc = ngx_http_complex_value(r, cv, value);
+
+    ngx_http_hype_captures_restore(r, &captures);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_hype_predicates(ngx_http_request_t *r, ngx_array_t *predicates)
+{
+    ngx_int_t                 rc;
+    ngx_http_hype_captures_t  captures;
+
+    ngx_http_hype_captures_keep(r, &captures);
+
+    rc = ngx_http_test_predicates(r, predicates);
+
+    ngx_http_hype_captures_restore(r, &captures);
 
     return rc;
 }

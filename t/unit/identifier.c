@@ -102,6 +102,11 @@ test_fold(void)
     for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
         tap_is_bytes(buf, ngx_http_hype_identifier_fold(buf, &tests[i].typed),
                      tests[i].meant, "fold: as people mean it");
+
+        s = tap_bytes(buf, tests[i].typed.len);
+        ngx_memcpy(buf, tests[i].typed.data, s.len);
+        tap_is_bytes(buf, ngx_http_hype_identifier_fold(buf, &s),
+                     tests[i].meant, "... overwritten");
     }
 
     for (c = 0, bad = 0; c < 256; c++) {

@@ -24,6 +24,7 @@ static void test_args(void);
 static void test_args_names(void);
 static void test_args_keep(void);
 static void test_unescape(void);
+static void test_unescape_plus(void);
 static void test_uri(void);
 static void test_path(void);
 static void test_next(void);
@@ -406,6 +407,7 @@ main(void)
     test_args_names();
     test_args_keep();
     test_unescape();
+    test_unescape_plus();
     test_uri();
     test_path();
     test_next();
@@ -624,6 +626,39 @@ test_unescape(void)
     }
 
     tap_is(bad, 0, "unescape: every byte");
+}
+
+
+static void
+test_unescape_plus(void)
+{
+    u_char       buf[64];
+    size_t       len;
+    ngx_str_t    s;
+    ngx_uint_t   i;
+
+    static struct {
+        ngx_str_t  src;
+        ngx_str_t  dst;
+    } tests[] = {
+        { ngx_string(""), ngx_string("") },
+        { ngx_string("a+b"), ngx_string("a b") },
+        { ngx_string("++"), ngx_string("  ") },
+        { ngx_string("%2B"), ngx_string("+") },
+        { ngx_string("%2+B%"), ngx_string("%2 B%") },
+        { ngx_string("+%41%2b"), ngx_string(" A+") }
+    };
+
+    for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+        len = ngx_http_hype_unescape_plus(buf, &tests[i].src);
+        tap_is_bytes(buf, len, tests[i].dst, (char *) tests[i].src.data);
+
+        s = tap_bytes(buf, tests[i].src.len);
+        ngx_memcpy(buf, tests[i].src.data, s.len);
+
+        len = ngx_http_hype_unescape_plus(buf, &s);
+        tap_is_bytes(buf, len, tests[i].dst, "... overwritten");
+    }
 }
 
 
