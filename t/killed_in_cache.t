@@ -40,11 +40,13 @@ sub poke
 }
 
 
-# The slab pool ends with the address of its user's data, and its own.
+# The slab pool ends with the address of its user's data, and its own.  All workers
+# are held meanwhile: one that is at work with the cache would see half of it.
 
 sub break
 {
-    my ($worker) = $nginx->workers;
+    my @workers = $nginx->workers;
+    my $worker = $workers[0];
     my ($pool) = map { hex } read_file("/proc/$worker/maps")
         =~ /^([0-9a-f]+)-(??{ sprintf '%x', $size + hex $1 }) rw-s/m;
 
@@ -56,9 +58,17 @@ sub break
     my $mark = peek($memory, $pool + $pool_end);
 
     ok($mark > $pool && $mark < $pool + $size, 'the mark is in the zone');
-    is(peek($memory, $mark), 0, 'nobody changes the cache');
-    poke($memory, $mark, 1);
+
+    wait_until {
+        kill 'STOP', @workers;
+        wait_until { !grep { read_file("/proc/$_/stat") !~ /\) T / } @workers } 5,
+            'the workers to stop';
+        peek($memory, $mark) == 0 or kill('CONT', @workers) && 0;
+    } 10, 'a moment when nobody changes the cache';
+
     poke($memory, $sh + $lists, 1, 2, 3, 4);
+    poke($memory, $mark, 1);
+    kill 'CONT', @workers;
 }
 
 
