@@ -5331,7 +5331,15 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 BEGIN
-    -- Nobody is owed anything by it any more.
+    -- Nobody is owed anything by it any more.  Who moves or revokes such a credit
+    -- at this moment is waited for.
+
+    PERFORM FROM hype.confirmed_referral c
+    WHERE c.id IN (SELECT e.confirmed_referral_id FROM hype.reward e
+                   WHERE e.beneficiary = erase_rewards.user_id
+                     AND e.kind = 'earned')
+    ORDER BY c.id
+    FOR UPDATE;
 
     PERFORM hype.take_back(o.id, o.rules)
     FROM (SELECT r.confirmed_referral_id AS id,
@@ -5516,6 +5524,10 @@ BEGIN
         RAISE EXCEPTION 'hype.erase: no user'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+
+    -- One after the other: two users may be in the same rows.
+
+    PERFORM hype.lock_log('erase', true);
 
     -- Most of the ledger and of events, before others have to wait
 
@@ -8423,7 +8435,8 @@ ON CONFLICT DO NOTHING;
 
 INSERT INTO hype.log_position (name, done, backfill)
 VALUES ('claims', '1:1:', NULL),
-       ('maintain', '1:1:', NULL),     -- a lock only
+       ('erase', '1:1:', NULL),        -- these two are locks only
+       ('maintain', '1:1:', NULL),
        ('roll_up', '1:1:',
         CASE WHEN :'hype_upgrade'::boolean
              THEN '00000000-0000-0000-0000-000000000000'::uuid END)

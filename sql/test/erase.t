@@ -156,4 +156,51 @@ $c->derive();
 is($c->query("SELECT user_id FROM hype.visitor_claim
 	WHERE visitor = '" . uuid(20) . "'"), 'trudy', 'claims of later count');
 
+# A referrer is erased while a referral is being revoked
+
+$c->query("INSERT INTO hype.reward_rule (event, side, amount)
+	VALUES ('taken', 'referrer', 1)");
+$c->query("INSERT INTO hype.referral_link (id, identifier, user_id)
+	VALUES (50, 'gina', 'gina')");
+$c->query("INSERT INTO hype.referral_hit
+	(referral_link_id, created, authenticated, user_id)
+	SELECT id, now() - interval '1 hour', true, 'guest' FROM hype.referral_link
+	WHERE identifier = 'gina'");
+is($c->query("SELECT referrer FROM hype.confirm('taken', 'guest')"), 'gina',
+	'a referrer');
+$b->query("BEGIN");
+$b->query("SELECT hype.revoke('taken', 'guest')");
+$a->send("SELECT hype.erase('gina')");
+$c->wait_for_block($a);
+$b->query("COMMIT");
+is($a->finish(), 0, 'is erased when the revocation has ended');
+is($c->query("SELECT sum(amount) FROM hype.reward WHERE event = 'taken'"), 0,
+	'and owed nothing, once');
+
+# Two who are in the same rows at once
+
+$c->query("INSERT INTO hype.referral_link (id, identifier, user_id)
+	VALUES (51, 'hans', 'hans')");
+$c->query("INSERT INTO hype.referral_hit (referral_link_id, created, visitor)
+	SELECT id, now() - interval '3 hours', '" . uuid(40) . "'
+	FROM hype.referral_link WHERE identifier = 'hans'");
+$c->query("SELECT hype.confirm_batch('{taken}', '{NULL}',
+	'{" . uuid(40) . "}', '{1}', ARRAY[now() - interval '2 hours'])");
+$c->derive();
+$c->query(claim(40, 'ines'));
+$c->derive();
+
+my $d = Session->new();
+
+$b->query("BEGIN");
+$b->query("SELECT hype.lock_log('roll_up', true)");
+$a->send("SELECT hype.erase('ines')");
+$c->wait_for_block($a);
+$d->send("SELECT hype.erase('hans')");
+$c->wait_for_block($d);
+$b->query("COMMIT");
+is($a->finish(), 1, 'a user is erased');
+is($d->finish(), 0, 'and then the referrer');
+is(traces('ines') . traces('hans'), '', 'nothing is left of both');
+
 done_testing();
