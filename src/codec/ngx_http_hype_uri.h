@@ -1,6 +1,7 @@
 
 /*
- * What a referral link does with a URL: query arguments taken out byte by byte, and the test for a "next" that can't leave the site.
+ * What a referral link does with a URL: query arguments taken out byte by byte,
+ * and the test for a "next" that can't leave the site.
  *
  * No function here looks at a request or allocates memory.
  */

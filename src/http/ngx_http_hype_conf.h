@@ -1,8 +1,8 @@
 
 /*
- * The directives' setters.  Like those of nginx they return NGX_CONF_OK, or what
- * is wrong, or NGX_CONF_ERROR once they have logged it with the directive and
- * the value.
+ * The directives' setters.  Like those of nginx they return NGX_CONF_OK, or
+ * what is wrong, or NGX_CONF_ERROR once they have logged it with the directive
+ * and the value.
  */
 
 
@@ -45,9 +45,9 @@ typedef struct {
 
 
 /*
- * Sets the fields of "conf" by the directive's arguments from the number "n" on,
- * and by the one argument that is "param"; "seen" has the table's parameters
- * that have been there, as bits, and is 0 at first.
+ * Sets the fields of "conf" by the directive's arguments from the number "n"
+ * on, and by the one argument that is "param"; "seen" has the table's
+ * parameters that have been there, as bits, and is 0 at first.
  */
 
 char *ngx_http_hype_conf_params(ngx_conf_t *cf, ngx_uint_t n,

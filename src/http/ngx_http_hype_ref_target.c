@@ -191,7 +191,9 @@ ngx_http_hype_ref_default(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
         rc = ngx_http_hype_target(r, target, &next);
 
-        if (rc == NGX_DECLINED && !ngx_http_hype_ref_itself(r, &r->uri, target)) {
+        if (rc == NGX_DECLINED
+            && !ngx_http_hype_ref_itself(r, &r->uri, target))
+        {
             root = ngx_http_hype_target_ref(r, target);
 
             /* it has no other fallback than "/", and ends it */

@@ -123,7 +123,7 @@ ngx_http_hype_target_foreign(ngx_http_request_t *r, ngx_str_t *target)
         return t.host.len && !ngx_http_hype_target_own(r, &t.host);
     }
 
-    /* "app://..." may have arguments, "mailto:..." means another thing by them */
+    /* "app://..." may have arguments, "mailto:..." means others by them */
 
     last = target->data + target->len;
     colon = ngx_strlchr(target->data, last, ':');

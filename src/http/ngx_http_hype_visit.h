@@ -164,7 +164,8 @@ ngx_http_hype_cookies(ngx_http_request_t *r)
  * Makes the hit and hands it to the store, unless nothing is to be recorded:
  * ctx->outcome says so then.
  *
- * NGX_OK: nothing is to be waited for, and ctx->wait.status says what became of it.
+ * NGX_OK: nothing is to be waited for, and ctx->wait.status says what became
+ * of it.
  * NGX_AGAIN: the request waits for the store.
  * NGX_ERROR: no memory.
  */
@@ -264,8 +265,8 @@ ngx_int_t ngx_http_hype_purpose_refuse(ngx_http_request_t *r,
  */
 
 /*
- * The target of a visit by a location with "hype_ref", with the id of the hit if
- * another host is to get it.
+ * The target of a visit by a location with "hype_ref", with the id of the hit
+ * if another host is to get it.
  *
  * NGX_OK: it is in "target", escaped.
  * NGX_DECLINED: all that there is leads to a referral link again.
@@ -296,7 +297,7 @@ ngx_int_t ngx_http_hype_target(ngx_http_request_t *r, ngx_str_t *target,
 ngx_uint_t ngx_http_hype_target_foreign(ngx_http_request_t *r,
     ngx_str_t *target);
 
-/* The path of "target", decoded as nginx does; NGX_DECLINED: not on this host. */
+/* The path of "target", decoded as by nginx; NGX_DECLINED: not on this host. */
 
 ngx_int_t ngx_http_hype_target_path(ngx_http_request_t *r,
     ngx_str_t *target, ngx_str_t *path);

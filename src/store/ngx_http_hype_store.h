@@ -83,8 +83,8 @@ ngx_int_t ngx_http_hype_store_hit(ngx_http_hype_store_t *store,
     ngx_http_hype_wait_t *wait);
 
 /*
- * Takes a hit that nobody waits for, or a claim or a confirm: into the spool, or
- * else into memory.
+ * Takes a hit that nobody waits for, or a claim or a confirm: into the spool,
+ * or else into memory.
  */
 
 void ngx_http_hype_store_keep_hit(ngx_http_hype_store_t *store,
