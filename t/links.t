@@ -113,7 +113,7 @@ sub queries
     my $log = $pg->log;
     my $n = 0;
 
-    while ($log =~ /LOG:  execute .* FROM hype\.referral_link l WHERE l\.identifier = ANY.*\n.*DETAIL:  [Pp]arameters: (.*)/g) {
+    while ($log =~ /LOG:  execute .* FROM hype\.referral_link WHERE identifier = ANY.*\n.*DETAIL:  [Pp]arameters: (.*)/g) {
         my $parameters = $1;
         $n++ if $parameters =~ /[{,"]\Q$identifier\E[,"}]/;
     }

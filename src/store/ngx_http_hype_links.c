@@ -55,18 +55,18 @@ static void ngx_http_hype_links_fail(ngx_http_hype_links_t *links,
  */
 
 #define NGX_HTTP_HYPE_LINKS_COLUMNS                                           \
-    "l.id, l.user_id, l.destination, l.disabled, "                            \
-    "CASE WHEN l.expires IS NOT NULL THEN "                                   \
-    "(extract(epoch FROM least(greatest(l.expires, '1970-01-02Z'), "          \
+    "id, user_id, destination, disabled, "                                    \
+    "CASE WHEN expires IS NOT NULL THEN "                                     \
+    "(extract(epoch FROM least(greatest(expires, '1970-01-02Z'), "            \
     "'9999-01-01Z')) * 1000)::bigint END "                                    \
-    "FROM hype.referral_link l "
+    "FROM hype.referral_link "
 
 static const char  ngx_http_hype_links_sql[] =
-    "SELECT l.identifier, " NGX_HTTP_HYPE_LINKS_COLUMNS
-    "WHERE l.identifier = ANY ($1) "
+    "SELECT identifier, " NGX_HTTP_HYPE_LINKS_COLUMNS
+    "WHERE identifier = ANY ($1) "
     "UNION ALL "
     "SELECT a.identifier, " NGX_HTTP_HYPE_LINKS_COLUMNS
-    "JOIN hype.link_alias a ON a.referral_link_id = l.id "
+    "JOIN hype.link_alias a ON a.referral_link_id = id "
     "WHERE a.identifier = ANY ($1)";
 
 
