@@ -154,28 +154,6 @@ function pathOf(identifier, { path, param }) {
         : param ? `/?${param}=${identifier}` : identifier;
 }
 
-// Pages that did not come by https have no clipboard.
-
-async function copy(text, button) {
-    try {
-        await navigator.clipboard.writeText(text);
-
-    } catch {
-        const field = add(document.body, 'textarea', { class: 'hidden' });
-
-        field.value = text;
-        field.focus();
-        field.select();
-        document.execCommand('copy');
-        field.remove();
-        button.focus();
-    }
-
-    button.classList.add('done');
-    setTimeout(() => button.classList.remove('done'), 1500);
-}
-
-
 // CSV (RFC 4180).  A text that a spreadsheet would take for a formula begins
 // with an apostrophe.
 

@@ -160,3 +160,24 @@ function track(parent, share, color = 'blue') {
     fill.className = `c-${color}`;
     fill.style.width = `${Math.min(1, Math.max(0, share)) * 100}%`;
 }
+
+// Pages that did not come by https have no clipboard.
+
+async function copy(text, button, time = 1500) {
+    try {
+        await navigator.clipboard.writeText(text);
+
+    } catch {
+        const field = add(document.body, 'textarea', { class: 'hidden' });
+
+        field.value = text;
+        field.focus();
+        field.select();
+        document.execCommand('copy');
+        field.remove();
+        button.focus();
+    }
+
+    button.classList.add('done');
+    setTimeout(() => button.classList.remove('done'), time);
+}

@@ -20,29 +20,12 @@ const amount = (sum) => new Intl.NumberFormat('en', {
     maximumFractionDigits: 6 }).format(sum);
 
 
-// Copying and sharing.  Pages that did not come by https have no clipboard.
+// Copying and sharing
 
-async function copy(url, button) {
-    try {
-        await navigator.clipboard.writeText(url);
-
-    } catch {
-        const field = add(document.body, 'textarea', { class: 'hidden' });
-
-        field.value = url;
-        field.focus();
-        field.select();
-        document.execCommand('copy');
-        field.remove();
-        button.focus();
-    }
-
-    button.classList.add('done');
+async function copyLink(url, button) {
+    await copy(url, button, 2500);
     put('note', 'The link is copied.');
-    setTimeout(() => {
-        button.classList.remove('done');
-        put('note', '');
-    }, 2500);
+    setTimeout(() => put('note', ''), 2500);
 }
 
 function share(url) {
@@ -140,7 +123,7 @@ function makeRow(body) {
     const button = add(name, 'button', { type: 'button', class: 'copy' },
                        'Copy');
 
-    button.addEventListener('click', () => copy(row.dataset.url, button));
+    button.addEventListener('click', () => copyLink(row.dataset.url, button));
 
     return row;
 }
@@ -263,7 +246,7 @@ function start() {
 
     get('cards').prepend(days.card);
 
-    button.addEventListener('click', () => copy(get('main-url').value, button));
+    button.addEventListener('click', () => copyLink(get('main-url').value, button));
     get('main-share').addEventListener('click', () =>
         share(get('main-url').value));
     get('main-url').addEventListener('focus', (event) =>
