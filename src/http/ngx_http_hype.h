@@ -223,6 +223,15 @@ ngx_int_t ngx_http_hype_param_handler(ngx_http_request_t *r,
 
 ngx_uint_t ngx_http_hype_param_to_valid(ngx_str_t *to);
 
+/*
+ * The path that identifiers are appended to: the "to=" of that directive, or
+ * "/ref/" if it is not set, or has variables that make it no such path, which
+ * is logged.  NGX_ERROR: no memory.
+ */
+
+ngx_int_t ngx_http_hype_param_to(ngx_http_request_t *r,
+    ngx_http_complex_value_t *value, const char *directive, ngx_str_t *to);
+
 
 /* ngx_http_hype_ref.c: referral links as locations, /ref/<identifier>/ */
 

@@ -3,8 +3,6 @@
 #include "ngx_http_hype_visit.h"
 
 
-static ngx_int_t ngx_http_hype_owner_to(ngx_http_request_t *r,
-    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *to);
 static ngx_int_t ngx_http_hype_owner_host(ngx_http_request_t *r,
     ngx_http_core_loc_conf_t *clcf, ngx_str_t *host);
 static in_port_t ngx_http_hype_owner_port(ngx_http_request_t *r,
@@ -23,7 +21,7 @@ ngx_http_hype_owner_base(ngx_http_request_t *r,
     const char                 *scheme;
     ngx_http_core_loc_conf_t   *clcf;
 
-    if (ngx_http_hype_owner_to(r, hlcf, &to) != NGX_OK) {
+    if (ngx_http_hype_param_to(r, hlcf->links_to, "hype_links", &to) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -65,36 +63,6 @@ ngx_http_hype_owner_base(ngx_http_request_t *r,
     /* a client names the host as it likes: what it may not have is encoded */
 
     return ngx_http_hype_escape(r, base, base);
-}
-
-
-static ngx_int_t
-ngx_http_hype_owner_to(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
-    ngx_str_t *to)
-{
-    if (hlcf->links_to) {
-
-        if (ngx_http_hype_value(r, hlcf->links_to, to) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        if (ngx_http_hype_param_to_valid(to)) {
-            return NGX_OK;
-        }
-
-        /* a line end in it would forge a line of the log */
-
-        if (ngx_http_hype_escape(r, to, to) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "invalid \"hype_links\" path \"%V\"", to);
-    }
-
-    ngx_str_set(to, "/ref/");
-
-    return NGX_OK;
 }
 
 

@@ -12,8 +12,6 @@ static ngx_int_t ngx_http_hype_param_url(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *query, ngx_str_t *url);
 static ngx_int_t ngx_http_hype_param_redirect(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
-static ngx_int_t ngx_http_hype_param_to(ngx_http_request_t *r,
-    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *to);
 static ngx_int_t ngx_http_hype_param_direct(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx);
 static ngx_int_t ngx_http_hype_param_inline(ngx_http_request_t *r,
@@ -275,7 +273,7 @@ ngx_http_hype_param_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_str_t                  to, location;
     ngx_http_core_srv_conf_t  *cscf;
 
-    if (ngx_http_hype_param_to(r, hlcf, &to) != NGX_OK) {
+    if (ngx_http_hype_param_to(r, hlcf->to, "hype_ref_param", &to) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -308,13 +306,13 @@ ngx_http_hype_param_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 }
 
 
-static ngx_int_t
-ngx_http_hype_param_to(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
-    ngx_str_t *to)
+ngx_int_t
+ngx_http_hype_param_to(ngx_http_request_t *r, ngx_http_complex_value_t *value,
+    const char *directive, ngx_str_t *to)
 {
-    if (hlcf->to) {
+    if (value) {
 
-        if (ngx_http_hype_value(r, hlcf->to, to) != NGX_OK) {
+        if (ngx_http_hype_value(r, value, to) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -331,7 +329,7 @@ ngx_http_hype_param_to(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
         }
 
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "invalid \"hype_ref_param\" path \"%V\"", to);
+                      "invalid \"%s\" path \"%V\"", directive, to);
     }
 
     ngx_str_set(to, "/ref/");
