@@ -5511,7 +5511,7 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    visitors uuid[];
+    visitors uuid[] := hype.visitors_of(erase.user_id);
     own_key  uuid := hype.user_key(erase.user_id);
     nobody   uuid := gen_random_uuid();
     links    bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
