@@ -344,7 +344,7 @@ ngx_http_hype_spool_ends(ngx_dir_t *dir, ngx_str_t *suffix)
 static ngx_http_hype_spool_file_t *
 ngx_http_hype_spool_held(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 {
-    ngx_queue_t              *q;
+    ngx_queue_t                 *q;
     ngx_http_hype_spool_file_t  *file;
 
     for (q = ngx_queue_head(&spool->files);
@@ -376,7 +376,7 @@ ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool, ngx_array_t *names)
     off_t                     unread, n;
     ngx_str_t                *name;
     ngx_uint_t                i;
-    ngx_queue_t              *q;
+    ngx_queue_t                 *q;
     ngx_http_hype_spool_file_t  *file;
 
     spool->more = 0;

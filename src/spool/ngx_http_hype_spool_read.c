@@ -259,7 +259,7 @@ void
 ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t number,
     size_t size)
 {
-    ngx_queue_t              *q;
+    ngx_queue_t                 *q;
     ngx_http_hype_spool_file_t  *file;
 
     ngx_http_hype_count(spool, NGX_HTTP_HYPE_SPOOL_REPLAYED, 1);
@@ -306,7 +306,7 @@ ngx_http_hype_spool_pending(ngx_http_hype_spool_t *spool)
 ngx_http_hype_spool_file_t *
 ngx_http_hype_spool_oldest(ngx_http_hype_spool_t *spool)
 {
-    ngx_queue_t              *q;
+    ngx_queue_t                 *q;
     ngx_http_hype_spool_file_t  *file;
 
     for (q = ngx_queue_head(&spool->files);
