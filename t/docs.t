@@ -305,6 +305,15 @@ sub design
     is_deeply([grep { !-e "$source/$_" }
                $page =~ m{`((?:t|sql/test|fuzz)/\w+\.\w+)`}g],
               [], 'its tests are there');
+
+    is_deeply([grep { !$there{$_} && !-e "$source/src/" . s{/}{/ngx_http_hype_}r }
+               $page =~ m{`((?:http|store|spool|db|shared|codec)/[\w.]+)`}g],
+              [], 'so are files by their names');
+
+    my $sql = read_file("$source/sql/hype.sql");
+    is_deeply([grep { $sql !~ /CREATE [\w ]*(?:FUNCTION|TABLE|VIEW) hype\.$_\b/ }
+               $page =~ /`hype\.(\w+)(?:\(\))?`/g],
+              [], 'and tables and functions');
 }
 
 
