@@ -311,7 +311,7 @@ sub design
               [], 'so are files by their names');
 
     my $sql = read_file("$source/sql/hype.sql");
-    is_deeply([grep { $sql !~ /CREATE [\w ]*(?:FUNCTION|TABLE|VIEW) hype\.$_\b/ }
+    is_deeply([grep { $sql !~ /CREATE [\w ]*(?:FUNCTION|TABLE|VIEW)(?: IF NOT EXISTS)? hype\.$_\b/ }
                $page =~ /`hype\.(\w+)(?:\(\))?`/g],
               [], 'and tables and functions');
 }
