@@ -247,7 +247,7 @@ function showProblem({ problem, message, statement }, key) {
     const [state, verdict, more] = VERDICTS[problem]
         ?? ['warn', 'No report at the moment.', message];
     const old = same ? ` What is shown is ${duration(ageOf())} old.`
-        : problem === 'away' ? ' This report was not read before.' : '';
+        : problem === 'away' ? ' It has made no such report before.' : '';
 
     mark('report-banner', state);
     put('report-verdict', problem === 'lost' ? `${verdict} (${message}).`

@@ -415,7 +415,7 @@ sub says_that_the_database_is_away
     like(names(), qr/^link44/, 'what is shown');
 
     fill_in('report-search', 'never', 'input');
-    is_soon { $browser->text('#report-more') } 'This report was not read before.',
+    is_soon { $browser->text('#report-more') } 'It has made no such report before.',
         'what was not asked before';
     ok(js(q{document.querySelector('#report-body').hidden}), 'is not shown');
 
