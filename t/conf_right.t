@@ -33,7 +33,7 @@ sub right
     is($status, 0, $text) or diag($output);
 
     # these are below
-    $output =~ s/^.*\[warn\].*(?:has no "sslmode"|what the client sends).*\n//mg;
+    $output =~ s/^.*\[warn\].*(?:has no "sslmode"|set by the client).*\n//mg;
     unlike($output, qr/\[(?:warn|error|crit|alert|emerg)\]/, '... without a word') or diag($text);
 }
 
@@ -283,7 +283,7 @@ is(owner($off->dir . '/hype_spool'), 'no folder', 'none');
 # Warnings
 
 for my $variable (qw($http_x_user $arg_user $cookie_user ${HTTP_X_USER} x$arg_a)) {
-    warned("hype_user $variable", qr/^"hype_user \Q$variable\E" is what the client sends/,
+    warned("hype_user $variable", qr/^"hype_user \Q$variable\E" is set by the client/,
            http => "$database hype_user \"$variable\";");
 }
 

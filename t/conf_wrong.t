@@ -207,8 +207,8 @@ my @cases = (
          '%78.example'),
 
     ['hype_next_hosts *.x.example;' => 'invalid value "*.x.example" in '
-        . qq{"hype_next_hosts": $host; it is ".example.com" that stands for all }
-        . 'hosts below it'],
+        . qq{"hype_next_hosts": $host; ".example.com" stands for a domain }
+        . 'and its subdomains'],
 
     # hype_fallback
     (map { invalid('hype_fallback', $_, $code) }
@@ -290,7 +290,7 @@ my @cases = (
                 . 'in "hype_ref_param": it was said before'] }
          ['mode=direct', 'mode=inline'], ['to=/a/', 'to=/a/']),
     ['hype_ref_param ref mode=inline to=/x/;' => '"hype_ref_param" directive '
-        . 'with "mode=inline" redirects to nothing, and can\'t have "to="'],
+        . 'with "mode=inline" does not redirect, and can\'t have "to="'],
     (map { ["$_;" => '"hype_ref_param" and "hype_next_param" have the same name, '
                 . '"next"'] }
          'hype_ref_param next', 'hype_next_param next; hype_ref_param ref next'),
@@ -370,10 +370,10 @@ chmod 0640, "$dir/file";
 my @before = (stat "$dir/file")[2, 4, 5];
 
 for my $case (
-    ["$dir/file" => qq{"hype_spool" names "$dir/file", which is no directory}],
-    ["$dir/file/" => qq{"hype_spool" can't have "$dir/file" (20: Not a directory)}],
-    ["$dir/file/x" => qq{"hype_spool" can't have "$dir/file/x" (20: Not a directory)}],
-    ["$dir/no/x" => qq{"hype_spool" can't make "$dir/no/x" in "$dir/no" }
+    ["$dir/file" => qq{"hype_spool" path "$dir/file" is not a directory}],
+    ["$dir/file/" => qq{"hype_spool" can't use "$dir/file" (20: Not a directory)}],
+    ["$dir/file/x" => qq{"hype_spool" can't use "$dir/file/x" (20: Not a directory)}],
+    ["$dir/no/x" => qq{"hype_spool" can't create "$dir/no/x" in "$dir/no" }
                     . '(2: No such file or directory)'],
 ) {
     my $message = wrong("hype_spool $case->[0]", $case->[1],
@@ -405,11 +405,11 @@ for my $case (
     ['location /ref/ { hype_ref; hype_ref $arg_x; }'
         => '"hype_ref" directive is duplicate'],
     ['location /ref/ { hype_ref; return 302 /; }'
-        => '"hype_ref" in location "/ref/" never comes to its turn: "return" '
-         . 'answers before it'],
+        => '"hype_ref" in location "/ref/" is never reached: "return" '
+         . 'ends the request before it'],
     ['location /ref/ { return 204; hype_ref; }'
-        => '"hype_ref" in location "/ref/" never comes to its turn: "return" '
-         . 'answers before it'],
+        => '"hype_ref" in location "/ref/" is never reached: "return" '
+         . 'ends the request before it'],
     ['location /ref/ { hype_ref a b; }'
         => 'invalid number of arguments in "hype_ref" directive'],
     ['location /ref/ { hype_ref ""; }'
@@ -519,8 +519,8 @@ for my $case (
     ['hype_links; hype_links html;' => '"hype_links" directive is duplicate'],
     ['hype_links; hype_ref x;'
         => '"hype_links" and "hype_ref" are in one location, "/x/"'],
-    (map { ["$_" => '"hype_links" in location "/x/" never comes to its turn: '
-                . '"return" answers before it'] }
+    (map { ["$_" => '"hype_links" in location "/x/" is never reached: '
+                . '"return" ends the request before it'] }
          'hype_links; return 204;', 'return 302 /; hype_links html;'),
     ['hype_status; hype_links;'
         => '"hype_links" and "hype_status" are in one location, "/x/"'],

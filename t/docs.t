@@ -107,7 +107,7 @@ sub sql_error
 
 
 # Each directive of the module has its section, with contexts and a default that
-# are true, and is in the table at the top.
+# are true and the version that it came with, and is in the index.
 
 sub directives
 {
@@ -130,7 +130,9 @@ sub directives
         ($documented{$name}) = $head =~ /^Context:\s+(.*)/m;
 
         like($head, qr/^Syntax:   $name\b/, "the syntax of $name");
-        next if $default eq '-';
+        like($head, qr/^This directive appeared in version \d+\.\d+\.\d+\.$/m,
+             "the version of $name");
+        next if $default eq '—';
 
         for my $context (split /, /, $documented{$name}) {
             my %frame = $context eq 'location'
@@ -145,7 +147,10 @@ sub directives
 
     my %front = $reference
                 =~ /^\| \[`(hype_\w+)`\].* \| ([^|]+) \|$/mg;
-    is_deeply(\%front, \%expected, 'and in the table');
+    is_deeply(\%front, \%expected, 'and in the index');
+
+    my @index = $reference =~ /^\| \[`(hype_\w+)`\]/mg;
+    is_deeply(\@index, [sort @index], '- in alphabetical order');
 }
 
 
@@ -156,8 +161,12 @@ sub variables
 
     my $reference = $pages{'docs/reference.md'};
 
-    is_deeply([sort $reference =~ /^\| `\$(\w+)` \|/mg],
-              [sort $table =~ /ngx_string\("(\w+)"\)/g], 'variables');
+    my @names = sort $table =~ /ngx_string\("(\w+)"\)/g;
+
+    is_deeply([$reference =~ /^\| `\$(\w+)` \|/mg], \@names,
+              'variables, in alphabetical order');
+    is_deeply([$reference =~ /^\[`\$(\w+)`\]/mg], \@names,
+              'and in the index');
     is_deeply([sort $reference =~ /^\| `(\w+)` \|/mg],
               [sort $words =~ /ngx_string\("(\w+)"\)/g], 'outcomes');
 }
@@ -296,6 +305,15 @@ sub design
     is_deeply([grep { !-e "$source/$_" }
                $page =~ m{`((?:t|sql/test|fuzz)/\w+\.\w+)`}g],
               [], 'its tests are there');
+
+    is_deeply([grep { !$there{$_} && !-e "$source/src/" . s{/}{/ngx_http_hype_}r }
+               $page =~ m{`((?:http|store|spool|db|shared|codec)/[\w.]+)`}g],
+              [], 'so are files by their names');
+
+    my $sql = read_file("$source/sql/hype.sql");
+    is_deeply([grep { $sql !~ /CREATE [\w ]*(?:FUNCTION|TABLE|VIEW)(?: IF NOT EXISTS)? hype\.$_\b/ }
+               $page =~ /`hype\.(\w+)(?:\(\))?`/g],
+              [], 'and tables and functions');
 }
 
 

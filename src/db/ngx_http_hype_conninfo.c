@@ -648,7 +648,7 @@ ngx_http_hype_conninfo_log(ngx_conf_t *cf, ngx_str_t *text, char *reason)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid conninfo in \"hype_database\" (not shown, "
-                           "as it may hold a password); check it with psql");
+                           "as it may contain a password); check it with psql");
         return;
     }
 

@@ -339,14 +339,14 @@ ngx_http_hype_conf_check_spool(ngx_conf_t *cf, ngx_str_t *name)
         }
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"hype_spool\" names \"%V\", which is no "
+                           "\"hype_spool\" path \"%V\" is not a "
                            "directory", name);
         return NGX_ERROR;
     }
 
     if (ngx_errno != NGX_ENOENT) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "\"hype_spool\" can't have \"%V\"", name);
+                           "\"hype_spool\" can't use \"%V\"", name);
         return NGX_ERROR;
     }
 
@@ -367,7 +367,7 @@ ngx_http_hype_conf_check_spool(ngx_conf_t *cf, ngx_str_t *name)
 
     if (access((char *) parent, W_OK|X_OK) == -1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "\"hype_spool\" can't make \"%V\" in \"%s\"",
+                           "\"hype_spool\" can't create \"%V\" in \"%s\"",
                            name, parent);
         return NGX_ERROR;
     }

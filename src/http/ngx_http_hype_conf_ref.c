@@ -148,7 +148,7 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (hlcf->to && hlcf->mode == NGX_HTTP_HYPE_INLINE) {
-        return "with \"mode=inline\" redirects to nothing, and can't have "
+        return "with \"mode=inline\" does not redirect, and can't have "
                "\"to=\"";
     }
 
@@ -310,9 +310,9 @@ ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             if (ngx_strncmp(value[i].data, "*.", 2) == 0) {
                 return ngx_http_hype_conf_invalid(cf, &value[i],
                                                   "a host name is expected; "
-                                                  "it is \".example.com\" "
-                                                  "that stands for all hosts "
-                                                  "below it");
+                                                  "\".example.com\" stands "
+                                                  "for a domain and its "
+                                                  "subdomains");
             }
 
             if (!ngx_http_hype_conf_is_host(cf, &value[i])) {

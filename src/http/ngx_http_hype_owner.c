@@ -156,8 +156,8 @@ ngx_http_hype_owner_user(ngx_http_request_t *r,
 
     if (!ngx_http_hype_owner_valid(user)) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "\"hype_links\" refuses a user whose id is longer than "
-                      "%d bytes, no UTF-8, or has control characters",
+                      "\"hype_links\" refuses a user id that is longer than "
+                      "%d bytes, not UTF-8, or has control characters",
                       NGX_HTTP_HYPE_OWNER_USER);
 
         return ngx_http_hype_owner_refuse(r);
