@@ -8,7 +8,7 @@ use warnings;
 use Exporter qw(import);
 use Session;
 
-our @EXPORT = qw(arguments confirm outcome);
+our @EXPORT = qw(arguments batch confirm credited outcome);
 
 # What a function is given: an event, a user, a visitor
 
@@ -26,6 +26,19 @@ sub confirm {
 		. '"window" => \'100 years\')';
 }
 
+# What nginx appends
+
+sub batch {
+	my ($event, $user, $visitor, $created) = @_;
+
+	$user = defined $user ? "'$user'" : 'NULL';
+	$visitor = defined $visitor ? "'" . Session::uuid($visitor) . "'" : 'NULL';
+	$created ||= '2024-01-02Z';
+
+	return "SELECT hype.confirm_batch('{$event}', ARRAY[$user]::text[], "
+		. "ARRAY[$visitor]::uuid[], '{1}', '{$created}')";
+}
+
 # Who is confirmed, and the referrer
 
 sub outcome {
@@ -34,6 +47,17 @@ sub outcome {
 	return $session->query("SELECT string_agg(coalesce(user_id, visitor::text) || ' '
 		|| referrer, ', '
 		ORDER BY user_id NULLS FIRST)
+		FROM hype.confirmed_referral WHERE event = '$event'");
+}
+
+# The same in words, with small numbers for visitors
+
+sub credited {
+	my ($session, $event) = @_;
+
+	return $session->query("SELECT string_agg(coalesce('user ' || user_id,
+			'visitor ' || ltrim(visitor::text, '0-')) || ': ' || referrer, ', '
+			ORDER BY user_id NULLS LAST, visitor)
 		FROM hype.confirmed_referral WHERE event = '$event'");
 }
 

@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 
-use Confirms qw(arguments confirm);
+use Confirms qw(arguments batch confirm);
 use Session;
 use Test::More;
 
@@ -29,11 +29,6 @@ sub outcome { return Confirms::outcome($c, @_) }
 sub record {
 	return sprintf "SELECT hype.record_confirm(%s, %s, %s, NULL, "
 		. "'2024-01-02 00:00Z')", arguments(@_);
-}
-
-sub batch {
-	return sprintf "SELECT hype.confirm_batch(ARRAY[%s], ARRAY[%s]::text[], "
-		. "ARRAY[%s]::uuid[], '{NULL}', '{2024-01-02 00:00Z}')", arguments(@_);
 }
 
 sub step {
