@@ -291,9 +291,13 @@ sub serve
 
     local $/ = "\r\n\r\n";
     my $head = <$connection> // POSIX::_exit(0);
-    my ($length) = $head =~ /^content-length: (\d+)/mi;
+    my ($length) = $head =~ /^content-length: (\d+)/mi
+        or POSIX::_exit(0);
 
-    read $connection, my ($body), $length;
+    # a sender that is killed may have sent a part of it
+
+    my $n = read $connection, my ($body), $length;
+    POSIX::_exit(0) if ($n // 0) < $length;
 
     my $how = read_file($mode);
 
