@@ -8,19 +8,6 @@ my $pg = cluster(config => "max_connections = 30\nsuperuser_reserved_connections
 my @common = (pg => $pg, keepalive => 0);
 
 
-sub locked
-{
-    my ($code) = @_;
-
-    my $dbh = $pg->connect;
-    $dbh->begin_work;
-    $dbh->do('lock table hype.referral_hit');
-    my @result = $code->();
-    $dbh->rollback;
-    return @result;
-}
-
-
 sub spooled
 {
     my @files = spool_files(@_);
@@ -75,7 +62,7 @@ fault 'reload while a batch is under way', @common, nginx => $nginx, sub {
 
     for (1 .. 3) {
         $load->more(100);
-        locked(sub { $load->more(5); $nginx->reload });
+        with_lock($pg, 'hype.referral_hit', sub { $load->more(5); $nginx->reload });
     }
 
     $load->more(200);
@@ -141,7 +128,7 @@ for my $signal (qw(QUIT TERM)) {
         for (1 .. 3) {
             $load->more(100);
 
-            locked(sub {
+            with_lock($pg, 'hype.referral_hit', sub {
                 $load->more(5);
                 my $begin = time;
                 $nginx->stop($signal, 20);
@@ -178,7 +165,7 @@ $nginx->restart(database => 'timeout=8s', main => 'worker_shutdown_timeout 500ms
 my ($link) = fault_links($pg);
 $nginx->get("/ref/$link/") for 1 .. 4;
 
-locked(sub {
+with_lock($pg, 'hype.referral_hit', sub {
     my $load = $nginx->visits_start(count => 10, connections => 10,
                                     path => "/ref/$link/?next=/shutdown");
     wait_for_waiting($nginx, 10);
@@ -210,7 +197,7 @@ $nginx->restart(database => 'timeout=5s',
                 http => 'hype_spool %%DIR%%/hype_spool sync=always;');
 $nginx->get("/ref/$link/") for 1 .. 4;
 
-locked(sub {
+with_lock($pg, 'hype.referral_hit', sub {
     my $load = $nginx->visits_start(count => 20, connections => 20, retry => 0,
                                     path => "/ref/$link/?next=/terminated");
     wait_for_waiting($nginx, 20);
