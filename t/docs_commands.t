@@ -1,6 +1,6 @@
 # The commands of the documentation, run one after the other as a reader would:
 # first those of README.md, with what they print, then those of docs/ and examples/.
-# What is nginx's configuration, or SQL, is run by t/docs.t, each example by itself.
+# What is nginx's configuration, or SQL, is run by t/docs_examples.t, each by itself.
 # No example is left out.
 #
 # What is the machine's is replaced: sudo, folders, ports and the database's address.

@@ -66,8 +66,9 @@ def follow():
                         [number, URL])
 
         if not sql.rowcount:
-            select.select([db], [], [], 10)     # NOTIFY, or 10 seconds
-            db.poll()
+            if not db.notifies:     # it may have come with the answer
+                select.select([db], [], [], 10)     # NOTIFY, or 10 seconds
+                db.poll()
             db.notifies.clear()
 
 

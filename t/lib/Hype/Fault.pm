@@ -307,7 +307,7 @@ sub _judge_events
         grep { $_->{kind} eq 'ref' && $_->{cookie} } @{ $run->{answers} };
     my @wrong;
     my ($claims, $confirms) = (0, 0);
-    my $end = time + ($o{settle} // 15);
+    my $end = time + ($o{settle} // 30);
 
     while (1) {
         my %claimed = map { @$_ } $pg->query('select user_id, visitor from '
@@ -316,7 +316,8 @@ sub _judge_events
         $confirmed{ $_->[0] }++ for $pg->query('select user_id from '
             . 'hype.confirmed_referral where event = ? and user_id like ?',
             'signup', "$tag-%");
-        my %unclaimed = map { @$_ } $pg->query('select c.user_id, count(*) from '
+        my %unclaimed = map { @$_ } $pg->query('select c.user_id, '
+            . q(string_agg(coalesce(h.user_id, 'nobody'), ', ') from )
             . 'hype.visitor_claim c join hype.referral_hit h using (visitor) '
             . 'where c.user_id like ? and h.user_id is distinct from c.user_id '
             . 'group by 1', "$tag-%");
@@ -334,7 +335,7 @@ sub _judge_events
                 push @wrong, "$user has claimed $got, not $visitor_of{$user}";
             }
 
-            push @wrong, "$unclaimed{$user} hits of $user have another user"
+            push @wrong, "hits of $user are of others: $unclaimed{$user}"
                 if $unclaimed{$user};
         }
 
