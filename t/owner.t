@@ -164,14 +164,14 @@ $locker->do('lock table hype.link_total in access exclusive mode');
 
 @clients = ();
 
-my $look = sub {
+my $ask = sub {
     my $user = 'user' . @clients % 12;
 
     push @clients, $nginx->open;
     print { $clients[-1] } "GET /look HTTP/1.1\r\nHost: h\r\nX-User: $user\r\n\r\n";
 };
 
-$look->() for 1 .. 24;
+$ask->() for 1 .. 24;
 
 wait_until { status_waiting() >= 20 } 10, 'them to wait';
 is($nginx->get("/ref/$bob/")->status, 302, 'a visit does not wait for them');
@@ -188,7 +188,7 @@ close $gone;
 # a worker that has nothing else to do may have taken all of them
 
 wait_until {
-    $look->() if @clients < 200;
+    $ask->() if @clients < 200;
     $pg->value(q(select count(*) from pg_stat_activity
                  where wait_event_type = 'Lock' and query ~ 'owner_page')) == 2
 } 10, 'both workers to wait';
