@@ -979,38 +979,26 @@ DECLARE
 BEGIN
     PERFORM hype.check_identifier('hype.create_link', create_link.identifier);
 
-    IF create_link.identifier IS NOT NULL THEN
-        INSERT INTO hype.referral_link
-            (identifier, user_id, destination, label, expires)
-        SELECT create_link.identifier, create_link.user_id,
-               create_link.destination, create_link.label,
-               create_link.expires
-        WHERE NOT hype.is_taken(create_link.identifier, NULL)
-        ON CONFLICT (identifier) DO NOTHING
-        RETURNING * INTO link;
-
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'hype.create_link: the identifier "%" is taken',
-                create_link.identifier
-                USING ERRCODE = 'unique_violation',
-                      DETAIL = 'It leads, or has led, to another link.';
-        END IF;
-
-        RETURN link;
-    END IF;
-
     LOOP
         INSERT INTO hype.referral_link
             (identifier, user_id, destination, label, expires)
         SELECT n.identifier, create_link.user_id, create_link.destination,
                create_link.label, create_link.expires
-        FROM hype.new_identifier() AS n (identifier)
+        FROM coalesce(create_link.identifier, hype.new_identifier())
+             AS n (identifier)
         WHERE NOT hype.is_taken(n.identifier, NULL)
         ON CONFLICT (identifier) DO NOTHING
         RETURNING * INTO link;
 
         IF FOUND THEN
             RETURN link;
+        END IF;
+
+        IF create_link.identifier IS NOT NULL THEN
+            RAISE EXCEPTION 'hype.create_link: the identifier "%" is taken',
+                create_link.identifier
+                USING ERRCODE = 'unique_violation',
+                      DETAIL = 'It leads, or has led, to another link.';
         END IF;
     END LOOP;
 END
@@ -2900,37 +2888,42 @@ COMMENT ON FUNCTION hype.confirm_step(integer, timestamptz) IS
     'those that failed for the fifth time the id and the error';
 
 
-CREATE OR REPLACE FUNCTION hype.check_confirm(
-    caller text, event text, user_id text, visitor uuid
+CREATE OR REPLACE FUNCTION hype.check_given(
+    caller text, value text, problem text
 )
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF coalesce(event, '') = '' THEN
-        RAISE EXCEPTION '%: the event is empty', caller
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF coalesce(user_id, '') = '' AND visitor IS NULL THEN
-        RAISE EXCEPTION '%: neither user nor visitor', caller
+    IF coalesce(value, '') = '' THEN
+        RAISE EXCEPTION '%: %', caller, problem
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION hype.check_confirm(text, text, text, uuid) IS
-    'Raises an error unless there is an event, and a user or visitor';
+COMMENT ON FUNCTION hype.check_given(text, text, text) IS
+    'Raises an error that names the caller and the problem, if the value is '
+    'NULL or empty';
 
 
-CREATE OR REPLACE FUNCTION hype.check_value(caller text, value numeric)
+DROP FUNCTION IF EXISTS hype.check_confirm(text, text, text, uuid),
+    hype.check_value(text, numeric);
+
+CREATE OR REPLACE FUNCTION hype.check_confirm(
+    caller text, event text, user_id text, visitor uuid, value numeric
+)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- NaN is greater than any number.
+    PERFORM hype.check_given(caller, event, 'the event is empty');
+    PERFORM hype.check_given(caller, concat(user_id, visitor),
+                             'neither user nor visitor');
+
+    -- The sums of the reports could not hold it.  NaN is greater than all.
 
     IF abs(value) >= 1e200 THEN
         RAISE EXCEPTION '%: the value is %, no finite number below 1e200',
@@ -2941,8 +2934,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.check_value(text, numeric) IS
-    'Raises an error if the sums of the reports could not hold the value';
+COMMENT ON FUNCTION hype.check_confirm(text, text, text, uuid, numeric) IS
+    'Raises an error unless there is an event, a user or visitor, and a value '
+    'that can be added up, or none';
 
 
 CREATE OR REPLACE FUNCTION hype.record_confirm(
@@ -2960,13 +2954,10 @@ AS $$
 DECLARE
     result record;
 BEGIN
-    PERFORM hype.check_confirm('hype.record_confirm', event, user_id, visitor);
-    PERFORM hype.check_value('hype.record_confirm', value);
-
-    IF record_confirm.created IS NULL THEN
-        RAISE EXCEPTION 'hype.record_confirm: no time'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_confirm('hype.record_confirm', event, user_id, visitor,
+                               value);
+    PERFORM hype.check_given('hype.record_confirm',
+                             record_confirm.created::text, 'no time');
 
     IF (hype.are_erased(ARRAY[record_confirm.visitor],
                         ARRAY[record_confirm.user_id],
@@ -3725,15 +3716,8 @@ DECLARE
     p     hype.pending_claim;
     owner text;
 BEGIN
-    IF claim.visitor IS NULL THEN
-        RAISE EXCEPTION 'hype.claim: no visitor'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF claim.user_id IS NULL OR claim.user_id = '' THEN
-        RAISE EXCEPTION 'hype.claim: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.claim', claim.visitor::text, 'no visitor');
+    PERFORM hype.check_given('hype.claim', claim.user_id, 'no user');
 
     SELECT c.user_id INTO owner FROM hype.visitor_claim c
     WHERE c.visitor = claim.visitor;
@@ -4032,15 +4016,8 @@ AS $$
 DECLARE
     h hype.referral_hit;
 BEGIN
-    IF claim_hit.hit IS NULL THEN
-        RAISE EXCEPTION 'hype.claim_hit: no hit'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF coalesce(claim_hit.user_id, '') = '' THEN
-        RAISE EXCEPTION 'hype.claim_hit: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.claim_hit', claim_hit.hit::text, 'no hit');
+    PERFORM hype.check_given('hype.claim_hit', claim_hit.user_id, 'no user');
 
     h := hype.find_hit(claim_hit.hit);
 
@@ -4166,8 +4143,7 @@ BEGIN
     -- A hit is as good as a visitor.
 
     PERFORM hype.check_confirm('hype.confirm', event, who,
-                               coalesce(seen, confirm.hit));
-    PERFORM hype.check_value('hype.confirm', value);
+                               coalesce(seen, confirm.hit), value);
 
     IF confirm.model IS NULL OR confirm.model NOT IN ('first', 'last') THEN
         RAISE EXCEPTION 'hype.confirm: the model is "%", not "first" or "last"',
@@ -4304,10 +4280,7 @@ DECLARE
     link hype.referral_link;
     hit  uuid;
 BEGIN
-    IF coalesce(refer.user_id, '') = '' THEN
-        RAISE EXCEPTION 'hype.refer: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.refer', refer.user_id, 'no user');
 
     SELECT l.* INTO link FROM hype.referral_link l
     WHERE l.id = (SELECT hype.link_at(
@@ -4526,6 +4499,27 @@ COMMENT ON FUNCTION hype.log_event(text, jsonb) IS
     'Writes an event, and sends NOTIFY hype_event when it is committed';
 
 
+CREATE OR REPLACE FUNCTION hype.check_isolation(caller text, deed text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('transaction_isolation')
+           NOT IN ('read committed', 'read uncommitted')
+    THEN
+        RAISE EXCEPTION '%: % needs READ COMMITTED', caller, deed
+            USING ERRCODE = 'invalid_transaction_state',
+                  HINT = 'Begin with BEGIN ISOLATION LEVEL READ COMMITTED.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.check_isolation(text, text) IS
+    'Raises an error unless each statement of the transaction sees what was '
+    'committed before it';
+
+
 CREATE OR REPLACE FUNCTION hype.events_after(
     id bigint, max integer DEFAULT 100
 )
@@ -4555,13 +4549,7 @@ BEGIN
     -- Each of the three steps needs to see what was committed before it; and
     -- the locks are the primary's.
 
-    IF current_setting('transaction_isolation')
-           NOT IN ('read committed', 'read uncommitted')
-    THEN
-        RAISE EXCEPTION 'hype.events_after: reading events needs READ COMMITTED'
-            USING ERRCODE = 'invalid_transaction_state',
-                  HINT = 'Begin with BEGIN ISOLATION LEVEL READ COMMITTED.';
-    END IF;
+    PERFORM hype.check_isolation('hype.events_after', 'reading events');
 
     IF pg_is_in_recovery() THEN
         RAISE EXCEPTION 'hype.events_after: this is a standby'
@@ -5106,15 +5094,9 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 BEGIN
-    IF coalesce(revoke.event, '') = '' THEN
-        RAISE EXCEPTION 'hype.revoke: the event is empty'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF coalesce(revoke.user_id, '') = '' THEN
-        RAISE EXCEPTION 'hype.revoke: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.revoke', revoke.event,
+                             'the event is empty');
+    PERFORM hype.check_given('hype.revoke', revoke.user_id, 'no user');
 
     -- The referral may have been confirmed while only the visitor was known,
     -- and the claim may not be worked off yet.
@@ -5237,19 +5219,15 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    missing text := CASE '' WHEN coalesce(pay_out.user_id, '') THEN 'user'
-                            WHEN coalesce(pay_out.currency, '') THEN 'currency'
-                            WHEN coalesce(pay_out.reference, '')
-                            THEN 'reference' END;
-    paid    hype.reward;
-    total   numeric;
-    last    integer;
-    held    boolean;
+    paid  hype.reward;
+    total numeric;
+    last  integer;
+    held  boolean;
 BEGIN
-    IF missing IS NOT NULL THEN
-        RAISE EXCEPTION 'hype.pay_out: no %', missing
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.pay_out', pay_out.user_id, 'no user');
+    PERFORM hype.check_given('hype.pay_out', pay_out.currency, 'no currency');
+    PERFORM hype.check_given('hype.pay_out', pay_out.reference,
+                             'no reference');
 
     IF octet_length(pay_out.reference) > 1000 THEN
         RAISE EXCEPTION 'hype.pay_out: the reference is longer than 1000 bytes'
@@ -5520,10 +5498,7 @@ DECLARE
     n        bigint;
     deleted  bigint;
 BEGIN
-    IF coalesce(erase.user_id, '') = '' THEN
-        RAISE EXCEPTION 'hype.erase: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.erase', erase.user_id, 'no user');
 
     -- One after the other: two users may be in the same rows.
 
@@ -6784,13 +6759,8 @@ BEGIN
 
     -- Hits that are committed while this waits for locks have to be seen.
 
-    IF keep IS NOT NULL
-       AND current_setting('transaction_isolation')
-           NOT IN ('read committed', 'read uncommitted')
-    THEN
-        RAISE EXCEPTION 'hype.maintain: pruning needs READ COMMITTED'
-            USING ERRCODE = 'invalid_transaction_state',
-                  HINT = 'Begin with BEGIN ISOLATION LEVEL READ COMMITTED.';
+    IF keep IS NOT NULL THEN
+        PERFORM hype.check_isolation('hype.maintain', 'pruning');
     END IF;
 
     IF NOT hype.lock_log('maintain', false)
@@ -8261,10 +8231,7 @@ SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
 BEGIN
-    IF coalesce(owner_page.user_id, '') = '' THEN
-        RAISE EXCEPTION 'hype.owner_page: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.owner_page', owner_page.user_id, 'no user');
 
     IF owner_page.make THEN
         PERFORM hype.make_first_link(owner_page.user_id);
