@@ -3358,10 +3358,8 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    p       hype.pending_claim;
-    nobody  uuid := gen_random_uuid();
-    no_user uuid := gen_random_uuid();
-    n       bigint := 0;
+    p         hype.pending_claim;
+    n         bigint := 0;
     referrals bigint[];
 BEGIN
     SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
@@ -3409,13 +3407,7 @@ BEGIN
         DELETE FROM hype.told_visitor t WHERE t.visitor = p.visitor;
         PERFORM hype.erase_events(p.user_id, ARRAY[p.visitor]);
 
-        PERFORM set_config('hype.erasing', 'on', true);
-        UPDATE hype.confirmed_referral c
-        SET user_id = NULL, via = NULL, told = true, reason = NULL,
-            visitor = CASE WHEN c.user_id IS NULL THEN nobody ELSE no_user END,
-            referral_hit_id = '00000000-0000-0000-0000-000000000000'
-        WHERE c.id = ANY (referrals);
-        PERFORM set_config('hype.erasing', 'off', true);
+        PERFORM hype.erase_confirmed(referrals);
 
         DELETE FROM hype.visit v WHERE v.subject = p.visitor AND NOT v.known;
     END IF;
@@ -5375,6 +5367,150 @@ COMMENT ON FUNCTION hype.erase_referred(bigint[]) IS
     'Takes those who were confirmed out of the ledger, and what they are owed';
 
 
+CREATE OR REPLACE FUNCTION hype.erase_confirmed(referrals bigint[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    PERFORM set_config('hype.erasing', 'on', true);
+
+    -- Who has completed two events still counts once.
+
+    UPDATE hype.confirmed_referral c
+    SET user_id = NULL, visitor = n.nobody, via = NULL, told = true,
+        reason = NULL,
+        referral_hit_id = '00000000-0000-0000-0000-000000000000'
+    FROM (SELECT s.id, s.user_id, s.visitor,
+                 first_value(s.key) OVER (PARTITION BY s.user_id, s.visitor)
+                     AS nobody
+          FROM (SELECT r.id, r.user_id,
+                       CASE WHEN r.user_id IS NULL THEN r.visitor END
+                           AS visitor,
+                       gen_random_uuid() AS key
+                FROM hype.confirmed_referral r
+                WHERE r.id = ANY (referrals) OFFSET 0) AS s) AS n
+    WHERE c.id = n.id
+      AND (c.user_id = n.user_id
+           OR (c.user_id IS NULL AND c.visitor = n.visitor));
+
+    PERFORM set_config('hype.erasing', 'off', true);
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_confirmed(bigint[]) IS
+    'Takes those who were confirmed out of these confirmed referrals, which '
+    'stay as credits of others';
+
+
+CREATE OR REPLACE FUNCTION hype.erase_credits(user_id text, visitors uuid[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    PERFORM hype.erase_confirmed(ARRAY(
+        SELECT c.id FROM hype.confirmed_referral c
+        WHERE c.user_id = erase_credits.user_id
+        UNION ALL
+        SELECT v.id FROM hype.confirmed_referral v
+        WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL));
+
+    PERFORM set_config('hype.erasing', 'on', true);
+
+    UPDATE hype.confirmed_referral c SET via = NULL
+    WHERE c.via = ANY (visitors);
+    UPDATE hype.confirmed_referral c SET referrer = NULL, reason = NULL
+    WHERE c.referrer = erase_credits.user_id;
+
+    PERFORM set_config('hype.erasing', 'off', true);
+
+    DELETE FROM hype.told_visitor t WHERE t.visitor = ANY (visitors);
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_credits(text, uuid[]) IS
+    'That a referrer was credited stays true, but not for whom; and the other '
+    'way round';
+
+
+CREATE OR REPLACE FUNCTION hype.erase_hits(user_id text, visitors uuid[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    of_user    bigint;
+    of_visitor bigint;
+BEGIN
+    PERFORM set_config('hype.keep_totals', 'on', true);
+
+    DELETE FROM hype.referral_hit h WHERE h.user_id = erase_hits.user_id;
+    GET DIAGNOSTICS of_user = ROW_COUNT;
+
+    DELETE FROM hype.referral_hit h
+    WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL;
+    GET DIAGNOSTICS of_visitor = ROW_COUNT;
+
+    PERFORM set_config('hype.keep_totals', 'off', true);
+
+    RETURN of_user + of_visitor;
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_hits(text, uuid[]) IS
+    'Deletes the hits of a user and visitors, which stay in the totals; '
+    'returns their number';
+
+
+CREATE OR REPLACE FUNCTION hype.erase_links(user_id text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    links bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
+                            WHERE l.user_id = erase_links.user_id);
+    names text[];
+BEGIN
+    -- A link may be named after its owner.  Nobody else can have the name: a
+    -- hash of it stays.
+
+    UPDATE hype.referral_link l
+    SET user_id = NULL, label = NULL, destination = NULL, disabled = true,
+        identifier = hype.new_identifier()
+    WHERE l.id = ANY (links);
+    DELETE FROM hype.link_alias a WHERE a.referral_link_id = ANY (links);
+
+    WITH former AS (
+        DELETE FROM hype.former_identifier f
+        WHERE f.referral_link_id = ANY (links)
+        RETURNING f.identifier
+    )
+    SELECT array_agg(f.identifier) INTO names FROM former f;
+
+    UPDATE hype.taken_identifier t SET referral_link_id = NULL
+    WHERE t.key IN (SELECT hype.user_key(i) FROM unnest(names) AS i)
+      AND t.referral_link_id = ANY (links);
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_links(text) IS
+    'The user''s links are nobody''s from now on: disabled, and with another '
+    'identifier';
+
+
 -- What is stored of a user
 
 CREATE OR REPLACE FUNCTION hype.visitors_of(user_id text) RETURNS uuid[]
@@ -5491,11 +5627,6 @@ AS $$
 DECLARE
     visitors uuid[] := hype.visitors_of(erase.user_id);
     own_key  uuid := hype.user_key(erase.user_id);
-    nobody   uuid := gen_random_uuid();
-    links    bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
-                               WHERE l.user_id = erase.user_id);
-    names    text[];
-    n        bigint;
     deleted  bigint;
 BEGIN
     PERFORM hype.check_given('hype.erase', erase.user_id, 'no user');
@@ -5530,17 +5661,7 @@ BEGIN
     FROM unnest(visitors) AS v
     ON CONFLICT (subject, known) DO UPDATE SET at = excluded.at;
 
-    PERFORM set_config('hype.keep_totals', 'on', true);
-
-    DELETE FROM hype.referral_hit h WHERE h.user_id = erase.user_id;
-    GET DIAGNOSTICS deleted = ROW_COUNT;
-
-    DELETE FROM hype.referral_hit h
-    WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL;
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-
-    PERFORM set_config('hype.keep_totals', 'off', true);
+    deleted := hype.erase_hits(erase.user_id, visitors);
 
     DELETE FROM hype.visitor_claim c WHERE c.visitor = ANY (visitors);
     DELETE FROM hype.pending_claim p
@@ -5551,58 +5672,10 @@ BEGIN
     WHERE p.user_id = erase.user_id OR p.claimant = erase.user_id
        OR p.visitor = ANY (visitors);
 
-    -- That a referrer was credited stays true, but not for whom; and the other
-    -- way round.
-
     PERFORM hype.erase_rewards(erase.user_id);
     PERFORM hype.erase_events(erase.user_id, visitors);
-    PERFORM set_config('hype.erasing', 'on', true);
-
-    -- Who has completed two events still counts once.
-
-    UPDATE hype.confirmed_referral c
-    SET user_id = NULL, visitor = nobody, via = NULL, told = true,
-        reason = NULL,
-        referral_hit_id = '00000000-0000-0000-0000-000000000000'
-    WHERE c.user_id = erase.user_id;
-
-    WITH nobodies AS MATERIALIZED (
-        SELECT v AS visitor, gen_random_uuid() AS nobody
-        FROM unnest(visitors) AS v
-    )
-    UPDATE hype.confirmed_referral c
-    SET visitor = n.nobody, via = NULL, told = true,
-        referral_hit_id = '00000000-0000-0000-0000-000000000000'
-    FROM nobodies n
-    WHERE c.visitor = n.visitor AND c.user_id IS NULL;
-
-    UPDATE hype.confirmed_referral c SET via = NULL
-    WHERE c.via = ANY (visitors);
-    DELETE FROM hype.told_visitor t WHERE t.visitor = ANY (visitors);
-    UPDATE hype.confirmed_referral c SET referrer = NULL, reason = NULL
-    WHERE c.referrer = erase.user_id;
-
-    PERFORM set_config('hype.erasing', 'off', true);
-
-    -- A link may be named after its owner.  Nobody else can have the name: a
-    -- hash of it stays.
-
-    UPDATE hype.referral_link l
-    SET user_id = NULL, label = NULL, destination = NULL, disabled = true,
-        identifier = hype.new_identifier()
-    WHERE l.id = ANY (links);
-    DELETE FROM hype.link_alias a WHERE a.referral_link_id = ANY (links);
-
-    WITH former AS (
-        DELETE FROM hype.former_identifier f
-        WHERE f.referral_link_id = ANY (links)
-        RETURNING f.identifier
-    )
-    SELECT array_agg(f.identifier) INTO names FROM former f;
-
-    UPDATE hype.taken_identifier t SET referral_link_id = NULL
-    WHERE t.key IN (SELECT hype.user_key(i) FROM unnest(names) AS i)
-      AND t.referral_link_id = ANY (links);
+    PERFORM hype.erase_credits(erase.user_id, visitors);
+    PERFORM hype.erase_links(erase.user_id);
 
     DELETE FROM hype.visit v
     WHERE (v.known AND v.subject = own_key)
