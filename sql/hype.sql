@@ -2406,6 +2406,210 @@ COMMENT ON FUNCTION hype.mark_hit(uuid) IS
     'credited with';
 
 
+CREATE OR REPLACE FUNCTION hype.find_confirmed(
+    event text, user_id text, visitor uuid
+)
+RETURNS hype.confirmed_referral
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    found hype.confirmed_referral;
+BEGIN
+    LOOP
+        SELECT c.* INTO found
+        FROM (SELECT u.* FROM hype.confirmed_referral u
+              WHERE u.user_id = find_confirmed.user_id
+                AND u.event = find_confirmed.event
+              UNION ALL
+              SELECT v.* FROM hype.confirmed_referral v
+              WHERE v.user_id IS NULL AND v.event = find_confirmed.event
+                AND v.visitor = ANY (find_confirmed.visitor || ARRAY(
+                    SELECT c.visitor FROM hype.visitor_claim c
+                    WHERE c.user_id = find_confirmed.user_id
+                    ORDER BY c.created DESC LIMIT 20))
+             ) AS c
+        ORDER BY c.user_id NULLS LAST
+        LIMIT 1;
+
+        IF found.id IS NULL OR found.user_id IS NOT NULL
+           OR find_confirmed.user_id IS NULL
+           OR found.visitor = find_confirmed.visitor
+        THEN
+            RETURN found;
+        END IF;
+
+        -- The visitor was claimed while the confirm was made.
+
+        PERFORM hype.adopt_confirmed(found.visitor, find_confirmed.user_id);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.find_confirmed(text, text, uuid) IS
+    'The confirmed referral of that event and user, or of a visitor whom '
+    'nobody has claimed; a row of NULLs if there is none';
+
+
+CREATE OR REPLACE FUNCTION hype.keeps_credit(
+    old   hype.confirmed_referral,
+    who   text,
+    until timestamptz,
+    hit   uuid,
+    made  timestamptz
+)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM hype.referral_hit h
+        WHERE h.id = old.referral_hit_id
+          AND (h.created, h.id) > (made, hit)
+          AND h.created <= until
+          AND (h.user_id IS NULL OR h.user_id = who)
+          AND (old.referrer = who) IS NOT TRUE
+          AND NOT EXISTS (
+              SELECT FROM hype.referral_link l
+              WHERE l.id = h.referral_link_id
+                AND (l.user_id IS NOT DISTINCT FROM old.referrer
+                     OR (l.user_id = who) IS NOT TRUE)));
+END
+$$;
+
+COMMENT ON FUNCTION hype.keeps_credit(
+    hype.confirmed_referral, text, timestamptz, uuid, timestamptz
+) IS
+    'Whether the credit stays where it is, though only that hit, made then, '
+    'can be credited: where the link was deleted, or given to the user, credit '
+    'moves to a later hit only';
+
+
+CREATE OR REPLACE FUNCTION hype.move_credit(
+    old hype.confirmed_referral, new hype.confirmed_referral
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    UPDATE hype.confirmed_referral c
+    SET referral_hit_id = new.referral_hit_id,
+        referral_link_id = new.referral_link_id,
+        referrer = CASE WHEN new.referral_link_id = old.referral_link_id
+                   THEN old.referrer ELSE new.referrer END,
+        value = new.value,
+        created = new.created,
+        visitor = CASE WHEN c.user_id IS NULL OR old.created = new.created
+                       THEN c.visitor
+                       WHEN NOT EXISTS (
+                           SELECT FROM hype.confirmed_referral o
+                           WHERE o.visitor = new.visitor
+                             AND o.event = new.event AND o.id <> old.id)
+                       THEN new.visitor END,
+        via = new.via
+    WHERE c.id = old.id AND NOT c.told;
+
+    PERFORM hype.mark_hit(old.referral_hit_id);
+    PERFORM hype.mark_hit(new.referral_hit_id);
+
+    -- It is taken back if the visitor turns out to own the link: then the later
+    -- confirm may be credited.
+
+    IF old.user_id IS NULL AND old.created > new.created THEN
+        INSERT INTO hype.pending_confirm (event, visitor, value, created)
+        VALUES (old.event, old.visitor, old.value, old.created);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.move_credit(
+    hype.confirmed_referral, hype.confirmed_referral
+) IS
+    'Moves the credit of a confirmed referral to another hit, unless an '
+    'application was told';
+
+
+CREATE OR REPLACE FUNCTION hype.make_confirmed(
+    new hype.confirmed_referral, hit_created timestamptz
+)
+RETURNS hype.confirmed_referral
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    made     hype.confirmed_referral;
+    followed uuid;
+BEGIN
+    -- An application is told once of a visitor's hits, though one call knows
+    -- the visitor and another one the user, or claims come out of order.  Who
+    -- does the same now is waited for.
+
+    IF new.told THEN
+        SELECT h.visitor INTO followed FROM hype.referral_hit h
+        WHERE h.id = new.referral_hit_id AND h.created = hit_created;
+
+        IF followed IS NOT NULL THEN
+            INSERT INTO hype.told_visitor (visitor, event)
+            VALUES (followed, new.event)
+            ON CONFLICT DO NOTHING;
+
+            IF NOT FOUND THEN
+                RETURN NULL;
+            END IF;
+        END IF;
+    END IF;
+
+    -- Whoever else is about to confirm the same, waits here for our end.
+
+    INSERT INTO hype.confirmed_referral
+        (event, user_id, referral_hit_id, referral_link_id, referrer, value,
+         created, visitor, via, told)
+    VALUES (new.event, new.user_id, new.referral_hit_id, new.referral_link_id,
+            new.referrer, new.value, new.created, new.visitor, new.via,
+            new.told OR EXISTS (
+                SELECT FROM hype.told_visitor t
+                WHERE t.visitor = new.via AND t.event = new.event))
+    ON CONFLICT DO NOTHING
+    RETURNING * INTO made;
+
+    IF NOT FOUND THEN
+        DELETE FROM hype.told_visitor t
+        WHERE t.visitor = followed AND t.event = new.event;
+
+        RETURN NULL;
+    END IF;
+
+    UPDATE hype.referral_hit h
+    SET confirmed = new.created
+    WHERE h.id = new.referral_hit_id AND h.created = hit_created
+      AND (h.confirmed IS NULL OR h.confirmed > new.created);
+
+    RETURN made;
+END
+$$;
+
+COMMENT ON FUNCTION hype.make_confirmed(
+    hype.confirmed_referral, timestamptz
+) IS
+    'Inserts a confirmed referral, whose hit was made then, and returns it; '
+    'NULL if another transaction did, or an application was told before';
+
+
 CREATE OR REPLACE FUNCTION hype.attribute(
     event   text,
     user_id text,
@@ -2431,8 +2635,8 @@ DECLARE
     who      text;
     unknown  uuid;
     old      hype.confirmed_referral;
+    new      hype.confirmed_referral;
     hit      record;
-    followed uuid;
 BEGIN
     SELECT c.user_id INTO claimant
     FROM hype.visitor_claim c WHERE c.visitor = attribute.visitor;
@@ -2440,28 +2644,7 @@ BEGIN
     who := coalesce(attribute.user_id, claimant);
     unknown := CASE WHEN claimant IS NULL THEN attribute.visitor END;
 
-    LOOP
-        SELECT c.* INTO old
-        FROM (SELECT u.* FROM hype.confirmed_referral u
-              WHERE u.user_id = who AND u.event = attribute.event
-              UNION ALL
-              SELECT v.* FROM hype.confirmed_referral v
-              WHERE v.user_id IS NULL AND v.event = attribute.event
-                AND v.visitor = ANY (unknown || ARRAY(
-                    SELECT c.visitor FROM hype.visitor_claim c
-                    WHERE c.user_id = who ORDER BY c.created DESC LIMIT 20))
-             ) AS c
-        ORDER BY c.user_id NULLS LAST
-        LIMIT 1;
-
-        EXIT WHEN old.id IS NULL OR old.user_id IS NOT NULL OR who IS NULL
-                  OR old.visitor = unknown;
-
-        -- The visitor was claimed while the confirm was made.
-
-        PERFORM hype.adopt_confirmed(old.visitor, who);
-    END LOOP;
-
+    old := hype.find_confirmed(attribute.event, who, unknown);
     known := old.id IS NOT NULL;
 
     -- What an application was told stays; of nginx's confirms the earliest
@@ -2498,122 +2681,39 @@ BEGIN
         RETURN;
     END IF;
 
+    new.event := attribute.event;
+    new.user_id := who;
+    new.visitor := CASE WHEN attribute.user_id IS NULL
+                             AND (who IS NULL OR NOT attribute.told)
+                        THEN attribute.visitor END;
+    new.via := attribute.visitor;
+    new.value := attribute.value;
+    new.created := at;
+    new.told := attribute.told;
+    new.referral_hit_id := hit.id;
+    new.referral_link_id := hit.referral_link_id;
+    new.referrer := hit.referrer;
+
     IF known THEN
-
-        -- Where the link was deleted, or given to the user, its credit moves
-        -- to a later hit only.
-
-        IF EXISTS (
-            SELECT FROM hype.referral_hit h
-            WHERE h.id = old.referral_hit_id
-              AND (h.created, h.id) > (hit.created, hit.id)
-              AND h.created <= until
-              AND (h.user_id IS NULL OR h.user_id = who)
-              AND (old.referrer = who) IS NOT TRUE
-              AND NOT EXISTS (
-                  SELECT FROM hype.referral_link l
-                  WHERE l.id = h.referral_link_id
-                    AND (l.user_id IS NOT DISTINCT FROM old.referrer
-                         OR (l.user_id = who) IS NOT TRUE)))
+        IF (old.created <> at OR old.referral_hit_id <> hit.id)
+           AND NOT hype.keeps_credit(old, who, until, hit.id, hit.created)
         THEN
-            RETURN;
-        END IF;
-
-        IF old.created <> at OR old.referral_hit_id <> hit.id THEN
-            UPDATE hype.confirmed_referral c
-            SET referral_hit_id = hit.id,
-                referral_link_id = hit.referral_link_id,
-                referrer = CASE WHEN hit.referral_link_id = old.referral_link_id
-                           THEN old.referrer ELSE hit.referrer END,
-                value = attribute.value,
-                created = at,
-                visitor = CASE WHEN c.user_id IS NULL OR old.created = at
-                               THEN c.visitor
-                               WHEN attribute.user_id IS NULL
-                                    AND NOT EXISTS (
-                                        SELECT FROM hype.confirmed_referral o
-                                        WHERE o.visitor = attribute.visitor
-                                          AND o.event = attribute.event
-                                          AND o.id <> old.id)
-                               THEN attribute.visitor END,
-                via = attribute.visitor
-            WHERE c.id = old.id AND NOT c.told;
-
-            PERFORM hype.mark_hit(old.referral_hit_id);
-            PERFORM hype.mark_hit(hit.id);
-
-            -- It is taken back if the visitor turns out to own the link: then
-            -- the later confirm may be credited.
-
-            IF old.user_id IS NULL AND old.created > at THEN
-                INSERT INTO hype.pending_confirm
-                    (event, visitor, value, created)
-                VALUES (old.event, old.visitor, old.value, old.created);
-            END IF;
+            PERFORM hype.move_credit(old, new);
         END IF;
 
         RETURN;
     END IF;
 
-    -- An application is told once of a visitor's hits, though one call knows
-    -- the visitor and another one the user, or claims come out of order.  Who
-    -- does the same now is waited for.
-
-    IF attribute.told THEN
-        SELECT h.visitor INTO followed FROM hype.referral_hit h
-        WHERE h.id = hit.id AND h.created = hit.created;
-
-        IF followed IS NOT NULL THEN
-            INSERT INTO hype.told_visitor (visitor, event)
-            VALUES (followed, attribute.event)
-            ON CONFLICT DO NOTHING;
-
-            IF NOT FOUND THEN
-                known := true;
-                RETURN;
-            END IF;
-        END IF;
-    END IF;
-
-    -- Whoever else is about to confirm the same, waits here for our end.
-
-    INSERT INTO hype.confirmed_referral
-        (event, user_id, referral_hit_id, referral_link_id, referrer, value,
-         created, visitor, via, told)
-    VALUES (attribute.event, who, hit.id, hit.referral_link_id, hit.referrer,
-            attribute.value, at,
-            CASE WHEN who IS NULL
-                      OR (attribute.user_id IS NULL AND NOT attribute.told)
-                 THEN attribute.visitor END,
-            attribute.visitor,
-            attribute.told OR EXISTS (
-                SELECT FROM hype.told_visitor t
-                WHERE t.visitor = attribute.visitor
-                  AND t.event = attribute.event))
-    ON CONFLICT DO NOTHING
-    RETURNING * INTO made;
-
+    made := hype.make_confirmed(new, hit.created);
     known := true;
 
-    IF NOT FOUND THEN
-        DELETE FROM hype.told_visitor t
-        WHERE t.visitor = followed AND t.event = attribute.event;
-
-        RETURN;
-    END IF;
-
     IF attribute.told AND attribute.visitor IS NOT NULL
-       AND (claimant IS NULL OR claimant = who)
+       AND made.id IS NOT NULL AND (claimant IS NULL OR claimant = who)
     THEN
         INSERT INTO hype.told_visitor (visitor, event)
         VALUES (attribute.visitor, attribute.event)
         ON CONFLICT DO NOTHING;
     END IF;
-
-    UPDATE hype.referral_hit h
-    SET confirmed = at
-    WHERE h.id = hit.id AND h.created = hit.created
-      AND (h.confirmed IS NULL OR h.confirmed > at);
 END
 $$;
 
