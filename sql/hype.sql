@@ -3673,6 +3673,40 @@ COMMENT ON FUNCTION hype.claim_step(integer, timestamptz) IS
     'once an hour';
 
 
+CREATE OR REPLACE FUNCTION hype.give_late(ids uuid[], times timestamptz[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    missed timestamptz;
+BEGIN
+    BEGIN
+        missed := (hype.give_user(ids, times)).missed;
+    EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
+        missed := (SELECT min(t) FROM unnest(times) AS t);
+    END;
+
+    IF missed IS NOT NULL THEN
+        INSERT INTO hype.pending_claim
+            (visitor, user_id, created, merged, since)
+        SELECT DISTINCT c.visitor, c.user_id, c.created, true, missed
+        FROM (SELECT h.visitor FROM hype.referral_hit h
+              WHERE h.id = ANY (ids) AND h.user_id IS NULL
+              OFFSET 0) AS l
+        JOIN hype.visitor_claim c ON c.visitor = l.visitor;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.give_late(uuid[], timestamptz[]) IS
+    'Gives hits that came after the claim of their visitor its user; those that '
+    'are locked, or refused by a trigger, are left to a pending claim';
+
+
 CREATE OR REPLACE FUNCTION hype.follow_step(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -3689,7 +3723,6 @@ DECLARE
     voids    uuid[];
     moved    bigint[];
     erased   uuid[];
-    missed   timestamptz;
 BEGIN
     -- What claims and confirms that were here first make of new hits.
 
@@ -3754,21 +3787,7 @@ BEGIN
     END IF;
 
     IF late <> '{}' THEN
-        BEGIN
-            missed := (hype.give_user(late, times)).missed;
-        EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
-            missed := (SELECT min(t) FROM unnest(times) AS t);
-        END;
-
-        IF missed IS NOT NULL THEN
-            INSERT INTO hype.pending_claim
-                (visitor, user_id, created, merged, since)
-            SELECT DISTINCT c.visitor, c.user_id, c.created, true, missed
-            FROM (SELECT h.visitor FROM hype.referral_hit h
-                  WHERE h.id = ANY (late) AND h.user_id IS NULL
-                  OFFSET 0) AS l
-            JOIN hype.visitor_claim c ON c.visitor = l.visitor;
-        END IF;
+        PERFORM hype.give_late(late, times);
     END IF;
 
     PERFORM hype.wake_confirms(users, visitors);
@@ -6894,94 +6913,58 @@ COMMENT ON FUNCTION hype.add_partition(timestamptz) IS
     'the default partition into it; returns their number';
 
 
-CREATE OR REPLACE FUNCTION hype.maintain(
-    ahead      integer DEFAULT 3,
-    keep       interval DEFAULT NULL,
-    move_up_to integer DEFAULT 20000
+CREATE OR REPLACE FUNCTION hype.tidy_up(expired timestamptz) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM hype.pending_confirm p
+    WHERE p.due IS NULL AND p.created < now() - interval '7 days';
+
+    DELETE FROM hype.event e
+    WHERE e.id < coalesce((SELECT f.id FROM hype.event f
+                           WHERE f.at >= now() - interval '30 days'
+                           ORDER BY f.id LIMIT 1), 9223372036854775807);
+
+    -- Links have a row of their own from a trigger, unless it was off.
+
+    INSERT INTO hype.link_total (referral_link_id)
+    SELECT l.id FROM hype.referral_link l
+    WHERE NOT EXISTS (SELECT FROM hype.link_total t
+                      WHERE t.referral_link_id = l.id)
+    ORDER BY l.id
+    ON CONFLICT DO NOTHING;
+
+    IF expired IS NOT NULL THEN
+        DELETE FROM hype.referral_hit_default h
+        WHERE h.created < expired
+          AND (h.xact IS NULL OR h.xact = pg_current_xact_id()
+               OR pg_visible_in_snapshot(
+                   h.xact, (SELECT l.done FROM hype.log_position l
+                            WHERE l.name = 'roll_up')));
+    END IF;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    NULL;     -- what can't be had now can be had tomorrow
+END
+$$;
+
+COMMENT ON FUNCTION hype.tidy_up(timestamptz) IS
+    'Forgets confirms that wait in vain, old events, and hits before that time '
+    'in the default partition, if any is given; and puts right link_total';
+
+
+CREATE OR REPLACE FUNCTION hype.add_partitions(
+    ahead integer, earliest timestamptz, move_up_to bigint
 )
 RETURNS TABLE (action text, object text, hits bigint)
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '200ms'
 SET timezone = 'UTC'
 AS $$
 DECLARE
-    expired timestamptz := date_trunc('month', now() - keep);
-    earliest timestamptz := date_trunc('month', now() - interval '10 years');
-    part    record;
-    made    integer := 0;
+    part record;
+    made integer := 0;
 BEGIN
-    IF pg_has_role(session_user, current_user, 'MEMBER') THEN
-        earliest := '1970-01-01';
-
-    ELSIF keep IS NOT NULL OR move_up_to > 20000 THEN
-        RAISE EXCEPTION 'hype.maintain: only "%" may prune hits or move many',
-            current_user
-            USING ERRCODE = 'insufficient_privilege';
-    END IF;
-
-    IF keep <= interval '0' THEN
-        RAISE EXCEPTION 'hype.maintain: keep is "%", not positive', keep
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 60 THEN
-        RAISE EXCEPTION 'hype.maintain: ahead is %, not 0 to 60', ahead
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    -- Hits that are committed while this waits for locks have to be seen.
-
-    IF keep IS NOT NULL THEN
-        PERFORM hype.check_isolation('hype.maintain', 'pruning');
-    END IF;
-
-    IF NOT hype.lock_log('maintain', false)
-    THEN
-        RETURN;
-    END IF;
-
-    -- Totals outlive the hits that are pruned now.
-
-    IF keep IS NOT NULL THEN
-        PERFORM hype.roll_up();
-
-        UPDATE hype.log_position l SET pruned = greatest(l.pruned, expired)
-        WHERE l.name = 'roll_up';
-    END IF;
-
-    -- What can't be had within lock_timeout can be had tomorrow.
-
-    BEGIN
-        DELETE FROM hype.pending_confirm p
-        WHERE p.due IS NULL AND p.created < now() - interval '7 days';
-
-        DELETE FROM hype.event e
-        WHERE e.id < coalesce((SELECT f.id FROM hype.event f
-                               WHERE f.at >= now() - interval '30 days'
-                               ORDER BY f.id LIMIT 1), 9223372036854775807);
-
-        -- Links have a row of their own from a trigger, unless it was off.
-
-        INSERT INTO hype.link_total (referral_link_id)
-        SELECT l.id FROM hype.referral_link l
-        WHERE NOT EXISTS (SELECT FROM hype.link_total t
-                          WHERE t.referral_link_id = l.id)
-        ORDER BY l.id
-        ON CONFLICT DO NOTHING;
-
-        IF keep IS NOT NULL THEN
-            DELETE FROM hype.referral_hit_default h
-            WHERE h.created < expired
-              AND (h.xact IS NULL OR h.xact = pg_current_xact_id()
-                   OR pg_visible_in_snapshot(
-                       h.xact, (SELECT l.done FROM hype.log_position l
-                                WHERE l.name = 'roll_up')));
-        END IF;
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        NULL;
-    END;
-
     FOR part IN
         SELECT month, to_char(month, '"hype.referral_hit_"YYYY_MM') AS name,
                sum(n) AS found, month < date_trunc('month', now()) AS past
@@ -7028,9 +7011,24 @@ BEGIN
                 NULL;     -- somebody's own partition covers the month
         END;
     END LOOP;
+END
+$$;
 
-    -- Last, as a drop locks out all hits until the end of the transaction.
+COMMENT ON FUNCTION hype.add_partitions(integer, timestamptz, bigint) IS
+    'Makes the partitions of this month and those ahead, and of months since '
+    'earliest that have hits in the default partition, of which it moves so '
+    'many at most';
 
+
+CREATE OR REPLACE FUNCTION hype.drop_partitions(expired timestamptz)
+RETURNS TABLE (action text, object text, hits bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    part record;
+BEGIN
     FOR part IN
         SELECT i.inhrelid::regclass::text AS name
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -7059,6 +7057,74 @@ BEGIN
             EXIT;
         END;
     END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.drop_partitions(timestamptz) IS
+    'Drops the partitions whose hits are all from before that time, and counts '
+    'them first';
+
+
+CREATE OR REPLACE FUNCTION hype.maintain(
+    ahead      integer DEFAULT 3,
+    keep       interval DEFAULT NULL,
+    move_up_to integer DEFAULT 20000
+)
+RETURNS TABLE (action text, object text, hits bigint)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    expired  timestamptz := date_trunc('month', now() - keep);
+    earliest timestamptz := date_trunc('month', now() - interval '10 years');
+BEGIN
+    IF pg_has_role(session_user, current_user, 'MEMBER') THEN
+        earliest := '1970-01-01';
+
+    ELSIF keep IS NOT NULL OR move_up_to > 20000 THEN
+        RAISE EXCEPTION 'hype.maintain: only "%" may prune hits or move many',
+            current_user
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+
+    IF keep <= interval '0' THEN
+        RAISE EXCEPTION 'hype.maintain: keep is "%", not positive', keep
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 60 THEN
+        RAISE EXCEPTION 'hype.maintain: ahead is %, not 0 to 60', ahead
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- Hits that are committed while this waits for locks have to be seen.
+
+    IF keep IS NOT NULL THEN
+        PERFORM hype.check_isolation('hype.maintain', 'pruning');
+    END IF;
+
+    IF NOT hype.lock_log('maintain', false) THEN
+        RETURN;
+    END IF;
+
+    -- Totals outlive the hits that are pruned now.
+
+    IF keep IS NOT NULL THEN
+        PERFORM hype.roll_up();
+
+        UPDATE hype.log_position l SET pruned = greatest(l.pruned, expired)
+        WHERE l.name = 'roll_up';
+    END IF;
+
+    -- A drop comes last, as it locks out all hits until the end of the
+    -- transaction.
+
+    PERFORM hype.tidy_up(expired);
+    RETURN QUERY SELECT a.* FROM hype.add_partitions(ahead, earliest,
+                                                     move_up_to) a;
+    RETURN QUERY SELECT d.* FROM hype.drop_partitions(expired) d;
 END
 $$;
 
@@ -7487,6 +7553,36 @@ COMMENT ON FUNCTION hype.links_of(text, text) IS
     'have them';
 
 
+CREATE OR REPLACE FUNCTION hype.check_buckets(grain text, zone text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF grain IS NULL OR grain NOT IN ('hour', 'day', 'week', 'month') THEN
+        RAISE EXCEPTION 'hype.hits_by: the grain is "%", not "hour", "day", '
+            '"week" or "month"', grain
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- pg_timezone_names() reads a thousand files.
+
+    BEGIN
+        IF zone IS NULL OR now() AT TIME ZONE zone IS NULL THEN
+            RAISE invalid_parameter_value;
+        END IF;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        RAISE EXCEPTION 'hype.hits_by: there is no time zone "%"', zone
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'See pg_timezone_names.';
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION hype.check_buckets(text, text) IS
+    'Raises an error if hype.hits_by() can''t count by that grain and zone';
+
+
 CREATE OR REPLACE FUNCTION hype.hits_by(
     grain      text,
     zone       text DEFAULT 'UTC',
@@ -7510,23 +7606,7 @@ DECLARE
     first_q bigint := hype.quarter('4000-01-01Z BC');
     last_q  bigint := hype.quarter('290000-01-01Z');
 BEGIN
-    IF grain IS NULL OR grain NOT IN ('hour', 'day', 'week', 'month') THEN
-        RAISE EXCEPTION 'hype.hits_by: the grain is "%", not "hour", "day", '
-            '"week" or "month"', grain
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    -- pg_timezone_names() reads a thousand files.
-
-    BEGIN
-        IF zone IS NULL OR now() AT TIME ZONE zone IS NULL THEN
-            RAISE invalid_parameter_value;
-        END IF;
-    EXCEPTION WHEN invalid_parameter_value THEN
-        RAISE EXCEPTION 'hype.hits_by: there is no time zone "%"', zone
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'See pg_timezone_names.';
-    END;
+    PERFORM hype.check_buckets(grain, zone);
 
     -- Buckets of times near the limits of timestamptz are out of range.
 
