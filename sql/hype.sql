@@ -6090,6 +6090,44 @@ COMMENT ON FUNCTION hype.hits_to_count(bigint, timestamptz) IS
     'have been read already';
 
 
+CREATE OR REPLACE FUNCTION hype.visits_around(
+    subject uuid, known boolean, link bigint, quarter bigint
+)
+RETURNS TABLE (before bigint, after bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    -- Few come late: the last visit is the one before.
+
+    SELECT b.quarter, a.quarter
+    FROM (SELECT max(v.quarter) AS quarter FROM hype.visit v
+          WHERE v.subject = visits_around.subject
+            AND v.known = visits_around.known
+            AND v.referral_link_id = visits_around.link) AS m
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN m.quarter > visits_around.quarter THEN (
+                   SELECT max(v.quarter) FROM hype.visit v
+                   WHERE v.subject = visits_around.subject
+                     AND v.known = visits_around.known
+                     AND v.referral_link_id = visits_around.link
+                     AND v.quarter <= visits_around.quarter)
+               ELSE m.quarter END AS quarter
+    ) AS b
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN m.quarter > visits_around.quarter THEN (
+                   SELECT min(v.quarter) FROM hype.visit v
+                   WHERE v.subject = visits_around.subject
+                     AND v.known = visits_around.known
+                     AND v.referral_link_id = visits_around.link
+                     AND v.quarter > visits_around.quarter)
+               END AS quarter
+    ) AS a;
+END;
+
+COMMENT ON FUNCTION hype.visits_around(uuid, boolean, bigint, bigint) IS
+    'The last visit up to that quarter, and the first one after it. The '
+    'planner makes it part of its statement, as it has no SET';
+
+
 CREATE OR REPLACE FUNCTION hype.count_hits(
     max bigint, since timestamptz DEFAULT NULL
 )
@@ -6103,6 +6141,9 @@ AS $$
 DECLARE
     n bigint;
 BEGIN
+    -- One statement, as the hits are read once, and may be any number: they
+    -- would have to be copied for each other one.
+
     WITH log AS MATERIALIZED (
         SELECT h.* FROM hype.hits_to_count(max, since) h
     ),
@@ -6144,35 +6185,13 @@ BEGIN
         WHERE h.subject IS NOT NULL AND h.quarter IS NOT NULL
     ),
     fresh AS MATERIALIZED (
-        SELECT s.*, b.quarter AS before, a.quarter AS after,
+        SELECT s.*, a.before, a.after,
                lag(s.quarter) OVER w AS previous,
                lead(s.quarter) OVER w AS following
         FROM seen s
-        CROSS JOIN LATERAL (
-            SELECT max(v.quarter) AS quarter FROM hype.visit v
-            WHERE v.subject = s.subject AND v.known = s.known
-              AND v.referral_link_id = s.link
-        ) AS m
-
-        -- Few come late: the last visit is the one before.
-
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN m.quarter > s.quarter THEN (
-                       SELECT max(v.quarter) FROM hype.visit v
-                       WHERE v.subject = s.subject AND v.known = s.known
-                         AND v.referral_link_id = s.link
-                         AND v.quarter <= s.quarter)
-                   ELSE m.quarter END AS quarter
-        ) AS b
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN m.quarter > s.quarter THEN (
-                       SELECT min(v.quarter) FROM hype.visit v
-                       WHERE v.subject = s.subject AND v.known = s.known
-                         AND v.referral_link_id = s.link
-                         AND v.quarter > s.quarter)
-                   END AS quarter
-        ) AS a
-        WHERE b.quarter IS DISTINCT FROM s.quarter
+        CROSS JOIN LATERAL hype.visits_around(s.subject, s.known, s.link,
+                                              s.quarter) AS a
+        WHERE a.before IS DISTINCT FROM s.quarter
         WINDOW w AS (PARTITION BY s.link, s.subject, s.known
                      ORDER BY s.quarter)
     ),
@@ -6182,20 +6201,17 @@ BEGIN
     ),
 
     -- Who comes between two visits that are there gives the later one another
-    -- gap.  Those of more than 32 days, a month in any time zone, don't matter.
+    -- gap.
 
     gaps AS (
         SELECT f.link, f.quarter,
                f.quarter - greatest(f.before, f.previous) AS gap, 1 AS n
         FROM fresh f
         UNION ALL
-        SELECT f.link, f.after, f.after - f.before, -1
+        SELECT f.link, f.after, g.gap, g.n
         FROM fresh f
-        WHERE f.after IS NOT NULL
-          AND (f.following IS NULL OR f.following > f.after)
-        UNION ALL
-        SELECT f.link, f.after, f.after - f.quarter, 1
-        FROM fresh f
+        CROSS JOIN LATERAL (VALUES (f.after - f.before, -1),
+                                   (f.after - f.quarter, 1)) AS g (gap, n)
         WHERE f.after IS NOT NULL
           AND (f.following IS NULL OR f.following > f.after)
     ),
@@ -6217,7 +6233,7 @@ BEGIN
             (referral_link_id, quarter, day, hits, bots, unique_visitors,
              codes)
         SELECT c.link, c.quarter,
-               (hype.quarter_start(c.quarter) AT TIME ZONE 'UTC')::date,
+               hype.utc_day(hype.quarter_start(c.quarter)),
                sum(c.hits), sum(c.bots), sum(c.visitors), sum(c.codes)
         FROM counts c
         GROUP BY c.link, c.quarter
@@ -6232,10 +6248,10 @@ BEGIN
         INSERT INTO hype.hit_return AS r
             (referral_link_id, quarter, gap, day, visitors)
         SELECT g.link, g.quarter, g.gap,
-               (hype.quarter_start(g.quarter) AT TIME ZONE 'UTC')::date,
+               hype.utc_day(hype.quarter_start(g.quarter)),
                sum(g.n)
         FROM gaps g
-        WHERE g.gap BETWEEN 1 AND 3072
+        WHERE g.gap BETWEEN 1 AND 3072     -- 32 days, a month in any time zone
         GROUP BY g.link, g.quarter, g.gap
         ORDER BY g.link, g.quarter, g.gap
         ON CONFLICT (referral_link_id, quarter, gap) DO UPDATE
@@ -6267,7 +6283,7 @@ BEGIN
 
     origins AS (
         SELECT g.day, d.dimension, d.value, sum(g.n)::bigint AS hits
-        FROM (SELECT (h.created AT TIME ZONE 'UTC')::date AS day,
+        FROM (SELECT hype.utc_day(h.created) AS day,
                      h.http_referer, h.next, count(*) AS n
               FROM hits h
               WHERE NOT h.bot AND h.quarter IS NOT NULL
@@ -6282,7 +6298,7 @@ BEGIN
         UNION ALL
         SELECT g.day, ('arg:' || d.name) COLLATE "C", d.value COLLATE "C",
                sum(g.n)::bigint
-        FROM (SELECT (h.created AT TIME ZONE 'UTC')::date AS day, h.args,
+        FROM (SELECT hype.utc_day(h.created) AS day, h.args,
                      count(*) AS n
               FROM hits h
               WHERE NOT h.bot AND h.quarter IS NOT NULL AND h.args IS NOT NULL
