@@ -135,12 +135,15 @@ $$;
 
 -- An upgrade from version 1: indexes are built concurrently.
 
+PREPARE hype_version_1 AS
 SELECT count(*) > 0 AS hype_upgrade, min(r.rolname) AS hype_owner
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_roles r ON r.oid = n.nspowner
 WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
-  AND (r.rolsuper OR r.rolname = session_user) \gset
+  AND (r.rolsuper OR r.rolname = session_user);
+
+EXECUTE hype_version_1 \gset
 
 \if :hype_upgrade
 
@@ -156,14 +159,11 @@ BEGIN
 END
 $$;
 
-SELECT count(*) > 0 AS hype_upgrade, min(r.rolname) AS hype_owner
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_roles r ON r.oid = n.nspowner
-WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
-  AND (r.rolsuper OR r.rolname = session_user) \gset
+EXECUTE hype_version_1 \gset
 
 \endif
+
+DEALLOCATE hype_version_1;
 
 \if :hype_upgrade
 
@@ -391,17 +391,11 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regclass('hype.taken_identifier') IS NULL AS hype_new_taken,
        NOT EXISTS (SELECT FROM pg_attribute a
                    WHERE a.attrelid = to_regclass('hype.link_total')
-                     AND a.attname = 'codes')
-           AND to_regclass('hype.link_total') IS NOT NULL AS hype_no_codes,
+                     AND a.attname = 'codes') AS hype_no_codes,
        NOT EXISTS (SELECT FROM pg_attribute a
                    WHERE a.attrelid = to_regclass('hype.confirmed_referral')
-                     AND a.attname = 'via')
-           AND to_regclass('hype.confirmed_referral') IS NOT NULL
-           AS hype_no_via,
+                     AND a.attname = 'via') AS hype_no_via,
        to_regclass('hype.reward') IS NULL AS hype_new_rewards,
-       to_regclass('hype.reward') IS NULL
-           AND to_regclass('hype.confirmed_referral') IS NOT NULL
-           AS hype_no_revoked,
        coalesce(pg_get_indexdef(to_regclass('hype.confirmed_referral_via_idx'))
                 LIKE '%told%', false) AS hype_old_via \gset
 
@@ -486,12 +480,6 @@ COMMENT ON COLUMN hype.referral_link.created IS
     'When the link was made';
 COMMENT ON COLUMN hype.referral_link.updated IS
     'When the link was last changed: kept by a trigger';
-COMMENT ON SEQUENCE hype.referral_link_id_seq IS
-    'Numbers for referral_link.id';
-COMMENT ON INDEX hype.referral_link_pkey IS
-    'The link of a hit';
-COMMENT ON INDEX hype.referral_link_identifier_key IS
-    'The link of a request';
 COMMENT ON CONSTRAINT referral_link_identifier_check
     ON hype.referral_link IS
     'What a URL''s path can hold unescaped, and what the module accepts';
@@ -735,7 +723,8 @@ $$;
 COMMENT ON FUNCTION hype.notify_link() IS
     'Trigger: sends NOTIFY hype_link with the identifiers of each changed '
     'link, old and new ones and aliases, or without payload if all may have '
-    'changed. Takes the identifiers for these links, and gives new links their totals';
+    'changed. Takes the identifiers for these links, and gives new links their '
+    'totals';
 
 \if :hype_new
 
@@ -1376,7 +1365,7 @@ CREATE INDEX confirmed_referral_via_idx
 
 \endif
 
-\if :hype_no_revoked
+\if :hype_new_rewards
 
 ALTER TABLE hype.confirmed_referral
     ADD COLUMN IF NOT EXISTS revoked timestamptz,
@@ -1706,22 +1695,9 @@ CREATE INDEX IF NOT EXISTS link_total_hits_idx ON hype.link_total (hits);
 
 \endif
 
-\if :hype_no_codes
-
-ALTER TABLE hype.link_total
-    ADD COLUMN IF NOT EXISTS codes bigint NOT NULL DEFAULT 0;
-ALTER TABLE hype.hit_quarter
-    ADD COLUMN IF NOT EXISTS codes integer NOT NULL DEFAULT 0;
-
-\endif
-
 COMMENT ON TABLE hype.link_total IS
     'Roll-up: what became of each link, and a row for each that has no hits '
     'yet. Outlives the hits';
-COMMENT ON COLUMN hype.link_total.codes IS
-    'Those of the hits that were typed codes';
-COMMENT ON INDEX hype.link_total_hits_idx IS
-    'The links with the most hits';
 
 CREATE TABLE IF NOT EXISTS hype.hit_quarter (
     referral_link_id bigint NOT NULL,
@@ -1752,19 +1728,26 @@ CREATE INDEX IF NOT EXISTS hit_return_day_idx
 
 \endif
 
+\if :hype_no_codes
+
+ALTER TABLE hype.link_total
+    ADD COLUMN IF NOT EXISTS codes bigint NOT NULL DEFAULT 0;
+ALTER TABLE hype.hit_quarter
+    ADD COLUMN IF NOT EXISTS codes integer NOT NULL DEFAULT 0;
+
+\endif
+
 COMMENT ON TABLE hype.hit_quarter IS
     'Roll-up: hits of each link in each quarter of an hour, which every time '
     'zone''s hours and days are made of';
-COMMENT ON COLUMN hype.hit_quarter.codes IS
-    'Those of the hits that were typed codes';
 COMMENT ON COLUMN hype.hit_quarter.day IS
     'The quarter''s day, in UTC';
 COMMENT ON COLUMN hype.hit_quarter.quarter IS
     'Quarters of an hour since 1970, UTC';
 
 COMMENT ON TABLE hype.hit_return IS
-    'Roll-up: visitors of a link in a quarter who had visited it before, within '
-    '32 days. The unique visitors of a day are those of its quarters, less '
+    'Roll-up: visitors of a link in a quarter who had visited it before, '
+    'within 32 days. The unique visitors of a day are those of its quarters, less '
     'those who return on that day: so they can be added up';
 COMMENT ON COLUMN hype.hit_return.gap IS
     'Quarters since the visit before';
@@ -1976,7 +1959,8 @@ BEGIN
         FOR hit IN
             SELECT h.* FROM hype.referral_hit h
             WHERE h.xact = x
-              AND h.id >= coalesce(since, '00000000-0000-0000-0000-000000000000')
+              AND h.id >= coalesce(since,
+                                   '00000000-0000-0000-0000-000000000000')
               AND h.id IS DISTINCT FROM since
             ORDER BY h.id
             FETCH FIRST (max - n) ROWS WITH TIES
@@ -1994,7 +1978,9 @@ BEGIN
 
         FOR hit IN
             SELECT h.* FROM hype.referral_hit h
-            WHERE (h.xact, h.id) >= (origin, coalesce(since, '00000000-0000-0000-0000-000000000000'))
+            WHERE (h.xact, h.id)
+                  >= (origin, coalesce(since,
+                                       '00000000-0000-0000-0000-000000000000'))
               AND (h.xact > origin OR h.id IS DISTINCT FROM since)
               AND h.xact < pg_snapshot_xmax(p.target)
               AND pg_visible_in_snapshot(h.xact, p.target)
@@ -2228,8 +2214,8 @@ CREATE OR REPLACE FUNCTION hype.counted_args(args text)
 RETURNS TABLE (name text, value text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    -- Anybody can send a URL with hundreds of values: few are looked at, so that
-    -- each step of hype.derive() stays short.
+    -- Anybody can send a URL with hundreds of values: few are looked at, so
+    -- that each step of hype.derive() stays short.
 
     SELECT DISTINCT f.name,
            left(CASE WHEN f.value ~ '%' AND f.value !~ '(%[^%]*){31}'
@@ -3968,8 +3954,8 @@ COMMENT ON FUNCTION hype.hits_to_replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
     inet[], text[], text[], text[], text[], text[], text[]
 ) IS
-    'The rows of hype.replay(): the planner makes it part of its statements, as '
-    'it has no SET';
+    'The rows of hype.replay(): the planner makes it part of its statements, '
+    'as it has no SET';
 
 
 -- One function for modules whose hits have neither source nor arguments, too
@@ -4332,8 +4318,8 @@ COMMENT ON FUNCTION hype.confirm(
     text, text, uuid, numeric, text, interval, uuid
 ) IS
     'The user, or the visitor as long as no user has claimed it, or who made '
-    'the hit, completed the event: credits the first or last of their hits within the window, once an '
-    'event and user, and returns the row to the one call that did. Never '
+    'the hit, completed the event: credits the first or last of their hits '
+    'within the window, once an event and user, and returns the row to the one call that did. Never '
     'credited: one''s own link, a hit made while its link was disabled or '
     'expired, a bot. A link without owner is credited with referrer NULL';
 
@@ -5274,13 +5260,9 @@ GROUP BY r.beneficiary, r.currency;
 
 COMMENT ON VIEW hype.balance IS
     'What each user is owed, and was paid: sums of hype.reward';
-COMMENT ON COLUMN hype.balance.pending IS
-    'What is on hold';
 COMMENT ON COLUMN hype.balance.available IS
     'What the next pay-out pays; below zero: what is owed back, as it was '
     'taken back after it was paid';
-COMMENT ON COLUMN hype.balance.paid IS
-    'What was paid';
 
 
 CREATE OR REPLACE FUNCTION hype.hold_credit(user_id text, currency text)
@@ -5420,8 +5402,8 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 BEGIN
-    -- Nobody is owed anything by it any more.  Who moves or revokes such a credit
-    -- at this moment is waited for.
+    -- Nobody is owed anything by it any more.  Who moves or revokes such a
+    -- credit at this moment is waited for.
 
     PERFORM FROM hype.confirmed_referral c
     WHERE c.id IN (SELECT e.confirmed_referral_id FROM hype.reward e
@@ -7437,8 +7419,6 @@ COMMENT ON COLUMN hype.link_stats.confirmations IS
     'Confirmed referrals: each event of each of them';
 COMMENT ON COLUMN hype.link_stats.conversion_rate IS
     'confirmed / unique_visitors';
-COMMENT ON COLUMN hype.link_stats.codes IS
-    'Those of the hits that were typed codes';
 
 
 CREATE OR REPLACE VIEW hype.site_stats AS
@@ -7500,8 +7480,6 @@ COMMENT ON COLUMN hype.daily_hits.identifier IS
     'As in referral_link; NULL if the link was deleted';
 COMMENT ON COLUMN hype.daily_hits.unique_visitors IS
     'Different visitors of that day, and users who were known from the start';
-COMMENT ON COLUMN hype.daily_hits.codes IS
-    'Those of the hits that were typed codes';
 
 -- Without codes, and no longer used
 
@@ -8571,6 +8549,23 @@ DROP FUNCTION IF EXISTS hype.hits_to_replay(
     inet[], text[], text[], text[], text[]);
 
 
+-- Comments that former versions had
+
+SELECT format('COMMENT ON %s IS NULL', c.object)
+FROM (VALUES
+    ('SEQUENCE hype.referral_link_id_seq'),
+    ('INDEX hype.referral_link_pkey'),
+    ('INDEX hype.referral_link_identifier_key'),
+    ('INDEX hype.link_total_hits_idx'),
+    ('COLUMN hype.balance.pending'),
+    ('COLUMN hype.balance.paid'),
+    ('COLUMN hype.link_total.codes'),
+    ('COLUMN hype.hit_quarter.codes'),
+    ('COLUMN hype.link_stats.codes'),
+    ('COLUMN hype.daily_hits.codes')
+) AS c (object) \gexec
+
+
 -- Privileges
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hype FROM PUBLIC;
@@ -8752,7 +8747,6 @@ RESET standard_conforming_strings;
 \unset hype_new_truncated
 \unset hype_new_claims
 \unset hype_new_rewards
-\unset hype_no_revoked
 \unset hype_new_taken
 \unset hype_no_args
 \unset hype_no_codes
