@@ -400,6 +400,17 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
                 LIKE '%told%', false) AS hype_old_via \gset
 
 
+-- Functions that schemas of version 2 had with other results or arguments
+
+SELECT format('DROP FUNCTION %s', p.oid::regprocedure)
+FROM pg_proc p
+WHERE p.pronamespace = 'hype'::regnamespace
+  AND ((p.proname = 'confirm_pending' AND p.prorettype = 'void'::regtype)
+       OR (p.proname = 'replay'
+           AND (p.pronargs < 14 OR p.proargnames[12] = 'sources')))
+ORDER BY p.pronargs \gexec
+
+
 \if :hype_upgrade
 
 -- All at once, or not yet: who is at work with one of them waits for another.
@@ -1747,8 +1758,8 @@ COMMENT ON COLUMN hype.hit_quarter.quarter IS
 
 COMMENT ON TABLE hype.hit_return IS
     'Roll-up: visitors of a link in a quarter who had visited it before, '
-    'within 32 days. The unique visitors of a day are those of its quarters, less '
-    'those who return on that day: so they can be added up';
+    'within 32 days. The unique visitors of a day are those of its quarters, '
+    'less those who return on that day: so they can be added up';
 COMMENT ON COLUMN hype.hit_return.gap IS
     'Quarters since the visit before';
 
@@ -3689,8 +3700,8 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.give_late(uuid[], timestamptz[]) IS
-    'Gives hits that came after the claim of their visitor its user; those that '
-    'are locked, or refused by a trigger, are left to a pending claim';
+    'Gives hits that came after the claim of their visitor its user; those '
+    'that are locked, or refused by a trigger, are left to a pending claim';
 
 
 CREATE OR REPLACE FUNCTION hype.follow_step(max integer) RETURNS bigint
@@ -3959,10 +3970,6 @@ COMMENT ON FUNCTION hype.hits_to_replay(
 
 
 -- One function for modules whose hits have neither source nor arguments, too
-
-DROP FUNCTION IF EXISTS hype.replay(
-    uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
-    inet[], text[], text[], text[], text[]);
 
 CREATE OR REPLACE FUNCTION hype.replay(
     ids               uuid[],
@@ -4319,8 +4326,8 @@ COMMENT ON FUNCTION hype.confirm(
 ) IS
     'The user, or the visitor as long as no user has claimed it, or who made '
     'the hit, completed the event: credits the first or last of their hits '
-    'within the window, once an event and user, and returns the row to the one call that did. Never '
-    'credited: one''s own link, a hit made while its link was disabled or '
+    'within the window, once an event and user, and returns the row to the one '
+    'call that did. Never credited: one''s own link, a hit made while its link was disabled or '
     'expired, a bot. A link without owner is credited with referrer NULL';
 
 
@@ -5900,8 +5907,8 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.log_confirmed() IS
-    'Trigger: has the roll-ups and told_visitor follow confirmed_referral; what '
-    'is revoked does not count';
+    'Trigger: has the roll-ups and told_visitor follow confirmed_referral; '
+    'what is revoked does not count';
 
 \if :hype_new_trigger
 
@@ -8553,6 +8560,7 @@ DROP FUNCTION IF EXISTS hype.hits_to_replay(
 
 SELECT format('COMMENT ON %s IS NULL', c.object)
 FROM (VALUES
+    ('CONSTRAINT confirmed_referral_event_check ON hype.confirmed_referral'),
     ('SEQUENCE hype.referral_link_id_seq'),
     ('INDEX hype.referral_link_pkey'),
     ('INDEX hype.referral_link_identifier_key'),
