@@ -47,6 +47,30 @@ is($c->query("SELECT referrer FROM hype.revoke('e', 'u1')"), 'alice',
 	'what was confirmed before, is revoked');
 is($c->query("SELECT confirmed FROM hype.link_stats"), 1, 'and does not count');
 
+# Functions that had other names of arguments, or another result, comments that
+# are gone, and functions that are no longer there
+
+$c->query("DROP FUNCTION hype.confirm_pending(bigint)");
+$c->query("CREATE FUNCTION hype.confirm_pending(entry bigint) RETURNS void
+	LANGUAGE sql AS ''");
+my $args = $c->query("SELECT pg_get_function_identity_arguments(oid)
+	FROM pg_proc WHERE oid = 'hype.replay'::regproc");
+$c->query("DROP FUNCTION hype.replay");
+$args =~ s/(.*), (identifiers \S+), (.*)/$1, $3, $2/;
+$c->query("CREATE FUNCTION hype.replay($args) RETURNS bigint
+	LANGUAGE sql RETURN 0");
+$args =~ s/, sources.*//;
+$c->query("CREATE FUNCTION hype.replay($args, identifiers text[])
+	RETURNS bigint LANGUAGE sql RETURN hype.replay(ids, referral_link_ids,
+		created, authenticated, bot, visitors, user_ids, ips, user_agents,
+		http_referers, nexts, NULL, NULL, identifiers)");
+$c->query("CREATE FUNCTION hype.check_value(text, numeric) RETURNS void
+	LANGUAGE sql AS ''");
+$c->query("COMMENT ON SEQUENCE hype.referral_link_id_seq IS 'numbers'");
+isnt(definitions(), $new, 'with former functions');
+is(qx($psql -q -d $copy -f $file 2>&1), '', 'is upgraded, too');
+is(definitions(), $new, 'and is as a new one is');
+
 done_testing();
 
 
