@@ -50,6 +50,14 @@ static ngx_conf_enum_t  ngx_http_hype_ip[] = {
     { ngx_null_string, 0 }
 };
 
+static ngx_conf_post_t  ngx_http_hype_next_param = {
+    ngx_http_hype_conf_next_param
+};
+
+static ngx_conf_post_t  ngx_http_hype_hit_param = {
+    ngx_http_hype_conf_hit_param
+};
+
 
 static ngx_command_t  ngx_http_hype_commands[] = {
 
@@ -104,10 +112,10 @@ static ngx_command_t  ngx_http_hype_commands[] = {
 
     { ngx_string("hype_next_param"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_hype_conf_next_param,
+      ngx_conf_set_str_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
-      0,
-      NULL },
+      offsetof(ngx_http_hype_loc_conf_t, next_param),
+      &ngx_http_hype_next_param },
 
     { ngx_string("hype_next_hosts"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
@@ -139,10 +147,10 @@ static ngx_command_t  ngx_http_hype_commands[] = {
 
     { ngx_string("hype_hit_param"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_hype_conf_hit_param,
+      ngx_conf_set_str_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
-      0,
-      NULL },
+      offsetof(ngx_http_hype_loc_conf_t, hit_param),
+      &ngx_http_hype_hit_param },
 
     { ngx_string("hype_keep_args"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,

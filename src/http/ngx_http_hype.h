@@ -75,7 +75,7 @@ typedef struct {
     ngx_http_hype_cache_t       *cache;
     ngx_shm_zone_t              *zone;
     ngx_uint_t                   database;    /* unsigned database:1 */
-    const char                  *needs;       /* a directive that needs it */
+    u_char                      *needs;       /* a directive that needs it */
     u_char                      *needs_file;
     ngx_uint_t                   needs_line;
     ngx_uint_t                   request_uri; /* the variable's index */

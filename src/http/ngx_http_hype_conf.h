@@ -63,7 +63,8 @@ ngx_http_hype_conf_param_t *ngx_http_hype_conf_find_param(
 
 /*
  * Setters: of an ngx_uint_t to "post" (a flag) or to the value of its word in a
- * list (ngx_conf_enum_t); of an ngx_msec_t above 0; of a complex value.
+ * list (ngx_conf_enum_t); of an ngx_msec_t, above 0 unless "post" is the error
+ * of an invalid one; of a complex value.
  */
 
 char *ngx_http_hype_conf_param_flag(ngx_conf_t *cf, ngx_str_t *value,
@@ -98,11 +99,11 @@ char *ngx_http_hype_conf_invalid(ngx_conf_t *cf, ngx_str_t *value,
 ngx_uint_t ngx_http_hype_conf_is_token(ngx_str_t *value);
 
 /*
- * This directive, whose name must stay there, is of no use without
- * hype_database: that is checked when all has been read.
+ * The directive that is being read is of no use without hype_database: that is
+ * checked when all has been read.
  */
 
-void ngx_http_hype_conf_needs_database(ngx_conf_t *cf, const char *name);
+void ngx_http_hype_conf_needs_database(ngx_conf_t *cf);
 
 
 /*
@@ -177,16 +178,17 @@ char *ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_destination(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_hype_conf_hit_param(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_hype_conf_keep_args(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_hype_conf_next_param(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* For ngx_conf_set_str_slot(), as its post handlers: check the name. */
+
+char *ngx_http_hype_conf_next_param(ngx_conf_t *cf, void *post, void *data);
+char *ngx_http_hype_conf_hit_param(ngx_conf_t *cf, void *post, void *data);
 
 
 /* ngx_http_hype_conf_owner.c: the page of the owner of links */
