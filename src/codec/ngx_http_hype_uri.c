@@ -389,18 +389,26 @@ ngx_http_hype_unhex(u_char *p)
 
 
 ngx_uint_t
-ngx_http_hype_next_safe(ngx_str_t *next, ngx_str_t *hosts, ngx_uint_t nhosts)
+ngx_http_hype_has_control(ngx_str_t *text)
 {
-    size_t   i;
-    u_char  *p, *last;
+    size_t  i;
 
-    for (i = 0; i < next->len; i++) {
-        if (next->data[i] < 0x20 || next->data[i] == 0x7f) {
-            return 0;
+    for (i = 0; i < text->len; i++) {
+        if (text->data[i] < 0x20 || text->data[i] == 0x7f) {
+            return 1;
         }
     }
 
-    if (next->len == 0) {
+    return 0;
+}
+
+
+ngx_uint_t
+ngx_http_hype_next_safe(ngx_str_t *next, ngx_str_t *hosts, ngx_uint_t nhosts)
+{
+    u_char  *p, *last;
+
+    if (next->len == 0 || ngx_http_hype_has_control(next)) {
         return 0;
     }
 

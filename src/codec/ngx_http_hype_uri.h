@@ -86,6 +86,13 @@ size_t ngx_http_hype_path_resolve(u_char *dst, ngx_str_t *path);
 size_t ngx_http_hype_uri_escape(u_char *dst, ngx_str_t *src);
 
 /*
+ * Whether "text" has a control character, which no header's value may have, and
+ * which would forge a line of the log.  Returns 1 or 0.
+ */
+
+ngx_uint_t ngx_http_hype_has_control(ngx_str_t *text);
+
+/*
  * Whether a browser that follows "next" (already percent-decoded) from a page
  * of this site stays on the site, or goes by http or https to one of "hosts":
  * exact names, or ".example.com" for a domain and all below it, in lower

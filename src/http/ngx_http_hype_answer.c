@@ -186,7 +186,7 @@ ngx_http_hype_answer_who(ngx_http_request_t *r, ngx_http_hype_answer_t *a,
         return NGX_OK;
     }
 
-    if (ngx_http_hype_user(r, hlcf, &a->user) != NGX_OK) {
+    if (ngx_http_hype_said(r, hlcf->user, &a->user) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -9,7 +9,6 @@ static char *ngx_http_hype_conf_names(ngx_conf_t *cf, ngx_array_t **names,
     ngx_http_hype_conf_param_t *params, void *conf);
 static ngx_uint_t ngx_http_hype_conf_is_host(ngx_conf_t *cf,
     ngx_str_t *value);
-static ngx_uint_t ngx_http_hype_conf_has_control(ngx_str_t *value);
 
 
 static ngx_conf_enum_t  ngx_http_hype_mode[] = {
@@ -324,7 +323,7 @@ ngx_http_hype_conf_destination(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if ((value[1].data[0] != '/' && value[1].data[0] != '$'
          && ngx_strstr(value[1].data, "://") == NULL)
-        || ngx_http_hype_conf_has_control(&value[1]))
+        || ngx_http_hype_has_control(&value[1]))
     {
         return ngx_http_hype_conf_invalid(cf, &value[1],
                                           "a path, a URL, a variable or "
@@ -372,7 +371,7 @@ ngx_http_hype_conf_fallback(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         || (value[1].data[0] != '/' && value[1].data[0] != '$'
             && ngx_strncasecmp(value[1].data, (u_char *) "http://", 7) != 0
             && ngx_strncasecmp(value[1].data, (u_char *) "https://", 8) != 0)
-        || ngx_http_hype_conf_has_control(&value[1]))
+        || ngx_http_hype_has_control(&value[1]))
     {
         return ngx_http_hype_conf_invalid(cf, &value[1],
                                           "a path, a URL, a variable or "
@@ -409,19 +408,4 @@ ngx_http_hype_conf_is_host(ngx_conf_t *cf, ngx_str_t *value)
     ngx_sprintf(url.data, "http://%*s", value->len - dot, value->data + dot);
 
     return ngx_http_hype_next_safe(&url, value, 1);
-}
-
-
-static ngx_uint_t
-ngx_http_hype_conf_has_control(ngx_str_t *value)
-{
-    size_t  i;
-
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] < 0x20 || value->data[i] == 0x7f) {
-            return 1;
-        }
-    }
-
-    return 0;
 }

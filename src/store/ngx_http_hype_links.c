@@ -3,6 +3,8 @@
 #include <ngx_core.h>
 #include "ngx_http_hype_links.h"
 #include "ngx_http_hype_array.h"
+#include "ngx_http_hype_column.h"
+#include "ngx_http_hype_uri.h"
 
 
 /* identifiers in one query */
@@ -284,7 +286,7 @@ ngx_http_hype_links_work(ngx_http_hype_links_t *links,
     {
         lookup = ngx_queue_data(q, ngx_http_hype_lookup_t, queue);
 
-        p = ngx_http_hype_array_uint32(p, lookup->node.str.len);
+        p = ngx_http_hype_put32(p, lookup->node.str.len);
         p = ngx_cpymem(p, lookup->data, lookup->node.str.len);
     }
 
@@ -361,7 +363,6 @@ ngx_http_hype_links_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 static void
 ngx_http_hype_links_row(ngx_http_hype_links_t *links, PGresult *res, int row)
 {
-    u_char                *p;
     ngx_str_t              identifier;
     ngx_str_node_t        *node;
     ngx_http_hype_link_t   link;
@@ -388,17 +389,11 @@ ngx_http_hype_links_row(ngx_http_hype_links_t *links, PGresult *res, int row)
     ngx_http_hype_links_value(res, row, 2, &link.user_id);
     ngx_http_hype_links_value(res, row, 3, &link.destination);
 
-    for (p = link.destination.data;
-         p < link.destination.data + link.destination.len;
-         p++)
-    {
-        if (*p < 0x20 || *p == 0x7f) {
-            ngx_log_error(NGX_LOG_ERR, links->log, 0,
-                          "hype: the destination of link \"%V\" has a "
-                          "control character and is not used", &identifier);
-            link.destination.len = 0;
-            break;
-        }
+    if (ngx_http_hype_has_control(&link.destination)) {
+        ngx_log_error(NGX_LOG_ERR, links->log, 0,
+                      "hype: the destination of link \"%V\" has a control "
+                      "character and is not used", &identifier);
+        link.destination.len = 0;
     }
 
     ngx_http_hype_links_done(links, (ngx_http_hype_lookup_t *)
