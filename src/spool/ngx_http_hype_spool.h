@@ -158,7 +158,7 @@ ngx_uint_t ngx_http_hype_spool_pending(ngx_http_hype_spool_t *spool);
  */
 
 ngx_int_t ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool,
-    ngx_uint_t which, u_char *record, ngx_str_t *reason);
+    ngx_uint_t which, u_char *record, const char *reason);
 
 
 #endif /* _NGX_HTTP_HYPE_SPOOL_H_INCLUDED_ */
