@@ -13,6 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_hype_identifier.h"
+#include "ngx_http_hype_next.h"
 #include "ngx_http_hype_store.h"
 #include "ngx_http_hype_uri.h"
 #include "ngx_http_hype_uuid.h"
@@ -192,8 +193,8 @@ extern ngx_str_t  ngx_http_hype_outcomes[];
 
 
 /*
- * ngx_http_hype_answer.c: what an answer says and does besides: the cookie, who
- * may store it, and, once the application has answered, claims and confirms.
+ * ngx_http_hype_answer.c: what follows from an answer: the cookie and, once the
+ * application has answered, claims, confirms and hits of typed codes.
  */
 
 /*
@@ -203,6 +204,26 @@ extern ngx_str_t  ngx_http_hype_outcomes[];
 
 ngx_int_t ngx_http_hype_answer(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+
+
+/* ngx_http_hype_answer_headers.c: the cookie, and who may store an answer */
+
+/*
+ * Sets the cookie of that name, ours or its former one, to a visitor, or clears
+ * it if that is NULL.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
+    ngx_http_hype_cookie_t *cookie, ngx_str_t *name, u_char *visitor);
+
+/*
+ * Nobody but the client may store an answer with its cookie, whatever the
+ * application or "expires" said; what they said of storing it at all stays.
+ * A redirect of ours is not stored.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_answer_cache_control(ngx_http_request_t *r,
+    ngx_uint_t redirected);
 
 /*
  * Whether "value" can be that of a cookie's attribute: RFC 6265, 4.1.1.

@@ -106,6 +106,17 @@ ngx_uint_t ngx_http_hype_conf_is_token(ngx_str_t *value);
 void ngx_http_hype_conf_needs_database(ngx_conf_t *cf);
 
 
+/* ngx_http_hype_conf_merge.c: defaults, and what is inherited */
+
+/* For the module's context. */
+
+void *ngx_http_hype_conf_create_main(ngx_conf_t *cf);
+char *ngx_http_hype_conf_init_main(ngx_conf_t *cf, void *conf);
+void *ngx_http_hype_conf_create_location(ngx_conf_t *cf);
+char *ngx_http_hype_conf_merge_location(ngx_conf_t *cf, void *parent,
+    void *child);
+
+
 /*
  * ngx_http_hype_conf_check.c: what can only be judged when all of the
  * configuration has been read, and what is worth a warning.

@@ -81,7 +81,7 @@ void ngx_http_hype_links_changed(ngx_http_hype_links_t *links,
     ngx_str_t *identifier);
 
 /*
- * Gets a link from the cache, and trusts what was loaded since changes are heard,
+ * Gets a link from the cache; trusts what was loaded since changes are heard,
  * and since all may have changed.  Returns as ngx_http_hype_cache_get() does.
  */
 
