@@ -56,7 +56,7 @@ typedef struct {
     ngx_log_t                    *log;
 
     ngx_queue_t                   files;     /* the oldest first */
-    ngx_http_hype_spool_file_t      *tail;      /* the one that is written */
+    ngx_http_hype_spool_file_t   *tail;      /* the one that is written */
     ngx_uint_t                    serial;
 
     u_char                       *buf;       /* what is not yet written */
