@@ -48,6 +48,8 @@ typedef struct {
 } ngx_http_hype_column_t;
 
 
+/* Write or read a number in network byte order; "put" returns its end. */
+
 static ngx_inline u_char *
 ngx_http_hype_put32(u_char *p, uint32_t n)
 {
@@ -93,11 +95,11 @@ ngx_http_hype_get64(u_char *p)
 
 size_t ngx_http_hype_utf8_length(ngx_str_t *src);
 
-/* Cuts "src" behind a character, so that this is at most "max". */
+/* Cuts "src" behind a character, so that this number is at most "max". */
 
 void ngx_http_hype_utf8_cut(ngx_str_t *src, size_t max);
 
-/* Writes that text to "p", returns its end. */
+/* Writes that text to "p", which has room for these bytes; returns its end. */
 
 u_char *ngx_http_hype_utf8_copy(u_char *p, ngx_str_t *src);
 

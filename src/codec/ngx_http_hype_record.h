@@ -81,7 +81,10 @@ extern ngx_http_hype_column_t  ngx_http_hype_record_format[];
 size_t ngx_http_hype_record_hit_length(ngx_str_t *identifier,
     ngx_http_hype_row_t *row);
 
-/* Writes the record without its CRC, returns its end. */
+/*
+ * Writes the record without its CRC to "p", which has room for these bytes;
+ * returns its end.
+ */
 
 u_char *ngx_http_hype_record_hit(u_char *p, ngx_str_t *identifier,
     ngx_http_hype_row_t *row);
@@ -119,7 +122,7 @@ ngx_uint_t ngx_http_hype_record_is_note(u_char *record);
 size_t ngx_http_hype_record_length(u_char *record);
 ngx_http_hype_record_type_e ngx_http_hype_record_type(u_char *record);
 
-/* A hit's identifier (points into the record), and its tuple. */
+/* Returns a hit's tuple; sets "identifier".  Both point into the record. */
 
 u_char *ngx_http_hype_record_tuple(u_char *record, ngx_str_t *identifier);
 

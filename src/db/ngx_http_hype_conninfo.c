@@ -153,7 +153,7 @@ ngx_http_hype_conninfo_presets(ngx_http_hype_conninfo_t *info, ngx_uint_t n,
 }
 
 
-/* adds a parameter of the user's as number "n", or where its list has a place */
+/* adds a parameter of the user's as number "n", or in the place of its list */
 
 static ngx_int_t
 ngx_http_hype_conninfo_set(ngx_conf_t *cf, PQconninfoOption *o,

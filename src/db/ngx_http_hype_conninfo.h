@@ -39,7 +39,10 @@ typedef struct {
 char *ngx_http_hype_conninfo_parse(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_hype_conninfo_t *info);
 
-/* Is it an address, a socket's folder or empty: no name to be looked up? */
+/*
+ * Whether a host is an address, a socket's directory or empty, and so no name
+ * to be looked up.  Returns 1 or 0.
+ */
 
 ngx_uint_t ngx_http_hype_conninfo_literal(const char *host);
 
@@ -47,7 +50,7 @@ ngx_uint_t ngx_http_hype_conninfo_literal(const char *host);
 
 ngx_uint_t ngx_http_hype_conninfo_count(const char *list);
 
-/* The "n" items, in the pool; NULL if memory ran out. */
+/* The "n" items of such a list, in the pool.  NULL if memory ran out. */
 
 char **ngx_http_hype_conninfo_split(ngx_pool_t *pool, const char *list,
     ngx_uint_t *n);

@@ -235,7 +235,11 @@ ngx_uint_t ngx_http_hype_answer_attribute(ngx_str_t *value);
 
 /* ngx_http_hype_param.c: referral codes on any URL, ?ref=<identifier> */
 
-/* The phase handler where "hype_ref_param" is on. */
+/*
+ * The phase handler where "hype_ref_param" is on.  Returns NGX_DECLINED if the
+ * request is none of ours or goes on, NGX_AGAIN while it is parked, NGX_DONE if
+ * it is answered, or a status.
+ */
 
 ngx_int_t ngx_http_hype_param_handler(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf);
@@ -256,7 +260,7 @@ ngx_int_t ngx_http_hype_param_to(ngx_http_request_t *r,
 
 /* ngx_http_hype_ref.c: referral links as locations, /ref/<identifier>/ */
 
-/* The phase handler of a location with "hype_ref". */
+/* The phase handler of a location with "hype_ref"; returns as the other. */
 
 ngx_int_t ngx_http_hype_ref_handler(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf);
@@ -264,17 +268,20 @@ ngx_int_t ngx_http_hype_ref_handler(ngx_http_request_t *r,
 
 /* ngx_http_hype_variables.c */
 
-/* For the module's preconfiguration. */
+/* For the module's preconfiguration.  NGX_ERROR if memory ran out. */
 
 ngx_int_t ngx_http_hype_variables_add(ngx_conf_t *cf);
 
-/* The index of the variable that keeps what ngx_http_hype_ask() saw. */
+/*
+ * The index of the variable that keeps what ngx_http_hype_ask() saw.  NGX_ERROR
+ * if memory ran out.
+ */
 
 ngx_int_t ngx_http_hype_variables_asked(ngx_conf_t *cf);
 
 /*
  * A handler of the first phase that each request comes to.  It keeps the
- * method, which internal redirects may change.
+ * method, which internal redirects may change, and declines.
  */
 
 ngx_int_t ngx_http_hype_ask(ngx_http_request_t *r);

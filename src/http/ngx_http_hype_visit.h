@@ -19,7 +19,7 @@
 
 ngx_http_hype_ctx_t *ngx_http_hype_get_ctx(ngx_http_request_t *r);
 
-/* Makes it; NULL if memory ran out. */
+/* Makes it, in the request's pool; NULL if memory ran out. */
 
 ngx_http_hype_ctx_t *ngx_http_hype_create_ctx(ngx_http_request_t *r);
 
@@ -46,7 +46,7 @@ ngx_int_t ngx_http_hype_visit_find(ngx_http_request_t *r,
 ngx_int_t ngx_http_hype_visit_record(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx);
 
-/* Whether a hit was made, which may be in the spool yet. */
+/* Whether a hit was made, which may be in the spool yet.  Returns 1 or 0. */
 
 ngx_uint_t ngx_http_hype_visit_made(ngx_http_hype_ctx_t *ctx);
 
@@ -65,7 +65,10 @@ void ngx_http_hype_cut(ngx_str_t *text);
 ngx_int_t ngx_http_hype_value(ngx_http_request_t *r,
     ngx_http_complex_value_t *cv, ngx_str_t *value);
 
-/* ngx_http_test_predicates(), with the same care. */
+/*
+ * ngx_http_test_predicates(), with the same care: NGX_OK if all are empty or
+ * "0", else NGX_DECLINED, or NGX_ERROR if memory ran out.
+ */
 
 ngx_int_t ngx_http_hype_predicates(ngx_http_request_t *r,
     ngx_array_t *predicates);
@@ -133,13 +136,16 @@ ngx_int_t ngx_http_hype_redirect(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_hype_not_allowed(ngx_http_request_t *r);
 
-/* Adds a response header; the value is not copied. */
+/*
+ * Adds a response header.  Name and value are not copied, and have to live as
+ * long as the request.  NGX_ERROR if memory ran out.
+ */
 
 ngx_int_t ngx_http_hype_add_header(ngx_http_request_t *r, const char *key,
     ngx_str_t *value);
 
 
-/* Whether the request has any cookies. */
+/* Whether the request has any cookies.  Returns 1 or 0. */
 
 static ngx_inline ngx_uint_t
 ngx_http_hype_cookies(ngx_http_request_t *r)
@@ -288,12 +294,21 @@ ngx_int_t ngx_http_hype_ref_target(ngx_http_request_t *r,
 ngx_int_t ngx_http_hype_target(ngx_http_request_t *r, ngx_str_t *target,
     ngx_str_t *next);
 
-/* Whether "target" leads to another host than the request's, or to an app. */
+/*
+ * Whether "target" leads to another host than the request's, or to an app.
+ * Returns 1 or 0.
+ */
 
 ngx_uint_t ngx_http_hype_target_foreign(ngx_http_request_t *r,
     ngx_str_t *target);
 
-/* The path of "target", decoded as by nginx; NGX_DECLINED: not on this host. */
+/*
+ * The path of "target", decoded as by nginx.
+ *
+ * NGX_OK: it is in "path".
+ * NGX_DECLINED: it is not on this host, or nginx would refuse it.
+ * NGX_ERROR: no memory.
+ */
 
 ngx_int_t ngx_http_hype_target_path(ngx_http_request_t *r,
     ngx_str_t *target, ngx_str_t *path);

@@ -321,7 +321,7 @@ ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
 }
 
 
-/* what is to be synced: some of the files and, for their names, the directory */
+/* what is to be synced: some files and, for their names, the directory */
 
 static void
 ngx_http_hype_spool_collect(ngx_http_hype_spool_t *spool,
