@@ -39,7 +39,7 @@ my @cases = (
     ['hype_zone hype:8m x=1;'
         => 'invalid value "x=1" in "hype_zone": "valid=" or "unknown=" is expected'],
     ['hype_zone hype:8m valid=1m valid=2m;'
-        => 'invalid value "valid=2m" in "hype_zone": it was said before'],
+        => 'invalid value "valid=2m" in "hype_zone": duplicate parameter'],
     ['hype_zone hype:8m; hype_zone other:8m;' => '"hype_zone" directive is duplicate'],
 
     # hype_spool
@@ -57,7 +57,7 @@ my @cases = (
     ['hype_spool spool x=1;' => 'invalid value "x=1" in "hype_spool": '
         . '"max_size=" or "sync=" is expected'],
     ['hype_spool spool sync=off sync=off;'
-        => 'invalid value "sync=off" in "hype_spool": it was said before'],
+        => 'invalid value "sync=off" in "hype_spool": duplicate parameter'],
     ['hype_spool "";' => 'invalid value "" in "hype_spool": a path is expected'],
 
     # those with few values
@@ -114,7 +114,7 @@ my @cases = (
                 => qq{invalid value "$_" in "hype_keep_args": $argument}] }
          '', 'a b', 'a=b', '$arg_x', 'a[]', 'a&b'),
     ['hype_keep_args a b a;'
-        => 'invalid value "a" in "hype_keep_args": it was said before'],
+        => 'invalid value "a" in "hype_keep_args": duplicate parameter'],
     ['hype_keep_args off a;'
         => 'invalid value "a" in "hype_keep_args": "off" has no parameters'],
 
@@ -135,14 +135,14 @@ my @cases = (
     (map { ["hype_cookie v $_;" => qq{invalid value "$_" in "hype_cookie": $samesite}] }
          'samesite=', 'samesite=x', 'samesite=Lax', 'samesite=on'),
     (map { ["hype_cookie v $_;"
-                => qq{invalid value "$_" in "hype_cookie": there is no such parameter}] }
+                => qq{invalid value "$_" in "hype_cookie": unknown parameter}] }
          'x', 'secure=1', 'Secure', 'max-age=1d', 'expires=1d', 'HttpOnly'),
     (map { [qq{hype_cookie v "$_";}
                 => qq{invalid value "$_" in "hype_cookie": another cookie's name is expected}] }
          'legacy=', 'legacy=v', 'legacy=a b', 'legacy=a;b', 'legacy=$host'),
     (map { my ($first, $second) = @$_;
            ["hype_cookie v $first $second;"
-                => qq{invalid value "$second" in "hype_cookie": it was said before}] }
+                => qq{invalid value "$second" in "hype_cookie": duplicate parameter}] }
          ['secure', 'nosecure'], ['nosecure', 'secure'], ['secure', 'secure'],
          ['httponly', 'nohttponly'], ['samesite=lax', 'samesite=off'],
          ['domain=a', 'domain=b'], ['path=/', 'path=/x'],
@@ -167,7 +167,7 @@ my @cases = (
          'http://localhost/ref/'),
     (map { my ($first, $second) = @$_;
            ["hype_ref_param ref $first $second;" => qq{invalid value "$second" }
-                . 'in "hype_ref_param": it was said before'] }
+                . 'in "hype_ref_param": duplicate parameter'] }
          ['mode=direct', 'mode=inline'], ['to=/a/', 'to=/a/']),
     ['hype_ref_param ref mode=inline to=/x/;' => '"hype_ref_param" directive '
         . 'with "mode=inline" does not redirect, and can\'t have "to="'],

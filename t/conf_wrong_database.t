@@ -76,7 +76,7 @@ for my $case (
     } 'x', 'x=1', 'TIMEOUT=1s', 'port=5432', 'timeout'),
 
     ['hype_database "host=x" timeout=1s timeout=2s;'
-        => 'invalid value "timeout=2s" in "hype_database": it was said before'],
+        => 'invalid value "timeout=2s" in "hype_database": duplicate parameter'],
 ) {
     wrong($case->[0], $case->[1], http => $case->[0]);
 }

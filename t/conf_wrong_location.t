@@ -52,7 +52,7 @@ for my $case (
 # hype_confirm
 
 my $confirm = '"value=" or "if=" is expected';
-my $twice = 'it was said before';
+my $twice = 'duplicate parameter';
 
 for my $case (
     ['hype_confirm;' => 'invalid number of arguments in "hype_confirm" directive'],
@@ -129,9 +129,9 @@ for my $case (
          '', 'ref/', '/ref', 'http://x.example/ref/', '//x.example/', '/a?b/',
          '/a#b/', '/\\x/'),
     ['hype_links json html;'
-        => 'invalid value "html" in "hype_links": it was said before'],
+        => 'invalid value "html" in "hype_links": duplicate parameter'],
     ['hype_links create=on create=off;'
-        => 'invalid value "create=off" in "hype_links": it was said before'],
+        => 'invalid value "create=off" in "hype_links": duplicate parameter'],
     ['hype_links html html create=on to=/r/;'
         => 'invalid number of arguments in "hype_links" directive'],
     ['hype_links; hype_links html;' => '"hype_links" directive is duplicate'],

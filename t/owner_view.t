@@ -130,7 +130,8 @@ is(links_of('carol'), 1, 'it makes the link');
 is_deeply(data_of($page), json(view('/page?json', 'carol')),
           'and has the data in it');
 
-for my $case (['css', 'text/css', 'status.css', 'chart.css', 'owner/owner.css'],
+for my $case (['css', 'text/css', 'status.css', 'chart.css', 'grid.css',
+               'owner/owner.css'],
               ['js', 'text/javascript', 'text.js', 'chart.js',
                'owner/owner.js']) {
     my ($part, $type, @files) = @$case;

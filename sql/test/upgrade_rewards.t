@@ -68,7 +68,7 @@ $c->query("CREATE FUNCTION hype.check_value(text, numeric) RETURNS void
 	LANGUAGE sql AS ''");
 $c->query("COMMENT ON SEQUENCE hype.referral_link_id_seq IS 'numbers'");
 isnt(definitions(), $new, 'with former functions');
-is(qx($psql -q -d $copy -f $file 2>&1), '', 'is upgraded, too');
+is(qx($psql 2>&1), '', 'is upgraded, too');
 is(definitions(), $new, 'and is as a new one is');
 
 done_testing();

@@ -5,8 +5,6 @@
 
 static char *ngx_http_hype_conf_connections(ngx_conf_t *cf,
     ngx_str_t *value, void *field, void *post);
-static char *ngx_http_hype_conf_time(ngx_conf_t *cf, ngx_str_t *value,
-    void *field, void *post);
 static char *ngx_http_hype_conf_max_size(ngx_conf_t *cf, ngx_str_t *value,
     void *field, void *post);
 static char *ngx_http_hype_conf_sync(ngx_conf_t *cf, ngx_str_t *value,
@@ -36,12 +34,12 @@ static ngx_http_hype_conf_param_t  ngx_http_hype_database_params[] = {
 static ngx_http_hype_conf_param_t  ngx_http_hype_zone_params[] = {
 
     { ngx_string("valid="),
-      ngx_http_hype_conf_time,
-      offsetof(ngx_http_hype_cache_t, valid), NULL },
+      ngx_http_hype_conf_param_msec,
+      offsetof(ngx_http_hype_cache_t, valid), "a time is expected" },
 
     { ngx_string("unknown="),
-      ngx_http_hype_conf_time,
-      offsetof(ngx_http_hype_cache_t, unknown), NULL },
+      ngx_http_hype_conf_param_msec,
+      offsetof(ngx_http_hype_cache_t, unknown), "a time is expected" },
 
     { ngx_null_string, NULL, 0, "\"valid=\" or \"unknown=\" is expected" }
 };
@@ -200,19 +198,6 @@ ngx_http_hype_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     return ngx_http_hype_conf_params(cf, 2, ngx_http_hype_zone_params,
                                      hmcf->cache);
-}
-
-
-static char *
-ngx_http_hype_conf_time(ngx_conf_t *cf, ngx_str_t *value, void *field,
-    void *post)
-{
-    ngx_msec_t *msec = field;
-
-    *msec = ngx_parse_time(value, 0);
-
-    return (*msec == (ngx_msec_t) NGX_ERROR) ? "a time is expected"
-                                             : NGX_CONF_OK;
 }
 
 
@@ -432,7 +417,7 @@ ngx_http_hype_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     hlcf->status = NGX_HTTP_HYPE_STATUS_JSON;
     hlcf->reports = 0;
 
-    ngx_http_hype_conf_needs_database(cf, "hype_status");
+    ngx_http_hype_conf_needs_database(cf);
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_hype_status_handler;

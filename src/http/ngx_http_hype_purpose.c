@@ -191,7 +191,7 @@ ngx_http_hype_purpose_refuse(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
         ngx_str_set(&r->headers_out.status_line, "425 Too Early");
 
     } else {
-        return NGX_DECLINED;
+        return NGX_OK;
     }
 
     ctx->outcome = NGX_HTTP_HYPE_OUTCOME_SKIPPED;
