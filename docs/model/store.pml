@@ -1,14 +1,11 @@
 /*
- * The protocol by which a hit gets from a visit to PostgreSQL, and is derived
- * from there, once.  README.md says how to run it, how to read a
- * counterexample, and what is left out.
+ * How a hit gets from a visit to PostgreSQL.  derive.pml has what is derived
+ * from it there, README.md says how to run it, how to read a counterexample, and
+ * what is left out.
  *
- * There are two hits, two workers and one database.  Faults come at any step,
- * as many as init allows.  A comment says which function a step models.  A set
- * of hits, files or transactions is a number with one bit for each.
- *
- * Each switch of the list in README.md makes one mistake, with which the model
- * has to fail.
+ * There are two hits, two workers, and connections for two sessions.  Faults may
+ * come at any step.  A comment says which function a step models.  A set of hits
+ * or files is a number with one bit for each.
  */
 
 
@@ -169,7 +166,7 @@ inline become_visible(s)
                       && (ses[t].inserted & ses[s].rows))
 
 #if defined(NO_CHECK) || defined(NO_WAIT)
-#define HAS_TO_WAIT(s)  (ses[s].replay == 2)     /* never */
+#define HAS_TO_WAIT(s)  false
 #else
 #define HAS_TO_WAIT(s)  (CLASH(s, 0) || CLASH(s, 1))
 #endif
@@ -356,7 +353,7 @@ inline put_back(s, w, again)
         wrk[w].queue = wrk[w].queue | n;
 
         if
-        :: again -> wrk[w].replay = wrk[w].replay | n
+        :: again || ses[s].replay -> wrk[w].replay = wrk[w].replay | n
         :: else
         fi
     fi
@@ -387,6 +384,8 @@ inline handle_unknown(s, w)
 {
 #ifdef UNKNOWN_IS_DONE
     batch_done(s, w)
+#elif defined(SENT_AS_IT_WAS)
+    put_back(s, w, false)
 #else
     put_back(s, w, true)
 #endif
@@ -415,7 +414,7 @@ inline handle_result(s, w)
 }
 
 
-#define A_FREE_SESSION  (ses[0].state == FREE || ses[1].state == FREE )
+#define A_FREE_SESSION  (ses[0].state == FREE || ses[1].state == FREE)
 
 inline send(w, set, from, by_replay)
 {
@@ -499,7 +498,7 @@ end:
 
 #define KILL_POINT                                                            \
     if                                                                        \
-    :: atomic { MAY_BE_KILLED -> faults--; goto killed }                        \
+    :: atomic { MAY_BE_KILLED -> faults--; goto killed }                      \
     :: true                                                                   \
     fi
 
