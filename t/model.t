@@ -51,8 +51,8 @@ sub verdict
     my ($status, $output) = run(command => [
         'sh', '-c', 'cd "$1" && shift && model=$1 && optimize=$2 && shift 2 '
             . '&& spin -a "$@" "$model" '
-            . '&& cc -w $optimize -DSAFETY -DCOLLAPSE -DMEMLIM=1000 -o pan pan.c '
-            . '&& ./pan -n -m10000 -w20 2>&1',
+            . '&& cc -w $optimize -DSAFETY -DCOLLAPSE -DMEMLIM=1000 -o pan '
+            . 'pan.c && ./pan -n -m10000 -w20 2>&1',
         'sh', $dir, $source, $optimize, map { "-D$_" } @switches]);
 
     return $output;

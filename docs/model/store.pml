@@ -1,11 +1,11 @@
 /*
  * How a hit gets from a visit to PostgreSQL.  derive.pml has what is derived
- * from it there, README.md says how to run it, how to read a counterexample, and
- * what is left out.
+ * from it there.  README.md says how to run it, how to read a counterexample,
+ * and what is left out.
  *
- * There are two hits, two workers, and connections for two sessions.  Faults may
- * come at any step.  A comment says which function a step models.  A set of hits
- * or files is a number with one bit for each.
+ * There are two hits, two workers, and two sessions of PostgreSQL.  Faults may
+ * come at any step.  A comment says which function a step models.  A set of
+ * hits or files is a number with one bit for each.
  */
 
 
@@ -786,7 +786,7 @@ end:
 }
 
 
-/* --------------------------------------------------------------- the verdict */
+/* ------------------------------------------------------------ the verdict */
 
 init
 {
