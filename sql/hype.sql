@@ -1943,6 +1943,7 @@ DECLARE
     origin xid8;
     since  uuid;
     n      bigint := 0;
+    old    boolean;
 BEGIN
     SELECT l.* INTO STRICT p FROM hype.log_position l WHERE l.name = log_name;
 
@@ -1952,7 +1953,9 @@ BEGIN
         RETURN;
     END IF;
 
-    IF p.target IS NULL THEN
+    old := p.target IS NOT NULL;
+
+    IF NOT old THEN
         p.target := hype.log_snapshot();
         p.xact := '0';
         p.id := NULL;
@@ -2034,6 +2037,13 @@ BEGIN
     SET done = p.done, target = p.target, xact = p.xact, id = p.id,
         backfill = p.backfill, rolled = p.rolled
     WHERE l.name = log_name;
+
+    -- An old target may have had no more hits.  Those that were committed since
+    -- are what this call may be for, and no other may come soon.
+
+    IF n = 0 AND old AND max > 0 THEN
+        RETURN QUERY SELECT h.* FROM hype.read_log(log_name, max) h;
+    END IF;
 END
 $$;
 

@@ -280,4 +280,17 @@ $b->query('COMMIT');
 $c->derive();
 is($c->query($left), 0, 'and these when they are free');
 
+# A step that reads as many hits as it may does not know that there are no more.
+# The next one is called for a hit that was committed since.
+
+$b->query(claim(4343, 'soon'));
+$c->derive();
+$a->query("INSERT INTO hype.referral_hit (id, referral_link_id, visitor)
+	SELECT gen_random_uuid(), 1, gen_random_uuid() FROM generate_series(1, 2)");
+is($c->query('SELECT hype.follow_step(2)'), 2, 'a step reads all there is');
+$a->query("INSERT INTO hype.referral_hit (id, referral_link_id, visitor)
+	VALUES (gen_random_uuid(), 1, '" . uuid(4343) . "')");
+step($c);
+is(users(4343), 'soon', 'a hit of a claimed visitor is in the next step');
+
 done_testing();
