@@ -91,7 +91,7 @@ like($r->body, qr{"url": ?"[^"]*/ref/abc/"}, '... there is a URL all the same');
 
 is(get('/status')->status, 200, 'the status page');
 $pg->exec('grant hype_report to hype_nginx');
-is_soon { get('/status?report')->status } 200, '... and its reports');
+is_soon { get('/status?report')->status } 200, '... and its reports';
 
 # A reload keeps the socket
 
