@@ -41,7 +41,6 @@ server {
         hype_user alice;
         hype_links to=/ref/;
     }
-
 }
 HTTP
     server => 'location = /status { hype_status; }');
@@ -49,7 +48,7 @@ HTTP
 my $visitor = '0b5c8f5a-7f8e-4b0a-9d7e-2f4f5a6b7c8d';
 my $client = Hype::HTTP3->new($port);
 
-visits();
+makes_hits();
 claims();
 answers_many();
 forgets_nobody();
@@ -59,7 +58,7 @@ SKIP: { is_visited_by_curl() }
 done_testing();
 
 
-sub visits
+sub makes_hits
 {
     my $r = $client->get('/ref/abc?next=/x', 'User-Agent' => 'agent',
                          Referer => 'http://from.example/');

@@ -21,11 +21,17 @@ from aioquic.quic.events import (ConnectionTerminated, HandshakeCompleted,
 address = ('127.0.0.1', int(sys.argv[1]))
 
 
+class Http(H3Connection):
+
+    def _check_content_length(self, stream):
+        """An answer to HEAD may have a length, and no body (RFC 9110, 8.6)."""
+
+
 class Client(QuicConnectionProtocol):
 
     def __init__(self, quic):
         super().__init__(quic)
-        self.http = H3Connection(quic)
+        self.http = Http(quic)
         self.answers = {}
         self.ended = set()
         self.happened = asyncio.Event()
@@ -44,10 +50,9 @@ class Client(QuicConnectionProtocol):
 
         for e in self.http.handle_event(event):
             if isinstance(e, HeadersReceived):
-                answer = self.answers.setdefault(
-                    e.stream_id, {'heads': [], 'body': ''})
-                answer['heads'].append([[k.decode('latin-1'), v.decode('latin-1')]
-                                        for k, v in e.headers])
+                self.answers[e.stream_id] = {'body': '', 'head': [
+                    [k.decode('latin-1'), v.decode('latin-1')]
+                    for k, v in e.headers]}
             elif isinstance(e, DataReceived):
                 self.answers[e.stream_id]['body'] += e.data.decode('latin-1')
 
@@ -155,7 +160,7 @@ class Player:
 
         client = self.client
         await client.until(lambda: client.ended.issuperset(self.streams), seconds)
-        return [{**client.answers.get(s, {'heads': [], 'body': ''}),
+        return [{**client.answers.get(s, {'head': [], 'body': ''}),
                  'ended': s in client.ended, 'error': client.error}
                 for s in self.streams]
 

@@ -108,8 +108,8 @@ sub send
 }
 
 
-# The answers to what was sent last, in that order: those after an informational
-# one have that in {informational}.
+# The answers to what was sent last, in that order.  aioquic knows no
+# informational ones.
 
 sub answers
 {
@@ -149,26 +149,14 @@ sub _response
 {
     my ($answer) = @_;
 
-    my @heads = map { _head($_) } @{ $answer->{heads} };
-
     return Hype::Response->failed($answer->{error} // 'no answer')
-        if !@heads || !$answer->{ended};
+        if !$answer->{ended} || !@{ $answer->{head} };
 
-    my $response = Hype::Response->new(pop @heads, $answer->{body});
-    $response->{informational} = [map { Hype::Response->new($_) } @heads];
-    return $response;
-}
+    my ($status, @fields) = @{ $answer->{head} };
+    my $head = join '', "HTTP/3 $status->[1]\r\n",
+        (map { "$_->[0]: $_->[1]\r\n" } @fields), "\r\n";
 
-
-sub _head
-{
-    my ($fields) = @_;
-
-    my ($status) = map { $_->[1] } grep { $_->[0] eq ':status' } @$fields;
-
-    return join '', "HTTP/3 $status\r\n",
-        (map { "$_->[0]: $_->[1]\r\n" } grep { $_->[0] ne ':status' } @$fields),
-        "\r\n";
+    return Hype::Response->new($head, $answer->{body});
 }
 
 
