@@ -61,14 +61,11 @@ for my $path ('/ref/abc', '/x?ref=abc', '/inline?ref=abc') {
 
     $client->do('close');
 
-    for (1 .. 2) {
-        my $before = lines();
-        wait_until { $client->do('replay'); lines() > $before } 30,
-            'a replay to be taken for a request';
-        my @replayed = (lines())[$before .. lines() - 1];
-        is(grep({ /^1\|h3\|425\|skipped$/ } @replayed), @replayed, 'replayed: 425');
-    }
-
+    my $before = lines();
+    wait_until { $client->do('replay'); lines() > $before } 30,
+        'a replay to be taken for a request';
+    my @replayed = (lines())[$before .. lines() - 1];
+    is(grep({ /^1\|h3\|425\|skipped$/ } @replayed), @replayed, '... replayed: 425');
     is($pg->hits, $hits, '... no hit');
 }
 
