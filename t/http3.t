@@ -160,7 +160,8 @@ sub forgets_nobody
 }
 
 
-# A connection is closed when it has nothing to do; what it has under way is
+# A connection is closed when it has nothing to do, or, where what the client has
+# to say of that gets to the new worker, by its timeout; what it has under way is
 # answered before.
 
 sub is_reloaded
@@ -169,7 +170,7 @@ sub is_reloaded
     $client->connect;
     is($client->get('/ref/abc?next=/1')->location, '/1', 'before a reload');
     $nginx->reload;
-    isnt($client->do('closed', 10), undef, '... the connection is closed');
+    isnt($client->do('closed', 30), undef, '... the connection is closed');
     is_soon { scalar(my @left = $nginx->leaving) } 0, '... the old worker has left',
             30;
 
