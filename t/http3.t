@@ -17,7 +17,7 @@ my $nginx = nginx(pg => $pg, database => 'timeout=10s', http => <<"HTTP",
 server {
     $listen
     server_name localhost;
-    keepalive_timeout 10s;
+    keepalive_timeout 5s;
 
     location /ref/ {
         hype_ref;
