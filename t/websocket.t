@@ -4,11 +4,8 @@
 use lib 't/lib';
 use Hype::Test;
 use Hype::Status;
-use Hype::Util qw(at_end stop_process);
-use Digest::SHA qw(sha1_base64);
+use Hype::WebSocket;
 use IO::Select ();
-use IO::Socket::INET ();
-use POSIX ();
 
 my $key = 'dGhlIHNhbXBsZSBub25jZQ==';
 my $accept = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
@@ -17,7 +14,7 @@ my $pg = database();
 $pg->link('abc', destination => '/welcome');
 
 my $application = free_port();
-serve();
+serve($application);
 
 my $nginx = nginx(pg => $pg, http => <<'HTTP', server => <<"SERVER");
 absolute_redirect off;
@@ -184,154 +181,4 @@ sub handshake
     print $socket "$text\r\n";
     my $r = http_read($socket);
     return ($socket, $r);
-}
-
-
-sub transmit
-{
-    my ($socket, $text) = @_;
-
-    print $socket frame(1, $text, 1);
-}
-
-
-sub receive
-{
-    my ($socket) = @_;
-
-    my ($opcode, $payload) = unframe(reader($socket));
-    return $payload // 'nothing';
-}
-
-
-# Both of them: RFC 6455, 5.2
-
-sub frame
-{
-    my ($opcode, $payload, $masked) = @_;
-
-    my $n = length $payload;
-    my $bit = $masked ? 0x80 : 0;
-    my $head = chr(0x80 | $opcode)
-        . ($n < 126 ? chr($bit | $n)
-           : $n < 65536 ? pack('Cn', $bit | 126, $n) : pack('CQ>', $bit | 127, $n));
-
-    return $head . $payload if !$masked;
-
-    my $mask = pack 'N', int rand 2**32;
-    return $head . $mask . masked($payload, $mask);
-}
-
-
-sub masked
-{
-    my ($payload, $mask) = @_;
-
-    return $payload ^ substr($mask x (length($payload) / 4 + 1), 0, length $payload);
-}
-
-
-sub unframe
-{
-    my ($read) = @_;
-
-    my ($first, $second) = unpack 'CC', $read->(2) // return;
-    my $n = $second & 0x7f;
-
-    $n = unpack 'n', $read->(2) if $n == 126;
-    $n = unpack 'Q>', $read->(8) if $n == 127;
-
-    my $mask = $second & 0x80 ? $read->(4) : undef;
-    my $payload = $n ? $read->($n) : '';
-
-    return ($first & 0x0f, defined $mask ? masked($payload, $mask) : $payload);
-}
-
-
-# Exactly so many bytes, of which http_read() may have taken some; undef if they
-# don't come
-
-sub reader
-{
-    my ($socket) = @_;
-
-    my $select = IO::Select->new($socket);
-
-    return sub {
-        my ($n) = @_;
-        my $bytes = substr ${*$socket}{hype_rest} //= '', 0, $n, '';
-
-        while (length $bytes < $n) {
-            return undef if !$select->can_read(30);
-            sysread $socket, $bytes, $n - length $bytes, length $bytes
-                or return undef;
-        }
-
-        return $bytes;
-    };
-}
-
-
-# The application: who is logged in has a session; says what it was asked for,
-# then answers each message in capital letters.
-
-sub serve
-{
-    my $listener = IO::Socket::INET->new(
-        LocalAddr => '127.0.0.1', LocalPort => $application, Listen => 16,
-        ReuseAddr => 1) or die "listen: $!";
-
-    my $pid = fork // die "fork: $!";
-
-    if ($pid) {
-        at_end(sub { defined stop_process($pid, 'KILL') });
-        return;
-    }
-
-    $SIG{$_} = 'DEFAULT' for qw(TERM INT HUP);
-    $SIG{CHLD} = 'IGNORE';
-    open STDOUT, '>', '/dev/null';
-
-    while (my $socket = $listener->accept) {
-        next if fork;
-        converse($socket);
-        POSIX::_exit(0);
-    }
-
-    POSIX::_exit(0);
-}
-
-
-sub converse
-{
-    my ($socket) = @_;
-
-    $socket->autoflush(1);
-    my $request = '';
-
-    while ($request !~ /\r\n\r\n/) {
-        sysread $socket, $request, 65536, length $request or return;
-    }
-
-    my ($line) = $request =~ /^(.*)\r\n/;
-    my $user = $request =~ /^Cookie:.*\bsession=(\w+)/mi
-        ? "X-Hype-User: $1\r\n" : '';
-    my ($sent) = $request =~ /^Sec-WebSocket-Key: *(\S+)\r$/mi;
-
-    if (!$sent || $line =~ m{ /refuse}) {
-        print $socket "HTTP/1.1 403 Forbidden\r\n${user}Content-Length: 0\r\n"
-            . "Connection: close\r\n\r\n";
-        return;
-    }
-
-    my $answer = sha1_base64($sent . '258EAFA5-E914-47DA-95CA-C5AB0DC85B11') . '=';
-
-    print $socket "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-        . "Connection: Upgrade\r\nSec-WebSocket-Accept: $answer\r\n$user\r\n"
-        . frame(1, $line);
-
-    while (my ($opcode, $text) = unframe(reader($socket))) {
-        print $socket frame($opcode, $opcode == 1 ? uc $text : $text);
-        return if $opcode == 8;
-    }
 }
