@@ -51,7 +51,8 @@ done_testing();
 sub claims
 {
     my $visitor = visitor();
-    my ($socket, $r) = handshake('/ws', Cookie => "session=42; hype_visitor=$visitor");
+    my ($socket, $r) = handshake(
+        '/ws', Cookie => "session=42; hype_visitor=$visitor");
 
     is($r->status, 101, 'a user: switching protocols');
     is($r->header('Sec-WebSocket-Accept'), $accept, '... for that key');
@@ -112,7 +113,8 @@ sub is_no_visit
     $pg->exec('truncate hype.referral_hit');
 
     for my $case (
-        ['of a browser', 'Sec-Fetch-Mode' => 'websocket', 'Sec-Fetch-Dest' => 'empty'],
+        ['of a browser', 'Sec-Fetch-Mode' => 'websocket',
+         'Sec-Fetch-Dest' => 'empty'],
         ['of an old browser'],
     ) {
         my ($name, @headers) = @$case;
