@@ -151,7 +151,7 @@ sub failover
 
     if (!$new) {
         fail("$name: $error");
-        $_->join for $patroni->nodes;
+        $_->recover for $patroni->nodes;
         return;
     }
 

@@ -68,6 +68,8 @@ sub start
 {
     my ($self) = @_;
 
+    croak "$self->{name} is running" if defined $self->{patroni};
+
     $self->{patroni} = spawn(
         command => ['patroni', "$self->{dir}/patroni.yml"],
         user => $self->{user}, output => $self->{log}, death => 'TERM');
@@ -115,7 +117,6 @@ sub in_recovery
         $self->connect(dbname => 'postgres')
              ->selectrow_array('select pg_is_in_recovery()::int');
     };
-}
 }
 
 
@@ -211,6 +212,18 @@ sub join
     my ($self) = @_;
 
     $_->thaw for values %{ $self->{link} };
+    return $self;
+}
+
+
+# Ends all that was done to it.
+
+sub recover
+{
+    my ($self) = @_;
+
+    $self->thaw->join;
+    $self->start if !defined $self->{patroni};
     return $self;
 }
 
