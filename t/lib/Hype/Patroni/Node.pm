@@ -273,7 +273,9 @@ sub _config
         # its folder lets in who may
         'local all all peer' => 'local all all trust',
         '/run/postgresql' => "$self->{socket}\n    fsync: 'off'"
-            . "\n    shared_buffers: 32MB\n    timezone: UTC",
+            . "\n    shared_buffers: 32MB\n    timezone: UTC"
+            # a shutdown waits so long for a standby that is cut off
+            . "\n    wal_sender_timeout: 5s",
         # not this machine's
         'mode: automatic' => "mode: 'off'",
     );
