@@ -7,7 +7,7 @@ package Hype::Patroni;
 #   $patroni->settled(1);           all nodes are there, one synchronous
 #   my $primary = $patroni->primary;                 a Hype::Patroni::Node
 #   my $nginx = nginx(http => $patroni->hype_database, ...);
-#   my $other = nginx(http => $patroni->haproxy->hype_database, ...);
+#   my $other = nginx(http => $patroni->haproxy, ...);
 #
 #   $primary->kill; $primary->start;     Patroni and PostgreSQL
 #   $primary->isolate; $primary->join;   its network
@@ -19,7 +19,7 @@ use strict;
 use warnings;
 
 use Carp qw(croak);
-use JSON::PP ();
+use IO::Socket::INET ();
 
 use Hype::Example qw(example_file);
 use Hype::HTTP ();
