@@ -114,7 +114,7 @@ sub examples
                     $listed{$name} =~ /`([^`]+)`/g;
 
         my @files = glob "$source/examples/$name/*";
-        like($tests, qr{example\('$name'|/examples/$name/},
+        like($tests, qr{example\('$name'|examples/$name/},
              "the example $name is run");
 
         for my $file (grep { /\.(?:sql|ini)$/ } @files) {
