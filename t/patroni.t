@@ -3,6 +3,7 @@
 
 use lib 't/lib';
 use Hype::Test;
+use Hype::Example;
 use Hype::Fault;
 use Hype::Patroni;
 use JSON::PP ();
@@ -15,6 +16,20 @@ my %nginx = (
     hosts => fault_nginx(http => $patroni->hype_database),
     haproxy => fault_nginx(http => $patroni->haproxy),
 );
+
+# The example as it stands
+
+my ($link) = fault_links($patroni->primary);
+my ($hosts) = $patroni->hype_database =~ /(host=\S+ port=\S+)/;
+
+my $example = nginx(http => example('patroni',
+    'host=db1.example.com,db2.example.com,db3.example.com port=5432' => $hosts,
+    'dbname=app' => 'dbname=hype',
+    'passfile=/etc/nginx/hype.pgpass' => "password=$patroni->{password}"));
+
+is($example->get("/ref/$link/?next=/example")->status, 302, 'the example');
+is_soon { $patroni->primary->hits("next = '/example'") } 1, '- counts a hit';
+$example->quit;
 
 # With synchronous_mode nothing is lost
 
@@ -146,14 +161,12 @@ sub failover
 
     $_->more_hits(100) for values %load;
 
-    my $begun = time;
     my ($new, @had) = eval { $code->($primary, \%load) };
     my $error = $@;
 
     $_->more(50) for values %load;
     my %run = map { $_ => $load{$_}->stop } @names;
 
-    diag "TIME $name ", time - $begun;
     if (!$new) {
         fail("$name: $error");
         $_->recover for $patroni->nodes;

@@ -20,12 +20,14 @@ use warnings;
 
 use Carp qw(croak);
 use IO::Socket::INET ();
+use JSON::PP ();
+use MIME::Base64 qw(decode_base64 encode_base64);
 
 use Hype::Example qw(example_file);
 use Hype::HTTP ();
 use Hype::Patroni::Node ();
 use Hype::Postgres ();
-use Hype::Util qw(at_end free_port read_file server_user spawn stop_process
+use Hype::Util qw(at_end free_port read_file run server_user spawn stop_process
                   temp_dir wait_until write_file);
 
 
@@ -33,18 +35,21 @@ sub new
 {
     my ($class) = @_;
 
-    my $self = bless { password => Hype::Postgres::password() }, $class;
+    my $self = bless {
+        password => Hype::Postgres::password(),
+        api => _api(),
+    }, $class;
 
     $self->{etcd} = $self->_etcd;
     $self->{nodes} = [map { Hype::Patroni::Node->new(
-        name => "db$_", etcd => $self->{etcd}, password => $self->{password})
+        name => "db$_", etcd => $self->{etcd}, api => $self->{api},
+        password => $self->{password})
     } 1 .. 3];
 
     my ($first, @others) = $self->nodes;
 
     $first->start;
-    wait_until { $first->is_primary } 60, 'the first primary';
-    $first->install;
+    $self->primary->install;
 
     $_->start for @others;
     return $self;
@@ -54,16 +59,72 @@ sub new
 sub nodes { @{ $_[0]{nodes} } }
 
 
-# The node that holds the leader's lock, and can be written to; another one than
-# $old.
+# The node that has the leader lock, and can be written to; another one than $old.
 
 sub primary
 {
     my ($self, $old) = @_;
 
     return wait_until {
-        (grep { $_->is_primary } grep { !$old || $_ != $old } $self->nodes)[0]
+        my $leader = $self->leader;
+        $leader && (!$old || $leader != $old) && $leader->is_primary && $leader;
     } 90, 'a primary';
+}
+
+
+# The node that etcd names.  One that ran for itself may take itself for it.
+
+sub leader
+{
+    my ($self) = @_;
+
+    my $name = $self->{api} == 2 ? $self->_leader_v2 : $self->_leader_v3;
+
+    return (grep { $_->{name} eq ($name // '') } $self->nodes)[0];
+}
+
+
+sub _leader_v2
+{
+    my ($self) = @_;
+
+    my $r = eval {
+        Hype::HTTP::http_get($self->{etcd}, '/v2/keys/service/app/leader')
+    };
+
+    return $r && $r->status == 200
+        ? JSON::PP::decode_json($r->body)->{node}{value} : undef;
+}
+
+
+sub _leader_v3
+{
+    my ($self) = @_;
+
+    my $body = JSON::PP::encode_json({
+        key => encode_base64('/service/app/leader', '') });
+    my $r = eval {
+        Hype::HTTP::http_raw($self->{etcd}, "POST /v3/kv/range HTTP/1.0\r\n"
+            . 'Content-Length: ' . length($body) . "\r\n\r\n$body")
+    };
+
+    return if !$r || $r->status != 200;
+
+    my ($key) = @{ JSON::PP::decode_json($r->body)->{kvs} // [] };
+    return $key ? decode_base64($key->{value}) : undef;
+}
+
+
+# With version 3 of etcd's API, a primary that runs again takes the leader lock
+# back in a Patroni before 3.0.3, and what the new primary has committed is lost.
+
+sub _api
+{
+    my ($status, $output) = run(command => ['patroni', '--version']);
+    my ($major, $minor, $patch) = $output =~ /(\d+)\.(\d+)\.(\d+)/
+        or croak "patroni --version: $output";
+
+    return $major * 1e4 + $minor * 100 + $patch < 30003 ? 2 : 3;
 }
 
 
@@ -88,13 +149,13 @@ sub settled
     my ($self, $synchronous) = @_;
 
     wait_until {
-        my ($primary) = grep { $_->is_primary } $self->nodes;
-        $primary && '2|' . ($synchronous ? 1 : 0) eq (eval {
+        my $primary = $self->leader;
+        $primary && $primary->is_primary && '2|' . ($synchronous ? 1 : 0) eq (eval {
             join '|', map { @$_ } $primary->query(
                 'select count(*), count(*) filter (where sync_state = ?)'
                 . q( from pg_stat_replication where state = 'streaming'), 'sync')
         } // '');
-    } 90, 'all nodes to follow the primary';
+    } 120, 'all nodes to follow the primary';
 
     return $self;
 }
@@ -213,6 +274,7 @@ sub _etcd
 
     my $pid = spawn(command => ['etcd', '--name', 'etcd1',
                                 '--data-dir', "$dir/data",
+                                $self->{api} == 2 ? '--enable-v2' : (),
                                 '--listen-client-urls', $url,
                                 '--advertise-client-urls', $url,
                                 '--listen-peer-urls', $peer_url,

@@ -257,6 +257,7 @@ sub _config
 
     my @replace = (
         'name: db1' => "name: $name",
+        'etcd3:' => $self->{api} == 2 ? 'etcd:' : 'etcd3:',
         'hosts: etcd1.example.com:2379,etcd2.example.com:2379,'
             . 'etcd3.example.com:2379'
             => 'hosts: 127.0.0.1:' . $link->{etcd}->port
