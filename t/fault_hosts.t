@@ -144,7 +144,11 @@ SKIP: {
 
 # Several hosts
 
-for (['refuses', free_port()], ['is a black hole', $hole]) {
+my $closing = Hype::Proxy->tcp(free_port());
+
+for (['refuses', free_port()], ['is a black hole', $hole],
+     ['closes connections', $closing->port])
+{
     my ($what, $port) = @$_;
 
     $nginx = with(conninfo(host => '127.0.0.1,127.0.0.1',
@@ -154,7 +158,7 @@ for (['refuses', free_port()], ['is a black hole', $hole]) {
     fault "the first of two hosts $what", pg => $pg, nginx => $nginx, sub {
         my ($load) = @_;
         $load->more(200);
-        wait_until { $pg->hits } 20, 'a hit';
+        wait_until { $pg->hits("next like '/$load->{tag}-%'") } 20, 'a hit';
         $load->more(200);
     };
 
