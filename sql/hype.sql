@@ -6653,8 +6653,11 @@ BEGIN
         total := hype.count_hits(0, hype.uncount(since));
     END IF;
 
+    -- Each round leaves dead rows of the totals, which no other can reuse before
+    -- this transaction has ended.
+
     LOOP
-        n := hype.count_hits(100000);
+        n := hype.count_hits(1000000);
         total := total + n;
         EXIT WHEN n = 0;
     END LOOP;
@@ -6665,7 +6668,7 @@ BEGIN
     PERFORM hype.follow_logs(interval '10 seconds');
 
     LOOP
-        n := hype.count_hits(100000) + hype.count_claims(10000)
+        n := hype.count_hits(1000000) + hype.count_claims(10000)
              + hype.count_confirmed(10000);
         total := total + n;
         EXIT WHEN n = 0;

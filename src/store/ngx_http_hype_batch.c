@@ -21,8 +21,8 @@ typedef struct {
     const char                *name;    /* as hype.probe() calls it */
     const char                *sql;
     ngx_uint_t                 n;
-    Oid                        types[NGX_HTTP_HYPE_BATCH_PARAMS];
-    ngx_uint_t                 columns[NGX_HTTP_HYPE_BATCH_PARAMS];
+    Oid                        types[NGX_HTTP_HYPE_DB_PARAMS];
+    ngx_uint_t                 columns[NGX_HTTP_HYPE_DB_PARAMS];
 } ngx_http_hype_batch_call_t;
 
 
