@@ -13,7 +13,8 @@ typedef struct {
 } ngx_http_hype_siphash_t;
 
 
-static uint64_t ngx_http_hype_hash_word(u_char *p, size_t len);
+static uint64_t ngx_http_hype_hash_word(u_char *p);
+static uint64_t ngx_http_hype_hash_rest(u_char *p, size_t len);
 static uint64_t ngx_http_hype_hash_rotate(uint64_t n, ngx_uint_t bits);
 static void ngx_http_hype_hash_rounds(ngx_http_hype_siphash_t *s,
     ngx_uint_t n);
@@ -39,8 +40,8 @@ ngx_http_hype_siphash(u_char *key, u_char *p, size_t len)
     uint64_t                  k0, k1, word;
     ngx_http_hype_siphash_t   s;
 
-    k0 = ngx_http_hype_hash_word(key, 8);
-    k1 = ngx_http_hype_hash_word(key + 8, 8);
+    k0 = ngx_http_hype_hash_word(key);
+    k1 = ngx_http_hype_hash_word(key + 8);
 
     s.v0 = k0 ^ 0x736f6d6570736575ULL;
     s.v1 = k1 ^ 0x646f72616e646f6dULL;
@@ -50,14 +51,14 @@ ngx_http_hype_siphash(u_char *key, u_char *p, size_t len)
     last = p + len - len % 8;
 
     for ( /* void */ ; p < last; p += 8) {
-        word = ngx_http_hype_hash_word(p, 8);
+        word = ngx_http_hype_hash_word(p);
 
         s.v3 ^= word;
         ngx_http_hype_hash_rounds(&s, 2);
         s.v0 ^= word;
     }
 
-    word = ngx_http_hype_hash_word(p, len % 8) | (uint64_t) len << 56;
+    word = ngx_http_hype_hash_rest(p, len % 8) | (uint64_t) len << 56;
 
     s.v3 ^= word;
     ngx_http_hype_hash_rounds(&s, 2);
@@ -70,10 +71,26 @@ ngx_http_hype_siphash(u_char *key, u_char *p, size_t len)
 }
 
 
-/* up to eight bytes, the first one the lowest */
+/* eight bytes, the first one the lowest: compilers know it as one load */
 
 static uint64_t
-ngx_http_hype_hash_word(u_char *p, size_t len)
+ngx_http_hype_hash_word(u_char *p)
+{
+    return (uint64_t) p[0]
+           | (uint64_t) p[1] << 8
+           | (uint64_t) p[2] << 16
+           | (uint64_t) p[3] << 24
+           | (uint64_t) p[4] << 32
+           | (uint64_t) p[5] << 40
+           | (uint64_t) p[6] << 48
+           | (uint64_t) p[7] << 56;
+}
+
+
+/* fewer than eight */
+
+static uint64_t
+ngx_http_hype_hash_rest(u_char *p, size_t len)
 {
     uint64_t  word;
 
