@@ -300,16 +300,20 @@ ngx_http_hype_uri_escape(u_char *dst, ngx_str_t *src)
 
     for (i = 0; i < src->len; i++) {
         c = src->data[i];
+        escape = 0;
 
-        escape = (ngx_http_hype_uri_chars[c >> 5] & (1U << (c & 0x1f))) != 0;
+        if (ngx_http_hype_uri_chars[c >> 5] & (1U << (c & 0x1f))) {
+            escape = 1;
 
-        if (c == '%') {
-            escape = (src->len - i < 3
-                      || ngx_http_hype_unhex(&src->data[i + 1]) == NGX_ERROR);
+            if (c == '%') {
+                escape = (src->len - i < 3
+                          || ngx_http_hype_unhex(&src->data[i + 1])
+                             == NGX_ERROR);
 
-        } else if (c == '#') {
-            escape = fragment;
-            fragment = 1;
+            } else if (c == '#') {
+                escape = fragment;
+                fragment = 1;
+            }
         }
 
         if (dst == NULL) {
