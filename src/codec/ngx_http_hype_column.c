@@ -10,6 +10,7 @@
 
 
 static u_char *ngx_http_hype_utf8_span(u_char *p, u_char *last);
+static ngx_uint_t ngx_http_hype_utf8_plain(u_char *p);
 static size_t ngx_http_hype_utf8_char(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_hype_column_valid(u_char *p, size_t len,
     ngx_http_hype_column_e type);
@@ -98,26 +99,23 @@ ngx_http_hype_utf8_copy(u_char *p, ngx_str_t *src)
 static u_char *
 ngx_http_hype_utf8_span(u_char *p, u_char *last)
 {
-    size_t    n;
-    uint64_t  word;
+    size_t   n;
+    u_char  *start;
+
+    start = p;
 
     for ( ;; ) {
 
-        /* eight bytes at once as long as none is NUL or above 0x7f */
-
-        while (last - p >= 8) {
-            ngx_memcpy(&word, p, 8);
-
-            if (((word - 0x0101010101010101ULL) | word)
-                & 0x8080808080808080ULL)
-            {
-                break;
-            }
-
+        while (last - p >= 8 && ngx_http_hype_utf8_plain(p)) {
             p += 8;
         }
 
-        if (p == last) {
+        /* fewer than eight are left: those before them are well-formed */
+
+        if (p == last
+            || (last - p < 8 && last - start >= 8
+                && ngx_http_hype_utf8_plain(last - 8)))
+        {
             return last;
         }
 
@@ -128,6 +126,20 @@ ngx_http_hype_utf8_span(u_char *p, u_char *last)
 
         p += n;
     }
+}
+
+
+/* whether none of eight bytes is NUL or above 0x7f */
+
+static ngx_inline ngx_uint_t
+ngx_http_hype_utf8_plain(u_char *p)
+{
+    uint64_t  word;
+
+    ngx_memcpy(&word, p, 8);
+
+    return (((word - 0x0101010101010101ULL) | word) & 0x8080808080808080ULL)
+           == 0;
 }
 
 

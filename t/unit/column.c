@@ -146,7 +146,7 @@ test_utf8_words(void)
     ngx_uint_t  c, i, len, bad;
 
     for (c = 0, bad = 0; c < 256; c++) {
-        for (len = 1; len <= sizeof(buf); len += 3) {
+        for (len = 1; len <= sizeof(buf); len++) {
             for (i = 0; i < len; i++) {
                 ngx_memset(buf, 0x01, len);
                 buf[i] = (u_char) c;
