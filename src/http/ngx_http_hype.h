@@ -99,7 +99,7 @@ typedef struct {
     ngx_str_t                    legacy;      /* the former name, or empty */
     ngx_http_complex_value_t    *domain;
     ngx_http_complex_value_t    *path;
-    time_t                       max_age;
+    ngx_str_t                    age;         /* "; Max-Age=31536000" */
     ngx_str_t                    flags;       /* "; SameSite=Lax" etc. */
 } ngx_http_hype_cookie_t;
 

@@ -115,11 +115,14 @@ ngx_http_hype_answer_add_cookie(ngx_http_request_t *r,
 {
     u_char     *p;
     size_t      len;
-    ngx_str_t   value;
+    ngx_str_t   value, *age;
 
-    len = name->len + 1 + NGX_HTTP_HYPE_UUID_TEXT_LEN
-          + sizeof("; Max-Age=") - 1 + NGX_TIME_T_LEN
-          + sizeof("; Expires=Thu, 01 Jan 1970 00:00:00 GMT") - 1
+    static ngx_str_t  cleared =
+        ngx_string("; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
+
+    age = visitor ? &cookie->age : &cleared;
+
+    len = name->len + 1 + NGX_HTTP_HYPE_UUID_TEXT_LEN + age->len
           + sizeof("; Domain=") - 1 + domain->len
           + sizeof("; Path=") - 1 + path->len
           + cookie->flags.len;
@@ -134,20 +137,17 @@ ngx_http_hype_answer_add_cookie(ngx_http_request_t *r,
 
     if (visitor) {
         p = ngx_http_hype_uuid_format(p, visitor);
-        p = ngx_sprintf(p, "; Max-Age=%T", cookie->max_age);
-
-    } else {
-        p = ngx_cpymem(p, "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 "
-                       "GMT",
-                       sizeof("; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 "
-                              "GMT") - 1);
     }
+
+    p = ngx_cpymem(p, age->data, age->len);
 
     if (domain->len) {
-        p = ngx_sprintf(p, "; Domain=%V", domain);
+        p = ngx_cpymem(p, "; Domain=", sizeof("; Domain=") - 1);
+        p = ngx_cpymem(p, domain->data, domain->len);
     }
 
-    p = ngx_sprintf(p, "; Path=%V", path);
+    p = ngx_cpymem(p, "; Path=", sizeof("; Path=") - 1);
+    p = ngx_cpymem(p, path->data, path->len);
     p = ngx_cpymem(p, cookie->flags.data, cookie->flags.len);
 
     value.len = p - value.data;

@@ -225,8 +225,8 @@ ngx_http_hype_conf_merge_cookie(ngx_conf_t *cf, ngx_http_hype_loc_conf_t *prev,
         }
 
         ngx_str_set(&cookie->name, "hype_visitor");
+        ngx_str_set(&cookie->age, "; Max-Age=31536000");
         ngx_str_set(&cookie->flags, "; SameSite=Lax; HttpOnly");
-        cookie->max_age = 365 * 24 * 60 * 60;
 
         cookie->path = ngx_http_hype_conf_compile(cf, &root);
         if (cookie->path == NULL) {

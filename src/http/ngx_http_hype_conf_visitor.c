@@ -15,6 +15,7 @@ enum {
 typedef struct {
     ngx_http_hype_cookie_t   cookie;
     ngx_str_t                path;
+    time_t                   max_age;
     ngx_uint_t               samesite;
     ngx_uint_t               secure;
     ngx_uint_t               httponly;
@@ -31,7 +32,7 @@ static char *ngx_http_hype_conf_cookie_legacy(ngx_conf_t *cf,
     ngx_str_t *value, void *field, void *post);
 static char *ngx_http_hype_conf_cookie_name(
     ngx_http_hype_conf_cookie_t *said);
-static char *ngx_http_hype_conf_cookie_flags(ngx_conf_t *cf,
+static char *ngx_http_hype_conf_cookie_attributes(ngx_conf_t *cf,
     ngx_http_hype_conf_cookie_t *said);
 
 
@@ -63,7 +64,7 @@ static ngx_http_hype_conf_param_t  ngx_http_hype_cookie_params[] = {
 
     { ngx_string("max_age="),
       ngx_http_hype_conf_cookie_max_age,
-      offsetof(ngx_http_hype_conf_cookie_t, cookie.max_age), NULL },
+      offsetof(ngx_http_hype_conf_cookie_t, max_age), NULL },
 
     { ngx_string("samesite="),
       ngx_http_hype_conf_param_enum,
@@ -132,7 +133,7 @@ ngx_http_hype_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_memzero(&said, sizeof(ngx_http_hype_conf_cookie_t));
 
     said.cookie.name = value[1];
-    said.cookie.max_age = 365 * 24 * 60 * 60;
+    said.max_age = 365 * 24 * 60 * 60;
     said.samesite = NGX_HTTP_HYPE_SAMESITE_LAX;
     said.secure = NGX_CONF_UNSET_UINT;
     said.httponly = 1;
@@ -173,7 +174,7 @@ ngx_http_hype_conf_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_http_hype_conf_cookie_flags(cf, &said) != NGX_CONF_OK) {
+    if (ngx_http_hype_conf_cookie_attributes(cf, &said) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -280,20 +281,27 @@ ngx_http_hype_conf_cookie_name(ngx_http_hype_conf_cookie_t *said)
 }
 
 
+/* as each "Set-Cookie" has them */
+
 static char *
-ngx_http_hype_conf_cookie_flags(ngx_conf_t *cf,
+ngx_http_hype_conf_cookie_attributes(ngx_conf_t *cf,
     ngx_http_hype_conf_cookie_t *said)
 {
     u_char     *p;
-    ngx_str_t  *flags;
+    ngx_str_t  *age, *flags;
 
+    age = &said->cookie.age;
     flags = &said->cookie.flags;
 
-    p = ngx_pnalloc(cf->pool,
-                    sizeof("; SameSite=Strict; Secure; HttpOnly"));
+    p = ngx_pnalloc(cf->pool, sizeof("; Max-Age=") + NGX_TIME_T_LEN
+                    + sizeof("; SameSite=Strict; Secure; HttpOnly"));
     if (p == NULL) {
         return NGX_CONF_ERROR;
     }
+
+    age->data = p;
+    p = ngx_sprintf(p, "; Max-Age=%T", said->max_age);
+    age->len = p - age->data;
 
     flags->data = p;
     flags->len = ngx_sprintf(p, "%s%s%s",
