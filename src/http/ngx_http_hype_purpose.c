@@ -80,6 +80,20 @@ ngx_http_hype_purpose_header(ngx_table_elt_t *h)
 {
     ngx_http_hype_purpose_header_t  *header;
 
+    /* most headers are others, which their first letter tells */
+
+    switch (h->key.len ? h->lowcase_key[0] : '\0') {
+
+    case 'e':
+    case 'p':
+    case 's':
+    case 'x':
+        break;
+
+    default:
+        return 0;
+    }
+
     for (header = ngx_http_hype_purpose_headers; header->name.len; header++) {
         if (h->key.len == header->name.len
             && ngx_memcmp(h->lowcase_key, header->name.data, h->key.len) == 0)
