@@ -7,6 +7,7 @@ static ngx_uint_t ngx_http_hype_target_matches(ngx_http_server_name_t *name,
 static ngx_int_t ngx_http_hype_target_location(ngx_http_request_t *r,
     ngx_http_core_srv_conf_t *cscf, ngx_str_t *path,
     ngx_http_hype_loc_conf_t **hlcf);
+static ngx_uint_t ngx_http_hype_target_plain(ngx_str_t *path);
 static ngx_int_t ngx_http_hype_target_find(ngx_http_core_loc_conf_t *clcf,
     ngx_str_t *uri, ngx_http_core_loc_conf_t **found);
 static ngx_int_t ngx_http_hype_target_static(
@@ -165,6 +166,11 @@ ngx_http_hype_target_uri(ngx_http_request_t *r,
     s.data = path->data;
     s.len = (end ? end : path->data + path->len) - path->data;
 
+    if (ngx_http_hype_target_plain(&s)) {
+        *uri = s;
+        return NGX_OK;
+    }
+
     p = ngx_pnalloc(r->pool, 2 * s.len + 2);
     if (p == NULL) {
         return NGX_ERROR;
@@ -185,6 +191,45 @@ ngx_http_hype_target_uri(ngx_http_request_t *r,
     *uri = parsed.uri;
 
     return NGX_OK;
+}
+
+
+/* most paths are the same for all, as nothing in them has a meaning */
+
+static ngx_uint_t
+ngx_http_hype_target_plain(ngx_str_t *path)
+{
+    u_char  *p, *last;
+
+    last = path->data + path->len;
+
+    if (path->len == 0 || *path->data != '/') {
+        return 0;
+    }
+
+    for (p = path->data; p < last; p++) {
+
+        if (*p >= 'a' && *p <= 'z') {
+            continue;
+        }
+
+        if (*p == '/') {
+            if (p + 1 < last && (p[1] == '/' || p[1] == '.')) {
+                return 0;
+            }
+
+            continue;
+        }
+
+        if (!((*p >= 'A' && *p <= 'Z')
+              || (*p >= '0' && *p <= '9')
+              || *p == '-' || *p == '_' || *p == '.' || *p == '~'))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
