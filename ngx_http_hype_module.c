@@ -301,7 +301,7 @@ ngx_http_hype_header_filter(ngx_http_request_t *r)
     ngx_http_hype_ctx_t       *ctx;
     ngx_http_hype_loc_conf_t  *hlcf;
 
-    if (r != r->main || !ngx_http_hype_asked(r)) {
+    if (r != r->main) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -312,6 +312,7 @@ ngx_http_hype_header_filter(ngx_http_request_t *r)
 
     if ((ctx || hlcf->confirm || hlcf->code
          || (hlcf->user && ngx_http_hype_cookies(r)))
+        && ngx_http_hype_asked(r)
         && ngx_http_hype_answer(r, ctx, hlcf) != NGX_OK)
     {
         return NGX_ERROR;

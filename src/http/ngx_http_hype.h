@@ -293,7 +293,16 @@ ngx_int_t ngx_http_hype_ask(ngx_http_request_t *r);
  * location of ours.
  */
 
-ngx_uint_t ngx_http_hype_asked(ngx_http_request_t *r);
+static ngx_inline ngx_uint_t
+ngx_http_hype_asked(ngx_http_request_t *r)
+{
+    ngx_http_hype_main_conf_t  *hmcf;
+
+    hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
+
+    return r->variables[hmcf->asked].len;
+}
+
 
 /*
  * Whether that is GET or HEAD; an error page makes each method a GET.  A

@@ -90,8 +90,8 @@ ngx_http_hype_param_start(ngx_http_request_t *r,
     ngx_str_t             query, value;
     ngx_http_hype_ctx_t  *ctx;
 
-    if (!ngx_http_hype_param_applies(r)
-        || ngx_http_hype_param_query(r, &query) != NGX_OK
+    if (ngx_http_hype_param_query(r, &query) != NGX_OK
+        || !ngx_http_hype_param_applies(r)
         || ngx_http_hype_args_find(&query, hlcf->params->elts,
                                    hlcf->params->nelts, &value)
            != NGX_OK

@@ -262,17 +262,6 @@ ngx_http_hype_ask(ngx_http_request_t *r)
 
 
 ngx_uint_t
-ngx_http_hype_asked(ngx_http_request_t *r)
-{
-    ngx_http_hype_main_conf_t  *hmcf;
-
-    hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
-
-    return r->variables[hmcf->asked].len;
-}
-
-
-ngx_uint_t
 ngx_http_hype_is_read(ngx_http_request_t *r)
 {
     return (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))

@@ -26,19 +26,13 @@ ngx_str_t  ngx_http_hype_outcomes[] = {
 };
 
 
+/* an internal redirect clears the contexts, but not the clean-ups */
+
 ngx_http_hype_ctx_t *
-ngx_http_hype_get_ctx(ngx_http_request_t *r)
+ngx_http_hype_restore_ctx(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t   *cln;
     ngx_http_hype_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_hype_module);
-
-    if (ctx || !(r->internal || r->filter_finalize)) {
-        return ctx;
-    }
-
-    /* an internal redirect clears the contexts, but not the clean-ups */
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
         if (cln->handler == ngx_http_hype_cleanup) {

@@ -12,12 +12,25 @@
 #include "ngx_http_hype.h"
 
 
+/* The context that an internal redirect has cleared, or NULL: for get_ctx(). */
+
+ngx_http_hype_ctx_t *ngx_http_hype_restore_ctx(ngx_http_request_t *r);
+
 /*
  * The request's context, also after an internal redirect; NULL if it has
  * none.
  */
 
-ngx_http_hype_ctx_t *ngx_http_hype_get_ctx(ngx_http_request_t *r);
+static ngx_inline ngx_http_hype_ctx_t *
+ngx_http_hype_get_ctx(ngx_http_request_t *r)
+{
+    ngx_http_hype_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_hype_module);
+
+    return (ctx || !(r->internal || r->filter_finalize))
+           ? ctx : ngx_http_hype_restore_ctx(r);
+}
 
 /* Makes it, in the request's pool; NULL if memory ran out. */
 
