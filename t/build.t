@@ -15,7 +15,7 @@ for my $part (qw(auto conf configure contrib man src)) {
 
 my ($status, $output) = run(command => ['sh', '-c', <<'END', 'sh', $dir, source_dir()]);
 cd "$1" && [ -e configure ] || ln -s auto/configure configure
-./configure --with-threads --without-http_rewrite_module \
+./configure --without-http_rewrite_module \
     --without-http_gzip_module --add-module="$2"
 END
 

@@ -2,7 +2,6 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include <ngx_thread_pool.h>
 #include "ngx_http_hype_db.h"
 #include "ngx_http_hype_db_conn.h"
 
@@ -66,11 +65,17 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
                                  conn, db->log, 0);
 
         if (conf->info.resolve || conf->info.blocking) {
-            conn->task = ngx_thread_task_alloc(cycle->pool,
-                                           sizeof(ngx_http_hype_db_thread_t));
+            conn->task = ngx_pcalloc(cycle->pool,
+                                     sizeof(ngx_http_hype_db_task_t));
             if (conn->task == NULL) {
                 return NULL;
             }
+
+            conn->task->thread.work = ngx_http_hype_db_thread;
+            conn->task->thread.done = ngx_http_hype_db_thread_done;
+            conn->task->thread.data = conn->task;
+            conn->task->thread.cancelable = 1;
+            conn->task->conn = conn;
         }
     }
 

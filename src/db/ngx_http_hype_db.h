@@ -19,6 +19,7 @@
 #include "ngx_http_hype_conninfo.h"
 #include "ngx_http_hype_event.h"
 #include "ngx_http_hype_metrics.h"
+#include "ngx_http_hype_thread.h"
 #include "ngx_http_hype_trouble.h"
 
 
@@ -63,6 +64,7 @@ typedef enum {
 typedef struct ngx_http_hype_db_s       ngx_http_hype_db_t;
 typedef struct ngx_http_hype_db_conn_s  ngx_http_hype_db_conn_t;
 typedef struct ngx_http_hype_db_cancel_s  ngx_http_hype_db_cancel_t;
+typedef struct ngx_http_hype_db_task_s  ngx_http_hype_db_task_t;
 
 
 typedef struct {
@@ -124,6 +126,7 @@ struct ngx_http_hype_db_s {
 
     ngx_atomic_t               *counters;
     ngx_http_hype_worker_t     *worker;
+    ngx_http_hype_threads_t    *threads;
 
     /*
      * Since when, in ngx_current_msec, each change of a link has been heard;
@@ -170,7 +173,7 @@ struct ngx_http_hype_db_conn_s {
     ngx_msec_t                  made;    /* since when it is set up */
     int64_t                     question;  /* when it was sent, ms */
     ngx_uint_t                  first;   /* of several hosts */
-    ngx_thread_task_t          *task;
+    ngx_http_hype_db_task_t    *task;    /* of a thread, or NULL */
 
     ngx_http_hype_db_cancel_t  *cancel;
     ngx_event_t                 cancel_poll;
@@ -199,8 +202,8 @@ struct ngx_http_hype_db_conn_s {
 
 
 /*
- * Prepares a worker's connections, which are opened later.  The caller sets the
- * handlers, from "work" to "data", before that.  Counts in "metrics" and in
+ * Prepares a worker's connections, which are opened later.  The caller sets
+ * "threads" and the handlers, from "work" to "data", before that.  Counts in "metrics" and in
  * "worker".  NULL if memory ran out.
  */
 

@@ -65,17 +65,21 @@ void ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn);
 /* ngx_http_hype_db_connect.c: from its host's name to its set-up */
 
 /*
- * What a thread does, in conn->task: it looks names up, and makes a connection
- * that can't be made without blocking.
+ * What a thread does, by conn->task, and what is done after it: it looks names
+ * up, and makes a connection that can't be made without blocking.
  */
 
-typedef struct {
+struct ngx_http_hype_db_task_s {
+    ngx_http_hype_thread_t           thread;
     ngx_http_hype_db_conn_t         *conn;
     ngx_uint_t                       first;        /* of several hosts */
     ngx_http_hype_conninfo_addrs_t   addrs;
     ngx_int_t                        rc;           /* of the look-up */
     PGconn                          *pg;
-} ngx_http_hype_db_thread_t;
+};
+
+void ngx_http_hype_db_thread(void *data);
+void ngx_http_hype_db_thread_done(void *data);
 
 
 /* Opens a connection that is closed; fails it if that can't be begun. */

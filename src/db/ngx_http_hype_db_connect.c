@@ -2,7 +2,6 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include <ngx_thread_pool.h>
 #include <netdb.h>
 #include "ngx_http_hype_db_conn.h"
 
@@ -12,10 +11,8 @@
 
 
 static ngx_int_t ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn);
-static void ngx_http_hype_db_thread(void *data, ngx_log_t *log);
-static void ngx_http_hype_db_thread_done(ngx_event_t *ev);
 static ngx_uint_t ngx_http_hype_db_wanted(ngx_http_hype_db_conn_t *conn,
-    ngx_http_hype_db_thread_t *ctx);
+    ngx_http_hype_db_task_t *task);
 static void ngx_http_hype_db_unresolved(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_conninfo_addrs_t *addrs);
 static void ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
@@ -36,9 +33,6 @@ static void ngx_http_hype_db_event_handler(ngx_event_t *ev);
 static void ngx_http_hype_db_notice(void *data, const char *message);
 
 
-static ngx_str_t  ngx_http_hype_db_thread_pool = ngx_string("default");
-
-
 void
 ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn)
 {
@@ -56,28 +50,18 @@ ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn)
 static ngx_int_t
 ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn)
 {
-    ngx_thread_pool_t          *tp;
-    ngx_http_hype_db_thread_t  *ctx;
+    ngx_http_hype_db_task_t  *task;
 
-    tp = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle,
-                             &ngx_http_hype_db_thread_pool);
-    if (tp == NULL) {
-        return NGX_ERROR;
-    }
+    task = conn->task;
 
     /* an earlier attempt may still be under way, after a time-out */
 
-    if (!conn->task->event.active) {
-        ctx = conn->task->ctx;
-        ctx->conn = conn;
-        ctx->first = conn->first;
+    if (!task->thread.running) {
+        task->first = conn->first;
 
-        conn->task->handler = ngx_http_hype_db_thread;
-        conn->task->event.handler = ngx_http_hype_db_thread_done;
-        conn->task->event.data = ctx;
-        conn->task->event.log = conn->db->log;
-
-        if (ngx_thread_task_post(tp, conn->task) != NGX_OK) {
+        if (ngx_http_hype_thread_start(conn->db->threads, &task->thread)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }
@@ -90,57 +74,57 @@ ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn)
 }
 
 
-static void
-ngx_http_hype_db_thread(void *data, ngx_log_t *log)
+void
+ngx_http_hype_db_thread(void *data)
 {
-    ngx_http_hype_db_thread_t *ctx = data;
+    ngx_http_hype_db_task_t *task = data;
 
     ngx_uint_t                       timeout;
     ngx_http_hype_db_conf_t         *conf;
     ngx_http_hype_conninfo_addrs_t  *addrs;
 
-    conf = ctx->conn->db->conf;
+    conf = task->conn->db->conf;
 
-    ngx_memzero(&ctx->addrs, sizeof(ngx_http_hype_conninfo_addrs_t));
-    ctx->pg = NULL;
-    ctx->rc = NGX_OK;
+    ngx_memzero(&task->addrs, sizeof(ngx_http_hype_conninfo_addrs_t));
+    task->pg = NULL;
+    task->rc = NGX_OK;
     addrs = NULL;
 
     if (conf->info.resolve) {
-        addrs = &ctx->addrs;
-        ctx->rc = ngx_http_hype_conninfo_resolve(&conf->info, addrs);
+        addrs = &task->addrs;
+        task->rc = ngx_http_hype_conninfo_resolve(&conf->info, addrs);
     }
 
-    if (ctx->rc == NGX_OK && conf->info.blocking) {
+    if (task->rc == NGX_OK && conf->info.blocking) {
         timeout = (conf->connect_timeout + 999) / 1000;
-        ctx->pg = ngx_http_hype_conninfo_connect(&conf->info, addrs,
-                                                 ctx->first, timeout);
+        task->pg = ngx_http_hype_conninfo_connect(&conf->info, addrs,
+                                                 task->first, timeout);
     }
 }
 
 
-static void
-ngx_http_hype_db_thread_done(ngx_event_t *ev)
+void
+ngx_http_hype_db_thread_done(void *data)
 {
-    ngx_http_hype_db_thread_t *ctx = ev->data;
+    ngx_http_hype_db_task_t *task = data;
 
     ngx_http_hype_db_conn_t  *conn;
 
-    conn = ctx->conn;
+    conn = task->conn;
 
-    if (!ngx_http_hype_db_wanted(conn, ctx)) {
-        PQfinish(ctx->pg);
+    if (!ngx_http_hype_db_wanted(conn, task)) {
+        PQfinish(task->pg);
 
-    } else if (ctx->rc != NGX_OK) {
-        ngx_http_hype_db_unresolved(conn, &ctx->addrs);
+    } else if (task->rc != NGX_OK) {
+        ngx_http_hype_db_unresolved(conn, &task->addrs);
 
     } else {
-        ngx_http_hype_db_connect(conn, &ctx->addrs, ctx->pg);
+        ngx_http_hype_db_connect(conn, &task->addrs, task->pg);
     }
 
-    ctx->pg = NULL;
+    task->pg = NULL;
 
-    ngx_http_hype_conninfo_free(&ctx->addrs);
+    ngx_http_hype_conninfo_free(&task->addrs);
 }
 
 
@@ -148,7 +132,7 @@ ngx_http_hype_db_thread_done(ngx_event_t *ev)
 
 static ngx_uint_t
 ngx_http_hype_db_wanted(ngx_http_hype_db_conn_t *conn,
-    ngx_http_hype_db_thread_t *ctx)
+    ngx_http_hype_db_task_t *task)
 {
     if (conn->state == NGX_HTTP_HYPE_DB_RESOLVING) {
         return 1;
@@ -159,7 +143,7 @@ ngx_http_hype_db_wanted(ngx_http_hype_db_conn_t *conn,
     }
 
     return conn->db->conf->info.blocking
-           ? PQstatus(ctx->pg) == CONNECTION_OK : ctx->rc == NGX_OK;
+           ? PQstatus(task->pg) == CONNECTION_OK : task->rc == NGX_OK;
 }
 
 

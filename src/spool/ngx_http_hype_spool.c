@@ -16,7 +16,7 @@ ngx_int_t
 ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,
     ngx_http_hype_spool_conf_t *conf, ngx_cycle_t *cycle)
 {
-    ngx_http_hype_spool_sync_t  *ctx;
+    ngx_http_hype_thread_t  *thread;
 
     spool->conf = conf;
     spool->log = cycle->log;
@@ -30,19 +30,18 @@ ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,
         return NGX_OK;
     }
 
-    spool->task = ngx_thread_task_alloc(cycle->pool,
-                                        sizeof(ngx_http_hype_spool_sync_t));
+    spool->task = ngx_pcalloc(cycle->pool, sizeof(ngx_http_hype_spool_sync_t));
     if (spool->task == NULL) {
         return NGX_ERROR;
     }
 
-    ctx = spool->task->ctx;
-    ctx->spool = spool;
+    spool->task->spool = spool;
 
-    spool->task->handler = ngx_http_hype_spool_sync_thread;
-    spool->task->event.handler = ngx_http_hype_spool_sync_done;
-    spool->task->event.data = ctx;
-    spool->task->event.log = spool->log;
+    thread = &spool->task->thread;
+
+    thread->work = ngx_http_hype_spool_sync_thread;
+    thread->done = ngx_http_hype_spool_sync_done;
+    thread->data = spool->task;
 
     ngx_http_hype_event_init(&spool->flush, ngx_http_hype_spool_flush_handler,
                              spool, spool->log, 0);

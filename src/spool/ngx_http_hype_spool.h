@@ -16,11 +16,11 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include <ngx_thread_pool.h>
 #include "ngx_http_hype_event.h"
 #include "ngx_http_hype_metrics.h"
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_record.h"
+#include "ngx_http_hype_thread.h"
 #include "ngx_http_hype_trouble.h"
 
 
@@ -44,6 +44,7 @@ typedef struct {
 
 
 typedef struct ngx_http_hype_spool_file_s  ngx_http_hype_spool_file_t;
+typedef struct ngx_http_hype_spool_sync_s  ngx_http_hype_spool_sync_t;
 
 
 typedef struct {
@@ -53,6 +54,7 @@ typedef struct {
     ngx_atomic_t                 *counters;  /* of all workers */
     ngx_http_hype_worker_t       *worker;
     ngx_http_hype_park_t         *park;
+    ngx_http_hype_threads_t      *threads;
     ngx_log_t                    *log;
 
     ngx_queue_t                   files;     /* the oldest first */
@@ -70,7 +72,7 @@ typedef struct {
     ngx_event_t                   flush;     /* at the end of this turn */
     ngx_event_t                   tidy;      /* looks for orphans, too */
     ngx_event_t                   sync;
-    ngx_thread_task_t            *task;
+    ngx_http_hype_spool_sync_t   *task;      /* under way, or the next */
 
     ngx_uint_t                    held;      /* records that are not done */
 
@@ -91,9 +93,9 @@ typedef struct {
 
 
 /*
- * Takes zeroed memory with "stream", "counters", "worker", "park" and the
- * handlers set.  Adopts the files that nobody holds.  NGX_ERROR if memory ran
- * out.
+ * Takes zeroed memory with "stream", "counters", "worker", "park", "threads"
+ * and the handlers set.  Adopts the files that nobody holds.  NGX_ERROR if
+ * memory ran out.
  */
 
 ngx_int_t ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,

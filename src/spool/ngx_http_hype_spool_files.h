@@ -95,12 +95,13 @@ ngx_http_hype_spool_file_t *ngx_http_hype_spool_oldest(
 
 /* what the thread has to sync */
 
-typedef struct {
+struct ngx_http_hype_spool_sync_s {
+    ngx_http_hype_thread_t  thread;
     ngx_http_hype_spool_t  *spool;
     ngx_fd_t                fds[NGX_HTTP_HYPE_SPOOL_SYNC_FDS];
     ngx_uint_t              n;
     ngx_err_t               err;
-} ngx_http_hype_spool_sync_t;
+};
 
 
 /*
@@ -116,10 +117,10 @@ ngx_int_t ngx_http_hype_spool_flush(ngx_http_hype_spool_t *spool);
 void ngx_http_hype_spool_flush_handler(ngx_event_t *ev);
 void ngx_http_hype_spool_sync_handler(ngx_event_t *ev);
 
-/* What the task does in its thread, and what is done after it. */
+/* What the thread does, and what is done after it. */
 
-void ngx_http_hype_spool_sync_thread(void *data, ngx_log_t *log);
-void ngx_http_hype_spool_sync_done(ngx_event_t *ev);
+void ngx_http_hype_spool_sync_thread(void *data);
+void ngx_http_hype_spool_sync_done(void *data);
 
 
 #endif /* _NGX_HTTP_HYPE_SPOOL_FILES_H_INCLUDED_ */

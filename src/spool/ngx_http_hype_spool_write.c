@@ -17,10 +17,7 @@ static ngx_uint_t ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool,
 static void ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_collect(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_spool_sync_t *ctx);
-
-
-static ngx_str_t  ngx_http_hype_spool_thread_pool = ngx_string("default");
+    ngx_http_hype_spool_sync_t *task);
 
 
 u_char *
@@ -269,8 +266,7 @@ ngx_http_hype_spool_flush_handler(ngx_event_t *ev)
 static void
 ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
 {
-    ngx_thread_pool_t           *tp;
-    ngx_http_hype_spool_sync_t  *ctx;
+    ngx_http_hype_spool_sync_t  *task;
 
     if (spool->closing) {
         return;
@@ -296,27 +292,24 @@ ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
 
     spool->syncs = 0;
 
-    if (spool->task->event.active) {
+    task = spool->task;
+
+    if (task->thread.running) {
         return;
     }
 
-    ctx = spool->task->ctx;
+    ngx_http_hype_spool_collect(spool, task);
 
-    ngx_http_hype_spool_collect(spool, ctx);
-
-    if (ctx->n == 0 && ngx_queue_empty(&spool->written)) {
+    if (task->n == 0 && ngx_queue_empty(&spool->written)) {
         return;
     }
 
     ngx_queue_add(&spool->syncing, &spool->written);
     ngx_queue_init(&spool->written);
 
-    tp = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle,
-                             &ngx_http_hype_spool_thread_pool);
-
-    if (tp == NULL || ngx_thread_task_post(tp, spool->task) != NGX_OK) {
-        ngx_http_hype_spool_sync_thread(ctx, spool->log);
-        ngx_http_hype_spool_sync_done(&spool->task->event);
+    if (ngx_http_hype_thread_start(spool->threads, &task->thread) != NGX_OK) {
+        ngx_http_hype_spool_sync_thread(task);
+        ngx_http_hype_spool_sync_done(task);
     }
 }
 
@@ -325,17 +318,17 @@ ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
 
 static void
 ngx_http_hype_spool_collect(ngx_http_hype_spool_t *spool,
-    ngx_http_hype_spool_sync_t *ctx)
+    ngx_http_hype_spool_sync_t *task)
 {
     ngx_fd_t                     fd;
     ngx_queue_t                 *q;
     ngx_http_hype_spool_file_t  *file;
 
-    ctx->n = 0;
+    task->n = 0;
 
     for (q = ngx_queue_head(&spool->files);
          q != ngx_queue_sentinel(&spool->files)
-         && ctx->n < NGX_HTTP_HYPE_SPOOL_SYNC_FDS - 1;
+         && task->n < NGX_HTTP_HYPE_SPOOL_SYNC_FDS - 1;
          q = ngx_queue_next(q))
     {
         file = ngx_queue_data(q, ngx_http_hype_spool_file_t, queue);
@@ -350,51 +343,51 @@ ngx_http_hype_spool_collect(ngx_http_hype_spool_t *spool,
 
         if (fd != NGX_INVALID_FILE) {
             file->dirty = 0;
-            ctx->fds[ctx->n++] = fd;
+            task->fds[task->n++] = fd;
         }
     }
 
-    if (ctx->n) {
+    if (task->n) {
         fd = open((char *) spool->conf->path->name.data, O_RDONLY);
 
         if (fd != NGX_INVALID_FILE) {
-            ctx->fds[ctx->n++] = fd;
+            task->fds[task->n++] = fd;
         }
     }
 }
 
 
 void
-ngx_http_hype_spool_sync_thread(void *data, ngx_log_t *log)
+ngx_http_hype_spool_sync_thread(void *data)
 {
-    ngx_http_hype_spool_sync_t *ctx = data;
+    ngx_http_hype_spool_sync_t *task = data;
 
     ngx_uint_t  i;
 
-    ctx->err = 0;
+    task->err = 0;
 
-    for (i = 0; i < ctx->n; i++) {
+    for (i = 0; i < task->n; i++) {
 
-        if (fsync(ctx->fds[i]) == -1) {
-            ctx->err = ngx_errno;
+        if (fsync(task->fds[i]) == -1) {
+            task->err = ngx_errno;
         }
 
-        (void) close(ctx->fds[i]);
+        (void) close(task->fds[i]);
     }
 }
 
 
 void
-ngx_http_hype_spool_sync_done(ngx_event_t *ev)
+ngx_http_hype_spool_sync_done(void *data)
 {
-    ngx_http_hype_spool_sync_t *ctx = ev->data;
+    ngx_http_hype_spool_sync_t *task = data;
 
     ngx_http_hype_spool_t  *spool;
 
-    spool = ctx->spool;
+    spool = task->spool;
 
-    if (ctx->err) {
-        ngx_http_hype_spool_fail(spool, ctx->err, "fsync",
+    if (task->err) {
+        ngx_http_hype_spool_fail(spool, task->err, "fsync",
                                  &spool->conf->path->name);
 
         /*

@@ -27,6 +27,9 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
         return NULL;
     }
 
+    ngx_http_hype_threads_init(&store->threads, cycle->log);
+
+    store->db->threads = &store->threads;
     store->db->work = ngx_http_hype_store_work;
     store->db->notify = ngx_http_hype_store_notify;
     store->db->unavailable = ngx_http_hype_store_unavailable;
@@ -81,6 +84,7 @@ void
 ngx_http_hype_store_close(ngx_http_hype_store_t *store)
 {
     ngx_http_hype_db_close(store->db);
+    ngx_http_hype_threads_close(&store->threads);
     ngx_http_hype_streams_close(store->streams);
     ngx_http_hype_report_entries_free(&store->report);
     ngx_http_hype_report_entries_free(&store->owner);

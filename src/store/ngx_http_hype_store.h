@@ -20,6 +20,7 @@
 #include "ngx_http_hype_record.h"
 #include "ngx_http_hype_report.h"
 #include "ngx_http_hype_stream.h"
+#include "ngx_http_hype_thread.h"
 #include "ngx_http_hype_uuid.h"
 
 
@@ -28,6 +29,7 @@ typedef struct {
     ngx_http_hype_db_t      *db;
     ngx_http_hype_cache_t   *cache;
     ngx_http_hype_worker_t  *worker;     /* its metrics */
+    ngx_http_hype_threads_t  threads;
     ngx_log_t               *log;
 
     ngx_http_hype_park_t     park;

@@ -87,6 +87,7 @@ ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
         stream->spool.counters = cache->counters;
         stream->spool.worker = worker;
         stream->spool.park = park;
+        stream->spool.threads = db->threads;
         stream->spool.wake = ngx_http_hype_stream_wake;
         stream->spool.lost = ngx_http_hype_stream_lost;
         stream->spool.data = stream;
