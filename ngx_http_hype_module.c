@@ -287,7 +287,7 @@ ngx_http_hype_handler(ngx_http_request_t *r)
         return ngx_http_hype_ref_handler(r, hlcf);
     }
 
-    if (hlcf->params) {
+    if (hlcf->params && ngx_http_hype_has_query(r)) {
         return ngx_http_hype_param_handler(r, hlcf);
     }
 

@@ -236,9 +236,20 @@ ngx_uint_t ngx_http_hype_answer_attribute(ngx_str_t *value);
 /* ngx_http_hype_param.c: referral codes on any URL, ?ref=<identifier> */
 
 /*
- * The phase handler where "hype_ref_param" is on.  Returns NGX_DECLINED if the
- * request is none of ours or goes on, NGX_AGAIN while it is parked, NGX_DONE if
- * it is answered, or a status.
+ * Whether the request may have a query: nginx has looked for it.  Returns 1 or
+ * 0.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_http_hype_has_query(ngx_http_request_t *r)
+{
+    return r->args_start || r->complex_uri;
+}
+
+/*
+ * The phase handler of such requests where "hype_ref_param" is on.  Returns
+ * NGX_DECLINED if the request is none of ours or goes on, NGX_AGAIN while it is
+ * parked, NGX_DONE if it is answered, or a status.
  */
 
 ngx_int_t ngx_http_hype_param_handler(ngx_http_request_t *r,

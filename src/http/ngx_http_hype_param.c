@@ -163,13 +163,6 @@ ngx_http_hype_param_query(ngx_http_request_t *r, ngx_str_t *query)
     last = r->unparsed_uri.data + r->unparsed_uri.len;
 
     if (!r->complex_uri) {
-
-        /* nginx has looked for it already */
-
-        if (r->args_start == NULL) {
-            return NGX_DECLINED;
-        }
-
         query->data = r->args_start;
         query->len = last - r->args_start;
 
