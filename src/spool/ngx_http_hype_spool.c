@@ -5,13 +5,6 @@
 #include "ngx_http_hype_spool_files.h"
 
 
-/* milliseconds between two scans of the directory */
-#define NGX_HTTP_HYPE_SPOOL_TIDY       1000
-
-
-static void ngx_http_hype_spool_tidy_handler(ngx_event_t *ev);
-
-
 ngx_int_t
 ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,
     ngx_http_hype_spool_conf_t *conf, ngx_cycle_t *cycle)
@@ -49,12 +42,7 @@ ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,
     ngx_http_hype_event_init(&spool->sync, ngx_http_hype_spool_sync_handler,
                              spool, spool->log, 1);
 
-    ngx_http_hype_event_init(&spool->tidy, ngx_http_hype_spool_tidy_handler,
-                             spool, spool->log, 1);
-
     ngx_http_hype_spool_scan(spool);
-
-    ngx_add_timer(&spool->tidy, NGX_HTTP_HYPE_SPOOL_TIDY);
 
     return NGX_OK;
 }
@@ -99,12 +87,12 @@ ngx_http_hype_spool_close(ngx_http_hype_spool_t *spool)
 }
 
 
-static void
-ngx_http_hype_spool_tidy_handler(ngx_event_t *ev)
+void
+ngx_http_hype_spool_tidy(ngx_http_hype_spool_t *spool)
 {
-    ngx_http_hype_spool_t  *spool;
-
-    spool = ev->data;
+    if (spool->conf->path == NULL) {
+        return;
+    }
 
     if (ngx_exiting) {
 
@@ -116,7 +104,6 @@ ngx_http_hype_spool_tidy_handler(ngx_event_t *ev)
             ngx_http_hype_spool_close(spool);
         }
 
-        ngx_add_timer(ev, NGX_HTTP_HYPE_SPOOL_TIDY);
         return;
     }
 
@@ -129,6 +116,4 @@ ngx_http_hype_spool_tidy_handler(ngx_event_t *ev)
     if (ngx_http_hype_spool_oldest(spool)) {
         spool->wake(spool->data);
     }
-
-    ngx_add_timer(ev, NGX_HTTP_HYPE_SPOOL_TIDY);
 }

@@ -70,7 +70,6 @@ typedef struct {
     ngx_queue_t                   syncing;
 
     ngx_event_t                   flush;     /* at the end of this turn */
-    ngx_event_t                   tidy;      /* looks for orphans, too */
     ngx_event_t                   sync;
     ngx_http_hype_spool_sync_t   *task;      /* under way, or the next */
 
@@ -145,6 +144,13 @@ ngx_uint_t ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool,
     size_t size, ngx_uint_t number));
 void ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t number,
     size_t size);
+
+/*
+ * To be called each second or so: leaves a file that has been read, adopts files
+ * of workers that are gone, and leaves its own to others if the worker exits.
+ */
+
+void ngx_http_hype_spool_tidy(ngx_http_hype_spool_t *spool);
 
 /* Whether there is something to read.  Returns 1 or 0. */
 

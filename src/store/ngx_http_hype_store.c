@@ -72,8 +72,15 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
     ngx_http_hype_derive_init(&store->derive, store->db, cache->metrics,
                               cycle->log);
 
+    ngx_http_hype_event_init(&store->tidy, ngx_http_hype_store_tidy_handler,
+                             store, store->log, 1);
+
     if (ngx_worker == 0) {
         ngx_add_timer(&store->maintain, 1);
+    }
+
+    if (spool->path) {
+        ngx_add_timer(&store->tidy, NGX_HTTP_HYPE_STORE_TIDY);
     }
 
     return store;

@@ -96,6 +96,24 @@ ngx_http_hype_store_maintain_handler(ngx_event_t *ev)
 }
 
 
+/* one timer for all spools: each makes those of requests slower */
+
+void
+ngx_http_hype_store_tidy_handler(ngx_event_t *ev)
+{
+    ngx_uint_t              n;
+    ngx_http_hype_store_t  *store;
+
+    store = ev->data;
+
+    for (n = 0; n < NGX_HTTP_HYPE_STREAMS; n++) {
+        ngx_http_hype_spool_tidy(&store->streams[n].spool);
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_HYPE_STORE_TIDY);
+}
+
+
 ngx_uint_t
 ngx_http_hype_store_maintain(ngx_http_hype_store_t *store,
     ngx_http_hype_db_conn_t *conn)
