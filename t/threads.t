@@ -28,8 +28,10 @@ $nginx->quit;
 
 # a name to look up, and files to flush
 
-$nginx = nginx(http => 'hype_database "' . $pg->conninfo(tcp => 1, host => 'localhost')
-                       . ' sslmode=disable"; hype_spool spool sync=always;'
+my $conninfo = $pg->conninfo(tcp => 1, host => 'localhost');
+
+$nginx = nginx(http => "hype_database \"$conninfo sslmode=disable\";"
+                       . ' hype_spool spool sync=always;'
                        . ' hype_durability spool;',
                server => $server);
 

@@ -203,8 +203,8 @@ struct ngx_http_hype_db_conn_s {
 
 /*
  * Prepares a worker's connections, which are opened later.  The caller sets
- * "threads" and the handlers, from "work" to "data", before that.  Counts in "metrics" and in
- * "worker".  NULL if memory ran out.
+ * "threads" and the handlers, from "work" to "data", before that.  Counts in
+ * "metrics" and in "worker".  NULL if memory ran out.
  */
 
 ngx_http_hype_db_t *ngx_http_hype_db_create(ngx_cycle_t *cycle,

@@ -71,8 +71,8 @@ ngx_http_hype_db_cancel(ngx_http_hype_db_conn_t *conn)
 
 /*
  * PQcancel() waits for a server that does not answer for as long as the kernel
- * does, or for ever.  A worker that exits waits for its other threads, so this is
- * one that ends with the process.
+ * does, or for ever.  A worker that exits waits for the threads of
+ * shared/thread, so this one is detached, and ends with the process.
  */
 
 static ngx_int_t

@@ -146,8 +146,9 @@ void ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t number,
     size_t size);
 
 /*
- * To be called each second or so: leaves a file that has been read, adopts files
- * of workers that are gone, and leaves its own to others if the worker exits.
+ * To be called each second or so: leaves a file that has been read, adopts
+ * files of workers that are gone, and leaves its own to others if the worker
+ * exits.
  */
 
 void ngx_http_hype_spool_tidy(ngx_http_hype_spool_t *spool);
