@@ -8,7 +8,7 @@ my $proxy = proxy($pg);
 my $id = $pg->link('first', destination => '/one');
 $pg->link('second', destination => '/two');
 
-my $nginx = nginx(pg => $proxy, database => 'timeout=300ms', http => <<'HTTP',
+my $nginx = nginx(pg => $proxy, http => <<'HTTP',
 hype_zone hype:1m valid=1h unknown=1h;
 HTTP
     server => <<'SERVER');

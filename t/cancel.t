@@ -84,9 +84,9 @@ trigger(60);
 $nginx = nginx(pg => $pg, workers => 1, database => 'timeout=500ms',
                server => 'location /ref/ { hype_ref; }');
 $nginx->get('/ref/abc/?next=/slow-exit');
-is($pg->value($sleeping), 1, 'a worker with a statement under way');
+is_soon { $pg->value($sleeping) } 1, 'a worker with a statement under way';
 $nginx->quit;
-is_soon { $pg->value($sleeping) } 0, 'cancels it when it exits', 3;
+is_soon { $pg->value($sleeping) } 0, 'cancels it when it exits';
 
 # A server that takes no cancel request: the connection is not used while the
 # request may still come, and the worker can leave
@@ -95,10 +95,10 @@ my $proxy = proxy($pg);
 $nginx = nginx(pg => $proxy, workers => 1, database => 'timeout=500ms',
                server => 'location /ref/ { hype_ref; }');
 $nginx->get('/ref/abc/?next=/slow-proxy');
-wait_until { $pg->value($sleeping) } 5, 'a statement under way';
+wait_until { $pg->value($sleeping) } 20, 'a statement under way';
 my $connections = $proxy->connections;
 $proxy->freeze_new;
-wait_until { $proxy->connections > $connections } 10, 'a cancel request';
+wait_until { $proxy->connections > $connections } 20, 'a cancel request';
 $pg->value('select pg_cancel_backend(pid) from pg_stat_activity
             where usename = ? and wait_event = ?', 'hype_nginx', 'PgSleep');
 is_soon { $nginx->error_log =~ /ended: no answer to a cancel request/ ? 1 : 0 } 1,
@@ -118,18 +118,18 @@ $nginx->quit;
 
 trigger(60);
 $nginx = nginx(pg => $proxy, workers => 1,
-               database => 'timeout=500ms connections=4', server => <<'END');
+               database => 'timeout=2s connections=4', server => <<'END');
     location /ref/ { hype_ref; add_header X-Outcome $hype_outcome always; }
 END
 
 my $slow = $nginx->visits_start(count => 1, path => '/ref/abc/?next=/slow-other');
 $slow->wait;
-wait_until { $pg->value($sleeping) == 2 } 5, 'the hit, and its copy in the spool';
+wait_until { $pg->value($sleeping) == 2 } 20, 'the hit, and its copy in the spool';
 is_soon { $nginx->get('/ref/abc/')->header('X-Outcome') } 'hit',
     'a third connection for hits';
 $connections = $proxy->connections;
 $proxy->freeze_new;
-wait_until { $proxy->connections > $connections } 10, 'a cancel request';
+wait_until { $proxy->connections > $connections } 20, 'a cancel request';
 trigger(0);
 $pg->value('select pg_cancel_backend(pid) from pg_stat_activity
             where usename = ? and wait_event = ?', 'hype_nginx', 'PgSleep');

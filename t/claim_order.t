@@ -8,7 +8,7 @@ my $pg = database();
 $pg->link('abc123', user_id => 'alice');
 
 my %config = (
-    pg => $pg, workers => 2, database => 'timeout=500ms',
+    pg => $pg, workers => 2, database => 'timeout=5s',
     http => 'add_header Outcome $hype_outcome always;', server => <<'END');
 location /ref/ { hype_ref; }
 location /user { hype_user $http_x_user; return 204; }
@@ -73,6 +73,8 @@ settled('- and then the hit', "$visitor u2");
 
 # hits are held back, and not the claim
 
+$nginx->reload(database => 'timeout=500ms');
+
 for my $mode ('share row exclusive', 'access exclusive') {
     my $lock = lock_table('referral_hit', $mode);
     my $new = visit(undef, 'spooled');
@@ -96,15 +98,17 @@ for my $mode ('share row exclusive', 'access exclusive') {
 }
 
 
-# claims are held back, and not the hits
+# claims are held back, and not the hits, of which none waits: not for as long as a
+# busy machine may take
+
+$nginx->reload(database => 'timeout=5s');
 
 for my $mode ('share row exclusive', 'access exclusive') {
     my $lock = lock_table('visitor_claim', $mode);
     my $new = visit(undef);
     my $old = new_visitor();
     claim($_, "u-$_", $other) for $new, $old;
-    my $outcome = $mode eq 'access exclusive' ? qr/hit|spooled/ : 'hit';
-    visit($old, $outcome) for 1 .. 4;
+    visit($old) for 1 .. 4;
 
     is($pg->value('select count(user_id) from hype.referral_hit'), 0,
        "claims wait for a lock ($mode)");
@@ -192,7 +196,8 @@ for my $mode ('share row exclusive', 'access exclusive') {
 
 # hits wait for a lock, and there is no spool
 
-$nginx->reload(%config, http => $config{http} . 'hype_spool off;');
+$nginx->reload(database => 'timeout=500ms',
+               http => $config{http} . 'hype_spool off;');
 
 {
     my $lock = lock_table('referral_hit', 'share row exclusive');

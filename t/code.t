@@ -13,8 +13,7 @@ $pg->link('old', expires => '2024-01-01Z');
 $pg->exec("insert into hype.link_alias (identifier, referral_link_id)
            select 'pal', id from hype.referral_link where identifier = 'friend'");
 
-my $nginx = nginx(pg => $proxy, database => 'timeout=300ms',
-                  http => <<'HTTP', server => <<'SERVER');
+my $nginx = nginx(pg => $proxy, http => <<'HTTP', server => <<'SERVER');
 map $http_user_agent $robot { ~robot 1; }
 
 map $arg_case $typed {

@@ -9,7 +9,7 @@ $pg->link('abc123', user_id => 'alice');
 $pg->link('later', user_id => 'bob');
 
 my %config = (
-    workers => 2, database => 'timeout=200ms',
+    workers => 2, database => 'timeout=2s',
     http => 'add_header Outcome $hype_outcome always;', server => <<'END');
 location /ref/ { hype_ref; }
 location /login { hype_user $http_x_user; return 204; }

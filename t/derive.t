@@ -59,7 +59,7 @@ sub reaches
     is_soon {
         $pg->text('select count(*), count(user_id), min(user_id)
                    from hype.referral_hit where visitor = ?', $visitor);
-    } "$hits|$hits|$user\n", $name, 30;
+    } "$hits|$hits|$user\n", $name, 60;
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     cmp_ok(time - $start, '<', ($seconds // 1) + ($ENV{HYPE_SLACK} // 1.5),
@@ -107,7 +107,7 @@ END
 
     cmp_ok(time - $start, '<', 1 + ($ENV{HYPE_SLACK} // 1.5),
            "100,000 hits: a claim by $by does not wait");
-    reaches($visitor, $user, 100_000, '- and reaches all', 20);
+    reaches($visitor, $user, 100_000, '- and reaches all', 40);
 
     my @answers = $load->wait;
     is(scalar(grep { ($_->header('Outcome') // '') ne 'hit' } @answers), 0,

@@ -8,7 +8,7 @@ my $pg = cluster();
 $pg->link('abc123', user_id => 'alice');
 $pg->link('closed', user_id => 'bob', disabled => 't');
 
-my $nginx = nginx(pg => $pg, database => 'timeout=300ms', server => <<'END');
+my $nginx = nginx(pg => $pg, server => <<'END');
 absolute_redirect off;
 hype_ref_param ref;
 hype_user $http_x_user;

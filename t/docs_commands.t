@@ -242,8 +242,10 @@ is_soon {
 } 1, 'nginx is let in by its user';
 
 if (!$>) {
-    ($status, $output) = run(command => ['psql', '-c', 'select 1', $pg->conninfo]);
-    like($output, qr/Peer authentication failed/, '- not by another one');
+    is_soon {
+        (run(command => ['psql', '-c', 'select 1', $pg->conninfo]))[1]
+            =~ /Peer authentication failed/
+    } 1, '- not by another one';
 }
 
 

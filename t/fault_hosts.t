@@ -103,14 +103,14 @@ $nginx->quit;
 # A name server that takes its time
 
 SKIP: {
-    my $shim = Hype::Shim->new or skip 'no library to preload', 8;
+    my $shim = Hype::Shim->new or skip 'no library to preload', 7;
 
     $nginx = $shim->around(sub {
         with(conninfo(host => 'localhost'), start => 0,
              database => 'timeout=500ms connect_timeout=700ms',
              server => 'location = /other { return 204; }');
     });
-    $shim->set('getaddrinfo 0 2000');
+    $shim->set('getaddrinfo 0 -1');
     $shim->around(sub { $nginx->start });
 
     fault 'a slow name server', pg => $pg, nginx => $nginx, within => 0.5,
@@ -118,11 +118,12 @@ SKIP: {
         my ($load) = @_;
         $load->more(200);
 
-        my $begin = time;
-        is($nginx->get('/other')->status, 204, 'other requests are answered');
-        cmp_ok(time - $begin, '<', 0.4 + $Hype::Fault::slack / 3, 'meanwhile');
+        is($nginx->get('/other')->status, 204,
+           'other requests are answered meanwhile');
 
         # it is waited for nevertheless, over several attempts
+        wait_for_errors($nginx, 2);
+        $shim->set;
         wait_until { $pg->hits("next like '/$load->{tag}-%'") } 20, 'a hit';
     };
 
@@ -218,7 +219,7 @@ is($nginx->get("/ref/$link/")->header('X-Outcome'), 'spooled',
    'an untrusted certificate is no connection');
 is($tls->value("select count(*) from pg_stat_activity where usename = 'hype_nginx'"),
    0, 'indeed');
-like($nginx->error_log, qr/certificate verify failed/, 'the log says why');
+is_soon { $nginx->error_log =~ /certificate verify failed/ } 1, 'the log says why';
 
 $nginx->restart(http => hype_database($secure->(sslrootcert => $tls->ca_file)));
 is_soon { $tls->hits('next is null') } 1, 'the hit arrives with the right one';

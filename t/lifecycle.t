@@ -212,7 +212,7 @@ is($pg->hits("next = '/terminated'"), 20, 'once');
 
 # Other numbers of workers
 
-$nginx->restart(database => '', http => '', workers => 4);
+$nginx->restart(database => 'timeout=1s', http => '', workers => 4);
 
 fault 'worker_processes is changed', @common, nginx => $nginx, sub {
     my ($load) = @_;

@@ -22,7 +22,7 @@ $pg->link('valid');
 all(\&outcome, 'valid');
 my $n = queries('valid');
 is_soon { all(\&outcome, 'valid'); queries('valid') > $n ? 1 : 0 } 1,
-    'a link is valid for so long, however often it is used', 2;
+    'a link is valid for so long, however often it is used';
 
 # Without LISTEN, behind a pooler, validity is what makes changes act
 
@@ -39,8 +39,10 @@ acts(q(update hype.referral_link set destination = '/after' where identifier = '
      \&location, 'pooled', '/after', 'a change acts when validity is over');
 all(\&outcome, 'pooled');
 $n = queries('pooled');
+my $begin = time;
 all(\&outcome, 'pooled') for 1 .. 10;
-cmp_ok(queries('pooled') - $n, '<=', 2, 'the cache is used');
+$n = queries('pooled') - $n;
+cmp_ok($n, '<=', 1 + (time - $begin) / 0.5, 'the cache is used');
 like($pooled->error_log, qr/through a pooler/, 'the log says so');
 $pooled->quit;
 

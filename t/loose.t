@@ -11,7 +11,7 @@ $pg->link('off', disabled => 't');
 $pg->exec("insert into hype.link_alias (identifier, referral_link_id)
            values ('ally', $link{alice})");
 
-my $nginx = nginx(pg => $proxy, database => 'timeout=300ms', http => <<'HTTP',
+my $nginx = nginx(pg => $proxy, http => <<'HTTP',
 hype_zone hype:1m valid=1h unknown=1h;
 HTTP
     server => <<'SERVER');

@@ -7,7 +7,7 @@ use Hype::Fault;
 
 my $pg = cluster();
 my ($link) = fault_links($pg);
-my $nginx = fault_nginx(pg => $pg, workers => 1);
+my $nginx = fault_nginx(pg => $pg, workers => 1, database => 'timeout=10s');
 
 sub burst
 {
@@ -51,7 +51,6 @@ is_soon { $pg->hits("next = '/late'") } 300, 'and read from it';
 # what the policy refuses is set aside
 
 my $rejected = $nginx->dir . '/hype_spool/rejected.records';
-$nginx->restart(database => 'timeout=10s');
 my $good = $nginx->visits_start(count => 200, connections => 20,
                                 path => "/ref/$link/?next=/good");
 is(burst('forbidden', 2), 'dropped=2', 'what the policy forbids');

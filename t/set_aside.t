@@ -8,7 +8,7 @@ use Hype::Fault;
 my $pg = cluster();
 my ($link) = fault_links($pg);
 
-my $nginx = fault_nginx(pg => $pg, workers => 1,
+my $nginx = fault_nginx(pg => $pg, workers => 1, database => 'timeout=5s',
                         http => 'hype_spool hype_spool max_size=1m;');
 push @{ $nginx->{allow} }, qr/hype: dropped records/;
 

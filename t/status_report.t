@@ -5,7 +5,7 @@ use Hype::Test;
 use Hype::Status;
 
 my $pg = cluster(config => "log_statement = 'all'");
-my $nginx = nginx(pg => $pg, database => 'timeout=500ms', server => <<'END');
+my $nginx = nginx(pg => $pg, database => 'timeout=2s', server => <<'END');
     location /ref/ { hype_ref; hype_bot $arg_bot; }
     location = /status { hype_status html reports=1h; }
     location = /soon { hype_status html reports=1ms; }
@@ -29,6 +29,7 @@ $nginx->get('/ref/b?bot=1') for 1 .. 2;
 is(report('/off')->status, 404, 'there are no reports, unless they are asked for');
 is(queries(), 0, 'nor queries for them');
 
+my $start = time;
 my $answer = report();
 is($answer->status, 503, 'nor can they be had if the role is not granted');
 is($answer->header('Retry-After'), 1, 'which may be mended');
@@ -42,7 +43,8 @@ for (1 .. 20) {
     report();
 }
 
-is(() = $nginx->error_log =~ /permission denied/g, 1, 'but told of once');
+my $lines = () = $nginx->error_log =~ /permission denied/g;
+cmp_ok($lines, '<=', 1 + (time - $start) / 10, 'but told of once in ten seconds');
 
 $pg->exec('grant hype_report to hype_nginx');
 is_soon { report()->status } 200, 'until it is granted';
@@ -97,7 +99,7 @@ $locker->do('lock table hype.link_total in access exclusive mode');
 
 $queries = queries();
 my @clients = map { $nginx->open } 1 .. 10;
-my $start = time;
+$start = time;
 print {$_} "GET /soon?report HTTP/1.1\r\nHost: localhost\r\n\r\n" for @clients;
 
 wait_until { queries() > $queries } 10, 'a report to be asked for';
@@ -106,7 +108,7 @@ is($visit->status, 302, 'meanwhile visitors');
 is($pg->hits, 13, 'leave their hit');
 
 my @answers = map { http_read($_) } @clients;
-cmp_ok(time - $start, '<', 0.5 + ($ENV{HYPE_SLACK} // 1.5), 'all have an answer');
+cmp_ok(time - $start, '<', 2 + ($ENV{HYPE_SLACK} // 1.5), 'all have an answer');
 is((grep { $_->status != 200 } @answers), 0, 'each of them');
 is((grep { json($_)->{funnel}{hits} != 10 } @answers), 0, 'the last report');
 is(queries(), $queries + 1, 'and there was one query');
@@ -128,7 +130,7 @@ is($nginx->get('/ref/a')->status, 302, 'and visitors as ever');
 $nginx->restart;
 $start = time;
 is(report()->status, 503, 'or none');
-cmp_ok(time - $start, '<', 0.5 + ($ENV{HYPE_SLACK} // 1.5), 'soon');
+cmp_ok(time - $start, '<', 2 + ($ENV{HYPE_SLACK} // 1.5), 'soon');
 is($nginx->request('HEAD', '/status?report')->status, 503, 'HEAD, too');
 
 $pg->start;

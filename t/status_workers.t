@@ -41,6 +41,23 @@ sub answered
 
 
 sub waiting { return status($nginx)->{queue}{waiting} }
+
+
+# Until those who wait do so for their hits, and not for the link
+
+sub queued
+{
+    my ($name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    is_soon {
+        my $queue = status($nginx)->{queue};
+        $queue->{records} - $queue->{waiting};
+    } 0, $name;
+}
+
+
 sub pids { return join ' ', sort map { $_->{pid} } @{ status($nginx)->{workers} } }
 
 
@@ -52,18 +69,27 @@ my $before = status($nginx)->{batches};
 lock_hits();
 visit();
 is_soon { waiting() } 1, 'one waits';
+wait_until {
+    $pg->value("select count(*) from pg_stat_activity
+                where usename = 'hype_nginx' and wait_event_type = 'Lock'
+                  and query !~ 'derive'")
+} 10, 'the batch to wait';
 visit() for 1 .. 6;
 is_soon { waiting() } 7, 'seven wait';
+queued('their records are in the queue');
 
 my $s = status($nginx);
-is($s->{queue}{records}, 7, 'their records are in the queue');
+is($s->{queue}{records}, 7, 'all of them');
 cmp_ok($s->{queue}{bytes}, '>', 7 * 50, 'with their bytes');
-is($s->{database}{connections}{busy}, 1, 'a connection is busy');
+
+# beside it that of the derivation may be
+
+cmp_ok($s->{database}{connections}{busy}, '>=', 1, 'a connection is busy');
 is($s->{database}{state}, 'up', 'the database is up');
 is($s->{batches}{count}, $before->{count}, 'nothing is committed');
 
 my $start = time;
-wait_until { time - $start > 0.3 } 5, 'a moment';
+wait_until { time - $start > 1.2 } 5, 'a moment';
 $locker->commit;
 
 is(answered(), join(' ', (302) x 7), 'all are answered');
@@ -75,11 +101,11 @@ is($after->{count} - $before->{count}, 2, 'two batches');
 is_deeply([map { $after->{size}{count}[$_] - $before->{size}{count}[$_] } 0 .. 3],
           [1, 1, 1, 2], 'of one record and of six');
 
-my ($quarter) = grep { $after->{commit}{le}[$_] == 0.25 } 0 .. 13;
-is($after->{commit}{count}[-1] - $after->{commit}{count}[$quarter]
-   - ($before->{commit}{count}[-1] - $before->{commit}{count}[$quarter]), 1,
-   'one of them took longer than 0.25 s');
-cmp_ok($after->{commit}{sum} - $before->{commit}{sum}, '>', 0.3,
+my ($second) = grep { $after->{commit}{le}[$_] == 1 } 0 .. 13;
+is($after->{commit}{count}[-1] - $after->{commit}{count}[$second]
+   - ($before->{commit}{count}[-1] - $before->{commit}{count}[$second]), 1,
+   'one of them took longer than 1 s');
+cmp_ok($after->{commit}{sum} - $before->{commit}{sum}, '>', 1.2,
        'as the sum of times says');
 
 
@@ -126,10 +152,23 @@ $nginx->get('/ref/a') for 1 .. 20;
 my $hits = status($nginx)->{outcomes}{hit};
 
 lock_hits();
-visit() for 1 .. 40;
-is_soon { waiting() } 40, 'forty wait';
 
-for my $worker (map { $_->{pid} } @{ status($nginx)->{workers} }[1, 3]) {
+my $made = 0;
+my @busy;
+
+# a worker that has nothing else to do may take many of them
+
+wait_until {
+    visit();
+    $made++;
+    @busy = sort { $b->{waiting} <=> $a->{waiting} } @{ status($nginx)->{workers} };
+    $made >= 40 && $busy[1]{waiting};
+} 30, 'visitors of two workers';
+
+is_soon { waiting() } $made, 'many wait';
+queued('all for their hits');
+
+for my $worker (map { $_->{pid} } @busy[1, 3]) {
     $nginx->kill_worker($worker);
 
     my @workers = @{ status($nginx)->{workers} };
@@ -138,11 +177,12 @@ for my $worker (map { $_->{pid} } @{ status($nginx)->{workers} }[1, 3]) {
     is(scalar @workers, 4, 'and replaced');
     is(waiting(), sum0(map { $_->{waiting} } @workers),
        'those who wait are those of the others');
-    is(status($nginx)->{queue}{records}, waiting(), 'and their records');
+    queued('and their records');
 }
 
-cmp_ok(waiting(), '<', 40, 'fewer than before');
 my $left = waiting();
+cmp_ok($left, '<', $made, 'fewer than before');
+cmp_ok($left, '>', 0, 'but some');
 $locker->commit;
 is(scalar(grep { $_ == 302 } split ' ', answered()), $left, 'they are answered');
 is(waiting(), 0, 'nobody waits');

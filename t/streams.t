@@ -7,7 +7,7 @@ use Hype::Fault;
 
 my $pg = cluster();
 my ($link) = fault_links($pg);
-my %config = (pg => $pg, workers => 1, server => <<'END');
+my %config = (pg => $pg, workers => 1, database => 'timeout=5s', server => <<'END');
     location /buyer {
         hype_user $arg_user;
         hype_confirm $arg_event;
@@ -21,6 +21,15 @@ my $n = 0;
 
 
 sub visit { scalar $nginx->get("/ref/$link/?next=/$_[0]")->header('X-Outcome') }
+
+
+# How long one answer of a hundred took at least
+
+sub slow
+{
+    my @seconds = sort { $a <=> $b } map { $_->seconds } @_;
+    return $seconds[@seconds * 0.99];
+}
 
 
 # The names of the files in the spool without what is each one's own
@@ -122,8 +131,11 @@ for my $locked (qw(claim confirm)) {
                                  path => "/ref/$link/?next=/$locked");
     is(grep({ $_->header('X-Outcome') eq 'hit' } @answers), 200,
        "${locked}s wait for a lock: hits are written");
+
+    # who waits for the lock does so for lock_timeout, which is "timeout"
+
     my @seconds = sort { $a <=> $b } map { $_->seconds } @answers;
-    cmp_ok($seconds[-1], '<', 0.3 + $Hype::Fault::slack / 3, 'without delay');
+    cmp_ok($seconds[-1], '<', 2.5, 'without delay');
     is_soon { files() } "${locked}s.spool", "only ${locked}s are in the spool";
 
     $lock->rollback;
@@ -225,6 +237,8 @@ $nginx->restart(%config, http => '', server => $nginx->{server});
 is_soon { visit('flood') } 'hit', 'a large spool';
 
 {
+    my $alone = slow($nginx->visits(count => 2000, connections => 16,
+                                    path => "/ref/$link/?next=/alone"));
     my $confirms = $nginx->visits_start(
         count => 10_000, connections => 8,
         path => sub { "/buyer?event=flood2&user=f-$_[0]" });
@@ -232,10 +246,9 @@ is_soon { visit('flood') } 'hit', 'a large spool';
                                       path => "/ref/$link/?next=/beside");
     my @answers = $visits->wait;
     $confirms->wait;
-    my @seconds = sort { $a <=> $b } map { $_->seconds } @answers;
     is(grep({ $_->header('X-Outcome') eq 'hit' } @answers), 10_000,
        'a flood of both: hits are written');
-    cmp_ok($seconds[@seconds * 0.99], '<', 0.2, 'at once');
+    cmp_ok(slow(@answers), '<', 0.2 + 4 * $alone, 'at once');
     is_soon { files() } '', 'and confirms, too', 60;
 }
 

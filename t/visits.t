@@ -9,7 +9,7 @@ my ($link) = fault_links($pg);
 my $count = 10_000;
 
 for my $durability (qw(commit spool)) {
-    my $nginx = fault_nginx(pg => $pg, workers => 2,
+    my $nginx = fault_nginx(pg => $pg, workers => 2, database => 'timeout=5s',
                             http => "hype_durability $durability;");
     my %readable;
 

@@ -39,7 +39,15 @@ $c->query("CREATE TRIGGER hang BEFORE INSERT ON hype.confirmed_referral
 $c->copy('60 - assert 1', '61 - slow 1', '62 - behind 1');
 $c->query(batch('hang', $_)) for qw(assert slow behind);
 $c->query("SET statement_timeout = '500ms'");
-$c->query("SELECT hype.derive()") for 1 .. 3;
+
+# a busy machine may need more than the three calls that do
+
+for (1 .. 20) {
+	$c->query("SELECT hype.derive()");
+	last if $c->query("SELECT count(*) FROM hype.pending_confirm
+		WHERE event = 'hang' AND tries = 0") == 0;
+}
+
 $c->query("RESET statement_timeout");
 is(outcome('hang'), 'user behind: alice', 'no trigger stops those behind it');
 is($c->query("SELECT string_agg(user_id, ' ' ORDER BY user_id)

@@ -67,7 +67,10 @@ $c->query("SELECT hype.record_confirm('e', 'unmatched', NULL, 3,
 $c->query("SELECT hype.record_confirm('e', NULL, '" . uuid(7) . "', 4,
 	'2024-01-02Z')");
 
-# nginx of version 1 goes on, in a process of its own.
+# nginx of version 1 goes on, in a process of its own.  How long a hit may wait for a
+# lock is told by PostgreSQL: a busy machine takes its time for all else.
+
+my $patience = int 1000 * (1 + ($ENV{HYPE_SLACK} // 1.5));
 
 pipe my $in, my $out or die $!;
 pipe my $stop, my $stopper or die $!;
@@ -79,13 +82,14 @@ if (!$writer) {
 	open my $null, '>', '/dev/null';
 
 	my $s = Session->new();
-	my ($n, $longest, $wrong) = (0, 0, '');
+	my ($n, $wrong) = (0, '');
 	my $rin = '';
+
+	$s->query("SET lock_timeout = $patience");
 
 	vec($rin, fileno($stop), 1) = 1;
 
 	until (select(my $ready = $rin, undef, undef, 0.005)) {
-		my $began = time;
 		my $id = 100000 + $n++;
 		my $said;
 
@@ -97,10 +101,9 @@ if (!$writer) {
 		} while ($said =~ /violates partition constraint|does not exist/);
 
 		$wrong .= $said if $said !~ /^\d*$/;
-		$longest = time - $began if time - $began > $longest;
 	}
 
-	printf $out "%d %.3f %s\n", $n, $longest, $wrong;
+	print $out "$n $wrong\n";
 	close $out;
 	undef $s;
 	require POSIX;
@@ -151,13 +154,12 @@ $c->wait_for("SELECT count(*) > $written FROM hype.referral_hit
 
 close $stopper;
 
-my ($n, $longest, $wrong) = split ' ', scalar(<$in>) // '', 3;
+my ($n, $wrong) = split ' ', scalar(<$in>) // '', 2;
 
 waitpid $writer, 0;
 chomp $wrong;
 
-is($wrong, '', "nginx wrote $n hits meanwhile");
-cmp_ok($longest, '<', 1 + ($ENV{HYPE_SLACK} // 1.5), 'none of which took long');
+is($wrong, '', "nginx wrote $n hits meanwhile, and none waited long for a lock");
 is($c->query("SELECT count(*) FROM hype.referral_hit
 	WHERE visitor BETWEEN '" . uuid(100000) . "' AND '" . uuid(999999) . "'"), $n,
 	'all of them are there');

@@ -6,8 +6,9 @@
  * The file named by HYPE_SHIM has lines "call errno milliseconds"; a call is
  * write, short (half of a write), pread (of a file with "unreadable" in its
  * name), ftruncate, unlink, fsync, getaddrinfo or gss_acquire_cred (for which
- * there are no credentials then).  "clock seconds 0" sets the
- * clock.  Each fsync is noted in that file's name with ".log" behind it.
+ * there are no credentials then).  With -1 milliseconds it takes until the line is
+ * gone.  "clock seconds 0" sets the clock.  Each fsync is noted in that file's name
+ * with ".log" behind it.
  */
 
 
@@ -63,15 +64,14 @@ is_spool(int fd)
 }
 
 
-/* whether the call is one that is to be told of, and its errno */
+/* the line of a call, if there is one */
 
 static int
-fault(const char *call, int *err)
+look(const char *call, int *err, int *ms)
 {
-    int              ms, found;
-    FILE            *file;
-    char             name[32];
-    struct timespec  ts;
+    int    found;
+    FILE  *file;
+    char   name[32];
 
     found = 0;
 
@@ -80,21 +80,40 @@ fault(const char *call, int *err)
         return 0;
     }
 
-    while (fscanf(file, "%31s %d %d", name, err, &ms) == 3) {
-
-        if (strcmp(name, call) == 0) {
-            ts.tv_sec = ms / 1000;
-            ts.tv_nsec = ms % 1000 * 1000000L;
-            nanosleep(&ts, NULL);
-
-            found = 1;
-            break;
-        }
+    while (!found && fscanf(file, "%31s %d %d", name, err, ms) == 3) {
+        found = (strcmp(name, call) == 0);
     }
 
     fclose(file);
 
     return found;
+}
+
+
+/* whether the call is one that is to be told of, and its errno */
+
+static int
+fault(const char *call, int *err)
+{
+    int              ms, other;
+    struct timespec  ts;
+
+    if (!look(call, err, &ms)) {
+        return 0;
+    }
+
+    ts.tv_sec = ms > 0 ? ms / 1000 : 0;
+    ts.tv_nsec = (ms > 0 ? ms % 1000 : 10) * 1000000L;
+
+    if (ms != 0) {
+        nanosleep(&ts, NULL);
+    }
+
+    while (ms < 0 && look(call, &other, &ms)) {
+        nanosleep(&ts, NULL);
+    }
+
+    return 1;
 }
 
 

@@ -26,8 +26,9 @@ package Hype::Blocks;
 #
 # No plan is needed.  Each file has its own server root, port and database, and
 # each block starts with an nginx and empty tables of its own.  hype_database is
-# set for that database, unless the block's http_config has one or the block
-# says "--- no_database".  $TEST_NGINX_HYPE_DB is the connection string.
+# set for that database, with a timeout that a busy machine keeps, unless the
+# block's http_config has one or the block says "--- no_database".
+# $TEST_NGINX_HYPE_DB is the connection string.
 #
 # Sections:
 #
@@ -129,7 +130,8 @@ Test::Nginx::Util::add_block_preprocessor(sub {
 
     if ($http !~ /^\s*hype_database\s/m && !defined $block->no_database) {
         $block->set_value(
-            http_config => "hype_database \"\$TEST_NGINX_HYPE_DB\";\n$http");
+            http_config => "hype_database \"\$TEST_NGINX_HYPE_DB\" timeout=5s;\n"
+                . $http);
     }
 });
 

@@ -37,7 +37,8 @@ sub example
 
 
 # What stands for this machine in an example of nginx's: its folders, addresses
-# and, if the test has not said it, the database.
+# and, if the test has not said it, the database, with a timeout that a busy machine
+# keeps.
 
 sub example_nginx
 {
@@ -49,6 +50,7 @@ sub example_nginx
     $text =~ s/^\s*listen +\[::\]:80;\n//mg;
     $text =~ s/^(\s*listen) +80;/$1 127.0.0.1:$port;/mg;
     $text =~ s{hype_database "host=/run/postgresql [^"]*"}{hype_database "%%DB%%"};
+    $text =~ s{hype_database "%%DB%%";}{hype_database "%%DB%%" timeout=5s;};
 
     return $text;
 }

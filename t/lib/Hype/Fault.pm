@@ -64,7 +64,8 @@ sub fault_links
 }
 
 
-# An nginx with what Hype::Load's visitors need; options as of Hype::Nginx.
+# An nginx with what Hype::Load's visitors need; options as of Hype::Nginx.  The
+# timeout is the module's own: many a fault is waited for as long.
 
 sub fault_nginx
 {
@@ -72,6 +73,7 @@ sub fault_nginx
 
     $o{server} = Hype::Load::server() . ($o{server} // '');
     $o{workers} //= 2;
+    $o{database} //= 'timeout=1s';
 
     return Hype::Nginx->new(%o);
 }

@@ -36,7 +36,8 @@ my @bad = (
 # Starts nginx and waits until it listens.
 #
 #   pg         a Hype::Postgres: hype_database is set for it, in http
-#   database   further parameters of that hype_database: 'timeout=100ms'
+#   database   further parameters of that hype_database: 'timeout=100ms' (5s: a
+#              machine that is busy for a second makes no hit a spooled one)
 #   server     what goes into a server{} that listens on %%PORT%%
 #   http       what goes into http{}
 #   main       what goes at the top level
@@ -417,8 +418,8 @@ sub _assembled
 
     if ($self->{pg} && $text{http} !~ /^\s*hype_database\s/m) {
         my $parameters = $self->{database} // '';
-        $parameters .= ' timeout=10s'
-            if $ENV{HYPE_VALGRIND} && $parameters !~ /\btimeout=/;
+        $parameters .= ' timeout=' . ($ENV{HYPE_VALGRIND} ? '10s' : '5s')
+            if $parameters !~ /\btimeout=/;
         $text{http} = "hype_database \"%%DB%%\" $parameters;\n$text{http}";
     }
 

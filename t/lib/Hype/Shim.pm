@@ -7,6 +7,7 @@ package Hype::Shim;
 #   my $nginx = $shim->around(sub { nginx(...) });
 #
 #   $shim->set('write 28 0', 'fsync 0 300');
+#   $shim->set('fsync 0 -1');      it takes until the next set
 #   $shim->set;                    nothing fails any more
 #   $shim->syncs;                  how many fsync there were,
 #   $shim->syncs_begun;            and how many have begun

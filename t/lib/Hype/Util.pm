@@ -115,22 +115,17 @@ sub server_user
 
 
 # A TCP port on 127.0.0.1, out of the range of the kernel's own choice and held
-# by a bound socket (servers set SO_REUSEADDR, the search for a free port does
-# not).
+# by a bound socket.  It gets SO_REUSEADDR when it is bound: nobody else who
+# searches gets the port, and a server, which sets SO_REUSEADDR first, does.
 
 sub free_port
 {
     for (1 .. 1000) {
         my $port = 10240 + int rand 20000;
-        my $address = pack_sockaddr_in($port, inet_aton('127.0.0.1'));
-
-        socket my $probe, PF_INET, SOCK_STREAM, 0 or croak "socket: $!";
-        bind $probe, $address or next;
-        close $probe;
 
         socket my $held, PF_INET, SOCK_STREAM, 0 or croak "socket: $!";
+        bind $held, pack_sockaddr_in($port, inet_aton('127.0.0.1')) or next;
         setsockopt $held, SOL_SOCKET, SO_REUSEADDR, 1;
-        bind $held, $address or next;
 
         push @reserved, $held;
         return $port;
