@@ -282,6 +282,13 @@ sub version
 }
 
 
+sub is_angie
+{
+    my ($status, $text) = run(command => [_binary(), '-V']);
+    return $text =~ /^Angie version:/m;
+}
+
+
 # Whether it was built with a part of it: built_with('http_v3_module')
 
 sub built_with
