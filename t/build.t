@@ -83,6 +83,24 @@ for my $variable ('BUILD', 'NGINX_SRC') {
 
 ok(-d "$dir/a", 'nothing is removed');
 
+# bin/matrix looks at the sources that it is given before it does anything
+
+write_file("$dir/a.tar", '');
+
+for my $wrong (["a=$dir/none", qr/no nginx sources: ".*none"/],
+               ["a=$dir/a", qr/no nginx sources: ".*a"/],
+               ["a=$dir/a.tar", qr/no nginx sources: ".*a\.tar"/],
+               ["sid=$dir", qr/a source can't be named "sid"/],
+               ["../a=$dir", qr/a source can't be named "\.\.\/a"/],
+               ["=$dir", qr/a source can't be named ""/])
+{
+    my ($argument, $message) = @$wrong;
+
+    ($status, $output) = run(command => [source_dir() . '/bin/matrix', $argument]);
+    is($status, 2, "bin/matrix $argument is refused");
+    like($output, $message, 'and says why');
+}
+
 done_testing();
 
 

@@ -278,6 +278,9 @@ is_deeply([left_out(
     ['docs/guide.md', qr/^geoip2/],                 # a module that Debian has not
     ['docs/deploying.md', qr/^curl .*nginx\.org/],   # t/package/container.t
     ['examples/container/README.md', qr/./],         # the same
+    ['examples/ansible/README.md', qr/./],           # t/package/ansible.t
+    ['docs/building.md', qr/^curl .*\n(?:.*\n)*bin\/matrix/],   # what it runs
+    ['docs/building.md', qr/^NGINX_SRC=\S+ BUILD=\S+ bin\/test/],
 )], [], 'no example is left out');
 
 done_testing();

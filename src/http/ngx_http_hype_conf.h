@@ -13,6 +13,15 @@
 #include "ngx_http_hype.h"
 
 
+/* Whether a location of Angie has several names, of which "name" is the first */
+
+#if (angie_version >= 1003000)
+#define ngx_http_hype_conf_combined(clcf)  ((clcf)->combined != NULL)
+#else
+#define ngx_http_hype_conf_combined(clcf)  0
+#endif
+
+
 /* ngx_http_hype_conf.c: what they have in common */
 
 /* A setter for a word of the list that the command has in "post". */

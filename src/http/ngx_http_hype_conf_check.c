@@ -351,7 +351,7 @@ ngx_http_hype_conf_check_location(ngx_conf_t *cf,
         return NGX_OK;
     }
 
-    any = clcf->named;
+    any = clcf->named || ngx_http_hype_conf_combined(clcf);
 
 #if (NGX_PCRE)
     any |= (clcf->regex != NULL);

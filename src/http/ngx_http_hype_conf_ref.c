@@ -69,7 +69,7 @@ ngx_http_hype_conf_ref(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 #if (NGX_PCRE)
         || clcf->regex
 #endif
-        )
+        || ngx_http_hype_conf_combined(clcf))
     {
         return "needs an identifier, such as \"$1\", in a location that is "
                "not a prefix";

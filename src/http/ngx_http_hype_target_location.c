@@ -2,6 +2,17 @@
 #include "ngx_http_hype_target.h"
 
 
+/* a location of Angie may have several names, with a structure for each */
+
+#if (angie_version >= 1003000)
+typedef ngx_http_core_loc_t       ngx_http_hype_location_t;
+#define ngx_http_hype_location_conf(loc)  ((loc)->conf)
+#else
+typedef ngx_http_core_loc_conf_t  ngx_http_hype_location_t;
+#define ngx_http_hype_location_conf(loc)  (loc)
+#endif
+
+
 static ngx_uint_t ngx_http_hype_target_matches(ngx_http_server_name_t *name,
     ngx_str_t *host);
 static ngx_int_t ngx_http_hype_target_location(ngx_http_request_t *r,
@@ -12,7 +23,7 @@ static ngx_int_t ngx_http_hype_target_find(ngx_http_core_loc_conf_t *clcf,
     ngx_str_t *uri, ngx_http_core_loc_conf_t **found);
 static ngx_int_t ngx_http_hype_target_static(
     ngx_http_location_tree_node_t *node, ngx_str_t *uri,
-    ngx_http_core_loc_conf_t **found);
+    ngx_http_hype_location_t **found);
 
 
 ngx_int_t
@@ -241,16 +252,21 @@ ngx_http_hype_target_find(ngx_http_core_loc_conf_t *clcf, ngx_str_t *uri,
 {
     ngx_int_t                   rc;
     ngx_uint_t                  noregex;
+    ngx_http_hype_location_t   *location;
 #if (NGX_PCRE)
-    ngx_http_core_loc_conf_t  **regex;
+    ngx_http_hype_location_t  **regex;
 #endif
 
     noregex = 0;
 
-    rc = ngx_http_hype_target_static(clcf->static_locations, uri, found);
+    rc = ngx_http_hype_target_static(clcf->static_locations, uri, &location);
+
+    if (rc != NGX_DECLINED) {
+        *found = ngx_http_hype_location_conf(location);
+    }
 
     if (rc == NGX_AGAIN) {
-        noregex = (*found)->noregex;
+        noregex = location->noregex;
 
         rc = ngx_http_hype_target_find(*found, uri, found);
     }
@@ -267,9 +283,9 @@ ngx_http_hype_target_find(ngx_http_core_loc_conf_t *clcf, ngx_str_t *uri,
             continue;
         }
 
-        *found = *regex;
+        *found = ngx_http_hype_location_conf(*regex);
 
-        (void) ngx_http_hype_target_find(*regex, uri, found);
+        (void) ngx_http_hype_target_find(*found, uri, found);
 
         return NGX_OK;
     }
@@ -284,12 +300,13 @@ ngx_http_hype_target_find(ngx_http_core_loc_conf_t *clcf, ngx_str_t *uri,
 
 static ngx_int_t
 ngx_http_hype_target_static(ngx_http_location_tree_node_t *node,
-    ngx_str_t *uri, ngx_http_core_loc_conf_t **found)
+    ngx_str_t *uri, ngx_http_hype_location_t **found)
 {
     size_t      len, n;
     u_char     *p;
     ngx_int_t   rc, rv;
 
+    *found = NULL;
     rv = NGX_DECLINED;
 
     p = uri->data;

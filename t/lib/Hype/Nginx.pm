@@ -152,8 +152,8 @@ sub workers
 {
     my ($self) = @_;
 
-    # valgrind's processes have no titles
-    return grep { _title($_) =~ /worker process$|valgrind(?:\.bin)?$/ }
+    # Angie numbers its generations; valgrind's processes have no titles
+    return grep { _title($_) =~ /worker process(?: #\d+)?$|valgrind(?:\.bin)?$/ }
            children($self->{pid});
 }
 
@@ -274,12 +274,19 @@ sub test_config
 }
 
 
-# Which nginx: (1, 22, 1)
+# Which nginx, or which one it comes from: (1, 22, 1)
 
 sub version
 {
-    my ($status, $text) = run(command => [_binary(), '-v']);
+    my ($status, $text) = run(command => [_binary(), '-V']);
     return $text =~ m{nginx/(\d+)\.(\d+)\.(\d+)} ? ($1, $2, $3) : ();
+}
+
+
+sub is_angie
+{
+    my ($status, $text) = run(command => [_binary(), '-V']);
+    return $text =~ /^Angie version:/m;
 }
 
 
@@ -291,6 +298,17 @@ sub built_with
 
     my ($status, $text) = run(command => [_binary(), '-V']);
     return $text =~ /--with-\Q$part\E(?![\w-])/;
+}
+
+
+# Whether it knows a directive.
+
+sub has_directive
+{
+    my ($self, $name) = @_;
+
+    my ($status, $text) = $self->test_config(config => "$name;");
+    return $text !~ /unknown directive "\Q$name\E"/;
 }
 
 
