@@ -235,16 +235,16 @@ RESET ROLE;
 
 -- Columns that the first schemas of version 2 do not have: no row is rewritten.
 
-SELECT count(*) > 0 AS hype_no_args, min(r.rolname) AS hype_owner
+SELECT count(*) > 0 AS hype_no_node, min(r.rolname) AS hype_owner
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_roles r ON r.oid = n.nspowner
 WHERE n.nspname = 'hype' AND c.relname = 'referral_hit'
   AND NOT EXISTS (SELECT FROM pg_attribute a
-                  WHERE a.attrelid = c.oid AND a.attname = 'args')
+                  WHERE a.attrelid = c.oid AND a.attname = 'node')
   AND (r.rolsuper OR r.rolname = session_user) \gset
 
-\if :hype_no_args
+\if :hype_no_node
 
 SET ROLE :"hype_owner";
 SET client_min_messages = warning;
@@ -252,7 +252,8 @@ SET client_min_messages = warning;
 SELECT set_config('hype.ddl', $$
     ALTER TABLE hype.referral_hit
         ADD COLUMN IF NOT EXISTS source text,
-        ADD COLUMN IF NOT EXISTS args text
+        ADD COLUMN IF NOT EXISTS args text,
+        ADD COLUMN IF NOT EXISTS node smallint NOT NULL DEFAULT 0
 $$, false) AS ddl \gset hype_
 :hype_in_a_moment
 
@@ -1148,6 +1149,7 @@ CREATE TABLE hype.referral_hit (
     xact             xid8 DEFAULT pg_current_xact_id(),
     source           text,
     args             text,
+    node             smallint NOT NULL DEFAULT 0,
     PRIMARY KEY (id, created)
 ) PARTITION BY RANGE (created);
 
@@ -1204,6 +1206,9 @@ COMMENT ON COLUMN hype.referral_hit.source IS
     'How the user came by the link: NULL: followed it; "code": typed it';
 COMMENT ON COLUMN hype.referral_hit.args IS
     'Arguments of the URL that nginx was told to keep, as a query string';
+COMMENT ON COLUMN hype.referral_hit.node IS
+    'On Citus the shard that has the hit, and whose transaction wrote it, see '
+    'hype.my_node(); else 0';
 
 -- LIKE brings the comments along.
 
@@ -1217,18 +1222,69 @@ ALTER TABLE hype.referral_hit
 
 \endif
 
-\if :hype_no_args
+\if :hype_no_node
 
 SELECT format('COMMENT ON COLUMN %s.%I IS %L', i.inhrelid::regclass, a.attname,
               col_description(a.attrelid, a.attnum))
 FROM pg_inherits i JOIN pg_attribute a ON a.attrelid = i.inhparent
 WHERE i.inhparent = 'hype.referral_hit'::regclass
-  AND a.attname IN ('source', 'args') \gexec
+  AND a.attname IN ('source', 'args', 'node') \gexec
 
 \endif
 
 COMMENT ON TABLE hype.referral_hit_default IS
     'Hits of months without a partition: none can fail for want of one';
+
+
+-- Citus
+--
+-- Hits are distributed by "node": hits of one value are in one shard.  A value
+-- belongs to one machine of the cluster for good, whose transactions write it
+-- and are in xact: to that of the group node % 128.
+
+CREATE OR REPLACE FUNCTION hype.my_node() RETURNS smallint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own  integer;
+    node smallint;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NULL THEN
+        RETURN 0;
+    END IF;
+
+    EXECUTE $citus$
+        SELECT l.groupid
+        FROM pg_dist_local_group l, pg_dist_partition p
+        WHERE p.logicalrelid = to_regclass('hype.referral_hit')
+    $citus$ INTO own;
+
+    IF own IS NULL THEN
+        RETURN 0;
+    END IF;
+
+    -- The least one whose shard is here; where no shard is here, any.
+
+    EXECUTE $citus$
+        SELECT v.node::smallint
+        FROM generate_series($1 + 128, 32767, 128) AS v (node)
+        WHERE EXISTS (
+            SELECT FROM pg_dist_shard s JOIN pg_dist_placement p USING (shardid)
+            WHERE s.logicalrelid = to_regclass('hype.referral_hit')
+              AND p.groupid = $1
+              AND hashint2(v.node::smallint)
+                  BETWEEN s.shardminvalue::integer AND s.shardmaxvalue::integer)
+        ORDER BY v.node LIMIT 1
+    $citus$ INTO node USING own;
+
+    RETURN coalesce(node, own + 128);
+END
+$$;
+
+COMMENT ON FUNCTION hype.my_node() IS
+    'Where hits go that are written on this machine: on Citus a value of '
+    'referral_hit.node whose shard is here; else 0';
 
 
 -- What is derived
@@ -8346,7 +8402,8 @@ GRANT SELECT (id, identifier, user_id, destination, disabled, expires)
     ON hype.referral_link TO hype_nginx;
 GRANT SELECT (identifier, referral_link_id) ON hype.link_alias TO hype_nginx;
 GRANT INSERT (id, referral_link_id, created, authenticated, bot, visitor,
-              user_id, ip, user_agent, http_referer, next, source, args)
+              user_id, ip, user_agent, http_referer, next, source, args,
+              node)
     ON hype.referral_hit TO hype_nginx;
 GRANT EXECUTE ON FUNCTION
     hype.settle(),
@@ -8363,7 +8420,8 @@ GRANT EXECUTE ON FUNCTION
     hype.roll_up(timestamptz),
     hype.claim(uuid, text),
     hype.owner_page(text, boolean, text),
-    hype.maintain(integer, interval, integer)
+    hype.maintain(integer, interval, integer),
+    hype.my_node()
 TO hype_nginx;
 
 GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
@@ -8518,7 +8576,7 @@ RESET standard_conforming_strings;
 \unset hype_new_rewards
 \unset hype_no_revoked
 \unset hype_new_taken
-\unset hype_no_args
+\unset hype_no_node
 \unset hype_no_codes
 \unset hype_no_via
 \unset hype_old_via

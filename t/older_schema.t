@@ -11,7 +11,8 @@ $pg->link('abc');
 # As schemas were before hits had a source and arguments
 
 $pg->exec(<<'END');
-alter table hype.referral_hit drop column source, drop column args;
+alter table hype.referral_hit drop column source, drop column args,
+    drop column node;
 create or replace function hype.probe(stream text, size integer) returns void
 language plpgsql as $$
 begin

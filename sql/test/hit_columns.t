@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# A schema of version 2 whose hits have neither source nor arguments gets these
+# A schema of version 2 whose hits have no source, arguments and node gets these
 # columns, while hits come in: no row is rewritten, no hit waits long, and all
 # is as if it had been installed today.
 
@@ -66,7 +66,8 @@ my $today = dump_of();
 
 # As it was
 
-$c->query("ALTER TABLE hype.referral_hit DROP COLUMN source, DROP COLUMN args");
+$c->query("ALTER TABLE hype.referral_hit DROP COLUMN source, DROP COLUMN args,
+	DROP COLUMN node");
 $c->query("DROP VIEW hype.arg_stats");
 $c->query("DROP FUNCTION hype.args_of(text)");
 $c->query("ALTER TABLE hype.hit_origin DROP COLUMN confirmed");

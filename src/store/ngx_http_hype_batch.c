@@ -7,7 +7,11 @@
 
 
 #define NGX_HTTP_HYPE_BATCH_IDENTIFIER  (NGX_HTTP_HYPE_ROW_NCOLUMNS)
-#define NGX_HTTP_HYPE_BATCH_PARAMS      (NGX_HTTP_HYPE_ROW_NCOLUMNS + 1)
+#define NGX_HTTP_HYPE_BATCH_NODE        (NGX_HTTP_HYPE_ROW_NCOLUMNS + 1)
+#define NGX_HTTP_HYPE_BATCH_PARAMS      (NGX_HTTP_HYPE_ROW_NCOLUMNS + 2)
+
+/* the bytes of a node in an array or a tuple */
+#define NGX_HTTP_HYPE_BATCH_NODE_LEN    (4 + 2)
 
 /* types from PostgreSQL's src/include/catalog/pg_type.dat */
 
@@ -26,10 +30,18 @@ typedef struct {
 } ngx_http_hype_batch_call_t;
 
 
+static void ngx_http_hype_batch_prepared(void *data,
+    ngx_http_hype_db_outcome_e outcome, PGresult *res);
+static void ngx_http_hype_batch_node(ngx_http_hype_db_conn_t *conn,
+    PGresult *res);
+static void ngx_http_hype_batch_set_node(ngx_http_hype_batch_t *batch);
+static u_char *ngx_http_hype_batch_put_node(u_char *p, ngx_uint_t node);
 static void ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
     ngx_http_hype_item_t *item);
 static void ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch);
 static ngx_int_t ngx_http_hype_batch_copy_data(void *data, PGconn *pg);
+static ngx_int_t ngx_http_hype_batch_copy_row(PGconn *pg,
+    ngx_http_hype_item_t *item, ngx_uint_t node);
 static void ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch);
 static void ngx_http_hype_batch_statement(ngx_http_hype_batch_t *batch,
     ngx_http_hype_db_statement_t *st);
@@ -38,15 +50,30 @@ static size_t ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
     u_char *length);
 
 
+#define NGX_HTTP_HYPE_BATCH_NODE_SQL  "SELECT hype.my_node()"
+
 static const char  ngx_http_hype_batch_prepare_sql[] =
     "PREPARE hype_hit (uuid, bigint, timestamptz, boolean, boolean, uuid, "
     "text, inet, text, text, text, text, text) AS "
     "INSERT INTO hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13); "
+    NGX_HTTP_HYPE_BATCH_NODE_SQL;
+
+static const char  ngx_http_hype_batch_node_sql[] =
+    NGX_HTTP_HYPE_BATCH_NODE_SQL;
 
 static const char  ngx_http_hype_batch_copy_sql[] =
     "COPY hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
     "FROM STDIN (FORMAT binary)";
+
+/*
+ * Two commands are one transaction block: Citus then writes to a shard of its
+ * own machine itself, without a connection to it and a two-phase commit.
+ */
+
+static const char  ngx_http_hype_batch_copy_node_sql[] =
+    "COPY hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ", node) "
+    "FROM STDIN (FORMAT binary); " NGX_HTTP_HYPE_BATCH_NODE_SQL;
 
 
 #define NGX_HTTP_HYPE_BATCH_TYPES                                             \
@@ -56,7 +83,8 @@ static const char  ngx_http_hype_batch_copy_sql[] =
       NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_INET,                     \
       NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,                     \
       NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,                     \
-      NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT }
+      NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,                     \
+      NGX_HTTP_HYPE_ARRAY_SMALLINT }
 
 #define NGX_HTTP_HYPE_BATCH_COLUMNS                                           \
     { NGX_HTTP_HYPE_ROW_ID, NGX_HTTP_HYPE_ROW_LINK,                           \
@@ -65,7 +93,8 @@ static const char  ngx_http_hype_batch_copy_sql[] =
       NGX_HTTP_HYPE_ROW_USER, NGX_HTTP_HYPE_ROW_IP,                           \
       NGX_HTTP_HYPE_ROW_USER_AGENT, NGX_HTTP_HYPE_ROW_REFERER,                \
       NGX_HTTP_HYPE_ROW_NEXT, NGX_HTTP_HYPE_ROW_SOURCE,                       \
-      NGX_HTTP_HYPE_ROW_ARGS, NGX_HTTP_HYPE_BATCH_IDENTIFIER }
+      NGX_HTTP_HYPE_ROW_ARGS, NGX_HTTP_HYPE_BATCH_IDENTIFIER,                 \
+      NGX_HTTP_HYPE_BATCH_NODE }
 
 
 static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
@@ -83,7 +112,7 @@ static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
     { "hit",
       "SELECT hype.replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
       "$14, $12, $13)",
-      NGX_HTTP_HYPE_BATCH_PARAMS,
+      NGX_HTTP_HYPE_ROW_NCOLUMNS + 1,
       NGX_HTTP_HYPE_BATCH_TYPES,
       NGX_HTTP_HYPE_BATCH_COLUMNS },
 
@@ -105,6 +134,18 @@ static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
         NGX_HTTP_HYPE_RECORD_VISITOR, NGX_HTTP_HYPE_RECORD_VALUE,
         NGX_HTTP_HYPE_RECORD_CREATED } }
 };
+
+
+/* hits of a connection with a node */
+
+static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_call_node =
+
+    { "hit",
+      "SELECT hype.replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+      "$14, $12, $13, $15)",
+      NGX_HTTP_HYPE_BATCH_PARAMS,
+      NGX_HTTP_HYPE_BATCH_TYPES,
+      NGX_HTTP_HYPE_BATCH_COLUMNS };
 
 
 ngx_http_hype_batch_kind_e
@@ -142,8 +183,63 @@ ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
 ngx_uint_t
 ngx_http_hype_batch_prepare(ngx_http_hype_db_conn_t *conn)
 {
-    return ngx_http_hype_db_prepare(conn, ngx_http_hype_batch_prepare_sql)
-           == NGX_AGAIN;
+    ngx_http_hype_db_statement_t  st;
+
+    if (conn->prepare_sent) {
+        return 0;
+    }
+
+    conn->prepare_sent = 1;
+
+    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+
+    st.sql = conn->db->pooled ? ngx_http_hype_batch_node_sql
+                              : ngx_http_hype_batch_prepare_sql;
+    st.optional = 1;
+    st.handler = ngx_http_hype_batch_prepared;
+    st.data = conn;
+
+    ngx_http_hype_db_send(conn, &st);
+
+    return 1;
+}
+
+
+static void
+ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
+    PGresult *res)
+{
+    ngx_http_hype_db_conn_t *conn = data;
+
+    if (outcome != NGX_HTTP_HYPE_DB_DONE) {
+        return;
+    }
+
+    conn->prepared = !conn->db->pooled;
+
+    ngx_http_hype_batch_node(conn, res);
+}
+
+
+void
+ngx_http_hype_batch_done(ngx_http_hype_batch_t *batch, PGresult *res)
+{
+    if (batch->copied_node) {
+        ngx_http_hype_batch_node(batch->conn, res);
+    }
+}
+
+
+/* reads the answer to NGX_HTTP_HYPE_BATCH_NODE_SQL, a smallint */
+
+static void
+ngx_http_hype_batch_node(ngx_http_hype_db_conn_t *conn, PGresult *res)
+{
+    ngx_int_t  node;
+
+    node = ngx_atoi((u_char *) PQgetvalue(res, 0, 0), PQgetlength(res, 0, 0));
+
+    conn->node = ngx_max(node, 0);
 }
 
 
@@ -153,8 +249,11 @@ ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch)
     ngx_queue_t           *q;
     ngx_http_hype_item_t  *item;
 
-    if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
-        && batch->n == 1 && batch->conn->prepared)
+    if (batch->conn->node && batch->kind <= NGX_HTTP_HYPE_BATCH_REPLAY) {
+        ngx_http_hype_batch_set_node(batch);
+
+    } else if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
+               && batch->n == 1 && batch->conn->prepared)
     {
         q = ngx_queue_head(&batch->items);
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
@@ -171,6 +270,27 @@ ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch)
     }
 
     ngx_http_hype_batch_call(batch);
+}
+
+
+/* what may be in the table is there with the node that it was sent with */
+
+static void
+ngx_http_hype_batch_set_node(ngx_http_hype_batch_t *batch)
+{
+    ngx_queue_t           *q;
+    ngx_http_hype_item_t  *item;
+
+    for (q = ngx_queue_head(&batch->items);
+         q != ngx_queue_sentinel(&batch->items);
+         q = ngx_queue_next(q))
+    {
+        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+        if (!item->replay || ngx_http_hype_record_node(item->record) == 0) {
+            ngx_http_hype_record_set_node(item->record, batch->conn->node);
+        }
+    }
 }
 
 
@@ -305,7 +425,10 @@ ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch)
 
     ngx_http_hype_batch_statement(batch, &st);
 
-    st.sql = ngx_http_hype_batch_copy_sql;
+    batch->copied_node = batch->conn->node;
+
+    st.sql = batch->copied_node ? ngx_http_hype_batch_copy_node_sql
+                                : ngx_http_hype_batch_copy_sql;
     st.copy = ngx_http_hype_batch_copy_data;
 
     ngx_http_hype_db_send(batch->conn, &st);
@@ -317,8 +440,6 @@ ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
 {
     ngx_http_hype_batch_t *batch = data;
 
-    u_char                *tuple, *last;
-    ngx_str_t              identifier;
     ngx_queue_t           *q;
     ngx_http_hype_item_t  *item;
 
@@ -335,10 +456,9 @@ ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
     {
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-        tuple = ngx_http_hype_record_tuple(item->record, &identifier);
-        last = item->record + item->size;
-
-        if (PQputCopyData(pg, (char *) tuple, last - tuple) != 1) {
+        if (ngx_http_hype_batch_copy_row(pg, item, batch->copied_node)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }
@@ -351,6 +471,48 @@ ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_hype_batch_copy_row(PGconn *pg, ngx_http_hype_item_t *item,
+    ngx_uint_t node)
+{
+    u_char     *tuple, *last, count[2], column[NGX_HTTP_HYPE_BATCH_NODE_LEN];
+    ngx_str_t   identifier;
+
+    tuple = ngx_http_hype_record_tuple(item->record, &identifier);
+    last = item->record + item->size;
+
+    if (node == 0) {
+        return (PQputCopyData(pg, (char *) tuple, last - tuple) == 1)
+               ? NGX_OK : NGX_ERROR;
+    }
+
+    /* one column more */
+
+    count[0] = 0;
+    count[1] = NGX_HTTP_HYPE_ROW_NCOLUMNS + 1;
+    tuple += sizeof(count);
+
+    (void) ngx_http_hype_batch_put_node(column, node);
+
+    return (PQputCopyData(pg, (char *) count, sizeof(count)) == 1
+            && PQputCopyData(pg, (char *) tuple, last - tuple) == 1
+            && PQputCopyData(pg, (char *) column, sizeof(column)) == 1)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static u_char *
+ngx_http_hype_batch_put_node(u_char *p, ngx_uint_t node)
+{
+    p = ngx_http_hype_put32(p, NGX_HTTP_HYPE_BATCH_NODE_LEN - 4);
+
+    *p++ = (u_char) (node >> 8);
+    *p++ = (u_char) node;
+
+    return p;
 }
 
 
@@ -367,7 +529,9 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
     ngx_http_hype_db_statement_t       st;
     const ngx_http_hype_batch_call_t  *call;
 
-    call = &ngx_http_hype_batch_calls[batch->kind];
+    call = (batch->conn->node && batch->kind <= NGX_HTTP_HYPE_BATCH_REPLAY)
+           ? &ngx_http_hype_batch_call_node
+           : &ngx_http_hype_batch_calls[batch->kind];
 
     /*
      * a record has each column's bytes once, and an identifier's length; its
@@ -381,7 +545,7 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
          q = ngx_queue_next(q))
     {
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
-        size += item->size;
+        size += item->size + NGX_HTTP_HYPE_BATCH_NODE_LEN;
     }
 
     buf = ngx_alloc(size, batch->queue->stream->log);
@@ -402,6 +566,12 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
              q = ngx_queue_next(q))
         {
             item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+            if (call->columns[i] == NGX_HTTP_HYPE_BATCH_NODE) {
+                p = ngx_http_hype_batch_put_node(p,
+                                     ngx_http_hype_record_node(item->record));
+                continue;
+            }
 
             len = ngx_http_hype_batch_element(batch, item, call->columns[i],
                                               &element, length);
