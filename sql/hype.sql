@@ -2333,8 +2333,13 @@ CREATE OR REPLACE FUNCTION hype.is_creditable(
 )
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN NOT (hit).bot AND ((link).user_id = user_id) IS NOT TRUE
-       AND hype.was_live(link, (hit).created, (hit).xact);
+AS $$
+    -- A text, as Citus takes a function that depends on the table of hits for
+    -- one that the table depends on.
+
+    SELECT NOT (hit).bot AND ((link).user_id = user_id) IS NOT TRUE
+           AND hype.was_live(link, (hit).created, (hit).xact)
+$$;
 
 COMMENT ON FUNCTION hype.is_creditable(
     hype.referral_hit, hype.referral_link, text
