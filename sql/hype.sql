@@ -1242,6 +1242,29 @@ COMMENT ON TABLE hype.referral_hit_default IS
 -- belongs to one machine of the cluster for good, whose transactions write it
 -- and are in xact: to that of the group node % 128.
 
+CREATE OR REPLACE FUNCTION hype.distributed() RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found boolean := false;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
+        EXECUTE $citus$
+            SELECT EXISTS (
+                SELECT FROM pg_dist_partition p
+                WHERE p.logicalrelid = to_regclass('hype.referral_hit'))
+        $citus$ INTO found;
+    END IF;
+
+    RETURN found;
+END
+$$;
+
+COMMENT ON FUNCTION hype.distributed() IS
+    'Whether hits are distributed by Citus, see hype.distribute()';
+
+
 CREATE OR REPLACE FUNCTION hype.my_node() RETURNS smallint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -1250,19 +1273,11 @@ DECLARE
     own  integer;
     node smallint;
 BEGIN
-    IF to_regclass('pg_catalog.pg_dist_partition') IS NULL THEN
+    IF NOT hype.distributed() THEN
         RETURN 0;
     END IF;
 
-    EXECUTE $citus$
-        SELECT l.groupid
-        FROM pg_dist_local_group l, pg_dist_partition p
-        WHERE p.logicalrelid = to_regclass('hype.referral_hit')
-    $citus$ INTO own;
-
-    IF own IS NULL THEN
-        RETURN 0;
-    END IF;
+    EXECUTE 'SELECT l.groupid FROM pg_dist_local_group l' INTO own;
 
     -- The least one whose shard is here; where no shard is here, any.
 
@@ -2018,6 +2033,11 @@ DECLARE
     since  uuid;
     n      bigint := 0;
 BEGIN
+    IF hype.distributed() THEN
+        RETURN QUERY SELECT h.* FROM hype.read_shards(log_name, max) AS h;
+        RETURN;
+    END IF;
+
     SELECT l.* INTO STRICT p FROM hype.log_position l WHERE l.name = log_name;
 
     -- Of another cluster, see hype.rebase_step()
@@ -2125,6 +2145,11 @@ AS $$
 DECLARE
     p hype.log_position;
 BEGIN
+    IF hype.distributed() THEN
+        RETURN QUERY SELECT h.* FROM hype.unrolled_shards() AS h;
+        RETURN;
+    END IF;
+
     -- Stable: sees what the statement that calls it sees, so that a hit is
     -- either in its roll-ups or here.
 
@@ -2154,6 +2179,314 @@ $$;
 
 COMMENT ON FUNCTION hype.unrolled_hits() IS
     'The hits that the roll-ups do not have yet';
+
+
+-- Reading the log on Citus
+
+CREATE OR REPLACE FUNCTION hype.read_from(
+    log_name text, OUT name text, OUT node smallint, OUT done pg_snapshot,
+    OUT target pg_snapshot, OUT xact xid8, OUT id uuid
+)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT l.name,
+           CASE WHEN l.name LIKE '%/%'
+           THEN split_part(l.name, '/', 2)::smallint ELSE 0::smallint END,
+           l.done, l.target, l.xact, l.id
+    FROM hype.log_position l
+    WHERE split_part(l.name, '/', 1) = log_name;
+END;
+
+COMMENT ON FUNCTION hype.read_from(text) IS
+    'How far a log was read on each machine';
+
+
+CREATE OR REPLACE FUNCTION hype.distribute(shards integer DEFAULT 12)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own  integer;
+    most integer;
+    f    regprocedure;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NULL THEN
+        RAISE EXCEPTION 'hype.distribute: the extension "citus" is not there'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'CREATE EXTENSION citus on each machine, then '
+                      'citus_set_coordinator_host() and citus_add_node().';
+    END IF;
+
+    IF shards IS NULL OR shards < 1 OR shards > 1000 THEN
+        RAISE EXCEPTION 'hype.distribute: % shards, not 1 to 1000', shards
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    EXECUTE 'SELECT (SELECT l.groupid FROM pg_dist_local_group l), '
+            '(SELECT max(n.groupid) FROM pg_dist_node n)' INTO own, most;
+
+    IF own <> 0 OR most IS NULL THEN
+        RAISE EXCEPTION 'hype.distribute: this is not the coordinator of a '
+            'cluster' USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Connect to the coordinator, which has to know its '
+                      'own address: citus_set_coordinator_host().';
+    END IF;
+
+    IF most > 127 THEN
+        RAISE EXCEPTION 'hype.distribute: a machine has group %, the last one '
+            'that can be told apart is 127', most
+            USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+
+    IF NOT hype.distributed() THEN
+        PERFORM hype.distribute_hits(shards);
+    END IF;
+
+    GRANT INSERT ON hype.referral_hit TO hype_nginx;
+
+    -- Citus has no generic plans.
+
+    FOR f IN
+        SELECT p.oid FROM pg_proc p
+        WHERE p.pronamespace = 'hype'::regnamespace
+          AND 'plan_cache_mode=force_generic_plan' = ANY (p.proconfig)
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = '
+                       'force_custom_plan', f);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.distribute(integer) IS
+    'On the coordinator of a Citus cluster: distributes hits over the machines; '
+    'or, where that was done, sees to it again';
+
+
+CREATE OR REPLACE FUNCTION hype.distribute_hits(shards integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Citus has no triggers on a statement, and wants "node" in each unique
+    -- index.  What reads the log of one machine needs it in an index, too.
+
+    DROP TRIGGER IF EXISTS referral_hit_truncated ON hype.referral_hit;
+    DROP TRIGGER IF EXISTS referral_hit_deleted ON hype.referral_hit;
+
+    ALTER TABLE hype.referral_hit DROP CONSTRAINT referral_hit_pkey;
+    ALTER TABLE hype.referral_hit ADD PRIMARY KEY (id, created, node);
+
+    DROP INDEX hype.referral_hit_xact_id_idx;
+    CREATE INDEX referral_hit_xact_id_idx
+        ON hype.referral_hit ((node & 127::smallint), xact, id);
+
+    -- One connection a machine, as all is in one transaction.
+
+    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true),
+            set_config('citus.shard_count', shards::text, true);
+
+    EXECUTE $citus$
+        SELECT create_distributed_table('hype.referral_hit', 'node',
+                                        colocate_with => 'none')
+    $citus$;
+END
+$$;
+
+COMMENT ON FUNCTION hype.distribute_hits(integer) IS
+    'Makes the table of hits a distributed one, with what is in it';
+
+
+CREATE OR REPLACE FUNCTION hype.node_snapshot() RETURNS pg_snapshot
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    s       pg_snapshot;
+    pending xid8[];
+BEGIN
+    -- One statement: what is committed in this snapshot, and may not be on
+    -- another machine yet, is in its pg_dist_transaction.
+
+    EXECUTE $citus$
+        SELECT c.s, ARRAY(
+            SELECT (x.xmax - ((x.xmax - t.xmin::text::bigint) & 4294967295))
+                   ::text::xid8
+            FROM pg_dist_transaction t,
+                 LATERAL (SELECT pg_snapshot_xmax(c.s)::text::bigint) AS x (xmax))
+        FROM hype.log_snapshot() AS c (s)
+    $citus$ INTO s, pending;
+
+    RETURN format('%s:%s:%s',
+                  (SELECT min(x::text::bigint)
+                   FROM unnest(pending || pg_snapshot_xmin(s)) AS x),
+                  pg_snapshot_xmax(s),
+                  (SELECT string_agg(DISTINCT x::text, ',' ORDER BY x::text)
+                   FROM (SELECT pg_snapshot_xip(s) UNION SELECT unnest(pending))
+                        AS u (x)));
+END
+$$;
+
+COMMENT ON FUNCTION hype.node_snapshot() IS
+    'As hype.log_snapshot(), on Citus: a transaction whose second phase may '
+    'still come on another machine is running';
+
+
+CREATE OR REPLACE FUNCTION hype.add_targets(log_name text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- The transactions of a machine that can't be reached are read later.
+
+    EXECUTE $citus$
+        INSERT INTO hype.log_position AS l (name, done, target, xact)
+        SELECT $1 || CASE n.groupid WHEN 0 THEN '' ELSE '/' || n.groupid END,
+               '1:1:', r.result::pg_snapshot, '0'
+        FROM run_command_on_all_nodes('SELECT hype.node_snapshot()') AS r
+        JOIN pg_dist_node n USING (nodeid)
+        WHERE r.success AND n.noderole = 'primary'
+        ON CONFLICT (name) DO UPDATE
+        SET target = excluded.target, xact = '0', id = NULL
+        WHERE l.target IS NULL
+    $citus$ USING log_name;
+END
+$$;
+
+COMMENT ON FUNCTION hype.add_targets(text) IS
+    'On Citus: up to where hype.read_shards() reads the hits of each machine';
+
+
+CREATE OR REPLACE FUNCTION hype.read_shards(log_name text, max bigint)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p    record;
+    hit  hype.referral_hit;
+    last hype.referral_hit;
+    n    bigint := 0;
+BEGIN
+    IF EXISTS (SELECT FROM hype.log_position l
+               WHERE split_part(l.name, '/', 1) = log_name
+                 AND l.target IS NULL)
+    THEN
+        PERFORM hype.add_targets(log_name);
+    END IF;
+
+    SELECT array_agg(w.node) AS nodes, array_agg(w.done) AS done,
+           array_agg(w.target) AS target, array_agg(w.xact) AS xact,
+           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
+               AS id
+    INTO p
+    FROM hype.read_from(log_name) AS w WHERE w.target IS NOT NULL;
+
+    FOR hit IN
+        SELECT h.*
+        FROM hype.referral_hit h
+        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
+             AS w (node, done, target, xact, id)
+          ON h.node & 127::smallint = w.node
+        WHERE h.xact >= pg_snapshot_xmin(w.done)
+          AND h.xact < pg_snapshot_xmax(w.target)
+          AND NOT pg_visible_in_snapshot(h.xact, w.done)
+          AND pg_visible_in_snapshot(h.xact, w.target)
+          AND (h.xact, h.id) > (w.xact, w.id)
+        ORDER BY h.node & 127::smallint, h.xact, h.id
+        LIMIT max + 100
+    LOOP
+        -- Hits with one id, which only a person writes, are read at once.
+
+        EXIT WHEN n >= max AND (hit.xact, hit.id) <> (last.xact, last.id);
+
+        RETURN NEXT hit;
+        n := n + 1;
+        last := hit;
+    END LOOP;
+
+    UPDATE hype.log_position l
+    SET done = CASE WHEN w.read THEN l.target ELSE l.done END,
+        target = CASE WHEN NOT w.read THEN l.target END,
+        xact = CASE WHEN w.read THEN l.xact ELSE last.xact END,
+        id = CASE WHEN w.read THEN l.id ELSE last.id END,
+        rolled = CASE WHEN n < max THEN clock_timestamp() ELSE l.rolled END
+    FROM (SELECT f.name, n < max OR f.node < last.node & 127::smallint AS read
+          FROM hype.read_from(log_name) AS f
+          WHERE f.target IS NOT NULL
+            AND (n < max OR f.node <= last.node & 127::smallint)) AS w
+    WHERE l.name = w.name;
+END
+$$;
+
+COMMENT ON FUNCTION hype.read_shards(text, bigint) IS
+    'hype.read_log() on Citus: each machine has transaction ids of its own, and '
+    'so a position of its own';
+
+
+CREATE OR REPLACE FUNCTION hype.unrolled_shards()
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p record;
+BEGIN
+    SELECT array_agg(w.node) AS nodes, array_agg(w.done) AS done,
+           array_agg(w.target) AS target, array_agg(w.xact) AS xact,
+           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
+               AS id
+    INTO p
+    FROM hype.read_from('roll_up') AS w;
+
+    RETURN QUERY
+        SELECT h.*
+        FROM hype.referral_hit h
+        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
+             AS w (node, done, target, xact, id)
+          ON h.node & 127::smallint = w.node
+        WHERE h.xact >= pg_snapshot_xmin(w.done)
+          AND NOT pg_visible_in_snapshot(h.xact, w.done)
+          AND (w.target IS NULL OR (h.xact, h.id) > (w.xact, w.id)
+               OR NOT pg_visible_in_snapshot(h.xact, w.target));
+END
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_shards() IS
+    'hype.unrolled_hits() on Citus';
+
+
+CREATE OR REPLACE FUNCTION hype.rolled_shards(since timestamptz)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p record;
+BEGIN
+    SELECT array_agg(w.node) AS nodes, array_agg(w.done) AS done,
+           array_agg(w.target) AS target, array_agg(w.xact) AS xact,
+           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
+               AS id
+    INTO p
+    FROM hype.read_from('roll_up') AS w;
+
+    RETURN QUERY
+        SELECT h.*
+        FROM hype.referral_hit h
+        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
+             AS w (node, done, target, xact, id)
+          ON h.node & 127::smallint = w.node
+        WHERE h.created >= since AND isfinite(h.created)
+          AND (pg_visible_in_snapshot(h.xact, w.done)
+               OR (pg_visible_in_snapshot(h.xact, w.target)
+                   AND (h.xact, h.id) <= (w.xact, w.id)));
+END
+$$;
+
+COMMENT ON FUNCTION hype.rolled_shards(timestamptz) IS
+    'On Citus the hits from then on that the roll-ups have';
 
 
 -- Small helpers
@@ -2464,13 +2797,15 @@ SET enable_seqscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    first timestamptz;
 BEGIN
-    UPDATE hype.referral_hit h
-    SET confirmed = c.first
-    FROM (SELECT min(r.created) AS first
-          FROM hype.confirmed_referral r
-          WHERE r.referral_hit_id = hit AND r.revoked IS NULL) AS c
-    WHERE h.id = hit AND h.confirmed IS DISTINCT FROM c.first;
+    SELECT min(r.created) INTO first
+    FROM hype.confirmed_referral r
+    WHERE r.referral_hit_id = hit AND r.revoked IS NULL;
+
+    UPDATE hype.referral_hit h SET confirmed = first
+    WHERE h.id = hit AND h.confirmed IS DISTINCT FROM first;
 END
 $$;
 
@@ -3258,6 +3593,55 @@ COMMENT ON FUNCTION hype.merge_claim(bigint) IS
     'Makes the claim unless there is an earlier one; returns NULL then';
 
 
+CREATE OR REPLACE FUNCTION hype.give_shards(ids uuid[], created timestamptz[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner   text;
+    of_it   uuid[];
+    own     bigint[];
+    n       bigint;
+    given   bigint := 0;
+    first   timestamptz := (SELECT min(t) FROM unnest(created) AS t);
+    reached timestamptz := (SELECT max(t) FROM unnest(created) AS t);
+    found   record;
+BEGIN
+    -- Citus can't lock rows of several shards, nor join what is local in an
+    -- UPDATE.
+
+    SELECT array_agg(h.id) AS ids, array_agg(h.visitor) AS visitors INTO found
+    FROM (SELECT h.id, h.visitor FROM hype.referral_hit h
+          WHERE h.id = ANY (ids) AND h.created >= first
+            AND h.created <= reached) AS h;
+
+    FOR owner, of_it IN
+        SELECT c.user_id, array_agg(v.id)
+        FROM unnest(found.ids, found.visitors) AS v (id, visitor)
+        JOIN hype.visitor_claim c ON c.visitor = v.visitor
+        GROUP BY c.user_id
+    LOOP
+        own := ARRAY(SELECT l.id FROM hype.referral_link l
+                     WHERE l.user_id = owner);
+
+        UPDATE hype.referral_hit h
+        SET user_id = owner, void = h.bot OR h.referral_link_id = ANY (own)
+        WHERE h.id = ANY (of_it) AND h.created >= first
+          AND h.created <= reached;
+
+        GET DIAGNOSTICS n = ROW_COUNT;
+        given := given + n;
+    END LOOP;
+
+    RETURN given;
+END
+$$;
+
+COMMENT ON FUNCTION hype.give_shards(uuid[], timestamptz[]) IS
+    'hype.give_user() on Citus: waits for hits that are locked';
+
+
 CREATE OR REPLACE FUNCTION hype.give_user(
     ids uuid[], created timestamptz[], OUT given bigint,
     OUT missed timestamptz
@@ -3269,6 +3653,11 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
+    IF hype.distributed() THEN
+        given := hype.give_shards(ids, give_user.created);
+        RETURN;
+    END IF;
+
     -- No join by visitor: an ANALYZE that saw no visitors takes their index for
     -- empty, and each hit would be looked for in all of it.
 
@@ -3375,6 +3764,7 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     first timestamptz;
+    own   bigint[];
 BEGIN
     SELECT count(*), min(h.created), max(h.created) INTO n, first, reached
     FROM (SELECT h.created
@@ -3392,7 +3782,22 @@ BEGIN
         RAISE lock_not_available;     -- there may be any number of that time
     END IF;
 
-    IF n > 0 THEN
+    IF n > 0 AND hype.distributed() THEN
+        own := ARRAY(SELECT l.id FROM hype.referral_link l
+                     WHERE l.user_id = give_run.user_id);
+
+        UPDATE hype.referral_hit h
+        SET user_id = give_run.user_id,
+            void = h.bot OR h.referral_link_id = ANY (own)
+        WHERE h.visitor = give_run.visitor
+          AND h.created >= first AND h.created <= reached
+          AND (h.created < reached OR n < max)
+          AND (h.user_id IS NULL
+               OR (h.user_id = ANY (give_run.was) AND NOT h.authenticated));
+
+        GET DIAGNOSTICS changed = ROW_COUNT;
+
+    ELSIF n > 0 THEN
         UPDATE hype.referral_hit h
         SET user_id = give_run.user_id,
             void = h.bot OR h.referral_link_id IN (
@@ -3943,6 +4348,80 @@ COMMENT ON FUNCTION hype.hits_to_replay(
 DROP FUNCTION IF EXISTS hype.replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
     inet[], text[], text[], text[], text[]);
+DROP FUNCTION IF EXISTS hype.replay(
+    uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
+    inet[], text[], text[], text[], text[], text[], text[]);
+
+CREATE OR REPLACE FUNCTION hype.replay_shards(hits hype.referral_hit[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own      smallint := hype.my_node();
+    this     xid8 := pg_current_xact_id();
+    ids      uuid[];
+    there    uuid[];
+    moved    uuid[];
+    first    timestamptz;
+    last     timestamptz;
+    inserted bigint;
+BEGIN
+    SELECT array_agg(h.id), min(h.created), max(h.created)
+    INTO ids, first, last FROM unnest(hits) AS h;
+
+    there := ARRAY(SELECT h.id FROM hype.referral_hit h
+                   WHERE h.id = ANY (ids) AND h.created >= first
+                     AND h.created <= last);
+
+    -- To the node that a hit was sent to: there it waits for a transaction that
+    -- may still write it.
+
+    INSERT INTO hype.referral_hit
+        (id, referral_link_id, created, authenticated, bot, visitor, user_id,
+         ip, user_agent, http_referer, next, source, args, xact, node)
+    SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
+           h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
+           h.source, h.args, this, coalesce(nullif(h.node, 0), own)
+    FROM unnest(hits) AS h
+    WHERE NOT h.id = ANY (there)
+    ON CONFLICT DO NOTHING;
+
+    GET DIAGNOSTICS inserted = ROW_COUNT;
+
+    -- What is another machine's node gets one of this one, as xact is.
+
+    moved := ARRAY(SELECT h.id FROM unnest(hits) AS h
+                   WHERE h.node <> 0 AND NOT h.id = ANY (there)
+                     AND (h.node & 127::smallint) <> (own & 127::smallint));
+
+    IF inserted = 0 OR moved = '{}' THEN
+        RETURN inserted;
+    END IF;
+
+    moved := ARRAY(SELECT h.id FROM hype.referral_hit h
+                   WHERE h.id = ANY (moved) AND h.xact = this
+                     AND h.created >= first AND h.created <= last);
+
+    DELETE FROM hype.referral_hit h
+    WHERE h.id = ANY (moved) AND h.created >= first AND h.created <= last;
+
+    INSERT INTO hype.referral_hit
+        (id, referral_link_id, created, authenticated, bot, visitor, user_id,
+         ip, user_agent, http_referer, next, source, args, xact, node)
+    SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
+           h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
+           h.source, h.args, this, own
+    FROM unnest(hits) AS h
+    WHERE h.id = ANY (moved);
+
+    RETURN inserted;
+END
+$$;
+
+COMMENT ON FUNCTION hype.replay_shards(hype.referral_hit[]) IS
+    'hype.replay() on Citus: a hit may be in any shard';
+
 
 CREATE OR REPLACE FUNCTION hype.replay(
     ids               uuid[],
@@ -3958,7 +4437,8 @@ CREATE OR REPLACE FUNCTION hype.replay(
     nexts             text[],
     identifiers       text[],
     sources           text[] DEFAULT NULL,
-    args              text[] DEFAULT NULL
+    args              text[] DEFAULT NULL,
+    nodes             smallint[] DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -3971,6 +4451,21 @@ AS $$
 DECLARE
     inserted bigint;
 BEGIN
+    IF hype.distributed() THEN
+        inserted := hype.replay_shards(ARRAY(
+            SELECT (h.id, h.referral_link_id, h.created, NULL, h.authenticated,
+                    h.bot, false, h.visitor, h.user_id, h.ip, h.user_agent,
+                    h.http_referer, h.next, NULL, h.source, h.args,
+                    coalesce(n.node, 0))::hype.referral_hit
+            FROM hype.hits_to_replay(
+                ids, referral_link_ids, replay.created, replay.authenticated,
+                replay.bot, visitors, user_ids, ips, user_agents,
+                http_referers, nexts, sources, replay.args, identifiers) AS h
+            LEFT JOIN unnest(ids, nodes) AS n (id, node) ON n.id = h.id));
+
+        RETURN inserted;
+    END IF;
+
     -- ON CONFLICT takes a third of the time, and few are there already.
 
     BEGIN
@@ -4009,7 +4504,7 @@ $$;
 
 COMMENT ON FUNCTION hype.replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
-    inet[], text[], text[], text[], text[], text[], text[]
+    inet[], text[], text[], text[], text[], text[], text[], smallint[]
 ) IS
     'Inserts hits that are not there yet; returns their number. A hit without '
     'link gets the link that had its identifier at the time, and is left out '
@@ -5965,6 +6460,11 @@ BEGIN
         RETURN;
     END IF;
 
+    IF hype.distributed() THEN
+        RETURN QUERY SELECT h.* FROM hype.rolled_shards(since) AS h;
+        RETURN;
+    END IF;
+
     SELECT l.* INTO p FROM hype.log_position l WHERE l.name = 'roll_up';
 
     RETURN QUERY
@@ -6714,8 +7214,9 @@ BEGIN
     -- version 1.
 
     IF NOT EXISTS (SELECT FROM hype.log_position l
-                   WHERE pg_snapshot_xmax(l.done) > newest
-                      OR pg_snapshot_xmax(l.target) > newest)
+                   WHERE (pg_snapshot_xmax(l.done) > newest
+                          OR pg_snapshot_xmax(l.target) > newest)
+                     AND l.name NOT LIKE '%/%')     -- of another machine
     THEN
         RETURN false;
     END IF;
@@ -8417,7 +8918,7 @@ GRANT EXECUTE ON FUNCTION
     hype.claim_batch(uuid[], text[], timestamptz[]),
     hype.replay(uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[],
                 text[], inet[], text[], text[], text[], text[], text[],
-                text[]),
+                text[], smallint[]),
     hype.record_confirm(text, text, uuid, numeric, timestamptz),
     hype.confirm_batch(text[], text[], uuid[], text[], timestamptz[]),
     hype.probe(text, integer),
@@ -8539,6 +9040,17 @@ DROP TABLE hype.unsettled, hype.unmatched_confirm;
 DROP INDEX IF EXISTS hype.visitor_claim_user_id_idx;
 
 \endif
+
+
+-- What was replaced above, once more as Citus needs it
+
+DO $$
+BEGIN
+    IF hype.distributed() THEN
+        PERFORM hype.distribute();
+    END IF;
+END
+$$;
 
 
 COMMIT;

@@ -194,7 +194,8 @@ struct ngx_http_hype_db_conn_s {
     unsigned                    prepare_sent:1;  /* of a statement, */
     unsigned                    prepared:1;      /* which is there */
     ngx_uint_t                  flags;       /* of those who have the work, */
-    ngx_uint_t                  node;        /* and where it writes hits */
+    ngx_uint_t                  node;        /* and where it writes hits, */
+    ngx_msec_t                  asked;       /* as it was told then */
 };
 
 

@@ -10,6 +10,9 @@
 #define NGX_HTTP_HYPE_BATCH_NODE        (NGX_HTTP_HYPE_ROW_NCOLUMNS + 1)
 #define NGX_HTTP_HYPE_BATCH_PARAMS      (NGX_HTTP_HYPE_ROW_NCOLUMNS + 2)
 
+/* milliseconds until a connection that has a node asks again */
+#define NGX_HTTP_HYPE_BATCH_ASK         1000
+
 /* the bytes of a node in an array or a tuple */
 #define NGX_HTTP_HYPE_BATCH_NODE_LEN    (4 + 2)
 
@@ -68,12 +71,19 @@ static const char  ngx_http_hype_batch_copy_sql[] =
 
 /*
  * Two commands are one transaction block: Citus then writes to a shard of its
- * own machine itself, without a connection to it and a two-phase commit.
+ * own machine itself, without a connection to it and a two-phase commit.  An
+ * explicit block would have to be rolled back after an error.
  */
 
+#define NGX_HTTP_HYPE_BATCH_COPY_NODE                                         \
+    "COPY hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ", node) "           \
+    "FROM STDIN (FORMAT binary); "
+
 static const char  ngx_http_hype_batch_copy_node_sql[] =
-    "COPY hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ", node) "
-    "FROM STDIN (FORMAT binary); " NGX_HTTP_HYPE_BATCH_NODE_SQL;
+    NGX_HTTP_HYPE_BATCH_COPY_NODE "SELECT 0";
+
+static const char  ngx_http_hype_batch_copy_ask_sql[] =
+    NGX_HTTP_HYPE_BATCH_COPY_NODE NGX_HTTP_HYPE_BATCH_NODE_SQL;
 
 
 #define NGX_HTTP_HYPE_BATCH_TYPES                                             \
@@ -224,7 +234,7 @@ ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
 void
 ngx_http_hype_batch_done(ngx_http_hype_batch_t *batch, PGresult *res)
 {
-    if (batch->copied_node) {
+    if (batch->asks) {
         ngx_http_hype_batch_node(batch->conn, res);
     }
 }
@@ -240,6 +250,7 @@ ngx_http_hype_batch_node(ngx_http_hype_db_conn_t *conn, PGresult *res)
     node = ngx_atoi((u_char *) PQgetvalue(res, 0, 0), PQgetlength(res, 0, 0));
 
     conn->node = ngx_max(node, 0);
+    conn->asked = ngx_current_msec;
 }
 
 
@@ -421,14 +432,24 @@ ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
 static void
 ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch)
 {
-    ngx_http_hype_db_statement_t  st;
+    ngx_http_hype_db_conn_t       *conn;
+    ngx_http_hype_db_statement_t   st;
+
+    conn = batch->conn;
 
     ngx_http_hype_batch_statement(batch, &st);
 
-    batch->copied_node = batch->conn->node;
+    if (conn->node == 0) {
+        st.sql = ngx_http_hype_batch_copy_sql;
 
-    st.sql = batch->copied_node ? ngx_http_hype_batch_copy_node_sql
-                                : ngx_http_hype_batch_copy_sql;
+    } else if (ngx_current_msec - conn->asked < NGX_HTTP_HYPE_BATCH_ASK) {
+        st.sql = ngx_http_hype_batch_copy_node_sql;
+
+    } else {
+        batch->asks = 1;
+        st.sql = ngx_http_hype_batch_copy_ask_sql;
+    }
+
     st.copy = ngx_http_hype_batch_copy_data;
 
     ngx_http_hype_db_send(batch->conn, &st);
@@ -456,7 +477,7 @@ ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
     {
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-        if (ngx_http_hype_batch_copy_row(pg, item, batch->copied_node)
+        if (ngx_http_hype_batch_copy_row(pg, item, batch->conn->node)
             != NGX_OK)
         {
             return NGX_ERROR;

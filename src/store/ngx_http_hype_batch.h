@@ -69,9 +69,9 @@ typedef struct {
     ngx_http_hype_batch_kind_e kind;
     ngx_http_hype_queue_t     *queue;
     ngx_http_hype_db_conn_t   *conn;
-    ngx_uint_t                 copied_node;  /* with which COPY was sent */
     uint64_t                   sent;     /* microseconds */
     u_char                    *reason;   /* why it was refused, or NULL */
+    ngx_uint_t                 asks;     /* for the node; unsigned asks:1 */
 } ngx_http_hype_batch_t;
 
 
