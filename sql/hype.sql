@@ -2289,7 +2289,9 @@ BEGIN
 
     EXECUTE $citus$
         SELECT create_distributed_table('hype.referral_hit', 'node',
-                                        colocate_with => 'none')
+                                        colocate_with => 'none'),
+               truncate_local_data_after_distributing_table(
+                   'hype.referral_hit')
     $citus$;
 END
 $$;
@@ -2681,6 +2683,48 @@ COMMENT ON FUNCTION hype.is_creditable(
     'the link''s owner, and the link was live';
 
 
+CREATE OR REPLACE FUNCTION hype.subject_hits(
+    user_id  text,
+    visitors uuid[],
+    forward  boolean,
+    since    timestamptz,
+    until    timestamptz
+)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF forward THEN
+        RETURN QUERY SELECT h.* FROM hype.referral_hit h
+            WHERE h.user_id = subject_hits.user_id AND NOT h.void
+              AND h.created > since AND h.created <= until
+            ORDER BY h.created LIMIT 1000;
+        RETURN QUERY SELECT h.* FROM hype.referral_hit h
+            WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL
+              AND h.created > since AND h.created <= until
+            ORDER BY h.created LIMIT 1000;
+    ELSE
+        RETURN QUERY SELECT h.* FROM hype.referral_hit h
+            WHERE h.user_id = subject_hits.user_id AND NOT h.void
+              AND h.created > since AND h.created <= until
+            ORDER BY h.created DESC LIMIT 1000;
+        RETURN QUERY SELECT h.* FROM hype.referral_hit h
+            WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL
+              AND h.created > since AND h.created <= until
+            ORDER BY h.created DESC LIMIT 1000;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.subject_hits(
+    text, uuid[], boolean, timestamptz, timestamptz
+) IS
+    'On Citus the hits that hype.creditable_hit() looks at: Citus does not join '
+    'them with links';
+
+
 CREATE OR REPLACE FUNCTION hype.creditable_hit(
     user_id text,
     visitor uuid,
@@ -2717,6 +2761,21 @@ BEGIN
        AND NOT creditable_hit.visitor = ANY (visitors)
     THEN
         visitors := visitors || creditable_hit.visitor;
+    END IF;
+
+    IF hype.distributed() THEN
+        SELECT h.id, h.created, l.id, l.user_id
+        INTO id, created, referral_link_id, referrer
+        FROM hype.subject_hits(user_id, visitors, model = 'first', since, until)
+             AS h
+        JOIN hype.referral_link l ON l.id = h.referral_link_id
+        WHERE hype.is_creditable(h, l, creditable_hit.user_id)
+        ORDER BY CASE WHEN model = 'first' THEN h.created END,
+                 CASE WHEN model = 'first' THEN h.id END,
+                 h.created DESC, h.id DESC
+        LIMIT 1;
+
+        RETURN;
     END IF;
 
     -- Each way ends at the first hit that can be credited, from the end that
@@ -3185,6 +3244,48 @@ COMMENT ON FUNCTION hype.confirm_pending(bigint) IS
     'Confirms what is pending, or has it wait; returns whether it is confirmed';
 
 
+CREATE OR REPLACE FUNCTION hype.without_hits(entries bigint[])
+RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    visitors uuid[];
+    users    text[];
+BEGIN
+    IF NOT hype.distributed() THEN
+        RETURN ARRAY(
+            SELECT c.id FROM hype.pending_confirm c
+            WHERE c.id = ANY (entries)
+              AND (SELECT h.id FROM hype.referral_hit h
+                   WHERE h.visitor = c.visitor LIMIT 1) IS NULL
+              AND (SELECT h.id FROM hype.referral_hit h
+                   WHERE h.user_id = c.user_id LIMIT 1) IS NULL);
+    END IF;
+
+    SELECT array_agg(c.visitor), array_agg(c.user_id) INTO visitors, users
+    FROM hype.pending_confirm c WHERE c.id = ANY (entries);
+
+    visitors := ARRAY(SELECT DISTINCT h.visitor FROM hype.referral_hit h
+                      WHERE h.visitor = ANY (visitors));
+    users := ARRAY(SELECT DISTINCT h.user_id FROM hype.referral_hit h
+                   WHERE h.user_id = ANY (users));
+
+    RETURN ARRAY(
+        SELECT c.id FROM hype.pending_confirm c
+        WHERE c.id = ANY (entries)
+          AND (c.visitor = ANY (visitors)) IS NOT TRUE
+          AND (c.user_id = ANY (users)) IS NOT TRUE);
+END
+$$;
+
+COMMENT ON FUNCTION hype.without_hits(bigint[]) IS
+    'Those of these pending confirms whose user and visitor have no hit';
+
+
 CREATE OR REPLACE FUNCTION hype.confirm_step(
     max integer, until timestamptz, OUT done bigint, OUT set_aside text[]
 )
@@ -3195,10 +3296,11 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    entries bigint[];
-    alone   bigint[];
-    p       hype.pending_confirm;
-    locked  integer := 0;
+    entries      bigint[];
+    without_hits bigint[];
+    alone        bigint[];
+    p            hype.pending_confirm;
+    locked       integer := 0;
 BEGIN
     entries := ARRAY(
         SELECT c.id FROM hype.pending_confirm c
@@ -3222,13 +3324,11 @@ BEGIN
 
     -- Those of whom nothing is known, all at once.
 
+    without_hits := hype.without_hits(entries);
+
     alone := ARRAY(
         SELECT c.id FROM hype.pending_confirm c
-        WHERE c.id = ANY (entries)
-          AND (SELECT h.id FROM hype.referral_hit h
-               WHERE h.visitor = c.visitor LIMIT 1) IS NULL
-          AND (SELECT h.id FROM hype.referral_hit h
-               WHERE h.user_id = c.user_id LIMIT 1) IS NULL
+        WHERE c.id = ANY (without_hits)
           AND (SELECT v.user_id FROM hype.visitor_claim v
                WHERE v.visitor = c.visitor) IS NULL
           AND (SELECT v.visitor FROM hype.visitor_claim v
@@ -4518,17 +4618,21 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     filler text := repeat('x', least(greatest(size, 1), 60000));
+    link   bigint;
+    node   smallint;
 BEGIN
     BEGIN
         IF stream = 'hit' THEN
+            link := (SELECT l.id FROM hype.referral_link l LIMIT 1);
+            node := hype.my_node();
+
             INSERT INTO hype.referral_hit
                 (id, referral_link_id, created, authenticated, bot, visitor,
-                 user_id, ip, user_agent, http_referer, next, source, args)
-            VALUES (gen_random_uuid(),
-                    coalesce((SELECT l.id FROM hype.referral_link l LIMIT 1),
-                             1),
-                    now(), false, false, gen_random_uuid(), NULL, '127.0.0.1',
-                    filler, 'http://localhost/', '/', NULL, NULL);
+                 user_id, ip, user_agent, http_referer, next, source, args,
+                 node)
+            VALUES (gen_random_uuid(), coalesce(link, 1), now(), false, false,
+                    gen_random_uuid(), NULL, '127.0.0.1', filler,
+                    'http://localhost/', '/', NULL, NULL, node);
 
         ELSIF stream = 'claim' THEN
             PERFORM hype.claim_batch(ARRAY[gen_random_uuid()],

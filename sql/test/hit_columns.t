@@ -77,7 +77,7 @@ $c->query("CREATE OR REPLACE TRIGGER confirmed_referral_log
 		OR UPDATE OF referral_link_id, user_id, visitor, value
 	ON hype.confirmed_referral
 	FOR EACH ROW EXECUTE FUNCTION hype.log_confirmed()");
-$c->query("DROP FUNCTION hype.replay($arrays, text[], text[])");
+$c->query("DROP FUNCTION hype.replay($arrays, text[], text[], smallint[])");
 $c->query("DROP FUNCTION hype.hits_to_replay($arrays, text[], text[])");
 $c->query("CREATE FUNCTION hype.hits_to_replay($arrays) RETURNS bigint
 	LANGUAGE sql RETURN 0");
