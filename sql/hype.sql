@@ -2245,6 +2245,7 @@ BEGIN
     END IF;
 
     GRANT INSERT ON hype.referral_hit TO hype_nginx;
+    PERFORM hype.make_faces();
 
     -- Citus has no generic plans.
 
@@ -2298,6 +2299,225 @@ $$;
 
 COMMENT ON FUNCTION hype.distribute_hits(integer) IS
     'Makes the table of hits a distributed one, with what is in it';
+
+
+CREATE OR REPLACE FUNCTION hype.on_coordinator(command text) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    answer record;
+BEGIN
+    EXECUTE 'SELECT r.success, r.result FROM run_command_on_coordinator($1) AS r'
+    INTO answer USING command;
+
+    IF NOT answer.success THEN
+        RAISE EXCEPTION 'on the coordinator: %', answer.result;
+    END IF;
+
+    RETURN answer.result;
+END
+$$;
+
+COMMENT ON FUNCTION hype.on_coordinator(text) IS
+    'On Citus: runs a query on the coordinator, as the same role, in a '
+    'transaction of its own';
+
+
+CREATE OR REPLACE FUNCTION hype.make_faces() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own    record;
+    failed record;
+    face   text;
+BEGIN
+    -- What nginx calls does there what it does here.
+
+    EXECUTE 'SELECT n.nodename AS name, n.nodeport AS port FROM pg_dist_node n '
+            'WHERE n.groupid = 0' INTO own;
+
+    face := $face$
+CREATE EXTENSION IF NOT EXISTS postgres_fdw SCHEMA public;
+
+DROP SERVER IF EXISTS hype_coordinator CASCADE;
+CREATE SERVER hype_coordinator FOREIGN DATA WRAPPER postgres_fdw
+    OPTIONS (host %L, port %L, dbname %L);
+CREATE USER MAPPING FOR hype_nginx SERVER hype_coordinator
+    OPTIONS (user 'hype_nginx', password_required 'false');
+
+CREATE FOREIGN TABLE hype.referral_link (
+    id bigint, identifier text, user_id text, destination text,
+    disabled boolean, expires timestamptz
+) SERVER hype_coordinator OPTIONS (schema_name 'hype');
+CREATE FOREIGN TABLE hype.link_alias (
+    identifier text, referral_link_id bigint
+) SERVER hype_coordinator OPTIONS (schema_name 'hype');
+GRANT SELECT ON hype.referral_link, hype.link_alias TO hype_nginx;
+
+CREATE OR REPLACE FUNCTION hype.claim_batch(
+    visitors uuid[], user_ids text[], created timestamptz[]
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format(
+        'SELECT hype.claim_batch(%%L, %%L, %%L)', visitors, user_ids, created));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.confirm_batch(
+    events text[], user_ids text[], visitors uuid[], vals text[],
+    created timestamptz[]
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format(
+        'SELECT hype.confirm_batch(%%L, %%L, %%L, %%L, %%L)',
+        events, user_ids, visitors, vals, created));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.replay(
+    ids uuid[], referral_link_ids bigint[], created timestamptz[],
+    authenticated boolean[], bot boolean[], visitors uuid[], user_ids text[],
+    ips inet[], user_agents text[], http_referers text[], nexts text[],
+    identifiers text[], sources text[] DEFAULT NULL, args text[] DEFAULT NULL,
+    nodes smallint[] DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format(
+        'SELECT hype.replay(%%L, %%L, %%L, %%L, %%L, %%L, %%L, %%L, %%L, %%L, '
+        '%%L, %%L, %%L, %%L, %%L)', ids, referral_link_ids, created,
+        authenticated, bot, visitors, user_ids, ips, user_agents,
+        http_referers, nexts, identifiers, sources, args, nodes));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.probe(stream text, size integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    node smallint := hype.my_node();
+BEGIN
+    PERFORM hype.on_coordinator(
+        format('SELECT hype.probe(%%L, %%s)', stream, size));
+
+    IF stream <> 'hit' THEN
+        RETURN;
+    END IF;
+
+    BEGIN
+        INSERT INTO hype.referral_hit
+            (id, referral_link_id, created, user_agent, node)
+        VALUES (gen_random_uuid(), 1, now(), repeat('x', size), node);
+
+        RAISE EXCEPTION USING ERRCODE = 'ZHYPE', MESSAGE = 'probed';
+    EXCEPTION WHEN SQLSTATE 'ZHYPE' THEN
+        NULL;
+    END;
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.derive(OUT again integer, OUT set_aside text[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    answer jsonb;
+BEGIN
+    answer := hype.on_coordinator('SELECT to_jsonb(d) FROM hype.derive() AS d');
+    again := answer ->> 'again';
+    set_aside := ARRAY(SELECT jsonb_array_elements_text(
+        nullif(answer -> 'set_aside', 'null')));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.roll_up(since timestamptz DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format('SELECT hype.roll_up(%%L)', since));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.owner_page(
+    user_id text, make boolean DEFAULT false, base text DEFAULT '/ref/'
+)
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format('SELECT hype.owner_page(%%L, %%L, %%L)',
+                                      user_id, make, base));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.report(arguments jsonb DEFAULT '{}')
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format('SELECT hype.report(%%L)', arguments));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.maintain(
+    ahead integer DEFAULT 3, keep interval DEFAULT NULL,
+    move_up_to integer DEFAULT 20000
+)
+RETURNS TABLE (action text, object text, hits bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    PERFORM hype.on_coordinator(format(
+        'SELECT count(*) FROM hype.maintain(%%L, %%L, %%L)', ahead, keep,
+        move_up_to));
+END
+$body$;
+    $face$;
+
+    face := format(face, own.name, own.port, current_database());
+
+    EXECUTE 'SELECT w.* FROM run_command_on_workers($1) AS w '
+            'WHERE NOT w.success LIMIT 1' INTO failed
+    USING format('DO $do$ BEGIN PERFORM '
+                 'set_config(''citus.enable_ddl_propagation'', ''off'', true); '
+                 'SET LOCAL client_min_messages = warning; '
+                 'EXECUTE %L; END $do$', face);
+
+    IF failed IS NOT NULL THEN
+        RAISE EXCEPTION 'hype.distribute: on "%", port %: %', failed.nodename,
+            failed.nodeport, failed.result;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.make_faces() IS
+    'What nginx looks up and calls on a worker of Citus, but for hits, is asked '
+    'of the coordinator';
 
 
 CREATE OR REPLACE FUNCTION hype.node_snapshot() RETURNS pg_snapshot
@@ -6114,7 +6334,7 @@ BEGIN
             JOIN hype.link_alias a ON a.referral_link_id = l.id
             WHERE l.user_id = export.user_id),
         'hits', (
-            SELECT coalesce(jsonb_agg(to_jsonb(h) - 'xact' - 'void'
+            SELECT coalesce(jsonb_agg(to_jsonb(h) - 'xact' - 'void' - 'node'
                                       ORDER BY h.created, h.id), '[]')
             FROM (SELECT u.* FROM hype.referral_hit u
                   WHERE u.user_id = export.user_id
@@ -9031,7 +9251,9 @@ GRANT EXECUTE ON FUNCTION
     hype.claim(uuid, text),
     hype.owner_page(text, boolean, text),
     hype.maintain(integer, interval, integer),
-    hype.my_node()
+    hype.distributed(),
+    hype.my_node(),
+    hype.on_coordinator(text)
 TO hype_nginx;
 
 GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
