@@ -1,0 +1,130 @@
+# Hits distributed by Citus, from an nginx at each node of the cluster.
+
+use lib 't/lib';
+use Hype::Test;
+use Hype::Citus;
+use Hype::Fault;
+
+my $citus = Hype::Citus->new(distribute => 0);
+my $pg = $citus->coordinator;
+
+$pg->link('abc', user_id => 'alice', destination => '/to');
+
+# What is there before keeps its place in the log
+
+$pg->exec("insert into hype.referral_hit (referral_link_id, created, visitor)
+    select 1, now() - i * interval '1 hour', gen_random_uuid()
+    from generate_series(1, 1000) i");
+$pg->query('select hype.derive()');
+
+is($pg->value('select hype.my_node()'), 0, 'not distributed: node 0');
+$citus->distribute;
+is($pg->hits, 1000, 'hits are there after they were distributed');
+is($pg->hits('node <> 0'), 0, 'with the node that they had');
+$citus->derive;
+is($pg->value('select hits from hype.link_stats'), 1000, 'each is counted once');
+
+# An nginx at each node
+
+my @nginx = map {
+    fault_nginx(pg => $_, workers => 1, server => <<'END');
+location = /user { hype_user $http_x_user; return 204; }
+location = /paid { hype_user $http_x_user; hype_confirm paid; return 204; }
+END
+} $citus->nodes;
+
+for my $i (0 .. $#nginx) {
+    my $r = $nginx[$i]->get('/ref/abc/');
+    is($r->header('X-Outcome'), 'hit', "node $i: a hit");
+
+    my ($row) = $pg->query('select node, node & 127, referral_link_id
+        from hype.referral_hit where id = ?', $r->header('X-Hit'));
+    is($row->[1], $i, "node $i: of that machine's transactions");
+    is($row->[2], 1, "node $i: of the link");
+    is($pg->value("select groupid from pg_dist_placement where shardid =
+           get_shard_id_for_distribution_column('hype.referral_hit',
+                                                ?::smallint)", $row->[0]), $i,
+       "node $i: in a shard of that machine");
+}
+
+# A visitor who comes by one node, logs in at another and buys at the third
+
+my $visitor = $nginx[1]->get('/ref/abc/')->cookie('hype_visitor');
+$nginx[0]->get('/ref/abc/', Cookie => "hype_visitor=$visitor");
+$nginx[2]->get('/user', 'X-User' => 'bob', Cookie => "hype_visitor=$visitor");
+
+is_soon { $pg->hits('user_id = ?', 'bob') } 2, 'a claim reaches all hits';
+
+$nginx[1]->get('/paid', 'X-User' => 'bob');
+is_soon { $pg->text('select event, user_id, referrer
+    from hype.confirmed_referral') } "paid|bob|alice\n", 'a confirm is credited';
+
+is($pg->value("select count(*) from hype.confirm('signup', user_id => 'bob')"),
+   1, 'hype.confirm()');
+
+is_soon { $pg->text('select hits, unique_visitors, linked_users, confirmed
+    from hype.link_stats') } "1005|1004|1|1\n", 'reports have all of it';
+
+# Faults
+
+fault 'Citus: hits by a worker', pg => $pg, nginx => $nginx[1], sub {
+    my ($load) = @_;
+    $load->more(500);
+};
+
+fault 'Citus: the shard is moved to another worker, and back', pg => $pg,
+    nginx => $nginx[1], sub {
+    my ($load) = @_;
+
+    for my $to (2, 1) {
+        $load->more(200);
+        my $node = $pg->value('select node from hype.referral_hit
+            where node & 127 = 1 order by created desc limit 1');
+        $citus->move($node, $citus->worker($to));
+        $load->more(200);
+    }
+};
+
+fault 'Citus: backends of a worker are terminated', pg => $pg,
+    nginx => $nginx[1], sub {
+    my ($load) = @_;
+
+    for (1 .. 10) {
+        $load->more(50);
+        $citus->worker(1)->terminate;
+    }
+};
+
+fault 'Citus: a worker is killed', pg => $pg, nginx => $nginx[1], settle => 60,
+    sub {
+    my ($load) = @_;
+
+    for (1 .. 2) {
+        $load->more(200);
+        $citus->worker(1)->restart('kill');
+    }
+
+    $load->more(200);
+};
+
+fault 'Citus: the coordinator is killed', pg => $pg, nginx => $nginx[1],
+    settle => 60, sub {
+    my ($load) = @_;
+    $load->more(200);
+    $pg->restart('kill');
+    $load->more(200);
+};
+
+# All that was derived is that of all hits
+
+$citus->derive;
+is($pg->value('select sum(hits) from hype.link_stats'), $pg->hits('not bot'),
+   'each hit is counted once');
+
+# hype.sql once more
+
+$citus->install->derive;
+is($pg->value('select sum(hits) from hype.link_stats'), $pg->hits('not bot'),
+   'hype.sql can be run again');
+
+done_testing();
