@@ -1265,6 +1265,20 @@ COMMENT ON FUNCTION hype.distributed() IS
     'Whether hits are distributed by Citus, see hype.distribute()';
 
 
+CREATE OR REPLACE FUNCTION hype.pace() RETURNS integer
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE WHEN hype.distributed() THEN 8 ELSE 1 END;
+END
+$$;
+
+COMMENT ON FUNCTION hype.pace() IS
+    'How much longer than on one PostgreSQL a step of hype.derive() may take: '
+    'each query of it is planned for each shard';
+
+
 CREATE OR REPLACE FUNCTION hype.my_node() RETURNS smallint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -2202,7 +2216,7 @@ COMMENT ON FUNCTION hype.read_from(text) IS
     'How far a log was read on each machine';
 
 
-CREATE OR REPLACE FUNCTION hype.distribute(shards integer DEFAULT 12)
+CREATE OR REPLACE FUNCTION hype.distribute(shards integer DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -2219,7 +2233,7 @@ BEGIN
                       'citus_set_coordinator_host() and citus_add_node().';
     END IF;
 
-    IF shards IS NULL OR shards < 1 OR shards > 1000 THEN
+    IF shards < 1 OR shards > 1000 THEN
         RAISE EXCEPTION 'hype.distribute: % shards, not 1 to 1000', shards
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -2241,6 +2255,12 @@ BEGIN
     END IF;
 
     IF NOT hype.distributed() THEN
+        IF shards IS NULL THEN
+            EXECUTE 'SELECT greatest(2 * count(*), 1) FROM pg_dist_node n '
+                    'WHERE n.shouldhaveshards AND n.noderole = ''primary'''
+            INTO shards;
+        END IF;
+
         PERFORM hype.distribute_hits(shards);
     END IF;
 
@@ -2603,7 +2623,8 @@ BEGIN
            array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
                AS id
     INTO p
-    FROM hype.read_from(log_name) AS w WHERE w.target IS NOT NULL;
+    FROM hype.read_from(log_name) AS w
+    WHERE w.target::text <> w.done::text;
 
     FOR hit IN
         SELECT h.*
@@ -7395,7 +7416,7 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '20ms'
 AS $$
 DECLARE
-    until  timestamptz := clock_timestamp() + budget;
+    until  timestamptz := clock_timestamp() + budget * hype.pace();
     step   record;
     n      bigint;
 BEGIN
@@ -7433,6 +7454,8 @@ AS $$
 DECLARE
     began  timestamptz := clock_timestamp();
     step   record;
+    short  interval := interval '30 ms' * hype.pace();
+    long   interval := interval '40 ms' * hype.pace();
     rolled bigint := 0;
     due    timestamptz;
     p      hype.log_position;
@@ -7455,7 +7478,7 @@ BEGIN
 
     SELECT l.* INTO p FROM hype.log_position l WHERE l.name = 'roll_up';
 
-    IF (step.done = 0 OR clock_timestamp() < began + interval '30 ms')
+    IF (step.done = 0 OR clock_timestamp() < began + short)
        AND (p.target IS NOT NULL OR p.backfill IS NOT NULL
             OR p.rolled < began - interval '10 seconds')
        AND hype.lock_log('roll_up', false)
@@ -7466,7 +7489,7 @@ BEGIN
                           + hype.count_confirmed(500);
 
                 EXIT WHEN rolled = 0
-                          OR clock_timestamp() >= began + interval '40 ms';
+                          OR clock_timestamp() >= began + long;
             END LOOP;
         EXCEPTION WHEN OTHERS THEN
 
@@ -7478,7 +7501,7 @@ BEGIN
         END;
     END IF;
 
-    IF clock_timestamp() >= began + interval '30 ms' AND step.done > 0 THEN
+    IF clock_timestamp() >= began + short AND step.done > 0 THEN
 
         -- There is more.  To new hits, of which there are many while a spool
         -- is drained, it leaves half of the time.
