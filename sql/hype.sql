@@ -2937,22 +2937,18 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
+    -- One query, as each is one of every shard.
+
     IF forward THEN
         RETURN QUERY SELECT h.* FROM hype.referral_hit h
-            WHERE h.user_id = subject_hits.user_id AND NOT h.void
-              AND h.created > since AND h.created <= until
-            ORDER BY h.created LIMIT 1000;
-        RETURN QUERY SELECT h.* FROM hype.referral_hit h
-            WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL
+            WHERE ((h.user_id = subject_hits.user_id AND NOT h.void)
+                   OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
               AND h.created > since AND h.created <= until
             ORDER BY h.created LIMIT 1000;
     ELSE
         RETURN QUERY SELECT h.* FROM hype.referral_hit h
-            WHERE h.user_id = subject_hits.user_id AND NOT h.void
-              AND h.created > since AND h.created <= until
-            ORDER BY h.created DESC LIMIT 1000;
-        RETURN QUERY SELECT h.* FROM hype.referral_hit h
-            WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL
+            WHERE ((h.user_id = subject_hits.user_id AND NOT h.void)
+                   OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
               AND h.created > since AND h.created <= until
             ORDER BY h.created DESC LIMIT 1000;
     END IF;
@@ -3099,10 +3095,27 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     first timestamptz;
+    found record;
 BEGIN
     SELECT min(r.created) INTO first
     FROM hype.confirmed_referral r
     WHERE r.referral_hit_id = hit AND r.revoked IS NULL;
+
+    IF hype.distributed() THEN
+
+        -- Only its shard is written to.
+
+        FOR found IN
+            SELECT h.node, h.created FROM hype.referral_hit h
+            WHERE h.id = hit AND h.confirmed IS DISTINCT FROM first
+        LOOP
+            UPDATE hype.referral_hit h SET confirmed = first
+            WHERE h.id = hit AND h.created = found.created
+              AND h.node = found.node;
+        END LOOP;
+
+        RETURN;
+    END IF;
 
     UPDATE hype.referral_hit h SET confirmed = first
     WHERE h.id = hit AND h.confirmed IS DISTINCT FROM first;
@@ -3952,8 +3965,10 @@ BEGIN
     -- Citus can't lock rows of several shards, nor join what is local in an
     -- UPDATE.
 
-    SELECT array_agg(h.id) AS ids, array_agg(h.visitor) AS visitors INTO found
-    FROM (SELECT h.id, h.visitor FROM hype.referral_hit h
+    SELECT array_agg(h.id) AS ids, array_agg(h.visitor) AS visitors,
+           array_agg(DISTINCT h.node) AS nodes
+    INTO found
+    FROM (SELECT h.id, h.visitor, h.node FROM hype.referral_hit h
           WHERE h.id = ANY (ids) AND h.created >= first
             AND h.created <= reached) AS h;
 
@@ -3968,8 +3983,8 @@ BEGIN
 
         UPDATE hype.referral_hit h
         SET user_id = owner, void = h.bot OR h.referral_link_id = ANY (own)
-        WHERE h.id = ANY (of_it) AND h.created >= first
-          AND h.created <= reached;
+        WHERE h.id = ANY (of_it) AND h.node = ANY (found.nodes)
+          AND h.created >= first AND h.created <= reached;
 
         GET DIAGNOSTICS n = ROW_COUNT;
         given := given + n;
@@ -4106,9 +4121,11 @@ AS $$
 DECLARE
     first timestamptz;
     own   bigint[];
+    nodes smallint[];
 BEGIN
-    SELECT count(*), min(h.created), max(h.created) INTO n, first, reached
-    FROM (SELECT h.created
+    SELECT count(*), min(h.created), max(h.created), array_agg(DISTINCT h.node)
+    INTO n, first, reached, nodes
+    FROM (SELECT h.created, h.node
           FROM hype.referral_hit h
           WHERE h.visitor = give_run.visitor
             AND h.created >= give_run.since
@@ -4130,7 +4147,7 @@ BEGIN
         UPDATE hype.referral_hit h
         SET user_id = give_run.user_id,
             void = h.bot OR h.referral_link_id = ANY (own)
-        WHERE h.visitor = give_run.visitor
+        WHERE h.visitor = give_run.visitor AND h.node = ANY (nodes)
           AND h.created >= first AND h.created <= reached
           AND (h.created < reached OR n < max)
           AND (h.user_id IS NULL

@@ -65,15 +65,17 @@ is($pg->value("select count(*) from hype.confirm('signup', user_id => 'bob')"),
 is_soon { $pg->text('select hits, unique_visitors, linked_users, confirmed
     from hype.link_stats') } "1005|1004|1|1\n", 'reports have all of it';
 
-# Faults
+# Faults, with few visitors: a claim and a confirm take some queries of each shard
 
-fault 'Citus: hits by a worker', pg => $pg, nginx => $nginx[1], sub {
+my %load = (pg => $pg, nginx => $nginx[1], rate => 200, journeys => 40,
+            settle => 60);
+
+fault 'Citus: hits by a worker', %load, sub {
     my ($load) = @_;
     $load->more(500);
 };
 
-fault 'Citus: the shard is moved to another worker, and back', pg => $pg,
-    nginx => $nginx[1], sub {
+fault 'Citus: the shard is moved to another worker, and back', %load, sub {
     my ($load) = @_;
 
     for my $to (2, 1) {
@@ -85,8 +87,7 @@ fault 'Citus: the shard is moved to another worker, and back', pg => $pg,
     }
 };
 
-fault 'Citus: backends of a worker are terminated', pg => $pg,
-    nginx => $nginx[1], sub {
+fault 'Citus: backends of a worker are terminated', %load, sub {
     my ($load) = @_;
 
     for (1 .. 10) {
@@ -95,8 +96,7 @@ fault 'Citus: backends of a worker are terminated', pg => $pg,
     }
 };
 
-fault 'Citus: a worker is killed', pg => $pg, nginx => $nginx[1], settle => 60,
-    sub {
+fault 'Citus: a worker is killed', %load, sub {
     my ($load) = @_;
 
     for (1 .. 2) {
@@ -107,8 +107,7 @@ fault 'Citus: a worker is killed', pg => $pg, nginx => $nginx[1], settle => 60,
     $load->more(200);
 };
 
-fault 'Citus: the coordinator is killed', pg => $pg, nginx => $nginx[1],
-    settle => 60, sub {
+fault 'Citus: the coordinator is killed', %load, sub {
     my ($load) = @_;
     $load->more(200);
     $pg->restart('kill');

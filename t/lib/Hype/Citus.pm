@@ -54,6 +54,9 @@ END
 
     # by their sockets: whoever may enter these folders is trusted
 
+    $_->configure("citus.local_hostname = '" . $_->socket_dir . "'")->reload
+        for @nodes;
+
     $coordinator->query('select citus_set_coordinator_host(?, ?)',
                         $coordinator->socket_dir, $coordinator->port);
     $coordinator->query('select citus_add_node(?, ?)', $_->socket_dir, $_->port)
