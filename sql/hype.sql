@@ -2561,10 +2561,10 @@ BEGIN
     $citus$ INTO s, pending;
 
     RETURN format('%s:%s:%s',
-                  (SELECT min(x::text::bigint)
+                  (SELECT min(x)
                    FROM unnest(pending || pg_snapshot_xmin(s)) AS x),
                   pg_snapshot_xmax(s),
-                  (SELECT string_agg(DISTINCT x::text, ',' ORDER BY x::text)
+                  (SELECT string_agg(x::text, ',' ORDER BY x)
                    FROM (SELECT pg_snapshot_xip(s) UNION SELECT unnest(pending))
                         AS u (x)));
 END
@@ -4122,8 +4122,10 @@ DECLARE
     first timestamptz;
     own   bigint[];
     nodes smallint[];
+    distributed boolean := hype.distributed();
 BEGIN
-    SELECT count(*), min(h.created), max(h.created), array_agg(DISTINCT h.node)
+    SELECT count(*), min(h.created), max(h.created),
+           array_agg(DISTINCT h.node) FILTER (WHERE distributed)
     INTO n, first, reached, nodes
     FROM (SELECT h.created, h.node
           FROM hype.referral_hit h
@@ -4140,7 +4142,7 @@ BEGIN
         RAISE lock_not_available;     -- there may be any number of that time
     END IF;
 
-    IF n > 0 AND hype.distributed() THEN
+    IF n > 0 AND distributed THEN
         own := ARRAY(SELECT l.id FROM hype.referral_link l
                      WHERE l.user_id = give_run.user_id);
 
