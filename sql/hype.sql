@@ -6804,11 +6804,17 @@ CREATE TRIGGER referral_hit_deleted
 
 \endif
 
-COMMENT ON TRIGGER referral_hit_truncated ON hype.referral_hit IS
-    'Empties the roll-ups, too';
-COMMENT ON TRIGGER referral_hit_deleted ON hype.referral_hit IS
-    'Has the roll-ups follow who deletes hits by hand; those who insert them '
-    'are followed anyway';
+-- Citus can't have them.
+
+SELECT format('COMMENT ON TRIGGER %I ON hype.referral_hit IS %L',
+              t.tgname, c.comment)
+FROM pg_trigger t
+JOIN (VALUES
+    ('referral_hit_truncated', 'Empties the roll-ups, too'),
+    ('referral_hit_deleted', 'Has the roll-ups follow who deletes hits by '
+     'hand; those who insert them are followed anyway')) AS c (name, comment)
+  ON c.name = t.tgname
+WHERE t.tgrelid = 'hype.referral_hit'::regclass \gexec
 
 
 CREATE OR REPLACE FUNCTION hype.hits_to_count(max bigint, since timestamptz)

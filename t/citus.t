@@ -67,7 +67,7 @@ is_soon { $pg->text('select hits, unique_visitors, linked_users, confirmed
 
 # Faults, with few visitors: a claim and a confirm take some queries of each shard
 
-my %load = (pg => $pg, nginx => $nginx[1], rate => 200, journeys => 40,
+my %load = (pg => $pg, nginx => $nginx[1], rate => 200, journeys => 8,
             settle => 60);
 
 fault 'Citus: hits by a worker', %load, sub {
@@ -78,13 +78,18 @@ fault 'Citus: hits by a worker', %load, sub {
 fault 'Citus: the shard is moved to another worker, and back', %load, sub {
     my ($load) = @_;
 
-    for my $to (2, 1) {
-        $load->more(200);
-        my $node = $pg->value('select node from hype.referral_hit
-            where node & 127 = 1 order by created desc limit 1');
-        $citus->move($node, $citus->worker($to));
-        $load->more(200);
-    }
+    my $latest = 'select node from hype.referral_hit where node & 127 = 1
+        order by created desc limit 1';
+
+    $load->more(200);
+    my $node = $pg->value($latest);
+    $citus->move($node, $citus->worker(2));
+    is_soon { $pg->value($latest) == $node ? 'same' : 'other' } 'other',
+        'nginx takes another shard of its machine', 30;
+
+    $load->more(200);
+    $citus->move($node, $citus->worker(1));
+    $load->more(200);
 };
 
 fault 'Citus: backends of a worker are terminated', %load, sub {
