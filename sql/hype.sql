@@ -2224,7 +2224,6 @@ AS $$
 DECLARE
     own  integer;
     most integer;
-    f    regprocedure;
 BEGIN
     IF to_regclass('pg_catalog.pg_dist_partition') IS NULL THEN
         RAISE EXCEPTION 'hype.distribute: the extension "citus" is not there'
@@ -2266,9 +2265,22 @@ BEGIN
 
     GRANT INSERT ON hype.referral_hit TO hype_nginx;
     PERFORM hype.make_faces();
+    PERFORM hype.use_custom_plans();
+END
+$$;
 
-    -- Citus has no generic plans.
+COMMENT ON FUNCTION hype.distribute(integer) IS
+    'On the coordinator of a Citus cluster: distributes hits over the machines; '
+    'or, where that was done, sees to it again';
 
+
+CREATE OR REPLACE FUNCTION hype.use_custom_plans() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    f regprocedure;
+BEGIN
     FOR f IN
         SELECT p.oid FROM pg_proc p
         WHERE p.pronamespace = 'hype'::regnamespace
@@ -2280,9 +2292,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.distribute(integer) IS
-    'On the coordinator of a Citus cluster: distributes hits over the machines; '
-    'or, where that was done, sees to it again';
+COMMENT ON FUNCTION hype.use_custom_plans() IS
+    'On Citus: it has no generic plans';
 
 
 CREATE OR REPLACE FUNCTION hype.distribute_hits(shards integer) RETURNS void
@@ -9416,12 +9427,12 @@ DROP INDEX IF EXISTS hype.visitor_claim_user_id_idx;
 \endif
 
 
--- What was replaced above, once more as Citus needs it
+-- What was replaced above, as Citus needs it
 
 DO $$
 BEGIN
     IF hype.distributed() THEN
-        PERFORM hype.distribute();
+        PERFORM hype.use_custom_plans();
     END IF;
 END
 $$;
@@ -9435,6 +9446,16 @@ COMMIT;
 DO $$
 BEGIN
     PERFORM hype.maintain();
+END
+$$;
+
+-- What is on the workers of Citus is not part of the transaction above.
+
+DO $$
+BEGIN
+    IF hype.distributed() THEN
+        PERFORM hype.distribute();
+    END IF;
 END
 $$;
 
