@@ -41,7 +41,8 @@ options := --with-compat --with-debug --with-threads --with-file-aio \
 	--with-http_realip_module --with-http_auth_request_module \
 	--with-http_stub_status_module --with-http_sub_module \
 	--with-http_addition_module --with-http_slice_module \
-	--with-stream --with-stream_ssl_module
+	--with-stream --with-stream_ssl_module \
+	$(if $(wildcard $(tree)/src/http/v3),--with-http_v3_module)
 
 # neither make nor nginx's scripts can have it otherwise, and "rm -rf" would
 # take the parts of a path for paths

@@ -17,7 +17,8 @@ $NGX_OBJS/ngx_http_hype_owner_page.h:	`echo $ngx_addon_dir/html/*.* $ngx_addon_d
 		case \$\$part in \\
 			html) ;; \\
 			css) cat $ngx_addon_dir/html/status.css \\
-				$ngx_addon_dir/html/chart.css ;; \\
+				$ngx_addon_dir/html/chart.css \\
+				$ngx_addon_dir/html/grid.css ;; \\
 			js) cat $ngx_addon_dir/html/text.js \\
 				$ngx_addon_dir/html/chart.js ;; \\
 		esac | cat - $ngx_addon_dir/html/owner/*.\$\$part | od -An -v -tx1 \\

@@ -19,8 +19,8 @@ LLVMFuzzerTestOneInput(const u_char *data, size_t size)
     fuzz_t      in;
     u_char      uuid[NGX_HTTP_HYPE_UUID_LEN], expected[NGX_HTTP_HYPE_UUID_LEN];
     u_char      text[NGX_HTTP_HYPE_UUID_TEXT_LEN];
-    ngx_int_t   rc;
-    ngx_str_t   name, line, back;
+    ngx_int_t   rc, found;
+    ngx_str_t   name, line, rest, back;
 
     in.pos = (u_char *) data;
     in.last = in.pos + size;
@@ -28,7 +28,14 @@ LLVMFuzzerTestOneInput(const u_char *data, size_t size)
     name = fuzz_string(&in);
     line = fuzz_copy(in.pos, in.last - in.pos);
 
-    rc = ngx_http_hype_cookie_find(&line, &name, uuid);
+    rest = line;
+    found = NGX_DECLINED;
+
+    while ((rc = ngx_http_hype_cookie_next(&rest, &name, uuid)) == NGX_ERROR) {
+        found = NGX_ERROR;
+    }
+
+    rc = (rc == NGX_OK) ? rc : found;
 
     /* a name with spaces or semicolons is no cookie's name */
 

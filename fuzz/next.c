@@ -5,6 +5,7 @@
  */
 
 
+#include "ngx_http_hype_next.h"
 #include "ngx_http_hype_uri.h"
 #include "fuzz.h"
 

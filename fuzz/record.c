@@ -6,6 +6,7 @@
  */
 
 
+#include "hype_sql.h"
 #include "ngx_http_hype_record.h"
 #include "fuzz.h"
 
@@ -103,10 +104,10 @@ use_record(u_char *record, size_t len)
 
     fuzz_assert(end == record + len);
 
-    size = ngx_http_hype_record_sql_length(record);
+    size = hype_sql_record_length(record);
     sql = fuzz_alloc(size);
 
-    n = ngx_http_hype_record_sql(sql, record) - sql;
+    n = hype_sql_record(sql, record) - sql;
     fuzz_assert(n <= size);
 
     for (i = 0; i < n; i++) {

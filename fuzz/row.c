@@ -6,6 +6,7 @@
  */
 
 
+#include "hype_sql.h"
 #include "ngx_http_hype_record.h"
 #include "fuzz.h"
 
@@ -207,10 +208,10 @@ check_record(u_char *record, size_t len, ngx_uint_t cut)
     fuzz_assert(rc == NGX_ERROR);
     record[4 + cut % (len - 4)] ^= (u_char) (1 << (cut & 7));
 
-    size = ngx_http_hype_record_sql_length(record);
+    size = hype_sql_record_length(record);
     sql = fuzz_alloc(size);
 
-    n = ngx_http_hype_record_sql(sql, record) - sql;
+    n = hype_sql_record(sql, record) - sql;
     fuzz_assert(n <= size);
 
     for (i = 0; i < n; i++) {

@@ -248,7 +248,9 @@ function verdictOf(last, dropped, rejected) {
 
     if (dropped > 0) {
         return ['bad', `${plural(dropped, 'hit')} dropped in the last minute.`,
-                ' The error log has what restores them.',
+                last.spool.enabled
+                ? ' dropped.records in the spool directory has them.'
+                : ' The error log has them.',
                 '\u26a0 dropping hits'];
     }
 
@@ -256,7 +258,8 @@ function verdictOf(last, dropped, rejected) {
         return ['bad', `The database has been down for ${lasted(
             since.database, last.time)}.`, last.spool.enabled
             ? ' Hits are kept in the spool, visitors are redirected.'
-            : ' There is no spool: hits are dropped.', '\u26a0 database down'];
+            : ' There is no spool: hits wait in memory, up to a limit.',
+                '\u26a0 database down'];
     }
 
     if (from) {
@@ -267,13 +270,14 @@ function verdictOf(last, dropped, rejected) {
 
     if (rejected > 0) {
         return ['warn', `PostgreSQL refused ${plural(rejected, 'record')} in `
-                + 'the last minute.', ' rejected.records has them.',
+                + 'the last minute.',
+                ' rejected.records in the spool directory has them.',
                 'records refused'];
     }
 
     if (last.derive.age > LATE) {
         return ['warn', 'Claims, confirms and reports lag behind.',
-                ` PostgreSQL has had something to derive for ${duration(
+                ` hype.derive() has been behind for ${duration(
                     last.derive.age)}.`, 'derivation late'];
     }
 
@@ -282,7 +286,7 @@ function verdictOf(last, dropped, rejected) {
                 ' The database has not been used yet.', ''];
     }
 
-    return ['good', 'All is well.', ' Hits are written as they come.',
+    return ['good', 'All is well.', ' Hits are written as they arrive.',
             `${get('hits-rate').textContent} hits/s`];
 }
 
@@ -329,7 +333,7 @@ function renderSpool(last) {
     mark('spool', !enabled ? 'none' : !from ? 'good'
          : last.database.state === 'down' ? 'bad' : 'warn');
     put('spool-state', !enabled ? 'Off' : used ? bytes(used) : 'Empty');
-    put('spool-more', !enabled ? 'hits are dropped without it'
+    put('spool-more', !enabled ? 'hits wait in memory only'
         : used ? spoolText(last) : `${bytes(last.spool.max_size)} may be used`);
 }
 

@@ -215,17 +215,16 @@ function renderAge() {
 
 const VERDICTS = {
     grant: ['warn', 'nginx may not read the reports.',
-            'The owner of the database says this to PostgreSQL, for example '
-            + 'in psql:'],
+            'The owner of the schema can grant this, for example in psql:'],
     schema: ['warn', 'The schema in the database is older than nginx\u2019s '
              + 'module.', 'Run sql/hype.sql again.'],
     away: ['bad', 'The database is away.', ''],
     slow: ['warn', 'The report takes too long.',
-           'Choose a shorter time: it is given up after 10 seconds.'],
+           'It was cancelled after 10 seconds: choose a shorter time.'],
     failed: ['warn', 'PostgreSQL can\u2019t report.',
              'nginx\u2019s error log says why.'],
-    pending: ['none', 'The report is being made.', ''],
-    busy: ['none', 'Others are asking for reports.', ''],
+    pending: ['none', 'The report is not ready yet.', ''],
+    busy: ['none', 'Too many reports are requested.', ''],
     arguments: ['warn', 'There is no such report:', ''],
     lost: ['bad', 'No answer from nginx', ''],
 };
@@ -327,9 +326,9 @@ function renderSums(funnel, { from, until }) {
          `and ${count(funnel.bots)} of bots`],
         ['Visitors', count(funnel.visitors), long
             ? 'who returns after 32 days counts again' : 'different ones'],
-        ['Users', count(funnel.linked), whole ? 'visitors who became known'
+        ['Users', count(funnel.linked), whole ? 'visitors who logged in'
             : 'users whose first hit was then'],
-        ['Confirmed', count(funnel.confirmed), 'users who did what counts'],
+        ['Confirmed', count(funnel.confirmed), 'users, once each'],
         ['Conversion', written(share(funnel.confirmed, funnel.visitors)),
          'confirmed of visitors'],
         ['Value', Math.abs(funnel.value) >= 1000 ? count(funnel.value)

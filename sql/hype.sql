@@ -135,12 +135,15 @@ $$;
 
 -- An upgrade from version 1: indexes are built concurrently.
 
+PREPARE hype_version_1 AS
 SELECT count(*) > 0 AS hype_upgrade, min(r.rolname) AS hype_owner
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_roles r ON r.oid = n.nspowner
 WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
-  AND (r.rolsuper OR r.rolname = session_user) \gset
+  AND (r.rolsuper OR r.rolname = session_user);
+
+EXECUTE hype_version_1 \gset
 
 \if :hype_upgrade
 
@@ -156,14 +159,11 @@ BEGIN
 END
 $$;
 
-SELECT count(*) > 0 AS hype_upgrade, min(r.rolname) AS hype_owner
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_roles r ON r.oid = n.nspowner
-WHERE n.nspname = 'hype' AND c.relname = 'unsettled'
-  AND (r.rolsuper OR r.rolname = session_user) \gset
+EXECUTE hype_version_1 \gset
 
 \endif
+
+DEALLOCATE hype_version_1;
 
 \if :hype_upgrade
 
@@ -392,19 +392,23 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
        to_regclass('hype.taken_identifier') IS NULL AS hype_new_taken,
        NOT EXISTS (SELECT FROM pg_attribute a
                    WHERE a.attrelid = to_regclass('hype.link_total')
-                     AND a.attname = 'codes')
-           AND to_regclass('hype.link_total') IS NOT NULL AS hype_no_codes,
+                     AND a.attname = 'codes') AS hype_no_codes,
        NOT EXISTS (SELECT FROM pg_attribute a
                    WHERE a.attrelid = to_regclass('hype.confirmed_referral')
-                     AND a.attname = 'via')
-           AND to_regclass('hype.confirmed_referral') IS NOT NULL
-           AS hype_no_via,
+                     AND a.attname = 'via') AS hype_no_via,
        to_regclass('hype.reward') IS NULL AS hype_new_rewards,
-       to_regclass('hype.reward') IS NULL
-           AND to_regclass('hype.confirmed_referral') IS NOT NULL
-           AS hype_no_revoked,
        coalesce(pg_get_indexdef(to_regclass('hype.confirmed_referral_via_idx'))
                 LIKE '%told%', false) AS hype_old_via \gset
+
+
+-- Functions that schemas of version 2 had with other results or arguments
+
+SELECT format('DROP FUNCTION %s', p.oid::regprocedure)
+FROM pg_proc p
+WHERE p.pronamespace = 'hype'::regnamespace
+  AND ((p.proname = 'confirm_pending' AND p.prorettype = 'void'::regtype)
+       OR (p.proname = 'replay' AND p.pronargs < 15))
+ORDER BY p.pronargs \gexec
 
 
 \if :hype_upgrade
@@ -487,12 +491,6 @@ COMMENT ON COLUMN hype.referral_link.created IS
     'When the link was made';
 COMMENT ON COLUMN hype.referral_link.updated IS
     'When the link was last changed: kept by a trigger';
-COMMENT ON SEQUENCE hype.referral_link_id_seq IS
-    'Numbers for referral_link.id';
-COMMENT ON INDEX hype.referral_link_pkey IS
-    'The link of a hit';
-COMMENT ON INDEX hype.referral_link_identifier_key IS
-    'The link of a request';
 COMMENT ON CONSTRAINT referral_link_identifier_check
     ON hype.referral_link IS
     'What a URL''s path can hold unescaped, and what the module accepts';
@@ -736,7 +734,8 @@ $$;
 COMMENT ON FUNCTION hype.notify_link() IS
     'Trigger: sends NOTIFY hype_link with the identifiers of each changed '
     'link, old and new ones and aliases, or without payload if all may have '
-    'changed. Takes the identifiers for these links, and gives new links their totals';
+    'changed. Takes the identifiers for these links, and gives new links their '
+    'totals';
 
 \if :hype_new
 
@@ -980,38 +979,26 @@ DECLARE
 BEGIN
     PERFORM hype.check_identifier('hype.create_link', create_link.identifier);
 
-    IF create_link.identifier IS NOT NULL THEN
-        INSERT INTO hype.referral_link
-            (identifier, user_id, destination, label, expires)
-        SELECT create_link.identifier, create_link.user_id,
-               create_link.destination, create_link.label,
-               create_link.expires
-        WHERE NOT hype.is_taken(create_link.identifier, NULL)
-        ON CONFLICT (identifier) DO NOTHING
-        RETURNING * INTO link;
-
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'hype.create_link: the identifier "%" is taken',
-                create_link.identifier
-                USING ERRCODE = 'unique_violation',
-                      DETAIL = 'It leads, or has led, to another link.';
-        END IF;
-
-        RETURN link;
-    END IF;
-
     LOOP
         INSERT INTO hype.referral_link
             (identifier, user_id, destination, label, expires)
         SELECT n.identifier, create_link.user_id, create_link.destination,
                create_link.label, create_link.expires
-        FROM hype.new_identifier() AS n (identifier)
+        FROM coalesce(create_link.identifier, hype.new_identifier())
+             AS n (identifier)
         WHERE NOT hype.is_taken(n.identifier, NULL)
         ON CONFLICT (identifier) DO NOTHING
         RETURNING * INTO link;
 
         IF FOUND THEN
             RETURN link;
+        END IF;
+
+        IF create_link.identifier IS NOT NULL THEN
+            RAISE EXCEPTION 'hype.create_link: the identifier "%" is taken',
+                create_link.identifier
+                USING ERRCODE = 'unique_violation',
+                      DETAIL = 'It leads, or has led, to another link.';
         END IF;
     END LOOP;
 END
@@ -1473,7 +1460,7 @@ CREATE INDEX confirmed_referral_via_idx
 
 \endif
 
-\if :hype_no_revoked
+\if :hype_new_rewards
 
 ALTER TABLE hype.confirmed_referral
     ADD COLUMN IF NOT EXISTS revoked timestamptz,
@@ -1803,22 +1790,9 @@ CREATE INDEX IF NOT EXISTS link_total_hits_idx ON hype.link_total (hits);
 
 \endif
 
-\if :hype_no_codes
-
-ALTER TABLE hype.link_total
-    ADD COLUMN IF NOT EXISTS codes bigint NOT NULL DEFAULT 0;
-ALTER TABLE hype.hit_quarter
-    ADD COLUMN IF NOT EXISTS codes integer NOT NULL DEFAULT 0;
-
-\endif
-
 COMMENT ON TABLE hype.link_total IS
     'Roll-up: what became of each link, and a row for each that has no hits '
     'yet. Outlives the hits';
-COMMENT ON COLUMN hype.link_total.codes IS
-    'Those of the hits that were typed codes';
-COMMENT ON INDEX hype.link_total_hits_idx IS
-    'The links with the most hits';
 
 CREATE TABLE IF NOT EXISTS hype.hit_quarter (
     referral_link_id bigint NOT NULL,
@@ -1849,20 +1823,27 @@ CREATE INDEX IF NOT EXISTS hit_return_day_idx
 
 \endif
 
+\if :hype_no_codes
+
+ALTER TABLE hype.link_total
+    ADD COLUMN IF NOT EXISTS codes bigint NOT NULL DEFAULT 0;
+ALTER TABLE hype.hit_quarter
+    ADD COLUMN IF NOT EXISTS codes integer NOT NULL DEFAULT 0;
+
+\endif
+
 COMMENT ON TABLE hype.hit_quarter IS
     'Roll-up: hits of each link in each quarter of an hour, which every time '
     'zone''s hours and days are made of';
-COMMENT ON COLUMN hype.hit_quarter.codes IS
-    'Those of the hits that were typed codes';
 COMMENT ON COLUMN hype.hit_quarter.day IS
     'The quarter''s day, in UTC';
 COMMENT ON COLUMN hype.hit_quarter.quarter IS
     'Quarters of an hour since 1970, UTC';
 
 COMMENT ON TABLE hype.hit_return IS
-    'Roll-up: visitors of a link in a quarter who had visited it before, within '
-    '32 days. The unique visitors of a day are those of its quarters, less '
-    'those who return on that day: so they can be added up';
+    'Roll-up: visitors of a link in a quarter who had visited it before, '
+    'within 32 days. The unique visitors of a day are those of its quarters, '
+    'less those who return on that day: so they can be added up';
 COMMENT ON COLUMN hype.hit_return.gap IS
     'Quarters since the visit before';
 
@@ -2046,6 +2027,7 @@ DECLARE
     origin xid8;
     since  uuid;
     n      bigint := 0;
+    old    boolean;
 BEGIN
     IF hype.distributed() THEN
         RETURN QUERY SELECT h.* FROM hype.read_shards(log_name, max) AS h;
@@ -2060,7 +2042,9 @@ BEGIN
         RETURN;
     END IF;
 
-    IF p.target IS NULL THEN
+    old := p.target IS NOT NULL;
+
+    IF NOT old THEN
         p.target := hype.log_snapshot();
         p.xact := '0';
         p.id := NULL;
@@ -2078,7 +2062,8 @@ BEGIN
         FOR hit IN
             SELECT h.* FROM hype.referral_hit h
             WHERE h.xact = x
-              AND h.id >= coalesce(since, '00000000-0000-0000-0000-000000000000')
+              AND h.id >= coalesce(since,
+                                   '00000000-0000-0000-0000-000000000000')
               AND h.id IS DISTINCT FROM since
             ORDER BY h.id
             FETCH FIRST (max - n) ROWS WITH TIES
@@ -2096,7 +2081,9 @@ BEGIN
 
         FOR hit IN
             SELECT h.* FROM hype.referral_hit h
-            WHERE (h.xact, h.id) >= (origin, coalesce(since, '00000000-0000-0000-0000-000000000000'))
+            WHERE (h.xact, h.id)
+                  >= (origin, coalesce(since,
+                                       '00000000-0000-0000-0000-000000000000'))
               AND (h.xact > origin OR h.id IS DISTINCT FROM since)
               AND h.xact < pg_snapshot_xmax(p.target)
               AND pg_visible_in_snapshot(h.xact, p.target)
@@ -2139,6 +2126,13 @@ BEGIN
     SET done = p.done, target = p.target, xact = p.xact, id = p.id,
         backfill = p.backfill, rolled = p.rolled
     WHERE l.name = log_name;
+
+    -- An old target may have had no more hits.  Those that were committed since
+    -- are what this call may be for, and no other may come soon.
+
+    IF n = 0 AND old AND max > 0 THEN
+        RETURN QUERY SELECT h.* FROM hype.read_log(log_name, max) h;
+    END IF;
 END
 $$;
 
@@ -2883,8 +2877,8 @@ CREATE OR REPLACE FUNCTION hype.counted_args(args text)
 RETURNS TABLE (name text, value text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    -- Anybody can send a URL with hundreds of values: few are looked at, so that
-    -- each step of hype.derive() stays short.
+    -- Anybody can send a URL with hundreds of values: few are looked at, so
+    -- that each step of hype.derive() stays short.
 
     SELECT DISTINCT f.name,
            left(CASE WHEN f.value ~ '%' AND f.value !~ '(%[^%]*){31}'
@@ -3138,6 +3132,210 @@ COMMENT ON FUNCTION hype.mark_hit(uuid) IS
     'credited with';
 
 
+CREATE OR REPLACE FUNCTION hype.find_confirmed(
+    event text, user_id text, visitor uuid
+)
+RETURNS hype.confirmed_referral
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    found hype.confirmed_referral;
+BEGIN
+    LOOP
+        SELECT c.* INTO found
+        FROM (SELECT u.* FROM hype.confirmed_referral u
+              WHERE u.user_id = find_confirmed.user_id
+                AND u.event = find_confirmed.event
+              UNION ALL
+              SELECT v.* FROM hype.confirmed_referral v
+              WHERE v.user_id IS NULL AND v.event = find_confirmed.event
+                AND v.visitor = ANY (find_confirmed.visitor || ARRAY(
+                    SELECT c.visitor FROM hype.visitor_claim c
+                    WHERE c.user_id = find_confirmed.user_id
+                    ORDER BY c.created DESC LIMIT 20))
+             ) AS c
+        ORDER BY c.user_id NULLS LAST
+        LIMIT 1;
+
+        IF found.id IS NULL OR found.user_id IS NOT NULL
+           OR find_confirmed.user_id IS NULL
+           OR found.visitor = find_confirmed.visitor
+        THEN
+            RETURN found;
+        END IF;
+
+        -- The visitor was claimed while the confirm was made.
+
+        PERFORM hype.adopt_confirmed(found.visitor, find_confirmed.user_id);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.find_confirmed(text, text, uuid) IS
+    'The confirmed referral of that event and user, or of a visitor whom '
+    'nobody has claimed; a row of NULLs if there is none';
+
+
+CREATE OR REPLACE FUNCTION hype.keeps_credit(
+    old   hype.confirmed_referral,
+    who   text,
+    until timestamptz,
+    hit   uuid,
+    made  timestamptz
+)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM hype.referral_hit h
+        WHERE h.id = old.referral_hit_id
+          AND (h.created, h.id) > (made, hit)
+          AND h.created <= until
+          AND (h.user_id IS NULL OR h.user_id = who)
+          AND (old.referrer = who) IS NOT TRUE
+          AND NOT EXISTS (
+              SELECT FROM hype.referral_link l
+              WHERE l.id = h.referral_link_id
+                AND (l.user_id IS NOT DISTINCT FROM old.referrer
+                     OR (l.user_id = who) IS NOT TRUE)));
+END
+$$;
+
+COMMENT ON FUNCTION hype.keeps_credit(
+    hype.confirmed_referral, text, timestamptz, uuid, timestamptz
+) IS
+    'Whether the credit stays where it is, though only that hit, made then, '
+    'can be credited: where the link was deleted, or given to the user, credit '
+    'moves to a later hit only';
+
+
+CREATE OR REPLACE FUNCTION hype.move_credit(
+    old hype.confirmed_referral, new hype.confirmed_referral
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    UPDATE hype.confirmed_referral c
+    SET referral_hit_id = new.referral_hit_id,
+        referral_link_id = new.referral_link_id,
+        referrer = CASE WHEN new.referral_link_id = old.referral_link_id
+                   THEN old.referrer ELSE new.referrer END,
+        value = new.value,
+        created = new.created,
+        visitor = CASE WHEN c.user_id IS NULL OR old.created = new.created
+                       THEN c.visitor
+                       WHEN NOT EXISTS (
+                           SELECT FROM hype.confirmed_referral o
+                           WHERE o.visitor = new.visitor
+                             AND o.event = new.event AND o.id <> old.id)
+                       THEN new.visitor END,
+        via = new.via
+    WHERE c.id = old.id AND NOT c.told;
+
+    PERFORM hype.mark_hit(old.referral_hit_id);
+    PERFORM hype.mark_hit(new.referral_hit_id);
+
+    -- It is taken back if the visitor turns out to own the link: then the later
+    -- confirm may be credited.
+
+    IF old.user_id IS NULL AND old.created > new.created THEN
+        INSERT INTO hype.pending_confirm (event, visitor, value, created)
+        VALUES (old.event, old.visitor, old.value, old.created);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.move_credit(
+    hype.confirmed_referral, hype.confirmed_referral
+) IS
+    'Moves the credit of a confirmed referral to another hit, unless an '
+    'application was told';
+
+
+CREATE OR REPLACE FUNCTION hype.make_confirmed(
+    new hype.confirmed_referral, hit_created timestamptz
+)
+RETURNS hype.confirmed_referral
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    made     hype.confirmed_referral;
+    followed uuid;
+BEGIN
+    -- An application is told once of a visitor's hits, though one call knows
+    -- the visitor and another one the user, or claims come out of order.  Who
+    -- does the same now is waited for.
+
+    IF new.told THEN
+        SELECT h.visitor INTO followed FROM hype.referral_hit h
+        WHERE h.id = new.referral_hit_id AND h.created = hit_created;
+
+        IF followed IS NOT NULL THEN
+            INSERT INTO hype.told_visitor (visitor, event)
+            VALUES (followed, new.event)
+            ON CONFLICT DO NOTHING;
+
+            IF NOT FOUND THEN
+                RETURN NULL;
+            END IF;
+        END IF;
+    END IF;
+
+    -- Whoever else is about to confirm the same, waits here for our end.
+
+    INSERT INTO hype.confirmed_referral
+        (event, user_id, referral_hit_id, referral_link_id, referrer, value,
+         created, visitor, via, told)
+    VALUES (new.event, new.user_id, new.referral_hit_id, new.referral_link_id,
+            new.referrer, new.value, new.created, new.visitor, new.via,
+            new.told OR EXISTS (
+                SELECT FROM hype.told_visitor t
+                WHERE t.visitor = new.via AND t.event = new.event))
+    ON CONFLICT DO NOTHING
+    RETURNING * INTO made;
+
+    IF NOT FOUND THEN
+        DELETE FROM hype.told_visitor t
+        WHERE t.visitor = followed AND t.event = new.event;
+
+        RETURN NULL;
+    END IF;
+
+    UPDATE hype.referral_hit h
+    SET confirmed = new.created
+    WHERE h.id = new.referral_hit_id AND h.created = hit_created
+      AND (h.confirmed IS NULL OR h.confirmed > new.created);
+
+    RETURN made;
+END
+$$;
+
+COMMENT ON FUNCTION hype.make_confirmed(
+    hype.confirmed_referral, timestamptz
+) IS
+    'Inserts a confirmed referral, whose hit was made then, and returns it; '
+    'NULL if another transaction did, or an application was told before';
+
+
 CREATE OR REPLACE FUNCTION hype.attribute(
     event   text,
     user_id text,
@@ -3163,8 +3361,8 @@ DECLARE
     who      text;
     unknown  uuid;
     old      hype.confirmed_referral;
+    new      hype.confirmed_referral;
     hit      record;
-    followed uuid;
 BEGIN
     SELECT c.user_id INTO claimant
     FROM hype.visitor_claim c WHERE c.visitor = attribute.visitor;
@@ -3172,28 +3370,7 @@ BEGIN
     who := coalesce(attribute.user_id, claimant);
     unknown := CASE WHEN claimant IS NULL THEN attribute.visitor END;
 
-    LOOP
-        SELECT c.* INTO old
-        FROM (SELECT u.* FROM hype.confirmed_referral u
-              WHERE u.user_id = who AND u.event = attribute.event
-              UNION ALL
-              SELECT v.* FROM hype.confirmed_referral v
-              WHERE v.user_id IS NULL AND v.event = attribute.event
-                AND v.visitor = ANY (unknown || ARRAY(
-                    SELECT c.visitor FROM hype.visitor_claim c
-                    WHERE c.user_id = who ORDER BY c.created DESC LIMIT 20))
-             ) AS c
-        ORDER BY c.user_id NULLS LAST
-        LIMIT 1;
-
-        EXIT WHEN old.id IS NULL OR old.user_id IS NOT NULL OR who IS NULL
-                  OR old.visitor = unknown;
-
-        -- The visitor was claimed while the confirm was made.
-
-        PERFORM hype.adopt_confirmed(old.visitor, who);
-    END LOOP;
-
+    old := hype.find_confirmed(attribute.event, who, unknown);
     known := old.id IS NOT NULL;
 
     -- What an application was told stays; of nginx's confirms the earliest
@@ -3230,122 +3407,39 @@ BEGIN
         RETURN;
     END IF;
 
+    new.event := attribute.event;
+    new.user_id := who;
+    new.visitor := CASE WHEN attribute.user_id IS NULL
+                             AND (who IS NULL OR NOT attribute.told)
+                        THEN attribute.visitor END;
+    new.via := attribute.visitor;
+    new.value := attribute.value;
+    new.created := at;
+    new.told := attribute.told;
+    new.referral_hit_id := hit.id;
+    new.referral_link_id := hit.referral_link_id;
+    new.referrer := hit.referrer;
+
     IF known THEN
-
-        -- Where the link was deleted, or given to the user, its credit moves
-        -- to a later hit only.
-
-        IF EXISTS (
-            SELECT FROM hype.referral_hit h
-            WHERE h.id = old.referral_hit_id
-              AND (h.created, h.id) > (hit.created, hit.id)
-              AND h.created <= until
-              AND (h.user_id IS NULL OR h.user_id = who)
-              AND (old.referrer = who) IS NOT TRUE
-              AND NOT EXISTS (
-                  SELECT FROM hype.referral_link l
-                  WHERE l.id = h.referral_link_id
-                    AND (l.user_id IS NOT DISTINCT FROM old.referrer
-                         OR (l.user_id = who) IS NOT TRUE)))
+        IF (old.created <> at OR old.referral_hit_id <> hit.id)
+           AND NOT hype.keeps_credit(old, who, until, hit.id, hit.created)
         THEN
-            RETURN;
-        END IF;
-
-        IF old.created <> at OR old.referral_hit_id <> hit.id THEN
-            UPDATE hype.confirmed_referral c
-            SET referral_hit_id = hit.id,
-                referral_link_id = hit.referral_link_id,
-                referrer = CASE WHEN hit.referral_link_id = old.referral_link_id
-                           THEN old.referrer ELSE hit.referrer END,
-                value = attribute.value,
-                created = at,
-                visitor = CASE WHEN c.user_id IS NULL OR old.created = at
-                               THEN c.visitor
-                               WHEN attribute.user_id IS NULL
-                                    AND NOT EXISTS (
-                                        SELECT FROM hype.confirmed_referral o
-                                        WHERE o.visitor = attribute.visitor
-                                          AND o.event = attribute.event
-                                          AND o.id <> old.id)
-                               THEN attribute.visitor END,
-                via = attribute.visitor
-            WHERE c.id = old.id AND NOT c.told;
-
-            PERFORM hype.mark_hit(old.referral_hit_id);
-            PERFORM hype.mark_hit(hit.id);
-
-            -- It is taken back if the visitor turns out to own the link: then
-            -- the later confirm may be credited.
-
-            IF old.user_id IS NULL AND old.created > at THEN
-                INSERT INTO hype.pending_confirm
-                    (event, visitor, value, created)
-                VALUES (old.event, old.visitor, old.value, old.created);
-            END IF;
+            PERFORM hype.move_credit(old, new);
         END IF;
 
         RETURN;
     END IF;
 
-    -- An application is told once of a visitor's hits, though one call knows
-    -- the visitor and another one the user, or claims come out of order.  Who
-    -- does the same now is waited for.
-
-    IF attribute.told THEN
-        SELECT h.visitor INTO followed FROM hype.referral_hit h
-        WHERE h.id = hit.id AND h.created = hit.created;
-
-        IF followed IS NOT NULL THEN
-            INSERT INTO hype.told_visitor (visitor, event)
-            VALUES (followed, attribute.event)
-            ON CONFLICT DO NOTHING;
-
-            IF NOT FOUND THEN
-                known := true;
-                RETURN;
-            END IF;
-        END IF;
-    END IF;
-
-    -- Whoever else is about to confirm the same, waits here for our end.
-
-    INSERT INTO hype.confirmed_referral
-        (event, user_id, referral_hit_id, referral_link_id, referrer, value,
-         created, visitor, via, told)
-    VALUES (attribute.event, who, hit.id, hit.referral_link_id, hit.referrer,
-            attribute.value, at,
-            CASE WHEN who IS NULL
-                      OR (attribute.user_id IS NULL AND NOT attribute.told)
-                 THEN attribute.visitor END,
-            attribute.visitor,
-            attribute.told OR EXISTS (
-                SELECT FROM hype.told_visitor t
-                WHERE t.visitor = attribute.visitor
-                  AND t.event = attribute.event))
-    ON CONFLICT DO NOTHING
-    RETURNING * INTO made;
-
+    made := hype.make_confirmed(new, hit.created);
     known := true;
 
-    IF NOT FOUND THEN
-        DELETE FROM hype.told_visitor t
-        WHERE t.visitor = followed AND t.event = attribute.event;
-
-        RETURN;
-    END IF;
-
     IF attribute.told AND attribute.visitor IS NOT NULL
-       AND (claimant IS NULL OR claimant = who)
+       AND made.id IS NOT NULL AND (claimant IS NULL OR claimant = who)
     THEN
         INSERT INTO hype.told_visitor (visitor, event)
         VALUES (attribute.visitor, attribute.event)
         ON CONFLICT DO NOTHING;
     END IF;
-
-    UPDATE hype.referral_hit h
-    SET confirmed = at
-    WHERE h.id = hit.id AND h.created = hit.created
-      AND (h.confirmed IS NULL OR h.confirmed > at);
 END
 $$;
 
@@ -3661,37 +3755,42 @@ COMMENT ON FUNCTION hype.confirm_step(integer, timestamptz) IS
     'those that failed for the fifth time the id and the error';
 
 
-CREATE OR REPLACE FUNCTION hype.check_confirm(
-    caller text, event text, user_id text, visitor uuid
+CREATE OR REPLACE FUNCTION hype.check_given(
+    caller text, value text, problem text
 )
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF coalesce(event, '') = '' THEN
-        RAISE EXCEPTION '%: the event is empty', caller
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF coalesce(user_id, '') = '' AND visitor IS NULL THEN
-        RAISE EXCEPTION '%: neither user nor visitor', caller
+    IF coalesce(value, '') = '' THEN
+        RAISE EXCEPTION '%: %', caller, problem
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION hype.check_confirm(text, text, text, uuid) IS
-    'Raises an error unless there is an event, and a user or visitor';
+COMMENT ON FUNCTION hype.check_given(text, text, text) IS
+    'Raises an error that names the caller and the problem, if the value is '
+    'NULL or empty';
 
 
-CREATE OR REPLACE FUNCTION hype.check_value(caller text, value numeric)
+DROP FUNCTION IF EXISTS hype.check_confirm(text, text, text, uuid),
+    hype.check_value(text, numeric);
+
+CREATE OR REPLACE FUNCTION hype.check_confirm(
+    caller text, event text, user_id text, visitor uuid, value numeric
+)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- NaN is greater than any number.
+    PERFORM hype.check_given(caller, event, 'the event is empty');
+    PERFORM hype.check_given(caller, concat(user_id, visitor),
+                             'neither user nor visitor');
+
+    -- The sums of the reports could not hold it.  NaN is greater than all.
 
     IF abs(value) >= 1e200 THEN
         RAISE EXCEPTION '%: the value is %, no finite number below 1e200',
@@ -3702,8 +3801,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.check_value(text, numeric) IS
-    'Raises an error if the sums of the reports could not hold the value';
+COMMENT ON FUNCTION hype.check_confirm(text, text, text, uuid, numeric) IS
+    'Raises an error unless there is an event, a user or visitor, and a value '
+    'that can be added up, or none';
 
 
 CREATE OR REPLACE FUNCTION hype.record_confirm(
@@ -3721,13 +3821,10 @@ AS $$
 DECLARE
     result record;
 BEGIN
-    PERFORM hype.check_confirm('hype.record_confirm', event, user_id, visitor);
-    PERFORM hype.check_value('hype.record_confirm', value);
-
-    IF record_confirm.created IS NULL THEN
-        RAISE EXCEPTION 'hype.record_confirm: no time'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_confirm('hype.record_confirm', event, user_id, visitor,
+                               value);
+    PERFORM hype.check_given('hype.record_confirm',
+                             record_confirm.created::text, 'no time');
 
     IF (hype.are_erased(ARRAY[record_confirm.visitor],
                         ARRAY[record_confirm.user_id],
@@ -4204,10 +4301,8 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    p       hype.pending_claim;
-    nobody  uuid := gen_random_uuid();
-    no_user uuid := gen_random_uuid();
-    n       bigint := 0;
+    p         hype.pending_claim;
+    n         bigint := 0;
     referrals bigint[];
 BEGIN
     SELECT c.* INTO p FROM hype.pending_claim c WHERE c.id = entry;
@@ -4255,13 +4350,7 @@ BEGIN
         DELETE FROM hype.told_visitor t WHERE t.visitor = p.visitor;
         PERFORM hype.erase_events(p.user_id, ARRAY[p.visitor]);
 
-        PERFORM set_config('hype.erasing', 'on', true);
-        UPDATE hype.confirmed_referral c
-        SET user_id = NULL, via = NULL, told = true, reason = NULL,
-            visitor = CASE WHEN c.user_id IS NULL THEN nobody ELSE no_user END,
-            referral_hit_id = '00000000-0000-0000-0000-000000000000'
-        WHERE c.id = ANY (referrals);
-        PERFORM set_config('hype.erasing', 'off', true);
+        PERFORM hype.erase_confirmed(referrals);
 
         DELETE FROM hype.visit v WHERE v.subject = p.visitor AND NOT v.known;
     END IF;
@@ -4427,6 +4516,40 @@ COMMENT ON FUNCTION hype.claim_step(integer, timestamptz) IS
     'once an hour';
 
 
+CREATE OR REPLACE FUNCTION hype.give_late(ids uuid[], times timestamptz[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    missed timestamptz;
+BEGIN
+    BEGIN
+        missed := (hype.give_user(ids, times)).missed;
+    EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
+        missed := (SELECT min(t) FROM unnest(times) AS t);
+    END;
+
+    IF missed IS NOT NULL THEN
+        INSERT INTO hype.pending_claim
+            (visitor, user_id, created, merged, since)
+        SELECT DISTINCT c.visitor, c.user_id, c.created, true, missed
+        FROM (SELECT h.visitor FROM hype.referral_hit h
+              WHERE h.id = ANY (ids) AND h.user_id IS NULL
+              OFFSET 0) AS l
+        JOIN hype.visitor_claim c ON c.visitor = l.visitor;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.give_late(uuid[], timestamptz[]) IS
+    'Gives hits that came after the claim of their visitor its user; those '
+    'that are locked, or refused by a trigger, are left to a pending claim';
+
+
 CREATE OR REPLACE FUNCTION hype.follow_step(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -4443,7 +4566,6 @@ DECLARE
     voids    uuid[];
     moved    bigint[];
     erased   uuid[];
-    missed   timestamptz;
 BEGIN
     -- What claims and confirms that were here first make of new hits.
 
@@ -4508,21 +4630,7 @@ BEGIN
     END IF;
 
     IF late <> '{}' THEN
-        BEGIN
-            missed := (hype.give_user(late, times)).missed;
-        EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
-            missed := (SELECT min(t) FROM unnest(times) AS t);
-        END;
-
-        IF missed IS NOT NULL THEN
-            INSERT INTO hype.pending_claim
-                (visitor, user_id, created, merged, since)
-            SELECT DISTINCT c.visitor, c.user_id, c.created, true, missed
-            FROM (SELECT h.visitor FROM hype.referral_hit h
-                  WHERE h.id = ANY (late) AND h.user_id IS NULL
-                  OFFSET 0) AS l
-            JOIN hype.visitor_claim c ON c.visitor = l.visitor;
-        END IF;
+        PERFORM hype.give_late(late, times);
     END IF;
 
     PERFORM hype.wake_confirms(users, visitors);
@@ -4562,15 +4670,8 @@ DECLARE
     p     hype.pending_claim;
     owner text;
 BEGIN
-    IF claim.visitor IS NULL THEN
-        RAISE EXCEPTION 'hype.claim: no visitor'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF claim.user_id IS NULL OR claim.user_id = '' THEN
-        RAISE EXCEPTION 'hype.claim: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.claim', claim.visitor::text, 'no visitor');
+    PERFORM hype.check_given('hype.claim', claim.user_id, 'no user');
 
     SELECT c.user_id INTO owner FROM hype.visitor_claim c
     WHERE c.visitor = claim.visitor;
@@ -4710,18 +4811,9 @@ COMMENT ON FUNCTION hype.hits_to_replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
     inet[], text[], text[], text[], text[], text[], text[]
 ) IS
-    'The rows of hype.replay(): the planner makes it part of its statements, as '
-    'it has no SET';
+    'The rows of hype.replay(): the planner makes it part of its statements, '
+    'as it has no SET';
 
-
--- One function for modules whose hits have neither source nor arguments, too
-
-DROP FUNCTION IF EXISTS hype.replay(
-    uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
-    inet[], text[], text[], text[], text[]);
-DROP FUNCTION IF EXISTS hype.replay(
-    uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
-    inet[], text[], text[], text[], text[], text[], text[]);
 
 CREATE OR REPLACE FUNCTION hype.replay_shards(hits hype.referral_hit[])
 RETURNS bigint
@@ -4793,6 +4885,8 @@ $$;
 COMMENT ON FUNCTION hype.replay_shards(hype.referral_hit[]) IS
     'hype.replay() on Citus: a hit may be in any shard';
 
+
+-- One function for modules whose hits have neither source nor arguments, too
 
 CREATE OR REPLACE FUNCTION hype.replay(
     ids               uuid[],
@@ -4963,15 +5057,8 @@ AS $$
 DECLARE
     h hype.referral_hit;
 BEGIN
-    IF claim_hit.hit IS NULL THEN
-        RAISE EXCEPTION 'hype.claim_hit: no hit'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF coalesce(claim_hit.user_id, '') = '' THEN
-        RAISE EXCEPTION 'hype.claim_hit: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.claim_hit', claim_hit.hit::text, 'no hit');
+    PERFORM hype.check_given('hype.claim_hit', claim_hit.user_id, 'no user');
 
     h := hype.find_hit(claim_hit.hit);
 
@@ -5097,8 +5184,7 @@ BEGIN
     -- A hit is as good as a visitor.
 
     PERFORM hype.check_confirm('hype.confirm', event, who,
-                               coalesce(seen, confirm.hit));
-    PERFORM hype.check_value('hype.confirm', value);
+                               coalesce(seen, confirm.hit), value);
 
     IF confirm.model IS NULL OR confirm.model NOT IN ('first', 'last') THEN
         RAISE EXCEPTION 'hype.confirm: the model is "%", not "first" or "last"',
@@ -5176,9 +5262,9 @@ COMMENT ON FUNCTION hype.confirm(
     text, text, uuid, numeric, text, interval, uuid
 ) IS
     'The user, or the visitor as long as no user has claimed it, or who made '
-    'the hit, completed the event: credits the first or last of their hits within the window, once an '
-    'event and user, and returns the row to the one call that did. Never '
-    'credited: one''s own link, a hit made while its link was disabled or '
+    'the hit, completed the event: credits the first or last of their hits '
+    'within the window, once an event and user, and returns the row to the one '
+    'call that did. Never credited: one''s own link, a hit made while its link was disabled or '
     'expired, a bot. A link without owner is credited with referrer NULL';
 
 
@@ -5235,10 +5321,7 @@ DECLARE
     link hype.referral_link;
     hit  uuid;
 BEGIN
-    IF coalesce(refer.user_id, '') = '' THEN
-        RAISE EXCEPTION 'hype.refer: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.refer', refer.user_id, 'no user');
 
     SELECT l.* INTO link FROM hype.referral_link l
     WHERE l.id = (SELECT hype.link_at(
@@ -5457,6 +5540,27 @@ COMMENT ON FUNCTION hype.log_event(text, jsonb) IS
     'Writes an event, and sends NOTIFY hype_event when it is committed';
 
 
+CREATE OR REPLACE FUNCTION hype.check_isolation(caller text, deed text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('transaction_isolation')
+           NOT IN ('read committed', 'read uncommitted')
+    THEN
+        RAISE EXCEPTION '%: % needs READ COMMITTED', caller, deed
+            USING ERRCODE = 'invalid_transaction_state',
+                  HINT = 'Begin with BEGIN ISOLATION LEVEL READ COMMITTED.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.check_isolation(text, text) IS
+    'Raises an error unless each statement of the transaction sees what was '
+    'committed before it';
+
+
 CREATE OR REPLACE FUNCTION hype.events_after(
     id bigint, max integer DEFAULT 100
 )
@@ -5486,13 +5590,7 @@ BEGIN
     -- Each of the three steps needs to see what was committed before it; and
     -- the locks are the primary's.
 
-    IF current_setting('transaction_isolation')
-           NOT IN ('read committed', 'read uncommitted')
-    THEN
-        RAISE EXCEPTION 'hype.events_after: reading events needs READ COMMITTED'
-            USING ERRCODE = 'invalid_transaction_state',
-                  HINT = 'Begin with BEGIN ISOLATION LEVEL READ COMMITTED.';
-    END IF;
+    PERFORM hype.check_isolation('hype.events_after', 'reading events');
 
     IF pg_is_in_recovery() THEN
         RAISE EXCEPTION 'hype.events_after: this is a standby'
@@ -6037,15 +6135,9 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 BEGIN
-    IF coalesce(revoke.event, '') = '' THEN
-        RAISE EXCEPTION 'hype.revoke: the event is empty'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF coalesce(revoke.user_id, '') = '' THEN
-        RAISE EXCEPTION 'hype.revoke: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.revoke', revoke.event,
+                             'the event is empty');
+    PERFORM hype.check_given('hype.revoke', revoke.user_id, 'no user');
 
     -- The referral may have been confirmed while only the visitor was known,
     -- and the claim may not be worked off yet.
@@ -6112,13 +6204,9 @@ GROUP BY r.beneficiary, r.currency;
 
 COMMENT ON VIEW hype.balance IS
     'What each user is owed, and was paid: sums of hype.reward';
-COMMENT ON COLUMN hype.balance.pending IS
-    'What is on hold';
 COMMENT ON COLUMN hype.balance.available IS
     'What the next pay-out pays; below zero: what is owed back, as it was '
     'taken back after it was paid';
-COMMENT ON COLUMN hype.balance.paid IS
-    'What was paid';
 
 
 CREATE OR REPLACE FUNCTION hype.hold_credit(user_id text, currency text)
@@ -6168,19 +6256,15 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    missing text := CASE '' WHEN coalesce(pay_out.user_id, '') THEN 'user'
-                            WHEN coalesce(pay_out.currency, '') THEN 'currency'
-                            WHEN coalesce(pay_out.reference, '')
-                            THEN 'reference' END;
-    paid    hype.reward;
-    total   numeric;
-    last    integer;
-    held    boolean;
+    paid  hype.reward;
+    total numeric;
+    last  integer;
+    held  boolean;
 BEGIN
-    IF missing IS NOT NULL THEN
-        RAISE EXCEPTION 'hype.pay_out: no %', missing
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.pay_out', pay_out.user_id, 'no user');
+    PERFORM hype.check_given('hype.pay_out', pay_out.currency, 'no currency');
+    PERFORM hype.check_given('hype.pay_out', pay_out.reference,
+                             'no reference');
 
     IF octet_length(pay_out.reference) > 1000 THEN
         RAISE EXCEPTION 'hype.pay_out: the reference is longer than 1000 bytes'
@@ -6262,8 +6346,8 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 BEGIN
-    -- Nobody is owed anything by it any more.  Who moves or revokes such a credit
-    -- at this moment is waited for.
+    -- Nobody is owed anything by it any more.  Who moves or revokes such a
+    -- credit at this moment is waited for.
 
     PERFORM FROM hype.confirmed_referral c
     WHERE c.id IN (SELECT e.confirmed_referral_id FROM hype.reward e
@@ -6326,6 +6410,150 @@ $$;
 
 COMMENT ON FUNCTION hype.erase_referred(bigint[]) IS
     'Takes those who were confirmed out of the ledger, and what they are owed';
+
+
+CREATE OR REPLACE FUNCTION hype.erase_confirmed(referrals bigint[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    PERFORM set_config('hype.erasing', 'on', true);
+
+    -- Who has completed two events still counts once.
+
+    UPDATE hype.confirmed_referral c
+    SET user_id = NULL, visitor = n.nobody, via = NULL, told = true,
+        reason = NULL,
+        referral_hit_id = '00000000-0000-0000-0000-000000000000'
+    FROM (SELECT s.id, s.user_id, s.visitor,
+                 first_value(s.key) OVER (PARTITION BY s.user_id, s.visitor)
+                     AS nobody
+          FROM (SELECT r.id, r.user_id,
+                       CASE WHEN r.user_id IS NULL THEN r.visitor END
+                           AS visitor,
+                       gen_random_uuid() AS key
+                FROM hype.confirmed_referral r
+                WHERE r.id = ANY (referrals) OFFSET 0) AS s) AS n
+    WHERE c.id = n.id
+      AND (c.user_id = n.user_id
+           OR (c.user_id IS NULL AND c.visitor = n.visitor));
+
+    PERFORM set_config('hype.erasing', 'off', true);
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_confirmed(bigint[]) IS
+    'Takes those who were confirmed out of these confirmed referrals, which '
+    'stay as credits of others';
+
+
+CREATE OR REPLACE FUNCTION hype.erase_credits(user_id text, visitors uuid[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    PERFORM hype.erase_confirmed(ARRAY(
+        SELECT c.id FROM hype.confirmed_referral c
+        WHERE c.user_id = erase_credits.user_id
+        UNION ALL
+        SELECT v.id FROM hype.confirmed_referral v
+        WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL));
+
+    PERFORM set_config('hype.erasing', 'on', true);
+
+    UPDATE hype.confirmed_referral c SET via = NULL
+    WHERE c.via = ANY (visitors);
+    UPDATE hype.confirmed_referral c SET referrer = NULL, reason = NULL
+    WHERE c.referrer = erase_credits.user_id;
+
+    PERFORM set_config('hype.erasing', 'off', true);
+
+    DELETE FROM hype.told_visitor t WHERE t.visitor = ANY (visitors);
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_credits(text, uuid[]) IS
+    'That a referrer was credited stays true, but not for whom; and the other '
+    'way round';
+
+
+CREATE OR REPLACE FUNCTION hype.erase_hits(user_id text, visitors uuid[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    of_user    bigint;
+    of_visitor bigint;
+BEGIN
+    PERFORM set_config('hype.keep_totals', 'on', true);
+
+    DELETE FROM hype.referral_hit h WHERE h.user_id = erase_hits.user_id;
+    GET DIAGNOSTICS of_user = ROW_COUNT;
+
+    DELETE FROM hype.referral_hit h
+    WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL;
+    GET DIAGNOSTICS of_visitor = ROW_COUNT;
+
+    PERFORM set_config('hype.keep_totals', 'off', true);
+
+    RETURN of_user + of_visitor;
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_hits(text, uuid[]) IS
+    'Deletes the hits of a user and visitors, which stay in the totals; '
+    'returns their number';
+
+
+CREATE OR REPLACE FUNCTION hype.erase_links(user_id text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    links bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
+                            WHERE l.user_id = erase_links.user_id);
+    names text[];
+BEGIN
+    -- A link may be named after its owner.  Nobody else can have the name: a
+    -- hash of it stays.
+
+    UPDATE hype.referral_link l
+    SET user_id = NULL, label = NULL, destination = NULL, disabled = true,
+        identifier = hype.new_identifier()
+    WHERE l.id = ANY (links);
+    DELETE FROM hype.link_alias a WHERE a.referral_link_id = ANY (links);
+
+    WITH former AS (
+        DELETE FROM hype.former_identifier f
+        WHERE f.referral_link_id = ANY (links)
+        RETURNING f.identifier
+    )
+    SELECT array_agg(f.identifier) INTO names FROM former f;
+
+    UPDATE hype.taken_identifier t SET referral_link_id = NULL
+    WHERE t.key IN (SELECT hype.user_key(i) FROM unnest(names) AS i)
+      AND t.referral_link_id = ANY (links);
+END
+$$;
+
+COMMENT ON FUNCTION hype.erase_links(text) IS
+    'The user''s links are nobody''s from now on: disabled, and with another '
+    'identifier';
 
 
 -- What is stored of a user
@@ -6444,17 +6672,9 @@ AS $$
 DECLARE
     visitors uuid[] := hype.visitors_of(erase.user_id);
     own_key  uuid := hype.user_key(erase.user_id);
-    nobody   uuid := gen_random_uuid();
-    links    bigint[] := ARRAY(SELECT l.id FROM hype.referral_link l
-                               WHERE l.user_id = erase.user_id);
-    names    text[];
-    n        bigint;
     deleted  bigint;
 BEGIN
-    IF coalesce(erase.user_id, '') = '' THEN
-        RAISE EXCEPTION 'hype.erase: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.erase', erase.user_id, 'no user');
 
     -- One after the other: two users may be in the same rows.
 
@@ -6486,17 +6706,7 @@ BEGIN
     FROM unnest(visitors) AS v
     ON CONFLICT (subject, known) DO UPDATE SET at = excluded.at;
 
-    PERFORM set_config('hype.keep_totals', 'on', true);
-
-    DELETE FROM hype.referral_hit h WHERE h.user_id = erase.user_id;
-    GET DIAGNOSTICS deleted = ROW_COUNT;
-
-    DELETE FROM hype.referral_hit h
-    WHERE h.visitor = ANY (visitors) AND h.user_id IS NULL;
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-
-    PERFORM set_config('hype.keep_totals', 'off', true);
+    deleted := hype.erase_hits(erase.user_id, visitors);
 
     DELETE FROM hype.visitor_claim c WHERE c.visitor = ANY (visitors);
     DELETE FROM hype.pending_claim p
@@ -6507,58 +6717,10 @@ BEGIN
     WHERE p.user_id = erase.user_id OR p.claimant = erase.user_id
        OR p.visitor = ANY (visitors);
 
-    -- That a referrer was credited stays true, but not for whom; and the other
-    -- way round.
-
     PERFORM hype.erase_rewards(erase.user_id);
     PERFORM hype.erase_events(erase.user_id, visitors);
-    PERFORM set_config('hype.erasing', 'on', true);
-
-    -- Who has completed two events still counts once.
-
-    UPDATE hype.confirmed_referral c
-    SET user_id = NULL, visitor = nobody, via = NULL, told = true,
-        reason = NULL,
-        referral_hit_id = '00000000-0000-0000-0000-000000000000'
-    WHERE c.user_id = erase.user_id;
-
-    WITH nobodies AS MATERIALIZED (
-        SELECT v AS visitor, gen_random_uuid() AS nobody
-        FROM unnest(visitors) AS v
-    )
-    UPDATE hype.confirmed_referral c
-    SET visitor = n.nobody, via = NULL, told = true,
-        referral_hit_id = '00000000-0000-0000-0000-000000000000'
-    FROM nobodies n
-    WHERE c.visitor = n.visitor AND c.user_id IS NULL;
-
-    UPDATE hype.confirmed_referral c SET via = NULL
-    WHERE c.via = ANY (visitors);
-    DELETE FROM hype.told_visitor t WHERE t.visitor = ANY (visitors);
-    UPDATE hype.confirmed_referral c SET referrer = NULL, reason = NULL
-    WHERE c.referrer = erase.user_id;
-
-    PERFORM set_config('hype.erasing', 'off', true);
-
-    -- A link may be named after its owner.  Nobody else can have the name: a
-    -- hash of it stays.
-
-    UPDATE hype.referral_link l
-    SET user_id = NULL, label = NULL, destination = NULL, disabled = true,
-        identifier = hype.new_identifier()
-    WHERE l.id = ANY (links);
-    DELETE FROM hype.link_alias a WHERE a.referral_link_id = ANY (links);
-
-    WITH former AS (
-        DELETE FROM hype.former_identifier f
-        WHERE f.referral_link_id = ANY (links)
-        RETURNING f.identifier
-    )
-    SELECT array_agg(f.identifier) INTO names FROM former f;
-
-    UPDATE hype.taken_identifier t SET referral_link_id = NULL
-    WHERE t.key IN (SELECT hype.user_key(i) FROM unnest(names) AS i)
-      AND t.referral_link_id = ANY (links);
+    PERFORM hype.erase_credits(erase.user_id, visitors);
+    PERFORM hype.erase_links(erase.user_id);
 
     DELETE FROM hype.visit v
     WHERE (v.known AND v.subject = own_key)
@@ -6682,8 +6844,8 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.log_confirmed() IS
-    'Trigger: has the roll-ups and told_visitor follow confirmed_referral; what '
-    'is revoked does not count';
+    'Trigger: has the roll-ups and told_visitor follow confirmed_referral; '
+    'what is revoked does not count';
 
 \if :hype_new_trigger
 
@@ -6865,6 +7027,44 @@ COMMENT ON FUNCTION hype.hits_to_count(bigint, timestamptz) IS
     'have been read already';
 
 
+CREATE OR REPLACE FUNCTION hype.visits_around(
+    subject uuid, known boolean, link bigint, quarter bigint
+)
+RETURNS TABLE (before bigint, after bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    -- Few come late: the last visit is the one before.
+
+    SELECT b.quarter, a.quarter
+    FROM (SELECT max(v.quarter) AS quarter FROM hype.visit v
+          WHERE v.subject = visits_around.subject
+            AND v.known = visits_around.known
+            AND v.referral_link_id = visits_around.link) AS m
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN m.quarter > visits_around.quarter THEN (
+                   SELECT max(v.quarter) FROM hype.visit v
+                   WHERE v.subject = visits_around.subject
+                     AND v.known = visits_around.known
+                     AND v.referral_link_id = visits_around.link
+                     AND v.quarter <= visits_around.quarter)
+               ELSE m.quarter END AS quarter
+    ) AS b
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN m.quarter > visits_around.quarter THEN (
+                   SELECT min(v.quarter) FROM hype.visit v
+                   WHERE v.subject = visits_around.subject
+                     AND v.known = visits_around.known
+                     AND v.referral_link_id = visits_around.link
+                     AND v.quarter > visits_around.quarter)
+               END AS quarter
+    ) AS a;
+END;
+
+COMMENT ON FUNCTION hype.visits_around(uuid, boolean, bigint, bigint) IS
+    'The last visit up to that quarter, and the first one after it. The '
+    'planner makes it part of its statement, as it has no SET';
+
+
 CREATE OR REPLACE FUNCTION hype.count_hits(
     max bigint, since timestamptz DEFAULT NULL
 )
@@ -6878,6 +7078,9 @@ AS $$
 DECLARE
     n bigint;
 BEGIN
+    -- One statement, as the hits are read once, and may be any number: they
+    -- would have to be copied for each other one.
+
     WITH log AS MATERIALIZED (
         SELECT h.* FROM hype.hits_to_count(max, since) h
     ),
@@ -6919,35 +7122,13 @@ BEGIN
         WHERE h.subject IS NOT NULL AND h.quarter IS NOT NULL
     ),
     fresh AS MATERIALIZED (
-        SELECT s.*, b.quarter AS before, a.quarter AS after,
+        SELECT s.*, a.before, a.after,
                lag(s.quarter) OVER w AS previous,
                lead(s.quarter) OVER w AS following
         FROM seen s
-        CROSS JOIN LATERAL (
-            SELECT max(v.quarter) AS quarter FROM hype.visit v
-            WHERE v.subject = s.subject AND v.known = s.known
-              AND v.referral_link_id = s.link
-        ) AS m
-
-        -- Few come late: the last visit is the one before.
-
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN m.quarter > s.quarter THEN (
-                       SELECT max(v.quarter) FROM hype.visit v
-                       WHERE v.subject = s.subject AND v.known = s.known
-                         AND v.referral_link_id = s.link
-                         AND v.quarter <= s.quarter)
-                   ELSE m.quarter END AS quarter
-        ) AS b
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN m.quarter > s.quarter THEN (
-                       SELECT min(v.quarter) FROM hype.visit v
-                       WHERE v.subject = s.subject AND v.known = s.known
-                         AND v.referral_link_id = s.link
-                         AND v.quarter > s.quarter)
-                   END AS quarter
-        ) AS a
-        WHERE b.quarter IS DISTINCT FROM s.quarter
+        CROSS JOIN LATERAL hype.visits_around(s.subject, s.known, s.link,
+                                              s.quarter) AS a
+        WHERE a.before IS DISTINCT FROM s.quarter
         WINDOW w AS (PARTITION BY s.link, s.subject, s.known
                      ORDER BY s.quarter)
     ),
@@ -6957,20 +7138,17 @@ BEGIN
     ),
 
     -- Who comes between two visits that are there gives the later one another
-    -- gap.  Those of more than 32 days, a month in any time zone, don't matter.
+    -- gap.
 
     gaps AS (
         SELECT f.link, f.quarter,
                f.quarter - greatest(f.before, f.previous) AS gap, 1 AS n
         FROM fresh f
         UNION ALL
-        SELECT f.link, f.after, f.after - f.before, -1
+        SELECT f.link, f.after, g.gap, g.n
         FROM fresh f
-        WHERE f.after IS NOT NULL
-          AND (f.following IS NULL OR f.following > f.after)
-        UNION ALL
-        SELECT f.link, f.after, f.after - f.quarter, 1
-        FROM fresh f
+        CROSS JOIN LATERAL (VALUES (f.after - f.before, -1),
+                                   (f.after - f.quarter, 1)) AS g (gap, n)
         WHERE f.after IS NOT NULL
           AND (f.following IS NULL OR f.following > f.after)
     ),
@@ -6992,7 +7170,7 @@ BEGIN
             (referral_link_id, quarter, day, hits, bots, unique_visitors,
              codes)
         SELECT c.link, c.quarter,
-               (hype.quarter_start(c.quarter) AT TIME ZONE 'UTC')::date,
+               hype.utc_day(hype.quarter_start(c.quarter)),
                sum(c.hits), sum(c.bots), sum(c.visitors), sum(c.codes)
         FROM counts c
         GROUP BY c.link, c.quarter
@@ -7007,10 +7185,10 @@ BEGIN
         INSERT INTO hype.hit_return AS r
             (referral_link_id, quarter, gap, day, visitors)
         SELECT g.link, g.quarter, g.gap,
-               (hype.quarter_start(g.quarter) AT TIME ZONE 'UTC')::date,
+               hype.utc_day(hype.quarter_start(g.quarter)),
                sum(g.n)
         FROM gaps g
-        WHERE g.gap BETWEEN 1 AND 3072
+        WHERE g.gap BETWEEN 1 AND 3072     -- 32 days, a month in any time zone
         GROUP BY g.link, g.quarter, g.gap
         ORDER BY g.link, g.quarter, g.gap
         ON CONFLICT (referral_link_id, quarter, gap) DO UPDATE
@@ -7042,7 +7220,7 @@ BEGIN
 
     origins AS (
         SELECT g.day, d.dimension, d.value, sum(g.n)::bigint AS hits
-        FROM (SELECT (h.created AT TIME ZONE 'UTC')::date AS day,
+        FROM (SELECT hype.utc_day(h.created) AS day,
                      h.http_referer, h.next, count(*) AS n
               FROM hits h
               WHERE NOT h.bot AND h.quarter IS NOT NULL
@@ -7057,7 +7235,7 @@ BEGIN
         UNION ALL
         SELECT g.day, ('arg:' || d.name) COLLATE "C", d.value COLLATE "C",
                sum(g.n)::bigint
-        FROM (SELECT (h.created AT TIME ZONE 'UTC')::date AS day, h.args,
+        FROM (SELECT hype.utc_day(h.created) AS day, h.args,
                      count(*) AS n
               FROM hits h
               WHERE NOT h.bot AND h.quarter IS NOT NULL AND h.args IS NOT NULL
@@ -7413,8 +7591,11 @@ BEGIN
         total := hype.count_hits(0, hype.uncount(since));
     END IF;
 
+    -- Each round leaves dead rows of the totals, which no other can reuse before
+    -- this transaction has ended.
+
     LOOP
-        n := hype.count_hits(100000);
+        n := hype.count_hits(1000000);
         total := total + n;
         EXIT WHEN n = 0;
     END LOOP;
@@ -7425,7 +7606,7 @@ BEGIN
     PERFORM hype.follow_logs(interval '10 seconds');
 
     LOOP
-        n := hype.count_hits(100000) + hype.count_claims(10000)
+        n := hype.count_hits(1000000) + hype.count_claims(10000)
              + hype.count_confirmed(10000);
         total := total + n;
         EXIT WHEN n = 0;
@@ -7691,99 +7872,58 @@ COMMENT ON FUNCTION hype.add_partition(timestamptz) IS
     'the default partition into it; returns their number';
 
 
-CREATE OR REPLACE FUNCTION hype.maintain(
-    ahead      integer DEFAULT 3,
-    keep       interval DEFAULT NULL,
-    move_up_to integer DEFAULT 20000
+CREATE OR REPLACE FUNCTION hype.tidy_up(expired timestamptz) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM hype.pending_confirm p
+    WHERE p.due IS NULL AND p.created < now() - interval '7 days';
+
+    DELETE FROM hype.event e
+    WHERE e.id < coalesce((SELECT f.id FROM hype.event f
+                           WHERE f.at >= now() - interval '30 days'
+                           ORDER BY f.id LIMIT 1), 9223372036854775807);
+
+    -- Links have a row of their own from a trigger, unless it was off.
+
+    INSERT INTO hype.link_total (referral_link_id)
+    SELECT l.id FROM hype.referral_link l
+    WHERE NOT EXISTS (SELECT FROM hype.link_total t
+                      WHERE t.referral_link_id = l.id)
+    ORDER BY l.id
+    ON CONFLICT DO NOTHING;
+
+    IF expired IS NOT NULL THEN
+        DELETE FROM hype.referral_hit_default h
+        WHERE h.created < expired
+          AND (h.xact IS NULL OR h.xact = pg_current_xact_id()
+               OR pg_visible_in_snapshot(
+                   h.xact, (SELECT l.done FROM hype.log_position l
+                            WHERE l.name = 'roll_up')));
+    END IF;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    NULL;     -- what can't be had now can be had tomorrow
+END
+$$;
+
+COMMENT ON FUNCTION hype.tidy_up(timestamptz) IS
+    'Forgets confirms that wait in vain, old events, and hits before that time '
+    'in the default partition, if any is given; and puts right link_total';
+
+
+CREATE OR REPLACE FUNCTION hype.add_partitions(
+    ahead integer, earliest timestamptz, move_up_to bigint
 )
 RETURNS TABLE (action text, object text, hits bigint)
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '200ms'
 SET timezone = 'UTC'
 AS $$
 DECLARE
-    expired timestamptz := date_trunc('month', now() - keep);
-    earliest timestamptz := date_trunc('month', now() - interval '10 years');
-    part    record;
-    made    integer := 0;
+    part record;
+    made integer := 0;
 BEGIN
-    IF pg_has_role(session_user, current_user, 'MEMBER') THEN
-        earliest := '1970-01-01';
-
-    ELSIF keep IS NOT NULL OR move_up_to > 20000 THEN
-        RAISE EXCEPTION 'hype.maintain: only "%" may prune hits or move many',
-            current_user
-            USING ERRCODE = 'insufficient_privilege';
-    END IF;
-
-    IF keep <= interval '0' THEN
-        RAISE EXCEPTION 'hype.maintain: keep is "%", not positive', keep
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 60 THEN
-        RAISE EXCEPTION 'hype.maintain: ahead is %, not 0 to 60', ahead
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    -- Hits that are committed while this waits for locks have to be seen.
-
-    IF keep IS NOT NULL
-       AND current_setting('transaction_isolation')
-           NOT IN ('read committed', 'read uncommitted')
-    THEN
-        RAISE EXCEPTION 'hype.maintain: pruning needs READ COMMITTED'
-            USING ERRCODE = 'invalid_transaction_state',
-                  HINT = 'Begin with BEGIN ISOLATION LEVEL READ COMMITTED.';
-    END IF;
-
-    IF NOT hype.lock_log('maintain', false)
-    THEN
-        RETURN;
-    END IF;
-
-    -- Totals outlive the hits that are pruned now.
-
-    IF keep IS NOT NULL THEN
-        PERFORM hype.roll_up();
-
-        UPDATE hype.log_position l SET pruned = greatest(l.pruned, expired)
-        WHERE l.name = 'roll_up';
-    END IF;
-
-    -- What can't be had within lock_timeout can be had tomorrow.
-
-    BEGIN
-        DELETE FROM hype.pending_confirm p
-        WHERE p.due IS NULL AND p.created < now() - interval '7 days';
-
-        DELETE FROM hype.event e
-        WHERE e.id < coalesce((SELECT f.id FROM hype.event f
-                               WHERE f.at >= now() - interval '30 days'
-                               ORDER BY f.id LIMIT 1), 9223372036854775807);
-
-        -- Links have a row of their own from a trigger, unless it was off.
-
-        INSERT INTO hype.link_total (referral_link_id)
-        SELECT l.id FROM hype.referral_link l
-        WHERE NOT EXISTS (SELECT FROM hype.link_total t
-                          WHERE t.referral_link_id = l.id)
-        ORDER BY l.id
-        ON CONFLICT DO NOTHING;
-
-        IF keep IS NOT NULL THEN
-            DELETE FROM hype.referral_hit_default h
-            WHERE h.created < expired
-              AND (h.xact IS NULL OR h.xact = pg_current_xact_id()
-                   OR pg_visible_in_snapshot(
-                       h.xact, (SELECT l.done FROM hype.log_position l
-                                WHERE l.name = 'roll_up')));
-        END IF;
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        NULL;
-    END;
-
     FOR part IN
         SELECT month, to_char(month, '"hype.referral_hit_"YYYY_MM') AS name,
                sum(n) AS found, month < date_trunc('month', now()) AS past
@@ -7830,9 +7970,24 @@ BEGIN
                 NULL;     -- somebody's own partition covers the month
         END;
     END LOOP;
+END
+$$;
 
-    -- Last, as a drop locks out all hits until the end of the transaction.
+COMMENT ON FUNCTION hype.add_partitions(integer, timestamptz, bigint) IS
+    'Makes the partitions of this month and those ahead, and of months since '
+    'earliest that have hits in the default partition, of which it moves so '
+    'many at most';
 
+
+CREATE OR REPLACE FUNCTION hype.drop_partitions(expired timestamptz)
+RETURNS TABLE (action text, object text, hits bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    part record;
+BEGIN
     FOR part IN
         SELECT i.inhrelid::regclass::text AS name
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -7861,6 +8016,74 @@ BEGIN
             EXIT;
         END;
     END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.drop_partitions(timestamptz) IS
+    'Drops the partitions whose hits are all from before that time, and counts '
+    'them first';
+
+
+CREATE OR REPLACE FUNCTION hype.maintain(
+    ahead      integer DEFAULT 3,
+    keep       interval DEFAULT NULL,
+    move_up_to integer DEFAULT 20000
+)
+RETURNS TABLE (action text, object text, hits bigint)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    expired  timestamptz := date_trunc('month', now() - keep);
+    earliest timestamptz := date_trunc('month', now() - interval '10 years');
+BEGIN
+    IF pg_has_role(session_user, current_user, 'MEMBER') THEN
+        earliest := '1970-01-01';
+
+    ELSIF keep IS NOT NULL OR move_up_to > 20000 THEN
+        RAISE EXCEPTION 'hype.maintain: only "%" may prune hits or move many',
+            current_user
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+
+    IF keep <= interval '0' THEN
+        RAISE EXCEPTION 'hype.maintain: keep is "%", not positive', keep
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 60 THEN
+        RAISE EXCEPTION 'hype.maintain: ahead is %, not 0 to 60', ahead
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- Hits that are committed while this waits for locks have to be seen.
+
+    IF keep IS NOT NULL THEN
+        PERFORM hype.check_isolation('hype.maintain', 'pruning');
+    END IF;
+
+    IF NOT hype.lock_log('maintain', false) THEN
+        RETURN;
+    END IF;
+
+    -- Totals outlive the hits that are pruned now.
+
+    IF keep IS NOT NULL THEN
+        PERFORM hype.roll_up();
+
+        UPDATE hype.log_position l SET pruned = greatest(l.pruned, expired)
+        WHERE l.name = 'roll_up';
+    END IF;
+
+    -- A drop comes last, as it locks out all hits until the end of the
+    -- transaction.
+
+    PERFORM hype.tidy_up(expired);
+    RETURN QUERY SELECT a.* FROM hype.add_partitions(ahead, earliest,
+                                                     move_up_to) a;
+    RETURN QUERY SELECT d.* FROM hype.drop_partitions(expired) d;
 END
 $$;
 
@@ -8157,8 +8380,6 @@ COMMENT ON COLUMN hype.link_stats.confirmations IS
     'Confirmed referrals: each event of each of them';
 COMMENT ON COLUMN hype.link_stats.conversion_rate IS
     'confirmed / unique_visitors';
-COMMENT ON COLUMN hype.link_stats.codes IS
-    'Those of the hits that were typed codes';
 
 
 CREATE OR REPLACE VIEW hype.site_stats AS
@@ -8220,8 +8441,6 @@ COMMENT ON COLUMN hype.daily_hits.identifier IS
     'As in referral_link; NULL if the link was deleted';
 COMMENT ON COLUMN hype.daily_hits.unique_visitors IS
     'Different visitors of that day, and users who were known from the start';
-COMMENT ON COLUMN hype.daily_hits.codes IS
-    'Those of the hits that were typed codes';
 
 -- Without codes, and no longer used
 
@@ -8289,6 +8508,36 @@ COMMENT ON FUNCTION hype.links_of(text, text) IS
     'have them';
 
 
+CREATE OR REPLACE FUNCTION hype.check_buckets(grain text, zone text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF grain IS NULL OR grain NOT IN ('hour', 'day', 'week', 'month') THEN
+        RAISE EXCEPTION 'hype.hits_by: the grain is "%", not "hour", "day", '
+            '"week" or "month"', grain
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- pg_timezone_names() reads a thousand files.
+
+    BEGIN
+        IF zone IS NULL OR now() AT TIME ZONE zone IS NULL THEN
+            RAISE invalid_parameter_value;
+        END IF;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        RAISE EXCEPTION 'hype.hits_by: there is no time zone "%"', zone
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'See pg_timezone_names.';
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION hype.check_buckets(text, text) IS
+    'Raises an error if hype.hits_by() can''t count by that grain and zone';
+
+
 CREATE OR REPLACE FUNCTION hype.hits_by(
     grain      text,
     zone       text DEFAULT 'UTC',
@@ -8312,23 +8561,7 @@ DECLARE
     first_q bigint := hype.quarter('4000-01-01Z BC');
     last_q  bigint := hype.quarter('290000-01-01Z');
 BEGIN
-    IF grain IS NULL OR grain NOT IN ('hour', 'day', 'week', 'month') THEN
-        RAISE EXCEPTION 'hype.hits_by: the grain is "%", not "hour", "day", '
-            '"week" or "month"', grain
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    -- pg_timezone_names() reads a thousand files.
-
-    BEGIN
-        IF zone IS NULL OR now() AT TIME ZONE zone IS NULL THEN
-            RAISE invalid_parameter_value;
-        END IF;
-    EXCEPTION WHEN invalid_parameter_value THEN
-        RAISE EXCEPTION 'hype.hits_by: there is no time zone "%"', zone
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'See pg_timezone_names.';
-    END;
+    PERFORM hype.check_buckets(grain, zone);
 
     -- Buckets of times near the limits of timestamptz are out of range.
 
@@ -9206,10 +9439,7 @@ SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
 BEGIN
-    IF coalesce(owner_page.user_id, '') = '' THEN
-        RAISE EXCEPTION 'hype.owner_page: no user'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM hype.check_given('hype.owner_page', owner_page.user_id, 'no user');
 
     IF owner_page.make THEN
         PERFORM hype.make_first_link(owner_page.user_id);
@@ -9278,6 +9508,24 @@ COMMENT ON FUNCTION hype.claim_batch(uuid[], text[]) IS
 DROP FUNCTION IF EXISTS hype.hits_to_replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
     inet[], text[], text[], text[], text[]);
+
+
+-- Comments that former versions had
+
+SELECT format('COMMENT ON %s IS NULL', c.object)
+FROM (VALUES
+    ('CONSTRAINT confirmed_referral_event_check ON hype.confirmed_referral'),
+    ('SEQUENCE hype.referral_link_id_seq'),
+    ('INDEX hype.referral_link_pkey'),
+    ('INDEX hype.referral_link_identifier_key'),
+    ('INDEX hype.link_total_hits_idx'),
+    ('COLUMN hype.balance.pending'),
+    ('COLUMN hype.balance.paid'),
+    ('COLUMN hype.link_total.codes'),
+    ('COLUMN hype.hit_quarter.codes'),
+    ('COLUMN hype.link_stats.codes'),
+    ('COLUMN hype.daily_hits.codes')
+) AS c (object) \gexec
 
 
 -- Privileges
@@ -9486,7 +9734,6 @@ RESET standard_conforming_strings;
 \unset hype_new_truncated
 \unset hype_new_claims
 \unset hype_new_rewards
-\unset hype_no_revoked
 \unset hype_new_taken
 \unset hype_no_node
 \unset hype_no_codes

@@ -20,34 +20,6 @@ END
     server => 'location = /status { stub_status; }');
 
 
-# While code runs, no hit gets into the table.
-
-sub locked
-{
-    my ($code) = @_;
-
-    my $dbh = $pg->connect;
-    $dbh->begin_work;
-    $dbh->do('lock table hype.referral_hit');
-    $code->();
-    $dbh->rollback;
-}
-
-
-# ... and no link out of the other one
-
-sub locked_links
-{
-    my ($code) = @_;
-
-    my $dbh = $pg->connect;
-    $dbh->begin_work;
-    $dbh->do('lock table hype.referral_link');
-    $code->();
-    $dbh->rollback;
-}
-
-
 # Waits until so many requests are under way, beside the one that asks.
 
 sub under_way
@@ -107,7 +79,7 @@ $nginx->get("/ref/$link/") for 1 .. 10;
 for my $how (sort keys %leave) {
     my @sockets;
 
-    locked(sub {
+    with_lock($pg, 'hype.referral_hit', sub {
         @sockets = map { start("hit-$_", $link) } 1 .. 40;
         under_way(40);
         $leave{$how}->($_) for @sockets;
@@ -124,7 +96,7 @@ for my $how (sort keys %leave) {
 
     # the same while the link is looked up, which is not in the cache
 
-    locked_links(sub {
+    with_lock($pg, 'hype.referral_link', sub {
         @sockets = map { start("link-$_", shift @cold) } 1 .. 20;
         under_way(20);
         $leave{$how}->($_) for @sockets;
@@ -238,7 +210,7 @@ for my $how (sort keys %leave2) {
     my @sockets = map { http2_open() } 1 .. 4;
     my @streams = map { $_ * 2 + 1 } 0 .. 9;
 
-    locked(sub {
+    with_lock($pg, 'hype.referral_hit', sub {
         for my $n (0 .. $#sockets) {
             http2_start($sockets[$n], $_, "h2-$n-$_") for @streams;
         }

@@ -1,4 +1,5 @@
-# The documentation: its examples work, and it has what the code has.
+# The documentation has what the code has: directives, variables, the schema, files,
+# log lines.
 
 use lib 't/lib';
 use Hype::Test;
@@ -13,104 +14,18 @@ my %pages = %{ pages() };
 
 my $pg = cluster();
 my $nginx = nginx(pg => $pg, start => 0);
-my $databases = 0;
-
-prepare();
-
-for my $page (sort keys %pages) {
-    for my $block (blocks($page)) {
-        if ($block->{language} eq 'nginx') {
-            is(nginx_error($block->{text}), undef, "$block->{name}: nginx");
-
-        } elsif ($block->{language} eq 'sql' && $page ne 'docs/citus.md') {
-
-            # what needs Citus: see t/citus.t
-
-            is(sql_error($block->{text}), undef, "$block->{name}: SQL");
-        }
-    }
-
-    is_deeply([broken_links($source, $page)], [], "$page: links");
-}
 
 directives();
 variables();
 schema();
-examples();
 design();
 log_lines();
 
 done_testing();
 
 
-# An example is for the main level, http, a server, or a location: it is good if
-# it is in one of them.
-
-sub nginx_error
-{
-    my ($text) = @_;
-
-    # what would be this machine's
-    $text =~ s/^\s*load_module .*//mg;
-    $text =~ s{/var/(?:lib|log)/nginx/}{%%DIR%%/}g;
-    $text =~ s/^\s*listen \[::\]:80;\n//mg;
-    $text =~ s/^(\s*listen)\s+(?:127\.0\.0\.1:)?\d+;/"$1 127.0.0.1:" . free_port() . ';'/mge;
-
-    my @errors;
-
-    for my $frame ({ main => $text }, { http => $text }, { server => $text },
-                   { server => "location /example/ {\n$text}\n" }) {
-
-        my ($status, $output) = $nginx->test_config(%$frame);
-        return undef if $status == 0;
-        push @errors, $output =~ /\[emerg\] (?:\d\S* )?(.*?)(?: in \S+)?$/m;
-    }
-
-    return join ' | ', @errors;
-}
-
-
-# A database with a link and a hit, to be copied for each example.
-
-sub prepare
-{
-    my $hit = "INSERT INTO hype.referral_hit (referral_link_id, visitor) "
-              . "SELECT id, gen_random_uuid() FROM hype.create_link('alice')";
-
-    for my $arguments (
-        ['-d', 'postgres', '-c', 'CREATE ROLE app'],
-        ['-d', 'postgres', '-c', 'CREATE DATABASE docs'],
-        ['-d', 'docs', '-f', 'sql/hype.sql', '-c', $hit])
-    {
-        my ($status, $output) = $pg->psql('-q', @$arguments);
-        die $output if $status;
-    }
-}
-
-
-sub sql_error
-{
-    my ($text) = @_;
-
-    my $database = 'docs' . ++$databases;
-    my $file = temp_dir() . '/example.sql';
-
-    write_file($file, $text);
-
-    for my $arguments (
-        ['-d', 'postgres', '-c', "CREATE DATABASE $database TEMPLATE docs"],
-        ['-d', $database, '-f', $file])
-    {
-        my ($status, $output) = $pg->psql('-q', @$arguments);
-        return $output if $status;
-    }
-
-    return undef;
-}
-
-
 # Each directive of the module has its section, with contexts and a default that
-# are true, and is in the table at the top.
+# are true and the version that it came with, and is in the index.
 
 sub directives
 {
@@ -133,7 +48,9 @@ sub directives
         ($documented{$name}) = $head =~ /^Context:\s+(.*)/m;
 
         like($head, qr/^Syntax:   $name\b/, "the syntax of $name");
-        next if $default eq '-';
+        like($head, qr/^This directive appeared in version \d+\.\d+\.\d+\.$/m,
+             "the version of $name");
+        next if $default eq '—';
 
         for my $context (split /, /, $documented{$name}) {
             my %frame = $context eq 'location'
@@ -148,7 +65,10 @@ sub directives
 
     my %front = $reference
                 =~ /^\| \[`(hype_\w+)`\].* \| ([^|]+) \|$/mg;
-    is_deeply(\%front, \%expected, 'and in the table');
+    is_deeply(\%front, \%expected, 'and in the index');
+
+    my @index = $reference =~ /^\| \[`(hype_\w+)`\]/mg;
+    is_deeply(\@index, [sort @index], '- in alphabetical order');
 }
 
 
@@ -159,8 +79,12 @@ sub variables
 
     my $reference = $pages{'docs/reference.md'};
 
-    is_deeply([sort $reference =~ /^\| `\$(\w+)` \|/mg],
-              [sort $table =~ /ngx_string\("(\w+)"\)/g], 'variables');
+    my @names = sort $table =~ /ngx_string\("(\w+)"\)/g;
+
+    is_deeply([$reference =~ /^\| `\$(\w+)` \|/mg], \@names,
+              'variables, in alphabetical order');
+    is_deeply([$reference =~ /^\[`\$(\w+)`\]/mg], \@names,
+              'and in the index');
     is_deeply([sort $reference =~ /^\| `(\w+)` \|/mg],
               [sort $words =~ /ngx_string\("(\w+)"\)/g], 'outcomes');
 }
@@ -226,33 +150,6 @@ sub plain
 }
 
 
-# Each example is in the list of them, and run by the tests that it names.
-
-sub examples
-{
-    my %listed = map { /^\| \[(\w+)\]\(.*\| (.*) \|$/m ? ($1 => $2) : () }
-                 split /\n/, $pages{'examples/README.md'};
-
-    is_deeply([sort keys %listed],
-              [sort map { m{([^/]+)/$} } glob "$source/examples/*/"],
-              'examples/README.md has all examples');
-
-    for my $name (sort keys %listed) {
-        my $tests = join '', map { read_file("$source/$_") }
-                    $listed{$name} =~ /`([^`]+)`/g;
-
-        my @files = glob "$source/examples/$name/*";
-        like($tests, qr{example\('$name'|/examples/$name/},
-             "the example $name is run");
-
-        for my $file (grep { /\.(?:sql|ini)$/ } @files) {
-            my ($path) = $file =~ m{([^/]+/[^/]+)$};
-            like($tests, qr/\Q$path\E/, "- and $path");
-        }
-    }
-}
-
-
 # docs/design.md has all files, each in its folder, whose files include none of
 # a folder above or beside it, and tests that are there.
 
@@ -299,6 +196,15 @@ sub design
     is_deeply([grep { !-e "$source/$_" }
                $page =~ m{`((?:t|sql/test|fuzz)/\w+\.\w+)`}g],
               [], 'its tests are there');
+
+    is_deeply([grep { !$there{$_} && !-e "$source/src/" . s{/}{/ngx_http_hype_}r }
+               $page =~ m{`((?:http|store|spool|db|shared|codec)/[\w.]+)`}g],
+              [], 'so are files by their names');
+
+    my $sql = read_file("$source/sql/hype.sql");
+    is_deeply([grep { $sql !~ /CREATE [\w ]*(?:FUNCTION|TABLE|VIEW)(?: IF NOT EXISTS)? hype\.$_\b/ }
+               $page =~ /`hype\.(\w+)(?:\(\))?`/g],
+              [], 'and tables and functions');
 }
 
 

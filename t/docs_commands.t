@@ -1,6 +1,6 @@
 # The commands of the documentation, run one after the other as a reader would:
 # first those of README.md, with what they print, then those of docs/ and examples/.
-# What is nginx's configuration, or SQL, is run by t/docs.t, each example by itself.
+# What is nginx's configuration, or SQL, is run by t/docs_examples.t, each by itself.
 # No example is left out.
 #
 # What is the machine's is replaced: sudo, folders, ports and the database's address.
@@ -276,6 +276,8 @@ is_deeply([left_out(
     ['docs/sql.md', qr/^hype\.\w+\(/],               # t/docs.t
     ['docs/languages.md', qr/./],                    # t/apps/languages.t
     ['docs/guide.md', qr/^geoip2/],                 # a module that Debian has not
+    ['docs/deploying.md', qr/^curl .*nginx\.org/],   # t/package/container.t
+    ['examples/container/README.md', qr/./],         # the same
 )], [], 'no example is left out');
 
 done_testing();

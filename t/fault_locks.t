@@ -10,18 +10,6 @@ my $timeout = 0.5;
 my $nginx = fault_nginx(pg => $pg, database => 'timeout=500ms');
 my @common = (pg => $pg, nginx => $nginx, within => $timeout);
 
-sub locked
-{
-    my ($code) = @_;
-
-    my $dbh = $pg->connect;
-    $dbh->begin_work;
-    $dbh->do('lock table hype.referral_hit');
-    $code->();
-    $dbh->rollback;
-}
-
-
 sub spooled
 {
     my @files = spool_files(@_);
@@ -33,17 +21,17 @@ sub spooled
 fault 'the table is locked', @common, spooled => 1, sub {
     my ($load) = @_;
     $load->more(100);
-    locked(sub { $load->more(800) });
+    with_lock($pg, 'hype.referral_hit', sub { $load->more(800) });
     $load->more(100);
 };
 
 # One visitor at a time: the time-out itself
 
 my ($link) = fault_links($pg);
-is($nginx->get("/ref/$link/")->header('X-Outcome'), 'hit', 'without a lock');
+is_soon { $nginx->get("/ref/$link/")->header('X-Outcome') } 'hit', 'without a lock';
 is_soon { spooled($nginx) } 0, 'nothing is left in the spool';
 
-locked(sub {
+with_lock($pg, 'hype.referral_hit', sub {
     my $begin = time;
     my $r = $nginx->get("/ref/$link/?next=/waited");
     my $seconds = time - $begin;
@@ -68,7 +56,7 @@ fault 'the table is locked, without a spool', pg => $pg, nginx => $memory,
     within => $timeout, spooled => 1, sub {
     my ($load) = @_;
     $load->more(100);
-    locked(sub { $load->more(800) });
+    with_lock($pg, 'hype.referral_hit', sub { $load->more(800) });
     $load->more(100);
 };
 
@@ -232,7 +220,7 @@ fault 'the table is locked, behind PgBouncer', pg => $pg, nginx => $pooled,
     within => $timeout, sub {
     my ($load) = @_;
     $load->more(100);
-    locked(sub { $load->more(1500) });
+    with_lock($pg, 'hype.referral_hit', sub { $load->more(1500) });
     $load->more(100);
 };
 
@@ -250,7 +238,7 @@ fault 'PostgreSQL restarts behind PgBouncer', pg => $pg, nginx => $pooled,
 # before the hit is there: it gets its user all the same
 
 $pooled->restart(http => 'hype_spool off;');
-is($pooled->get("/ref/$link/")->header('X-Outcome'), 'hit', 'no spool');
+is_soon { $pooled->get("/ref/$link/")->header('X-Outcome') } 'hit', 'no spool';
 
 {
     my $dbh = $pg->connect;

@@ -17,28 +17,36 @@ fault 'max_connections is reached', @common, spooled => 1, sub {
     my ($load) = @_;
     $load->more(100);
 
-    # others take the places of connections that end
+    # others take the places of nginx's connections, until there is none left: a
+    # place may have become free just after one was refused
 
-    my @others;
-    my $taken = 0;
+    my (@others, $refused);
+    my $full = 0;
 
-    for (1 .. 40) {
+    wait_until {
         my $other = eval { $pg->connect(user => 'hype_nginx') };
 
         if ($other) {
             push @others, $other;
-            next;
+            return $full = 0;
         }
 
-        last if $taken++ == 4;
+        $refused = $DBI::errstr;
+
+        if ($pg->value('select count(*) from pg_stat_activity where backend_type'
+                       . q( = 'client backend' and pid <> pg_backend_pid()))
+            == @others)
+        {
+            return ++$full == 2;
+        }
+
         $pg->query('select pg_terminate_backend(pid) from pg_stat_activity'
                    . q( where application_name = 'nginx hype'));
-    }
+        return $full = 0;
+    } 30, 'all places to be taken';
 
-    like($DBI::errstr, qr/remaining connection slots|too many clients/,
+    like($refused, qr/remaining connection slots|too many clients/,
          'no connection is left');
-    $pg->query('select pg_terminate_backend(pid) from pg_stat_activity'
-               . q( where application_name = 'nginx hype'));
     $load->more(500);
     undef @others;
     $load->more(100);

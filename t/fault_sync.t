@@ -9,7 +9,7 @@ my $pg = cluster(config => "wal_level = replica\nmax_wal_senders = 2");
 my ($link) = fault_links($pg);
 my $nginx = fault_nginx(pg => $pg, workers => 1, database => 'timeout=500ms');
 
-is($nginx->get("/ref/$link/")->header('X-Outcome'), 'hit', 'a hit');
+is_soon { $nginx->get("/ref/$link/")->header('X-Outcome') } 'hit', 'a hit';
 is_soon { scalar(my @files = spool_files($nginx)) } 0, 'the spool is empty';
 
 $pg->exec("alter system set synchronous_standby_names = 'nobody'");

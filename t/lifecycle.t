@@ -1,25 +1,11 @@
-# nginx is reloaded, ended and upgraded.
+# nginx is reloaded and ended.
 
 use lib 't/lib';
 use Hype::Test;
 use Hype::Fault;
-use Hype::Util qw(at_end children stop_process);
 
 my $pg = cluster(config => "max_connections = 30\nsuperuser_reserved_connections = 3");
 my @common = (pg => $pg, keepalive => 0);
-
-
-sub locked
-{
-    my ($code) = @_;
-
-    my $dbh = $pg->connect;
-    $dbh->begin_work;
-    $dbh->do('lock table hype.referral_hit');
-    my @result = $code->();
-    $dbh->rollback;
-    return @result;
-}
 
 
 sub spooled
@@ -76,7 +62,7 @@ fault 'reload while a batch is under way', @common, nginx => $nginx, sub {
 
     for (1 .. 3) {
         $load->more(100);
-        locked(sub { $load->more(5); $nginx->reload });
+        with_lock($pg, 'hype.referral_hit', sub { $load->more(5); $nginx->reload });
     }
 
     $load->more(200);
@@ -142,7 +128,7 @@ for my $signal (qw(QUIT TERM)) {
         for (1 .. 3) {
             $load->more(100);
 
-            locked(sub {
+            with_lock($pg, 'hype.referral_hit', sub {
                 $load->more(5);
                 my $begin = time;
                 $nginx->stop($signal, 20);
@@ -179,7 +165,7 @@ $nginx->restart(database => 'timeout=8s', main => 'worker_shutdown_timeout 500ms
 my ($link) = fault_links($pg);
 $nginx->get("/ref/$link/") for 1 .. 4;
 
-locked(sub {
+with_lock($pg, 'hype.referral_hit', sub {
     my $load = $nginx->visits_start(count => 10, connections => 10,
                                     path => "/ref/$link/?next=/shutdown");
     wait_for_waiting($nginx, 10);
@@ -211,7 +197,7 @@ $nginx->restart(database => 'timeout=5s',
                 http => 'hype_spool %%DIR%%/hype_spool sync=always;');
 $nginx->get("/ref/$link/") for 1 .. 4;
 
-locked(sub {
+with_lock($pg, 'hype.referral_hit', sub {
     my $load = $nginx->visits_start(count => 20, connections => 20, retry => 0,
                                     path => "/ref/$link/?next=/terminated");
     wait_for_waiting($nginx, 20);
@@ -255,54 +241,5 @@ fault 'one process (master_process off)', @common, nginx => $nginx, sub {
 };
 
 $nginx->quit;
-
-# An upgrade of nginx's binary
-
-$nginx->{$_} = '' for qw(main http);
-$nginx->{workers} = 2;
-$nginx->_write_config;
-
-my $config = read_file($nginx->dir . '/nginx.conf');
-$config =~ s/daemon off;/daemon on;/;
-write_file($nginx->dir . '/nginx.conf', $config);
-
-my $pid_file = $nginx->dir . '/nginx.pid';
-
-# nginx renames the file, and writes a new one
-
-my $pid_of = sub { 0 + (eval { read_file($_[0]) } || 0) };
-
-run(command => $nginx->_command);
-at_end(sub { kill 'KILL', map { $_, children($_) } grep { $_ }
-             map { $pid_of->($_) } $pid_file, "$pid_file.oldbin"; 1 });
-
-my $old = wait_until { $pid_of->($pid_file) } 20, 'nginx to start';
-my $master = $nginx->{pid};
-
-{
-    local $nginx->{pid} = $old;
-
-    fault 'upgrade (USR2)', @common, nginx => $nginx, sub {
-        my ($load) = @_;
-        $load->more(200);
-        kill 'USR2', $old;
-        my $new = wait_until {
-            my $pid = $pid_of->($pid_file);
-            $pid && $pid != $old && children($pid) >= 2 ? $pid : 0;
-        } 20, 'the new binary';
-        $load->more(100);
-        kill 'WINCH', $old;
-        wait_until { !children($old) || children($old) == 1 } 20,
-            'the old workers to end';
-        $load->more(100);
-        kill 'QUIT', $old;
-        wait_until { !kill 0, $old } 20, 'the old master to end';
-        $nginx->{pid} = $new;
-        $load->more(200);
-    };
-
-    kill 'QUIT', $nginx->{pid};
-    wait_until { !kill 0, $nginx->{pid} } 20, 'nginx to end';
-}
 
 done_testing();

@@ -1,125 +1,21 @@
-# Links as the workers see them: changes, validity, what is unknown, and what
-# the database is asked for.
+# Links as the workers see them: changes, and what the database is asked for.
 
 use lib 't/lib';
 use Hype::Test;
 use Hype::Fault;
 use Hype::Status;
+use Hype::Workers;
 use List::Util qw(sum);
 
 my $pg = cluster(config => "log_statement = 'all'");
-my $proxy = proxy($pg);
-
-# Each worker listens on a socket of its own, so that connections are spread.
-
-my $server = <<'END';
-server {
-    listen 127.0.0.1:%%PORT%% reuseport;
-    absolute_redirect off;
-    keepalive_requests 1000000;
-    add_header X-Outcome $hype_outcome;
-    add_header X-Referrer $hype_referrer;
-    add_header X-Worker $pid;
-    location /ref/ { hype_ref; }
-    location = /status { hype_status; }
-}
-END
+my $server = worker_server();
 
 my $nginx = nginx(pg => $pg, workers => 4, http => <<"END");
 hype_zone hype:1m valid=1h unknown=1h;
 $server
 END
 
-my @workers = connections($nginx);
-
-
-# A connection to each worker.
-
-sub connections
-{
-    my ($nginx) = @_;
-
-    my %connections;
-
-    wait_until {
-        my $connection = $nginx->open;
-        my $worker = ask($connection, 'none')->header('X-Worker');
-        $connections{$worker} //= $connection;
-        keys %connections == $nginx->{workers};
-    } 20, 'a connection to each worker';
-
-    return values %connections;
-}
-
-
-sub ask
-{
-    my ($connection, $identifier) = @_;
-
-    print $connection "GET /ref/$identifier/ HTTP/1.1\r\nHost: localhost\r\n"
-        . "Connection: keep-alive\r\n\r\n";
-    return http_read($connection);
-}
-
-
-sub outcome { scalar ask(@_)->header('X-Outcome') }
-sub location { ask(@_)->location }
-
-
-# What all workers say, if it is the same; else all of it.
-
-sub all
-{
-    my ($what, $identifier) = @_;
-
-    my %answers = map { $what->($_, $identifier) => 1 } @workers;
-    return join ', ', sort keys %answers;
-}
-
-
-# Milliseconds until each worker says something, after a statement; the longest
-
-my @times;
-
-sub acts
-{
-    my ($sql, $what, $identifier, $expected, $name) = @_;
-
-    $pg->exec($sql);
-    my $begin = time;
-    my %left = map { $_ => $workers[$_] } 0 .. $#workers;
-
-    while (%left && time - $begin < 5) {
-        for my $n (keys %left) {
-            next if $what->($left{$n}, $identifier) ne $expected;
-            delete $left{$n};
-        }
-    }
-
-    my $took = 1000 * (time - $begin);
-    push @times, $took;
-
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    return is(scalar(keys %left), 0, $name);
-}
-
-
-# The queries that ask for an identifier
-
-sub queries
-{
-    my ($identifier) = @_;
-
-    my $log = $pg->log;
-    my $n = 0;
-
-    while ($log =~ /LOG:  execute .* FROM hype\.referral_link WHERE identifier = ANY.*\n.*DETAIL:  [Pp]arameters: (.*)/g) {
-        my $parameters = $1;
-        $n++ if $parameters =~ /[{,"]\Q$identifier\E[,"}]/;
-    }
-
-    return $n;
-}
+ask_workers($pg, $nginx);
 
 
 # Asks all workers until the database is not asked any more: each of them forgets
@@ -133,7 +29,8 @@ sub warm
 
     wait_until {
         all(\&outcome, $_) for @identifiers;
-        my $n = sum map { queries($_) } @identifiers;
+        my $queries = queries_of_each();
+        my $n = sum map { $queries->{$_} // 0 } @identifiers;
         $rounds = $n == $before ? $rounds + 1 : 0;
         $before = $n;
         $n && $rounds == 3;
@@ -201,7 +98,7 @@ is(all(\&location, 'abc'), '/end', 'a link');
            'a flood of notifications has few looked up again');
 }
 
-@times = sort { $a <=> $b } @times;
+my @times = act_times();
 diag(sprintf 'changes act on 4 workers after %.1f ms in the median, %.1f at most',
      $times[@times / 2], $times[-1]);
 cmp_ok($times[@times / 2], '<', 100, 'changes act within 100 ms');
@@ -210,7 +107,7 @@ cmp_ok($times[-1], '<', 100 + 1000 * $Hype::Fault::slack, 'all of them, soon');
 # Time passes
 
 $pg->exec(q(insert into hype.referral_link (identifier, expires)
-            values ('short', now() + interval '1 s')));
+            values ('short', now() + interval '3 s')));
 is(all(\&outcome, 'short'), 'hit', 'a link that expires');
 is_soon { all(\&outcome, 'short') } 'expired', 'does so without a word';
 
@@ -235,7 +132,7 @@ is(queries('at-once'), 1, 'the database is asked once');
 my @links = map { "stay-$_" } 1 .. 200;
 $pg->exec(join ';', map { "insert into hype.referral_link (identifier) values ('$_')" } @links);
 warm(@links);
-my %before = map { $_ => queries($_) } @links;
+my $before = queries_of_each();
 
 my $memory = sub {
     my $sum = 0;
@@ -258,105 +155,10 @@ SKIP: {
 }
 
 is(all(\&outcome, $_), 'hit') || last for @links;
-is(grep({ queries($_) > $before{$_} } @links), 0, 'none of the links is asked for again');
+my $after = queries_of_each();
+is(grep({ $after->{$_} > $before->{$_} } @links), 0,
+   'none of the links is asked for again');
 
-# Validity
-
-$nginx->restart(http => <<"END");
-hype_zone hype:1m valid=400ms unknown=400ms;
-$server
-END
-
-@workers = connections($nginx);
-$pg->link('valid');
-all(\&outcome, 'valid');
-$n = queries('valid');
-is_soon { all(\&outcome, 'valid'); queries('valid') > $n ? 1 : 0 } 1,
-    'a link is valid for so long, however often it is used', 2;
-
-# Without LISTEN, behind a pooler, validity is what makes changes act
-
-my $pool = pgbouncer($pg);
-my $pooled = nginx(pg => $pool, workers => 4, http => <<"END");
-hype_zone hype:1m valid=500ms unknown=500ms;
-$server
-END
-
-@workers = connections($pooled);
-$pg->link('pooled', destination => '/before');
-is(all(\&outcome, 'pooled'), 'hit', 'a link behind PgBouncer');
-acts(q(update hype.referral_link set destination = '/after' where identifier = 'pooled'),
-     \&location, 'pooled', '/after', 'a change acts when validity is over');
-all(\&outcome, 'pooled');
-$n = queries('pooled');
-all(\&outcome, 'pooled') for 1 .. 10;
-cmp_ok(queries('pooled') - $n, '<=', 2, 'the cache is used');
-like($pooled->error_log, qr/through a pooler/, 'the log says so');
-$pooled->quit;
-
-# The database is away
-
-my $away = nginx(pg => $proxy, workers => 4, http => <<"END");
-hype_zone hype:1m valid=300ms unknown=1h;
-$server
-END
-
-@workers = connections($away);
-$pg->link('stale', destination => '/stale');
-$pg->link('off', disabled => 't');
-$pg->link('cold', destination => '/cold');
-$pg->link('cold-off', disabled => 't');
-all(\&outcome, $_) for qw(stale off nothing);
-
-$proxy->refuse;
-$proxy->cut;
-is_soon { all(\&outcome, 'stale') } 'spooled', 'the database is away';
-is(all(\&location, 'stale'), '/stale', 'a link is served stale');
-is(all(\&outcome, 'off'), 'disabled', 'one that is disabled stays so');
-sleep 0.4;
-is(all(\&location, 'stale'), '/stale', 'also when it is not valid any more');
-is(all(\&outcome, 'nothing'), 'unknown', 'what was unknown is, still');
-
-my %want = (cold => 4, 'cold-off' => 0, 'never' => 0);
-is(all(\&outcome, $_), 'spooled', "$_ is spooled, as nothing is known of it")
-    for sort keys %want;
-is(all(\&location, 'cold'), '/', 'its visitors go to the fallback');
-
-# ... a change meanwhile, which nobody hears of
-
-$pg->exec(q(update hype.referral_link set destination = '/fresh' where identifier = 'stale'));
-$proxy->admit;
-
-is_soon { all(\&outcome, 'stale') } 'hit', 'the database is back';
-is(all(\&location, 'stale'), '/fresh', 'what has changed meanwhile is seen');
-
-is_soon {
-    $pg->value('select count(*) from hype.referral_hit h join hype.referral_link l'
-               . q( on l.id = h.referral_link_id where identifier = 'cold'))
-} 8, 'hits of links that were not known arrive';
-is_soon { scalar(my @files = spool_files($away)) } 0, 'the spool is empty';
-is($pg->value('select count(*) from hype.referral_hit h join hype.referral_link l'
-              . q( on l.id = h.referral_link_id where identifier = 'cold-off')), 0,
-   'but none of a link that was disabled');
-# A listener that is lost: between that and the next one changes go unheard
-
-$away->restart(http => <<"END");
-hype_zone hype:1m valid=1h unknown=1h;
-$server
-END
-
-@workers = connections($away);
-is(all(\&location, 'stale'), '/fresh', 'a valid link');
-
-for my $round (1 .. 10) {
-    $proxy->cut;
-    acts("update hype.referral_link set destination = '/round-$round'"
-         . q( where identifier = 'stale'),
-         \&location, 'stale', "/round-$round",
-         "a change while connections are lost ($round)");
-}
-
-$away->quit;
 $nginx->quit;
 
 done_testing();

@@ -44,71 +44,7 @@ select count(*) from hype.referral_hit
 
 
 
-=== TEST 3: a known user: a hit with the user, no cookie
---- sql_before
-select hype.create_link(identifier => 'abc123', user_id => 'owner')
---- config
-location /ref/ { hype_ref; hype_user $http_x_user; }
---- request
-GET /ref/abc123/
---- more_headers
-X-User: 42
---- error_code: 302
---- response_headers
-Location: http://localhost:$ServerPort/
-Cache-Control: no-store
-! Set-Cookie
---- sql_now
-select visitor, user_id, authenticated from hype.referral_hit
---- sql_out
-|42|t
-
-
-
-=== TEST 4: a known user with a cookie: the cookie is cleared ...
---- sql_before
-select hype.create_link(identifier => 'abc123', user_id => 'owner')
---- config
-location /ref/ { hype_ref; hype_user $http_x_user; }
---- request
-GET /ref/abc123/
---- more_headers
-X-User: 42
-Cookie: hype_visitor=0b5c8f5a-7f8e-4b0a-9d7e-2f4f5a6b7c8d
---- error_code: 302
---- response_headers
-Location: http://localhost:$ServerPort/
-Set-Cookie: hype_visitor=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; SameSite=Lax; HttpOnly
---- sql_now
-select visitor, user_id, authenticated from hype.referral_hit
---- sql_out
-|42|t
-
-
-
-=== TEST 5: ... and its visitor is claimed, with the hits from before
---- sql_before
-select hype.create_link(identifier => 'abc123', user_id => 'owner');
-insert into hype.referral_hit (referral_link_id, visitor)
-values (1, '0b5c8f5a-7f8e-4b0a-9d7e-2f4f5a6b7c8d')
---- config
-location /ref/ { hype_ref; hype_user $http_x_user; }
---- request
-GET /ref/abc123/
---- more_headers
-X-User: 42
-Cookie: hype_visitor=0b5c8f5a-7f8e-4b0a-9d7e-2f4f5a6b7c8d
---- error_code: 302
---- sql_later
-select visitor is null, user_id, authenticated from hype.referral_hit
-order by created
---- sql_out
-f|42|f
-t|42|t
-
-
-
-=== TEST 6: HEAD: a redirect, nothing is recorded
+=== TEST 3: HEAD: a redirect, nothing is recorded
 --- sql_before
 select hype.create_link(identifier => 'abc123', user_id => 'owner',
                         destination => '/welcome')
@@ -128,7 +64,7 @@ select count(*) from hype.referral_hit
 
 
 
-=== TEST 7: a prefetch that may be shown: an error, nothing is recorded
+=== TEST 4: a prefetch that may be shown: an error, nothing is recorded
 --- sql_before
 select hype.create_link(identifier => 'abc123', user_id => 'owner',
                         destination => '/welcome')
@@ -150,7 +86,7 @@ select count(*) from hype.referral_hit
 
 
 
-=== TEST 8: a hype_no_hit condition: a redirect, nothing is recorded
+=== TEST 5: a hype_no_hit condition: a redirect, nothing is recorded
 --- sql_before
 select hype.create_link(identifier => 'abc123', user_id => 'owner',
                         destination => '/welcome')
@@ -170,7 +106,7 @@ select count(*) from hype.referral_hit
 
 
 
-=== TEST 9: an unknown link: a redirect, nothing is recorded
+=== TEST 6: an unknown link: a redirect, nothing is recorded
 --- config
 location /ref/ { hype_ref; }
 --- request
@@ -187,7 +123,7 @@ select count(*) from hype.referral_hit
 
 
 
-=== TEST 10: a malformed link: the same
+=== TEST 7: a malformed link: the same
 --- config
 location /ref/ { hype_ref; }
 --- request
@@ -204,7 +140,7 @@ select count(*) from hype.referral_hit
 
 
 
-=== TEST 11: a disabled link: the same, to its destination
+=== TEST 8: a disabled link: the same, to its destination
 --- sql_before
 insert into hype.referral_link (identifier, destination, disabled)
 values ('abc123', '/welcome', true)
@@ -224,7 +160,7 @@ select count(*) from hype.referral_hit
 
 
 
-=== TEST 12: an expired link: the same, to its destination
+=== TEST 9: an expired link: the same, to its destination
 --- sql_before
 insert into hype.referral_link (identifier, destination, expires)
 values ('abc123', '/welcome', now() - interval '1 second')
@@ -244,7 +180,7 @@ select count(*) from hype.referral_hit
 
 
 
-=== TEST 13: a good cookie is not destroyed by links that make no hit
+=== TEST 10: a good cookie is not destroyed by links that make no hit
 --- sql_before
 insert into hype.referral_link (identifier, disabled, expires)
 values ('disabled', true, null), ('expired', false, '2020-01-01'),
@@ -267,7 +203,7 @@ select visitor from hype.referral_hit
 
 
 
-=== TEST 14: links that expire later, or never, or have other times
+=== TEST 11: links that expire later, or never, or have other times
 --- sql_before
 insert into hype.referral_link (identifier, expires)
 values ('later', now() + interval '1 hour'), ('never', 'infinity'),
@@ -293,7 +229,7 @@ never
 
 
 
-=== TEST 15: a link that credits nobody is one as well
+=== TEST 12: a link that credits nobody is one as well
 --- sql_before
 select hype.create_link(identifier => 'campaign')
 --- config

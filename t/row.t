@@ -3,38 +3,12 @@
 
 use lib 't/lib';
 use Hype::Test;
-
-use Socket qw(AF_INET AF_INET6 inet_pton);
-
-my $build = $ENV{BUILD} // source_dir() . '/build';
-my $filter = "$build/unit/record_filter";
--x $filter or die "$filter: build it with \"make unit\"\n";
+use Hype::Row;
 
 my $pg = database();
-my $dir = temp_dir('row');
-chmod 0755, $dir;
+my $row = Hype::Row->new($pg);
 
-my $ids = 0;
-
-
-# A hit: what is not given is NULL or false.
-
-sub hit
-{
-    return {
-        identifier => '',
-        id => pack('N4', 0x01020304, 0x05067708, 0x890a0b0c, ++$ids),
-        link => 0,
-        created => 1_700_000_000_123,
-        flags => '',
-        visitor => '', user_id => '', ip => undef, user_agent => '',
-        http_referer => '', next => '', source => '', args => '',
-        @_,
-    };
-}
-
-
-my @texts = qw(user_id user_agent http_referer next source args);
+my @texts = texts();
 my @hits = (hit(link => 1));
 
 push @hits, hit(link => 1, flags => $_) for qw(a b ab);
@@ -97,33 +71,31 @@ $pg->link($_->{identifier}) for @unknown;
 
 $pg->exec('create table copied as select * from hype.referral_hit');
 
-is(copy(@hits, @unknown), '', 'PostgreSQL takes the rows');
+is($row->copy('copied', @hits, @unknown), '', 'PostgreSQL takes the rows');
 is_rows('copied', 'a row has the columns that it was made of',
         @hits, @unknown);
 
-is(copy(), '', 'it takes no rows at all');
+is($row->copy('copied'), '', 'it takes no rows at all');
 
 
 # Statements
 
-my $sql = output('sql', @hits, @unknown);
+my $sql = $row->output('sql', @hits, @unknown);
 
 is(scalar(() = $sql =~ /\n/g), @hits + @unknown, 'a statement a line');
 unlike($sql, qr/[^\x20-\x7e\n]/, 'of printable ASCII characters only');
 
-write_file("$dir/sql", $sql);
-
 for my $encoding (qw(LATIN1 UTF8)) {
     local $ENV{PGCLIENTENCODING} = $encoding;
 
-    is(psql('-f', "$dir/sql"), '', "psql runs them ($encoding)");
+    is($row->run_sql($sql), '', "psql runs them ($encoding)");
     is_rows('hype.referral_hit', '... and the rows are the same, once',
             @hits, map { +{ %$_, link => link_id($_->{identifier}) } }
                    @unknown);
 }
 
-write_file("$dir/sql", output('sql', hit(identifier => 'not-there')));
-like(psql('-f', "$dir/sql"), qr/null value in column "referral_link_id"/,
+like($row->run_sql($row->output('sql', hit(identifier => 'not-there'))),
+     qr/null value in column "referral_link_id"/,
      'a hit of a link that is not there is no row');
 
 
@@ -134,12 +106,10 @@ my $visitor = 'fedcba9876543210';
 for my $text ('42', "o'r\\ei\n\0\xff\xc3\xa9", "a user $all") {
     $pg->exec('truncate hype.visitor_claim, hype.pending_confirm');
 
-    write_file("$dir/sql", output('claim', {
+    is($row->run_sql($row->output('claim', {
         visitor => $visitor, user_id => $text, created => 0,
         event => '', value => '',
-    }));
-
-    is(psql('-f', "$dir/sql"), '', 'psql runs a claim');
+    })), '', 'psql runs a claim');
     $pg->exec('select hype.derive()');
     is($pg->text('select encode(uuid_send(visitor), \'escape\'),
                   encode(convert_to(user_id, \'UTF8\'), \'hex\')
@@ -148,14 +118,12 @@ for my $text ('42', "o'r\\ei\n\0\xff\xc3\xa9", "a user $all") {
 
     # not the visitor that was claimed, for that one is a user now
 
-    write_file("$dir/sql", join '', map { output('confirm', $_) } (
+    is($row->run_sql(join '', map { $row->output('confirm', $_) } (
         { visitor => '', user_id => $text, created => 1_700_000_000_123,
           event => $text, value => '-12.50' },
         { visitor => 'x' x 16, user_id => '', created => 1_700_000_000_124,
           event => 'paid', value => $text eq '42' ? '' : $text },
-    ));
-
-    is(psql('-f', "$dir/sql"), '', 'psql runs confirms');
+    )), '', 'psql runs confirms');
     is($pg->text('select encode(convert_to(event, \'UTF8\'), \'hex\'),
                   encode(convert_to(user_id, \'UTF8\'), \'hex\'),
                   encode(uuid_send(visitor), \'escape\'), value,
@@ -166,102 +134,7 @@ for my $text ('42', "o'r\\ei\n\0\xff\xc3\xa9", "a user $all") {
        'they confirm the event, a value that is no number being none');
 }
 
-
-# What is well-formed text is for PostgreSQL to say.
-
-$pg->exec(<<'END');
-create function accepts(bytes bytea) returns boolean language plpgsql as $$
-begin
-    return convert_from(bytes, 'UTF8') is not null;
-exception when others then
-    return false;
-end
-$$;
-END
-
-my @edges = map { chr } 0x01, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0,
-                        0xc2, 0xe0, 0xf4;
-my @bytes = map { pack 'n', $_ } 0 .. 65535;
-
-for my $first (map { chr } 0xc0 .. 0xff) {
-    for my $second (map { chr } 0x7f .. 0xc0) {
-        push @bytes, map { "$first$second$_" } "\x7f", "\x80", "\xbf", "\xc0";
-    }
-
-    next if $first lt "\xe8";
-
-    for my $second (@edges) {
-        for my $third (@edges) {
-            push @bytes, map { "$first$second$third$_" } @edges;
-        }
-    }
-}
-
-$pg->exec('truncate copied');
-
-is(copy(map { hit(user_agent => $_, next => unpack 'H*', $_) } @bytes), '',
-   'PostgreSQL takes whatever text is made of bytes');
-is($pg->value('select count(*) from copied'), scalar @bytes, '... all of it');
-is($pg->text('select next, accepts(decode(next, \'hex\')) from copied
-              where (convert_to(user_agent, \'UTF8\') = decode(next, \'hex\'))
-                    <> accepts(decode(next, \'hex\')) limit 5'),
-   '', 'text that it accepts, and no other, stays as it is');
-
 done_testing();
-
-
-sub output
-{
-    my ($mode, @records) = @_;
-
-    my @names = $mode eq 'claim' || $mode eq 'confirm'
-        ? qw(visitor user_id created event value)
-        : (qw(identifier id link created flags visitor user_id ip),
-           @texts[1 .. $#texts]);
-
-    write_file("$dir/in", join '', map {
-        my $record = $_;
-        map {
-            my $value = $record->{$_} // '';
-            $value = address($value) if $_ eq 'ip' && $value ne '';
-            pack 'N/a*', $value;
-        } @names
-    } @records);
-
-    system("'$filter' $mode < '$dir/in' > '$dir/out'") == 0
-        or die "$filter $mode failed\n";
-
-    return read_file("$dir/out");
-}
-
-
-sub address
-{
-    my ($text) = @_;
-
-    return inet_pton($text =~ /:/ ? AF_INET6 : AF_INET, $text);
-}
-
-
-# What psql says to a COPY or a file: nothing, if all is well.
-
-sub copy
-{
-    write_file("$dir/copy", output('copy', @_));
-
-    return psql('-c', "\\copy copied (id, referral_link_id, created, "
-                . 'authenticated, bot, visitor, user_id, ip, user_agent, '
-                . 'http_referer, next, source, args) '
-                . "from '$dir/copy' with (format binary)");
-}
-
-
-sub psql
-{
-    my ($status, $output) = $pg->psql('-q', '-At', '-o', '/dev/null', @_);
-
-    return $status && $output eq '' ? "exit status $status" : $output;
-}
 
 
 sub link_id

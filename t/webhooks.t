@@ -4,13 +4,11 @@
 use lib 't/lib';
 use Hype::Test;
 use Hype::Example;
+use Hype::Hook;
 use Hype::Util qw(at_end spawn stop_process);
 
 use Digest::SHA qw(hmac_sha256);
-use IO::Socket::INET;
-use JSON::PP qw(decode_json);
 use MIME::Base64 qw(decode_base64 encode_base64);
-use POSIX ();
 
 my $secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 my $pg = database();
@@ -24,24 +22,16 @@ $sql =~ s/\bwebhooks\b/"$role"/g;
 $pg->exec($sql);
 at_end(sub { $pg->exec(qq(drop owned by "$role"; drop role "$role")); 1 });
 
-my $port = free_port();
-my $url = "http://127.0.0.1:$port/hook";
-my $dir = temp_dir('hook');
-my ($mode, $log) = ("$dir/mode", "$dir/requests");
-
-write_file($log, '');
+my $hook = Hype::Hook->new;
+my $dir = temp_dir('sender');
 
 my %env = $pg->env;
 
 @ENV{keys %env, qw(PGUSER WEBHOOK_URL WEBHOOK_SECRET PYTHONUNBUFFERED)} =
-    (values %env, $role, $url, $secret, 1);
+    (values %env, $role, $hook->url, $secret, 1);
 
-my ($server, $sender);
-
-at_end(sub {
-    stop_process($_, 'KILL') for grep { $_ } $server, $sender;
-    1;
-});
+my $sender;
+at_end(sub { stop_process($sender, 'KILL') if $sender; 1 });
 
 my $n = 0;
 
@@ -51,21 +41,21 @@ $pg->exec("insert into hype.reward_rule (event, side, percent, currency)
 
 
 subtest 'what there is' => sub {
-    answer(204);
-    start_server();
+    $hook->answer(204);
+    $hook->start;
     order('49.90');
     start_sender();
 
     is_soon { taken() } events(), 'all events arrive';
-    is_deeply([map { $_->{json}{type} } requests()], ['confirm', 'reward'],
+    is_deeply([map { $_->{json}{type} } $hook->requests], ['confirm', 'reward'],
               '- in order, each once');
 
-    my ($r) = requests();
+    my ($r) = $hook->requests;
     is($r->{start}, 'POST /hook HTTP/1.1', 'a request');
     is($r->{'content-type'}, 'application/json', '- of JSON');
     is($r->{'webhook-id'}, 'hype_1', '- with an id');
     cmp_ok(abs($r->{'webhook-timestamp'} - time), '<', 60, '- and a time');
-    is_deeply([grep { !genuine($_) } requests()], [], '- signed');
+    is_deeply([grep { !genuine($_) } $hook->requests], [], '- signed');
     like($r->{body}, qr/"value" ?: ?49.90,/, '- with numbers as they are');
     is($r->{json}{data}{referrer}, 'alice', '- that says all');
     like($r->{json}{timestamp}, qr/^\d{4}-\d\d-\d\dT[\d:.]+[+-]\d\d:\d\d$/,
@@ -76,76 +66,76 @@ subtest 'what there is' => sub {
 subtest 'what is new' => sub {
     order(1);
     is_soon { taken() } events(), 'arrives', 5;
-    is(scalar(requests()), 4, '- and nothing else');
+    is(scalar($hook->requests), 4, '- and nothing else');
 };
 
 
 subtest 'a server that fails' => sub {
     for my $how (500, 302, 'close') {
-        my $before = requests();
+        my $before = $hook->requests;
 
-        answer($how);
+        $hook->answer($how);
         order(2);
-        wait_until { requests() > $before } 10, 'a try';
-        answer(204);
+        wait_until { $hook->requests > $before } 10, 'a try';
+        $hook->answer(204);
         is_soon { taken() } events(), "$how: all arrive";
 
-        my ($first, $second) = (requests())[$before, $before + 1];
+        my ($first, $second) = ($hook->requests)[$before, $before + 1];
         is($second->{'webhook-id'}, $first->{'webhook-id'},
            '- the first one again, with its id');
         is($second->{start}, 'POST /hook HTTP/1.1', '- at the same place');
-        is_deeply([grep { !genuine($_) } requests()], [], '- all signed');
+        is_deeply([grep { !genuine($_) } $hook->requests], [], '- all signed');
     }
 
-    stop_process($server, 'KILL');
+    $hook->stop;
     order(3);
     wait_until { said() =~ /refused/ } 10, 'a try';
-    start_server();
+    $hook->start;
     is_soon { taken() } events(), 'away: all arrive';
 };
 
 
 subtest 'a sender that is killed' => sub {
-    my $before = requests();
+    my $before = $hook->requests;
 
-    answer('hang');
+    $hook->answer('hang');
     order(4);
-    wait_until { requests() > $before } 10, 'a request';
+    wait_until { $hook->requests > $before } 10, 'a request';
     stop_process($sender, 'KILL');
-    answer(204);
+    $hook->answer(204);
     order(5);
     start_sender();
     is_soon { taken() } events(), 'all events arrive';
 
-    my ($first, $second) = (requests())[$before, $before + 1];
+    my ($first, $second) = ($hook->requests)[$before, $before + 1];
     is($second->{'webhook-id'}, $first->{'webhook-id'},
        '- one that was not answered a second time, with its id');
-    is(scalar(requests()) - $before, 5, '- the others once');
+    is(scalar($hook->requests) - $before, 5, '- the others once');
 
     idle();
-    $before = requests();
+    $before = $hook->requests;
     stop_process($sender, 'KILL');
     order(6);
     start_sender();
     is_soon { taken() } events(), 'killed when idle: all arrive';
-    is(scalar(requests()) - $before, 2, '- each once');
+    is(scalar($hook->requests) - $before, 2, '- each once');
 };
 
 
 subtest 'a connection that is lost' => sub {
     idle();
-    my $before = requests();
+    my $before = $hook->requests;
 
     $pg->exec("select pg_terminate_backend(pid) from pg_stat_activity
                where usename = '$role'");
     order(7);
     is_soon { taken() } events(), 'all events arrive';
-    is(scalar(requests()) - $before, 2, '- each once');
+    is(scalar($hook->requests) - $before, 2, '- each once');
 };
 
 
 subtest 'two senders' => sub {
-    my $before = requests();
+    my $before = $hook->requests;
     my $first = $sender;
 
     start_sender();
@@ -155,13 +145,13 @@ subtest 'two senders' => sub {
     } 10, 'the second one to wait';
     order(8);
     is_soon { taken() } events(), 'all events arrive';
-    is(scalar(requests()) - $before, 2, '- each once');
+    is(scalar($hook->requests) - $before, 2, '- each once');
 
     idle();
     stop_process($first, 'KILL');
     order(9);
     is_soon { taken() } events(), 'the second one takes over';
-    is(scalar(requests()) - $before, 4, '- each once');
+    is(scalar($hook->requests) - $before, 4, '- each once');
 };
 
 
@@ -169,7 +159,7 @@ subtest 'anything goes' => sub {
     srand(42);
 
     for (1 .. 15) {
-        answer((204, 204, 500, 'hang', 'close')[rand 5]);
+        $hook->answer((204, 204, 500, 'hang', 'close')[rand 5]);
         order($_) for 1 .. 3;
         sleep rand 0.3;     # it may be at anything then
         next if rand() < 0.3;
@@ -177,11 +167,11 @@ subtest 'anything goes' => sub {
         start_sender();
     }
 
-    answer(204);
+    $hook->answer(204);
     stop_process($sender, 'KILL');
     start_sender();
     is_soon { taken() } events(), 'all events arrive, in order', 30;
-    is_deeply([grep { !genuine($_) } requests()], [], '- all signed');
+    is_deeply([grep { !genuine($_) } $hook->requests], [], '- all signed');
 };
 
 
@@ -216,7 +206,7 @@ sub taken
     my %seen;
 
     return join ' ', grep { !$seen{$_}++ } map { $_->{'webhook-id'} }
-                     requests();
+                     $hook->requests;
 }
 
 
@@ -253,74 +243,3 @@ sub start_sender
 
 
 sub said { return read_file("$dir/said") }
-
-
-# What the server answers: a status; "close": nothing; "hang": nothing, ever
-
-sub answer
-{
-    my ($how) = @_;
-
-    write_file("$mode.new", $how);
-    rename "$mode.new", $mode or die "$mode: $!";
-}
-
-
-sub start_server
-{
-    my $listener = IO::Socket::INET->new(
-        LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 100,
-        ReuseAddr => 1) or die "port $port: $@";
-
-    $server = fork // die "fork: $!";
-    return if $server;
-
-    $SIG{CHLD} = 'IGNORE';
-
-    while (my $connection = $listener->accept) {
-        my $child = fork // die "fork: $!";
-        serve($connection) if !$child;
-        close $connection;
-    }
-}
-
-
-sub serve
-{
-    my ($connection) = @_;
-
-    local $/ = "\r\n\r\n";
-    my $head = <$connection> // POSIX::_exit(0);
-    my ($length) = $head =~ /^content-length: (\d+)/mi;
-
-    read $connection, my ($body), $length;
-
-    my $how = read_file($mode);
-
-    open my $out, '>>', $log or die "$log: $!";
-    syswrite $out, $head . $body . "\0";
-
-    if ($how eq 'hang') {
-        sysread $connection, my ($end), 1;
-
-    } elsif ($how ne 'close') {
-        print $connection "HTTP/1.1 $how Whatever\r\nLocation: /elsewhere\r\n"
-                          . "Content-Length: 0\r\nConnection: close\r\n\r\n";
-        $connection->flush;
-    }
-
-    POSIX::_exit(0);
-}
-
-
-sub requests
-{
-    return map {
-        my ($head, $body) = split /\r\n\r\n/, $_, 2;
-        my ($start, @lines) = split /\r\n/, $head;
-
-        +{ (map { my ($name, $value) = split /: /, $_, 2; (lc $name, $value) }
-                @lines),
-           start => $start, body => $body, json => decode_json($body) }
-    } split /\0/, read_file($log);
-}

@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <getopt.h>
+#include "hype_sql.h"
 #include "ngx_http_hype_record.h"
 #include "ngx_http_hype_version.h"
 
@@ -433,8 +434,8 @@ hype_spool_sql(u_char *record)
 {
     u_char  *sql, *last;
 
-    sql = hype_spool_alloc(NULL, ngx_http_hype_record_sql_length(record));
-    last = ngx_http_hype_record_sql(sql, record);
+    sql = hype_spool_alloc(NULL, hype_sql_record_length(record));
+    last = hype_sql_record(sql, record);
 
     printf("%.*s;\n", (int) (last - sql), sql);
 
@@ -511,8 +512,8 @@ hype_spool_json_value(const char *name, u_char *column,
 
     /* of numbers and words as JSON has them, and of '...' */
 
-    sql = hype_spool_alloc(NULL, ngx_http_hype_column_sql_length(column));
-    last = ngx_http_hype_column_sql(sql, column, type);
+    sql = hype_spool_alloc(NULL, hype_sql_column_length(column));
+    last = hype_sql_column(sql, column, type);
 
     if (*sql == '\'') {
         printf("\"%.*s\"", (int) (last - sql - 2), sql + 1);

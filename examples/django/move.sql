@@ -4,22 +4,22 @@
 --     psql -d app -f move.sql
 --     psql -d app -v event=signup -f move.sql
 --
--- as the owner of the schema, who may read Django's tables.  Those are in the
--- database, in a schema of the search_path.  It may be run at any time, and any
--- number of times: what is new or has changed in Django's tables since is added,
--- and what is ours stays.  Django's tables are only read.
+-- Run it as the owner of the schema, who has to be able to read Django's tables.  They
+-- have to be in the same database, in a schema of the search_path.  You can run it at any
+-- time, any number of times: it adds what is new or has changed in Django's tables, and
+-- keeps everything else.  Django's tables are only read.
 --
---     links    identifier, owner, disabled and dates are kept.  Of a link that is
---              in both tables, the one that was changed last counts.
---     hits     ids (UUIDs) and dates are kept.  The visitor of a hit of nobody is
---              the hit's own id, as that is what the cookie of django-hype holds.
+--     links    identifier, owner, disabled and dates are kept.  If a link is in both
+--              tables, the one that was changed last counts.
+--     hits     ids (UUIDs) and dates are kept.  The visitor of an anonymous hit is the
+--              id of the hit, as that is the value of django-hype's cookie.
 --     users    their primary keys, as text.  A hit that got its user by the cookie
---              is a claim: the cookie's next hit is the same user's.
---     event    the confirmed hits, as confirmed referrals of that event: so nobody
---              is credited again by hype.confirm('signup', ...).
+--              becomes a claim: the next hit with this cookie belongs to the same user.
+--     event    the confirmed hits become confirmed referrals of this event, so that
+--              hype.confirm('signup', ...) does not credit anyone again.
 --
--- A link whose identifier the module does not accept (empty, or of letters that
--- are not ASCII) is left out with its hits; they are shown.
+-- A link whose identifier the module does not accept (empty, or with letters that are
+-- not ASCII) is left out with its hits; they are listed.
 
 \set QUIET on
 \set ON_ERROR_STOP on
@@ -53,8 +53,8 @@ SET user_id = excluded.user_id, disabled = excluded.disabled,
     disabled_at = excluded.disabled_at
 WHERE ours.updated < excluded.updated;
 
--- Hits may be of any month: they go to where such hits go, and from there into
--- partitions of their months, below.
+-- Hits can be of any month: without a partition they go to the default partition, and
+-- from there into those of their months, below.
 
 CREATE TEMPORARY TABLE moved ON COMMIT DROP AS
 SELECT h.id, ours.id AS referral_link_id, h.created, h.confirmed, h.authenticated,
@@ -75,7 +75,7 @@ SELECT id, referral_link_id, created, confirmed, authenticated, visitor, user_id
 FROM moved
 ON CONFLICT DO NOTHING;
 
--- What became of them later
+-- The claims and confirms of these hits
 
 SELECT hype.claim_batch(array_agg(m.visitor), array_agg(m.user_id),
                         array_agg(m.created))
@@ -105,7 +105,7 @@ ON CONFLICT DO NOTHING;
 
 COMMIT;
 
--- Partitions of the months, claims and roll-ups
+-- Partitions, claims and roll-ups
 
 SELECT FROM hype.maintain(move_up_to => 2000000000) \g /dev/null
 SELECT hype.roll_up() \g /dev/null

@@ -11,7 +11,7 @@ from django.db import connection
 
 
 def hype_user(get_response):
-    """A middleware: the header line that hype_user in nginx.conf reads."""
+    """A middleware: sends the header field that hype_user in nginx.conf reads."""
 
     def middleware(request):
         response = get_response(request)
@@ -28,8 +28,8 @@ def confirm(event, user, value=None):
     """Confirms the user's referral for the event, once.
 
     Returns the primary key of the referrer to credit, as a string, or None if
-    there is nobody to credit, or no more.  It is a part of the transaction that
-    it is called in (transaction.atomic), and undone with it.
+    there is no referrer, or the event was confirmed before.  It is part of the
+    caller's transaction (transaction.atomic), and rolled back with it.
     """
 
     with connection.cursor() as cursor:

@@ -23,14 +23,14 @@ module HypeUser
     hype_header event.to_s.capitalize, value
   end
 
-  # Who has sent this visitor, on the request that came by the link.
+  # The referrer of this visitor, in the request that followed the link.
 
   def hype_referrer
     request.headers["X-Hype-Referrer"].presence
   end
 
-  # The visitor's UUID, for SELECT hype.claim(visitor, user_id), if nginx is not to
-  # see to it.
+  # The visitor's UUID, for SELECT hype.claim(visitor, user_id), if nginx does not
+  # claim visitors.
 
   def hype_visitor
     cookies[:hype_visitor]

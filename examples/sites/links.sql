@@ -1,5 +1,5 @@
--- Links of several sites in one table: a link's site is what its identifier begins
--- with.  This is run by the owner of the schema, or by a role that has hype_app.
+-- Links of several sites in one table: the identifier of a link begins with its site.
+-- Run this as the owner of the schema, or as a role that has hype_app.
 
 -- A link of the shop, and one of the blog.
 
@@ -10,7 +10,7 @@ FROM hype.create_link(identifier => 'shop-' || hype.new_identifier(),
 SELECT identifier
 FROM hype.create_link(identifier => 'blog-' || hype.new_identifier());
 
--- Each site's numbers.
+-- The numbers of each site.
 
 SELECT split_part(identifier, '-', 1) AS site, count(*) AS links,
        sum(hits) AS hits, sum(confirmed) AS confirmed

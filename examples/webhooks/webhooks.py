@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-# Sends the events of hype to a URL, one after the other, as Standard Webhooks
-# says: see README.md.
+# Sends the events of hype to a URL, one after the other, according to Standard
+# Webhooks: see README.md.
 
 import base64, hashlib, hmac, http.client, os, random, select, sys, time
 import urllib.request
@@ -37,7 +37,7 @@ def again(what, *args):
         except (OSError, http.client.HTTPException, psycopg2.Error) as error:
             print(*args[:1], str(error).strip(), file=sys.stderr, flush=True)
         if time.monotonic() > began + 60:
-            wait = 1     # it has worked for a while
+            wait = 1     # it worked for a while before it failed
         time.sleep(wait * random.uniform(0.5, 1))
         wait = min(2 * wait, 600)
 
@@ -66,8 +66,9 @@ def follow():
                         [number, URL])
 
         if not sql.rowcount:
-            select.select([db], [], [], 10)     # NOTIFY, or 10 seconds
-            db.poll()
+            if not db.notifies:     # it may have come with the answer
+                select.select([db], [], [], 10)     # NOTIFY, or 10 seconds
+                db.poll()
             db.notifies.clear()
 
 

@@ -1,5 +1,5 @@
--- How far each URL has got: the last event that it has taken.  The sender
--- connects as a role of its own.
+-- The last event that each URL has accepted.  The sender connects as a role of its
+-- own.
 
 CREATE TABLE webhook (
     url      text PRIMARY KEY,

@@ -185,7 +185,7 @@ function renderProblem(problem) {
 
 function take(data) {
     if (data.problem) {
-        renderProblem('Another attempt follows by itself.');
+        renderProblem('The page tries again by itself.');
         return RETRY;
     }
 
@@ -222,7 +222,7 @@ async function ask() {
         wait = take(data);
 
     } catch {
-        renderProblem('Another attempt follows by itself.');
+        renderProblem('The page tries again by itself.');
     }
 
     later(wait);

@@ -4,28 +4,12 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
+\ir include/hits.sql
 
 SELECT plan(44);
 
-CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
-    $$ SELECT lpad(n::text, 32, '0')::uuid $$;
-
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice'), (900002, 'b', 'bob'), (900003, 'c', NULL);
-
--- Hits "n" days ago
-
-CREATE FUNCTION pg_temp.hit(
-    n integer, link text, days numeric, visitor integer DEFAULT NULL,
-    user_id text DEFAULT NULL, bot boolean DEFAULT false
-)
-RETURNS void LANGUAGE sql AS $$
-    INSERT INTO hype.referral_hit
-        (id, referral_link_id, created, visitor, user_id, authenticated, bot)
-    SELECT pg_temp.v(n), l.id, now() - days * interval '1 day',
-           pg_temp.v(hit.visitor), hit.user_id, hit.user_id IS NOT NULL, bot
-    FROM hype.referral_link l WHERE l.identifier = link
-$$;
 
 -- The number of the hit credited, to whom, and for whom
 

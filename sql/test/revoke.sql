@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/derive.sql
 
-SELECT plan(49);
+SELECT plan(51);
 
 CREATE FUNCTION pg_temp.v(n integer) RETURNS uuid LANGUAGE sql
     RETURN ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid;
@@ -232,6 +232,21 @@ SELECT hype.erase('u2');
 SELECT is((SELECT (count(*), count(user_id), count(reason))::text
            FROM hype.confirmed_referral WHERE value = 20), '(1,0,0)',
           'erase: the row stays, of nobody, without the reason');
+
+INSERT INTO hype.referral_hit (id, referral_link_id, created, visitor)
+SELECT pg_temp.v(i), 900002, now() - interval '1 hour', pg_temp.v(i)
+FROM generate_series(60, 61) AS i;
+SELECT hype.confirm('order', 'u60') FROM hype.claim(pg_temp.v(60), 'u60');
+SELECT hype.revoke('order', 'u60', 'fraud');
+SELECT hype.confirm('order', visitor => pg_temp.v(61));
+SELECT hype.claim(pg_temp.v(61), 'u60');
+SELECT is((SELECT reason FROM hype.confirmed_referral
+           WHERE visitor = pg_temp.v(61) AND user_id IS NULL), 'fraud',
+          'one that was revoked of a visitor');
+SELECT hype.erase('u60');
+SELECT is((SELECT count(*) FROM hype.confirmed_referral
+           WHERE user_id IS NULL AND reason = 'fraud'), 0::bigint,
+          'loses the reason, too');
 
 -- An application was told of the visitor, and of the user: one call takes both
 -- back

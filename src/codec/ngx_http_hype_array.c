@@ -2,6 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_http_hype_array.h"
+#include "ngx_http_hype_column.h"
 
 
 static ngx_uint_t  ngx_http_hype_array_elements[][2] = {
@@ -25,10 +26,10 @@ ngx_http_hype_array_header(u_char *p, ngx_uint_t type, ngx_uint_t n)
         /* void */
     }
 
-    p = ngx_http_hype_array_uint32(p, 1);     /* dimensions */
-    p = ngx_http_hype_array_uint32(p, 1);     /* there may be NULLs */
-    p = ngx_http_hype_array_uint32(p, ngx_http_hype_array_elements[i][1]);
-    p = ngx_http_hype_array_uint32(p, n);
+    p = ngx_http_hype_put32(p, 1);     /* dimensions */
+    p = ngx_http_hype_put32(p, 1);     /* there may be NULLs */
+    p = ngx_http_hype_put32(p, ngx_http_hype_array_elements[i][1]);
+    p = ngx_http_hype_put32(p, n);
 
-    return ngx_http_hype_array_uint32(p, 1);  /* the lower bound */
+    return ngx_http_hype_put32(p, 1);  /* the lower bound */
 }

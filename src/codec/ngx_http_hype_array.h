@@ -27,15 +27,6 @@
 #define NGX_HTTP_HYPE_ARRAY_UUID         2951
 
 
-static ngx_inline u_char *
-ngx_http_hype_array_uint32(u_char *p, uint32_t n)
-{
-    n = htonl(n);
-
-    return ngx_cpymem(p, &n, sizeof(uint32_t));
-}
-
-
 /*
  * Writes the header of an array of that type with "n" elements, at least one;
  * returns its end.

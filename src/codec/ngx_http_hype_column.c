@@ -5,27 +5,14 @@
 #include "ngx_http_hype_column.h"
 
 
-/* from the Unix epoch to PostgreSQL's, 2000-01-01, and to the year 10000 */
-
-#define NGX_HTTP_HYPE_EPOCH      946684800
+/* seconds from the Unix epoch to the year 10000 */
 #define NGX_HTTP_HYPE_YEAR10000  253402300800LL
-
-/* PGSQL_AF_INET and PGSQL_AF_INET6 of PostgreSQL's utils/inet.h */
-
-#define NGX_HTTP_HYPE_AF_INET    2
-#define NGX_HTTP_HYPE_AF_INET6   3
-
-#define NGX_HTTP_HYPE_NULL       0xffffffff
 
 
 static u_char *ngx_http_hype_utf8_span(u_char *p, u_char *last);
 static size_t ngx_http_hype_utf8_char(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_hype_column_valid(u_char *p, size_t len,
     ngx_http_hype_column_e type);
-static u_char *ngx_http_hype_column_time_sql(u_char *dst, u_char *p);
-static u_char *ngx_http_hype_column_inet_sql(u_char *dst, u_char *p);
-static size_t ngx_http_hype_text_sql_length(size_t len);
-static u_char *ngx_http_hype_text_sql(u_char *dst, u_char *p, size_t len);
 
 
 size_t
@@ -355,150 +342,6 @@ ngx_http_hype_column_length(u_char *p)
     len = ngx_http_hype_get32(p);
 
     return (len == NGX_HTTP_HYPE_NULL) ? 4 : 4 + (size_t) len;
-}
-
-
-size_t
-ngx_http_hype_column_sql_length(u_char *p)
-{
-    return ngx_http_hype_text_sql_length(ngx_http_hype_column_length(p));
-}
-
-
-u_char *
-ngx_http_hype_column_sql(u_char *dst, u_char *p, ngx_http_hype_column_e type)
-{
-    uint32_t  len;
-
-    len = ngx_http_hype_get32(p);
-    p += 4;
-
-    if (len == NGX_HTTP_HYPE_NULL) {
-        return ngx_cpymem(dst, "NULL", sizeof("NULL") - 1);
-    }
-
-    switch (type) {
-
-    case NGX_HTTP_HYPE_COLUMN_UUID:
-        *dst++ = '\'';
-        dst = ngx_http_hype_uuid_format(dst, p);
-        *dst++ = '\'';
-        return dst;
-
-    case NGX_HTTP_HYPE_COLUMN_BIGINT:
-        return dst + snprintf((char *) dst, NGX_INT64_LEN + 1, "%lld",
-                              (long long) (int64_t) ngx_http_hype_get64(p));
-
-    case NGX_HTTP_HYPE_COLUMN_TIME:
-        return ngx_http_hype_column_time_sql(dst, p);
-
-    case NGX_HTTP_HYPE_COLUMN_BOOLEAN:
-
-        if (*p) {
-            return ngx_cpymem(dst, "true", sizeof("true") - 1);
-        }
-
-        return ngx_cpymem(dst, "false", sizeof("false") - 1);
-
-    case NGX_HTTP_HYPE_COLUMN_INET:
-        return ngx_http_hype_column_inet_sql(dst, p);
-
-    default: /* NGX_HTTP_HYPE_COLUMN_TEXT */
-        return ngx_http_hype_text_sql(dst, p, len);
-    }
-}
-
-
-static u_char *
-ngx_http_hype_column_time_sql(u_char *dst, u_char *p)
-{
-    time_t     sec;
-    int64_t    us;
-    struct tm  tm;
-
-    us = (int64_t) ngx_http_hype_get64(p) + NGX_HTTP_HYPE_EPOCH * 1000000LL;
-    sec = (time_t) (us / 1000000);
-
-    (void) gmtime_r(&sec, &tm);
-
-    dst += strftime((char *) dst, sizeof("'2000-01-01 00:00:00"),
-                    "'%Y-%m-%d %H:%M:%S", &tm);
-
-    return dst + snprintf((char *) dst, sizeof(".000000+00'"), ".%06d+00'",
-                          (int) (us % 1000000));
-}
-
-
-static u_char *
-ngx_http_hype_column_inet_sql(u_char *dst, u_char *p)
-{
-    int  family;
-
-    family = (p[0] == NGX_HTTP_HYPE_AF_INET) ? AF_INET : AF_INET6;
-
-    *dst++ = '\'';
-
-    (void) inet_ntop(family, p + NGX_HTTP_HYPE_INET_LEN, (char *) dst,
-                     INET6_ADDRSTRLEN);
-    dst += ngx_strlen(dst);
-
-    *dst++ = '\'';
-
-    return dst;
-}
-
-
-static size_t
-ngx_http_hype_text_sql_length(size_t len)
-{
-    /* a byte of a text becomes at most "\x01", other values need less */
-
-    return sizeof("E''") + INET6_ADDRSTRLEN + len * 4;
-}
-
-
-static u_char *
-ngx_http_hype_text_sql(u_char *dst, u_char *p, size_t len)
-{
-    u_char    *s, *last;
-    uint32_t   c;
-
-    last = p + len;
-
-    for (s = p; s < last; s++) {
-        if (*s < 0x20 || *s > 0x7e || *s == '\\') {
-            *dst++ = 'E';
-            break;
-        }
-    }
-
-    *dst++ = '\'';
-
-    while (p < last) {
-
-        if (*p >= 0x80) {
-            c = ngx_http_hype_utf8_decode(&p);
-            dst += snprintf((char *) dst, sizeof("\\U00000000"),
-                            (c > 0xffff) ? "\\U%08x" : "\\u%04x",
-                            (unsigned) c);
-            continue;
-        }
-
-        if (*p < 0x20 || *p == 0x7f) {
-            dst += snprintf((char *) dst, sizeof("\\x00"), "\\x%02x", *p++);
-            continue;
-        }
-
-        if (*p == '\'' || *p == '\\') {
-            *dst++ = *p;
-        }
-
-        *dst++ = *p++;
-    }
-
-    *dst++ = '\'';
-
-    return dst;
 }
 
 

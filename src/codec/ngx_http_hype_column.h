@@ -14,9 +14,22 @@
 #include <ngx_core.h>
 
 
-/* what the binary format of inet has before the address */
+/* what the binary format of inet has before the address, */
 
 #define NGX_HTTP_HYPE_INET_LEN  4
+
+/* and the first byte of that: PGSQL_AF_INET... of PostgreSQL's utils/inet.h */
+
+#define NGX_HTTP_HYPE_AF_INET    2
+#define NGX_HTTP_HYPE_AF_INET6   3
+
+/* seconds from the Unix epoch to PostgreSQL's, 2000-01-01 */
+
+#define NGX_HTTP_HYPE_EPOCH      946684800
+
+/* the length of a NULL */
+
+#define NGX_HTTP_HYPE_NULL       0xffffffff
 
 
 typedef enum {
@@ -34,6 +47,8 @@ typedef struct {
     ngx_uint_t                nullable;
 } ngx_http_hype_column_t;
 
+
+/* Write or read a number in network byte order; "put" returns its end. */
 
 static ngx_inline u_char *
 ngx_http_hype_put32(u_char *p, uint32_t n)
@@ -80,11 +95,11 @@ ngx_http_hype_get64(u_char *p)
 
 size_t ngx_http_hype_utf8_length(ngx_str_t *src);
 
-/* Cuts "src" behind a character, so that this is at most "max". */
+/* Cuts "src" behind a character, so that this number is at most "max". */
 
 void ngx_http_hype_utf8_cut(ngx_str_t *src, size_t max);
 
-/* Writes that text to "p", returns its end. */
+/* Writes that text to "p", which has room for these bytes; returns its end. */
 
 u_char *ngx_http_hype_utf8_copy(u_char *p, ngx_str_t *src);
 
@@ -119,16 +134,6 @@ u_char *ngx_http_hype_column_check(u_char *p, u_char *last,
 /* The size of the well-formed column "p" in bytes. */
 
 size_t ngx_http_hype_column_length(u_char *p);
-
-/*
- * Writes the well-formed column "p" as an SQL literal of printable ASCII
- * characters, which no terminal, log or client_encoding changes; returns its
- * end.  The length is an upper bound.
- */
-
-size_t ngx_http_hype_column_sql_length(u_char *p);
-u_char *ngx_http_hype_column_sql(u_char *dst, u_char *p,
-    ngx_http_hype_column_e type);
 
 
 #endif /* _NGX_HTTP_HYPE_COLUMN_H_INCLUDED_ */

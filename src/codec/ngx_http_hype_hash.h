@@ -17,11 +17,15 @@
 #define NGX_HTTP_HYPE_HASH_KEY  16
 
 
-/* A new random key. */
+/* Writes a new random key of NGX_HTTP_HYPE_HASH_KEY bytes. */
 
 void ngx_http_hype_hash_key(u_char *key);
 
+/* The hash of "len" bytes by such a key. */
+
 uint64_t ngx_http_hype_siphash(u_char *key, u_char *p, size_t len);
+
+/* The part of it that is used, of a text, which may be empty. */
 
 static ngx_inline uint32_t
 ngx_http_hype_hash(u_char *key, ngx_str_t *text)

@@ -15,12 +15,6 @@
 #define NGX_HTTP_HYPE_RECORD_AT_NODE     10
 
 
-typedef struct {
-    ngx_str_t                       before;
-    ngx_http_hype_record_field_e    field;
-} ngx_http_hype_record_sql_t;
-
-
 static u_char *ngx_http_hype_record_start(u_char *p,
     ngx_http_hype_record_type_e type);
 static u_char *ngx_http_hype_record_end(u_char *record, u_char *last);
@@ -32,39 +26,15 @@ static ngx_uint_t ngx_http_hype_record_hit_valid(u_char *p, u_char *last,
     ngx_uint_t version);
 static ngx_uint_t ngx_http_hype_record_names(ngx_str_t *identifier);
 static ngx_uint_t ngx_http_hype_record_event_valid(u_char *p, u_char *last);
-static u_char *ngx_http_hype_record_call_sql(u_char *p, u_char *record,
-    ngx_http_hype_record_sql_t *args, ngx_uint_t nargs);
 
 
-static ngx_http_hype_column_t  ngx_http_hype_record_format[] = {
+ngx_http_hype_column_t  ngx_http_hype_record_format[] = {
     { NGX_HTTP_HYPE_COLUMN_UUID, 1 },    /* visitor */
     { NGX_HTTP_HYPE_COLUMN_TEXT, 1 },    /* user_id */
     { NGX_HTTP_HYPE_COLUMN_TIME, 0 },    /* created */
     { NGX_HTTP_HYPE_COLUMN_TEXT, 1 },    /* event */
     { NGX_HTTP_HYPE_COLUMN_TEXT, 1 }     /* value */
 };
-
-
-static ngx_http_hype_record_sql_t  ngx_http_hype_record_claim[] = {
-    { ngx_string("SELECT hype.claim_batch(ARRAY["),
-      NGX_HTTP_HYPE_RECORD_VISITOR },
-    { ngx_string("]::uuid[], ARRAY["), NGX_HTTP_HYPE_RECORD_USER },
-    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_CREATED }
-};
-
-
-static ngx_http_hype_record_sql_t  ngx_http_hype_record_confirm[] = {
-    { ngx_string("SELECT hype.confirm_batch(ARRAY["),
-      NGX_HTTP_HYPE_RECORD_EVENT },
-    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_USER },
-    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_VISITOR },
-    { ngx_string("]::uuid[], ARRAY["), NGX_HTTP_HYPE_RECORD_VALUE },
-    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_CREATED }
-};
-
-
-static ngx_str_t  ngx_http_hype_record_call_end =
-    ngx_string("]::timestamptz[])");
 
 
 size_t
@@ -417,77 +387,4 @@ ngx_http_hype_record_field(u_char *record, ngx_http_hype_record_field_e n,
     *field = p;
 
     return ngx_http_hype_column_length(p);
-}
-
-
-size_t
-ngx_http_hype_record_sql_length(u_char *record)
-{
-    size_t       len;
-    u_char      *p;
-    ngx_str_t    identifier;
-    ngx_uint_t   n;
-
-    if (ngx_http_hype_record_type(record) == NGX_HTTP_HYPE_RECORD_HIT) {
-        p = ngx_http_hype_record_tuple(record, &identifier);
-
-        return ngx_http_hype_row_sql_length(p, &identifier);
-    }
-
-    /* a confirm is the longer one */
-
-    len = ngx_http_hype_record_call_end.len;
-
-    for (n = 0; n < NGX_HTTP_HYPE_RECORD_FIELDS; n++) {
-        (void) ngx_http_hype_record_field(record, n, &p);
-        len += ngx_http_hype_record_confirm[n].before.len
-               + ngx_http_hype_column_sql_length(p);
-    }
-
-    return len;
-}
-
-
-u_char *
-ngx_http_hype_record_sql(u_char *p, u_char *record)
-{
-    u_char     *tuple;
-    ngx_str_t   identifier;
-
-    switch (ngx_http_hype_record_type(record)) {
-
-    case NGX_HTTP_HYPE_RECORD_HIT:
-        tuple = ngx_http_hype_record_tuple(record, &identifier);
-
-        return ngx_http_hype_row_sql(p, tuple, &identifier);
-
-    case NGX_HTTP_HYPE_RECORD_CLAIM:
-        return ngx_http_hype_record_call_sql(p, record,
-                                             ngx_http_hype_record_claim, 3);
-
-    default: /* NGX_HTTP_HYPE_RECORD_CONFIRM */
-        return ngx_http_hype_record_call_sql(p, record,
-                                             ngx_http_hype_record_confirm, 5);
-    }
-}
-
-
-static u_char *
-ngx_http_hype_record_call_sql(u_char *p, u_char *record,
-    ngx_http_hype_record_sql_t *args, ngx_uint_t nargs)
-{
-    u_char      *field;
-    ngx_uint_t   i;
-
-    for (i = 0; i < nargs; i++) {
-        p = ngx_cpymem(p, args[i].before.data, args[i].before.len);
-
-        (void) ngx_http_hype_record_field(record, args[i].field, &field);
-
-        p = ngx_http_hype_column_sql(p, field,
-                            ngx_http_hype_record_format[args[i].field].type);
-    }
-
-    return ngx_cpymem(p, ngx_http_hype_record_call_end.data,
-                      ngx_http_hype_record_call_end.len);
 }

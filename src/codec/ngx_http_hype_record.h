@@ -73,12 +73,20 @@ typedef struct {
 } ngx_http_hype_event_t;
 
 
+/* what a claim, a confirm or a note has, in the order of its fields */
+
+extern ngx_http_hype_column_t  ngx_http_hype_record_format[];
+
+
 /* The size in bytes of a record of a hit; the identifier may be empty. */
 
 size_t ngx_http_hype_record_hit_length(ngx_str_t *identifier,
     ngx_http_hype_row_t *row);
 
-/* Writes the record without its CRC, returns its end. */
+/*
+ * Writes the record without its CRC to "p", which has room for these bytes;
+ * returns its end.
+ */
 
 u_char *ngx_http_hype_record_hit(u_char *p, ngx_str_t *identifier,
     ngx_http_hype_row_t *row);
@@ -111,12 +119,12 @@ ngx_int_t ngx_http_hype_record_check(u_char *p, u_char *last, size_t *len);
 
 ngx_uint_t ngx_http_hype_record_is_note(u_char *record);
 
-/* For well-formed records: */
+/* The size of a well-formed record in bytes, and its type. */
 
 size_t ngx_http_hype_record_length(u_char *record);
 ngx_http_hype_record_type_e ngx_http_hype_record_type(u_char *record);
 
-/* A hit's identifier (points into the record), and its tuple. */
+/* Returns a hit's tuple; sets "identifier".  Both point into the record. */
 
 u_char *ngx_http_hype_record_tuple(u_char *record, ngx_str_t *identifier);
 
@@ -132,16 +140,6 @@ void ngx_http_hype_record_set_node(u_char *record, ngx_uint_t node);
 
 size_t ngx_http_hype_record_field(u_char *record,
     ngx_http_hype_record_field_e n, u_char **field);
-
-/*
- * A statement that does what a well-formed record asks for, for a person to
- * look at and psql to run, on one line without its end: a hit's INSERT (see
- * ngx_http_hype_row_sql()), or the call that the module itself sends for a
- * claim or a confirm.  The length is an upper bound.
- */
-
-size_t ngx_http_hype_record_sql_length(u_char *record);
-u_char *ngx_http_hype_record_sql(u_char *p, u_char *record);
 
 
 #endif /* _NGX_HTTP_HYPE_RECORD_H_INCLUDED_ */

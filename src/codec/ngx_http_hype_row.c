@@ -11,18 +11,7 @@ ngx_str_t  ngx_http_hype_row_header =
 ngx_str_t  ngx_http_hype_row_trailer = ngx_string("\377\377");
 
 
-static ngx_str_t  ngx_http_hype_row_insert =
-    ngx_string("INSERT INTO hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS
-               ") VALUES (");
-
-static ngx_str_t  ngx_http_hype_row_select =
-    ngx_string("(SELECT hype.link_at('");
-
-static ngx_str_t  ngx_http_hype_row_conflict =
-    ngx_string(") ON CONFLICT DO NOTHING");
-
-
-static ngx_http_hype_column_t  ngx_http_hype_row_format[] = {
+ngx_http_hype_column_t  ngx_http_hype_row_format[] = {
     { NGX_HTTP_HYPE_COLUMN_UUID, 0 },       /* id */
     { NGX_HTTP_HYPE_COLUMN_BIGINT, 1 },     /* referral_link_id */
     { NGX_HTTP_HYPE_COLUMN_TIME, 0 },       /* created */
@@ -164,70 +153,4 @@ ngx_http_hype_row_column(u_char *tuple, ngx_http_hype_row_column_e n,
     *column = p;
 
     return ngx_http_hype_column_length(p);
-}
-
-
-size_t
-ngx_http_hype_row_sql_length(u_char *tuple, ngx_str_t *identifier)
-{
-    size_t       len;
-    u_char      *column;
-    ngx_uint_t   n;
-
-    len = ngx_http_hype_row_insert.len + ngx_http_hype_row_conflict.len
-          + ngx_http_hype_row_select.len + identifier->len
-          + sizeof("', ))") - 1;
-
-    (void) ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_CREATED, &column);
-    len += ngx_http_hype_column_sql_length(column);
-
-    for (n = 0; n < NGX_HTTP_HYPE_ROW_NCOLUMNS; n++) {
-        (void) ngx_http_hype_row_column(tuple, n, &column);
-        len += sizeof(", ") - 1 + ngx_http_hype_column_sql_length(column);
-    }
-
-    return len;
-}
-
-
-u_char *
-ngx_http_hype_row_sql(u_char *p, u_char *tuple, ngx_str_t *identifier)
-{
-    size_t       size;
-    u_char      *column;
-    ngx_uint_t   n;
-
-    p = ngx_cpymem(p, ngx_http_hype_row_insert.data,
-                   ngx_http_hype_row_insert.len);
-
-    for (n = 0; n < NGX_HTTP_HYPE_ROW_NCOLUMNS; n++) {
-
-        if (n) {
-            *p++ = ',';
-            *p++ = ' ';
-        }
-
-        size = ngx_http_hype_row_column(tuple, n, &column);
-
-        if (n == NGX_HTTP_HYPE_ROW_LINK && size == 4 && identifier->len) {
-            p = ngx_cpymem(p, ngx_http_hype_row_select.data,
-                           ngx_http_hype_row_select.len);
-            p = ngx_cpymem(p, identifier->data, identifier->len);
-            p = ngx_cpymem(p, "', ", sizeof("', ") - 1);
-
-            (void) ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_CREATED,
-                                            &column);
-            p = ngx_http_hype_column_sql(p, column,
-                                         NGX_HTTP_HYPE_COLUMN_TIME);
-            *p++ = ')';
-            *p++ = ')';
-
-        } else {
-            p = ngx_http_hype_column_sql(p, column,
-                                         ngx_http_hype_row_format[n].type);
-        }
-    }
-
-    return ngx_cpymem(p, ngx_http_hype_row_conflict.data,
-                      ngx_http_hype_row_conflict.len);
 }

@@ -68,6 +68,10 @@ typedef struct {
 extern ngx_str_t  ngx_http_hype_row_header;
 extern ngx_str_t  ngx_http_hype_row_trailer;
 
+/* the columns of a tuple, in their order */
+
+extern ngx_http_hype_column_t  ngx_http_hype_row_format[];
+
 
 /* The size of the row's tuple in bytes. */
 
@@ -100,20 +104,6 @@ ngx_uint_t ngx_http_hype_row_columns(u_char *tuple);
 
 size_t ngx_http_hype_row_column(u_char *tuple,
     ngx_http_hype_row_column_e n, u_char **column);
-
-/*
- * A statement that inserts a well-formed tuple's row, for a person to look
- * at and psql to run: INSERT INTO hype.referral_hit (...) VALUES (...) ON
- * CONFLICT DO NOTHING; in printable ASCII characters only, without a line
- * end.  Where the link is NULL, the value is a sub-select of the link that
- * "identifier" led to at the time, if that is not empty.
- *
- * The length is an upper bound in bytes; the other writes it and returns its
- * end.
- */
-
-size_t ngx_http_hype_row_sql_length(u_char *tuple, ngx_str_t *identifier);
-u_char *ngx_http_hype_row_sql(u_char *p, u_char *tuple, ngx_str_t *identifier);
 
 
 #endif /* _NGX_HTTP_HYPE_ROW_H_INCLUDED_ */

@@ -1,7 +1,7 @@
 
 /*
- * What a referral link does with a URL: query arguments taken out byte by byte,
- * and the test for a "next" that can't leave the site.
+ * What a referral link does with a URL: arguments of the query are found and
+ * taken out byte by byte, escapes are decoded and made.
  *
  * No function here looks at a request or allocates memory.
  */
@@ -63,6 +63,10 @@ size_t ngx_http_hype_unescape(u_char *dst, ngx_str_t *src);
 
 size_t ngx_http_hype_unescape_plus(u_char *dst, ngx_str_t *src);
 
+/* The byte of two hexadecimal digits, or NGX_ERROR if they are none. */
+
+ngx_int_t ngx_http_hype_unhex(u_char *p);
+
 /*
  * Takes dot segments out of a path that begins with "/" and has no query, as a
  * client does before it sends one (WHATWG URL Standard, 4.4): ".." stops at
@@ -86,21 +90,11 @@ size_t ngx_http_hype_path_resolve(u_char *dst, ngx_str_t *path);
 size_t ngx_http_hype_uri_escape(u_char *dst, ngx_str_t *src);
 
 /*
- * Whether a browser that follows "next" (already percent-decoded) from a page
- * of this site stays on the site, or goes by http or https to one of "hosts":
- * exact names, or ".example.com" for a domain and all below it, in lower
- * case, with a port ("example.com:8443") if only that one is meant.
- *
- * Stricter than a browser where that costs nothing: an absolute path or an
- * absolute URL only, no control character, nothing whose dot segments or
- * further escapes turn into "//host" (WHATWG URL Standard, 4.4 and 4.5;
- * RFC 3986, 5.2.4).  A value that passes is a valid header value.
- *
- * Returns 1 or 0.
+ * Whether "text" has a control character, which no header's value may have, and
+ * which would forge a line of the log.  Returns 1 or 0.
  */
 
-ngx_uint_t ngx_http_hype_next_safe(ngx_str_t *next, ngx_str_t *hosts,
-    ngx_uint_t nhosts);
+ngx_uint_t ngx_http_hype_has_control(ngx_str_t *text);
 
 
 #endif /* _NGX_HTTP_HYPE_URI_H_INCLUDED_ */

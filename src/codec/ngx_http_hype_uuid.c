@@ -87,28 +87,6 @@ ngx_http_hype_uuid_format(u_char *p, u_char *uuid)
 
 
 ngx_int_t
-ngx_http_hype_cookie_find(ngx_str_t *line, ngx_str_t *name, u_char *uuid)
-{
-    ngx_int_t  rc, found;
-    ngx_str_t  rest;
-
-    rest = *line;
-    found = NGX_DECLINED;
-
-    do {
-        rc = ngx_http_hype_cookie_next(&rest, name, uuid);
-
-        if (rc == NGX_ERROR) {
-            found = NGX_ERROR;
-        }
-
-    } while (rc == NGX_ERROR);
-
-    return (rc == NGX_OK) ? rc : found;
-}
-
-
-ngx_int_t
 ngx_http_hype_cookie_next(ngx_str_t *rest, ngx_str_t *name, u_char *uuid)
 {
     u_char     *p, *end, *last;

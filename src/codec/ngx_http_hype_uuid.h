@@ -52,20 +52,8 @@ ngx_int_t ngx_http_hype_uuid_parse(u_char *uuid, ngx_str_t *text);
 u_char *ngx_http_hype_uuid_format(u_char *p, u_char *uuid);
 
 /*
- * Looks through one Cookie header line for cookies called "name" (case-
- * sensitive, RFC 6265, 5.4), from the left.
- *
- * NGX_OK: one of them is a UUID, the first such is in "uuid".
- * NGX_ERROR: there are some, but none is a UUID.
- * NGX_DECLINED: there is none.
- */
-
-ngx_int_t ngx_http_hype_cookie_find(ngx_str_t *line, ngx_str_t *name,
-    u_char *uuid);
-
-/*
- * The same for the next cookie of that name alone; "rest" becomes what is
- * behind it.
+ * Looks for the next cookie called "name" (case-sensitive, RFC 6265, 5.4) in
+ * "rest" of a Cookie header line, which becomes what is behind it.
  *
  * NGX_OK: it is a UUID.  NGX_ERROR: it is none, "uuid" is undefined.
  * NGX_DECLINED: there is no further one.

@@ -1,30 +1,21 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <netdb.h>
 #include "ngx_http_hype_conninfo.h"
-
-
-typedef struct {
-    const char                      *keyword;
-    const char                      *value;
-} ngx_http_hype_conninfo_preset_t;
 
 
 static ngx_int_t ngx_http_hype_conninfo_copy(ngx_conf_t *cf,
     PQconninfoOption *options, ngx_http_hype_conninfo_t *info,
     ngx_uint_t uri);
+static ngx_uint_t ngx_http_hype_conninfo_presets(
+    ngx_http_hype_conninfo_t *info, ngx_uint_t n, PQconninfoOption *options,
+    ngx_http_hype_conninfo_pair_t *preset);
+static ngx_int_t ngx_http_hype_conninfo_set(ngx_conf_t *cf,
+    PQconninfoOption *o, ngx_http_hype_conninfo_t *info, ngx_uint_t n,
+    ngx_uint_t uri);
 static PQconninfoOption *ngx_http_hype_conninfo_option(
     PQconninfoOption *options, const char *keyword);
 static void ngx_http_hype_conninfo_environment(PQconninfoOption *options);
-static ngx_int_t ngx_http_hype_conninfo_check(ngx_conf_t *cf,
-    const char *keyword, const char *value, ngx_uint_t uri);
-static ngx_uint_t ngx_http_hype_conninfo_each(ngx_pool_t *pool,
-    const char *list, ngx_uint_t (*is)(const char *value));
-static ngx_uint_t ngx_http_hype_conninfo_is_port(const char *value);
-static ngx_uint_t ngx_http_hype_conninfo_is_addr(const char *value);
-static ngx_uint_t ngx_http_hype_conninfo_value(const char *keyword,
-    const char *value);
 static ngx_int_t ngx_http_hype_conninfo_hosts(ngx_conf_t *cf,
     ngx_http_hype_conninfo_t *info);
 static ngx_int_t ngx_http_hype_conninfo_hostaddr(ngx_conf_t *cf,
@@ -32,8 +23,6 @@ static ngx_int_t ngx_http_hype_conninfo_hostaddr(ngx_conf_t *cf,
 static ngx_int_t ngx_http_hype_conninfo_counts(ngx_conf_t *cf,
     ngx_http_hype_conninfo_t *info);
 static char *ngx_http_hype_conninfo_dup(ngx_pool_t *pool, const char *s);
-static char **ngx_http_hype_conninfo_split(ngx_pool_t *pool,
-    const char *list, ngx_uint_t *n);
 static void ngx_http_hype_conninfo_log(ngx_conf_t *cf, ngx_str_t *text,
     char *reason);
 
@@ -45,7 +34,7 @@ static void ngx_http_hype_conninfo_log(ngx_conf_t *cf, ngx_str_t *text,
  * one, and block, although the connection is asynchronous.
  */
 
-static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_defaults[] = {
+static ngx_http_hype_conninfo_pair_t  ngx_http_hype_conninfo_defaults[] = {
     { "fallback_application_name", "nginx hype" },
     { "keepalives_idle", "10" },
     { "keepalives_interval", "5" },
@@ -54,44 +43,9 @@ static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_defaults[] = {
     { NULL, NULL }
 };
 
-static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_forced[] = {
+static ngx_http_hype_conninfo_pair_t  ngx_http_hype_conninfo_forced[] = {
     { "client_encoding", "UTF8" },
     { NULL, NULL }
-};
-
-
-/* "Parameter Key Words" in libpq's manual */
-
-static ngx_http_hype_conninfo_preset_t  ngx_http_hype_conninfo_allowed[] = {
-    { "sslmode", "disable" },
-    { "sslmode", "allow" },
-    { "sslmode", "prefer" },
-    { "sslmode", "require" },
-    { "sslmode", "verify-ca" },
-    { "sslmode", "verify-full" },
-    { "target_session_attrs", "any" },
-    { "target_session_attrs", "read-write" },
-    { "target_session_attrs", "read-only" },
-    { "target_session_attrs", "primary" },
-    { "target_session_attrs", "standby" },
-    { "target_session_attrs", "prefer-standby" },
-    { "channel_binding", "disable" },
-    { "channel_binding", "prefer" },
-    { "channel_binding", "require" },
-    { "gssencmode", "disable" },
-    { "gssencmode", "prefer" },
-    { "gssencmode", "require" },
-    { NULL, NULL }
-};
-
-static const char  *ngx_http_hype_conninfo_numbers[] = {
-    "connect_timeout",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-    NULL
 };
 
 
@@ -128,9 +82,8 @@ static ngx_int_t
 ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
     ngx_http_hype_conninfo_t *info, ngx_uint_t uri)
 {
-    ngx_uint_t                        n;
-    PQconninfoOption                 *o;
-    ngx_http_hype_conninfo_preset_t  *preset;
+    ngx_uint_t         n;
+    PQconninfoOption  *o;
 
     for (n = 0, o = options; o->keyword; o++) {
         n++;
@@ -140,7 +93,7 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
 
     n += (sizeof(ngx_http_hype_conninfo_defaults)
           + sizeof(ngx_http_hype_conninfo_forced))
-         / sizeof(ngx_http_hype_conninfo_preset_t) + 3;
+         / sizeof(ngx_http_hype_conninfo_pair_t) + 3;
 
     info->keywords = ngx_pcalloc(cf->pool, n * sizeof(char *));
     info->values = ngx_pcalloc(cf->pool, n * sizeof(char *));
@@ -154,22 +107,11 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
     info->keywords[0] = "host";
     info->keywords[1] = "hostaddr";
     info->keywords[2] = "port";
-    n = 3;
 
     ngx_http_hype_conninfo_environment(options);
 
-    for (preset = ngx_http_hype_conninfo_defaults; preset->keyword; preset++)
-    {
-        if (ngx_http_hype_conninfo_option(options, preset->keyword) == NULL) {
-
-            /* an older libpq */
-
-            continue;
-        }
-
-        info->keywords[n] = preset->keyword;
-        info->values[n++] = preset->value;
-    }
+    n = ngx_http_hype_conninfo_presets(info, 3, options,
+                                       ngx_http_hype_conninfo_defaults);
 
     for (o = options; o->keyword; o++) {
 
@@ -177,55 +119,82 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
             continue;
         }
 
-        if (ngx_strcmp(o->keyword, "service") == 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"hype_database\" does not support "
-                               "\"service\" in a conninfo, as the names in "
-                               "a service file can't be resolved without "
-                               "blocking: name the host");
+        if (ngx_http_hype_conninfo_set(cf, o, info, n, uri) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        if (ngx_http_hype_conninfo_check(cf, o->keyword, o->val, uri)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        info->keywords[n] = ngx_http_hype_conninfo_dup(cf->pool, o->keyword);
-        info->values[n] = ngx_http_hype_conninfo_dup(cf->pool, o->val);
-
-        if (info->keywords[n] == NULL || info->values[n] == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (ngx_strcmp(o->keyword, "gssencmode") == 0) {
-            info->blocking = (ngx_strcmp(o->val, "disable") != 0);
-        }
-
-        if (ngx_strcmp(o->keyword, "host") == 0) {
-            info->values[info->host] = info->values[n];
-
-        } else if (ngx_strcmp(o->keyword, "hostaddr") == 0) {
-            info->values[info->hostaddr] = info->values[n];
-
-        } else if (ngx_strcmp(o->keyword, "port") == 0) {
-            info->values[info->port] = info->values[n];
-
-        } else {
-            n++;
-        }
+        n += (info->keywords[n] != NULL);
     }
 
-    for (preset = ngx_http_hype_conninfo_forced; preset->keyword; preset++) {
-        info->keywords[n] = preset->keyword;
-        info->values[n++] = preset->value;
-    }
-
-    info->keywords[n] = NULL;
-    info->values[n] = NULL;
+    (void) ngx_http_hype_conninfo_presets(info, n, options,
+                                          ngx_http_hype_conninfo_forced);
 
     return ngx_http_hype_conninfo_hosts(cf, info);
+}
+
+
+/* adds them as number "n" and so on; returns the next number */
+
+static ngx_uint_t
+ngx_http_hype_conninfo_presets(ngx_http_hype_conninfo_t *info, ngx_uint_t n,
+    PQconninfoOption *options, ngx_http_hype_conninfo_pair_t *preset)
+{
+    for ( /* void */ ; preset->keyword; preset++) {
+
+        /* an older libpq may lack it */
+
+        if (ngx_http_hype_conninfo_option(options, preset->keyword)) {
+            info->keywords[n] = preset->keyword;
+            info->values[n++] = preset->value;
+        }
+    }
+
+    return n;
+}
+
+
+/* adds a parameter of the user's as number "n", or in the place of its list */
+
+static ngx_int_t
+ngx_http_hype_conninfo_set(ngx_conf_t *cf, PQconninfoOption *o,
+    ngx_http_hype_conninfo_t *info, ngx_uint_t n, ngx_uint_t uri)
+{
+    char        *value;
+    ngx_uint_t   i;
+
+    if (ngx_strcmp(o->keyword, "service") == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"hype_database\" does not support \"service\" "
+                           "in a conninfo, as the names in a service file "
+                           "can't be resolved without blocking: name the "
+                           "host");
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_hype_conninfo_check(cf, o->keyword, o->val, uri) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_strcmp(o->keyword, "gssencmode") == 0) {
+        info->blocking = (ngx_strcmp(o->val, "disable") != 0);
+    }
+
+    value = ngx_http_hype_conninfo_dup(cf->pool, o->val);
+    if (value == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < 3; i++) {
+        if (ngx_strcmp(o->keyword, info->keywords[i]) == 0) {
+            info->values[i] = value;
+            return NGX_OK;
+        }
+    }
+
+    info->keywords[n] = ngx_http_hype_conninfo_dup(cf->pool, o->keyword);
+    info->values[n] = value;
+
+    return info->keywords[n] ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -266,149 +235,6 @@ ngx_http_hype_conninfo_environment(PQconninfoOption *options)
     if (value && *value) {
         o->val = strdup(value);    /* PQconninfoFree() frees it */
     }
-}
-
-
-/*
- * PQconninfoParse() checks names, but libpq checks values only when it
- * connects
- */
-
-static ngx_int_t
-ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
-    const char *value, ngx_uint_t uri)
-{
-    ngx_uint_t  valid, secret;
-
-    if (ngx_strcmp(keyword, "port") == 0) {
-        valid = ngx_http_hype_conninfo_each(cf->temp_pool, value,
-                                            ngx_http_hype_conninfo_is_port);
-
-    } else if (ngx_strcmp(keyword, "hostaddr") == 0) {
-        valid = ngx_http_hype_conninfo_each(cf->temp_pool, value,
-                                            ngx_http_hype_conninfo_is_addr);
-
-    } else {
-        valid = ngx_http_hype_conninfo_value(keyword, value);
-    }
-
-    /* "dbname= password=secret": it is what follows the space */
-
-    secret = (ngx_strstr(keyword, "password") == NULL
-              && (ngx_strstr(value, "password=") || ngx_strstr(value, "://")));
-
-    if (valid && !secret) {
-        return NGX_OK;
-    }
-
-    if (uri || secret) {
-
-        /* "user:p/w@host" has a host "user" and a port "p" */
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value of \"%s\" in the conninfo of "
-                           "\"hype_database\"", keyword);
-
-    } else {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%s\" of \"%s\" in the conninfo "
-                           "of \"hype_database\"", value, keyword);
-    }
-
-    return NGX_ERROR;
-}
-
-
-/*
- * whether all items of a list are valid; an empty item stands for the default
- */
-
-static ngx_uint_t
-ngx_http_hype_conninfo_each(ngx_pool_t *pool, const char *list,
-    ngx_uint_t (*is)(const char *value))
-{
-    char        **values;
-    ngx_uint_t    i, n;
-
-    values = ngx_http_hype_conninfo_split(pool, list, &n);
-    if (values == NULL) {
-        return 0;
-    }
-
-    for (i = 0; i < n; i++) {
-        if (*values[i] && !is(values[i])) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-static ngx_uint_t
-ngx_http_hype_conninfo_is_port(const char *value)
-{
-    ngx_int_t  port;
-
-    port = ngx_atoi((u_char *) value, ngx_strlen(value));
-
-    return port >= 1 && port <= 65535;
-}
-
-
-static ngx_uint_t
-ngx_http_hype_conninfo_is_addr(const char *value)
-{
-    struct addrinfo  hints, *res;
-
-    ngx_memzero(&hints, sizeof(struct addrinfo));
-
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_NUMERICHOST;
-
-    if (getaddrinfo(value, NULL, &hints, &res) != 0) {
-        return 0;
-    }
-
-    freeaddrinfo(res);
-
-    return 1;
-}
-
-
-static ngx_uint_t
-ngx_http_hype_conninfo_value(const char *keyword, const char *value)
-{
-    ngx_uint_t                         valid;
-    const char                       **number;
-    ngx_http_hype_conninfo_preset_t   *allowed;
-
-    for (number = ngx_http_hype_conninfo_numbers; *number; number++) {
-        if (ngx_strcmp(keyword, *number) == 0) {
-            value += (*value == '-');
-
-            return ngx_atoi((u_char *) value, ngx_strlen(value)) != NGX_ERROR;
-        }
-    }
-
-    valid = 1;
-
-    for (allowed = ngx_http_hype_conninfo_allowed;
-         allowed->keyword;
-         allowed++)
-    {
-        if (ngx_strcmp(keyword, allowed->keyword) != 0) {
-            continue;
-        }
-
-        if (ngx_strcmp(value, allowed->value) == 0) {
-            return 1;
-        }
-
-        valid = 0;
-    }
-
-    return valid;
 }
 
 
@@ -578,7 +404,7 @@ ngx_http_hype_conninfo_dup(ngx_pool_t *pool, const char *s)
 }
 
 
-static char **
+char **
 ngx_http_hype_conninfo_split(ngx_pool_t *pool, const char *list,
     ngx_uint_t *n)
 {
@@ -648,7 +474,7 @@ ngx_http_hype_conninfo_log(ngx_conf_t *cf, ngx_str_t *text, char *reason)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid conninfo in \"hype_database\" (not shown, "
-                           "as it may hold a password); check it with psql");
+                           "as it may contain a password); check it with psql");
         return;
     }
 

@@ -39,7 +39,10 @@ typedef struct {
 char *ngx_http_hype_conninfo_parse(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_hype_conninfo_t *info);
 
-/* Is it an address, a socket's folder or empty: no name to be looked up? */
+/*
+ * Whether a host is an address, a socket's directory or empty, and so no name
+ * to be looked up.  Returns 1 or 0.
+ */
 
 ngx_uint_t ngx_http_hype_conninfo_literal(const char *host);
 
@@ -47,10 +50,33 @@ ngx_uint_t ngx_http_hype_conninfo_literal(const char *host);
 
 ngx_uint_t ngx_http_hype_conninfo_count(const char *list);
 
+/* The "n" items of such a list, in the pool.  NULL if memory ran out. */
+
+char **ngx_http_hype_conninfo_split(ngx_pool_t *pool, const char *list,
+    ngx_uint_t *n);
+
+
+/* ngx_http_hype_conninfo_check.c */
+
+typedef struct {
+    const char                      *keyword;
+    const char                      *value;
+} ngx_http_hype_conninfo_pair_t;
+
 
 /*
- * The addresses of a connection string's hosts: looked up in a thread, and
- * given to libpq, which begins with any of them.
+ * Checks a value: PQconninfoParse() checks names, but libpq checks values only
+ * when it connects.  "uri" says that the conninfo is one.  NGX_ERROR: it has
+ * logged what is wrong, without what may be a password.
+ */
+
+ngx_int_t ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
+    const char *value, ngx_uint_t uri);
+
+
+/*
+ * ngx_http_hype_conninfo_addrs.c: the addresses of a connection string's hosts:
+ * looked up in a thread, and given to libpq, which begins with any of them.
  */
 
 /* the same lists with each address of each name, for one connection */
@@ -66,7 +92,7 @@ typedef struct {
 
 /*
  * Looks the names up and blocks meanwhile: for a thread.  The lists are from
- * malloc(), to be freed by ngx_http_hype_conninfo_free().
+ * malloc().
  *
  * NGX_OK: there is an address, though "failed" may name a host without one.
  * NGX_ERROR: there is none; "error" is set, or 0 where memory ran out.
@@ -74,6 +100,8 @@ typedef struct {
 
 ngx_int_t ngx_http_hype_conninfo_resolve(ngx_http_hype_conninfo_t *info,
     ngx_http_hype_conninfo_addrs_t *addrs);
+
+/* Frees the lists, and sets them to NULL. */
 
 void ngx_http_hype_conninfo_free(ngx_http_hype_conninfo_addrs_t *addrs);
 

@@ -32,10 +32,7 @@
 #define NGX_HTTP_HYPE_DB_HITS   0x02
 
 /* one more, which is opened for maintenance or a report, and closed then */
-#define NGX_HTTP_HYPE_DB_CHORES   0x04
-
-/* the most parameters that a statement has */
-#define NGX_HTTP_HYPE_DB_PARAMS  15
+#define NGX_HTTP_HYPE_DB_CHORES  0x04
 
 /* one more of worker 0, for the derivation, which stays open */
 #define NGX_HTTP_HYPE_DB_DERIVE  0x08
@@ -46,6 +43,10 @@
 /* those that are opened when there is work, and only then */
 #define NGX_HTTP_HYPE_DB_ON_DEMAND                                            \
     (NGX_HTTP_HYPE_DB_CHORES|NGX_HTTP_HYPE_DB_PAGES)
+
+
+/* the most parameters that a statement has */
+#define NGX_HTTP_HYPE_DB_PARAMS  15
 
 
 /* what became of a statement (and so of its transaction) */
@@ -171,13 +172,13 @@ struct ngx_http_hype_db_conn_s {
     ngx_uint_t                  first;   /* of several hosts */
     ngx_thread_task_t          *task;
 
-    ngx_http_hype_db_cancel_t    *cancel;
-    ngx_event_t                   cancel_poll;
-    ngx_msec_t                    cancel_idle;  /* since when it waits for it */
+    ngx_http_hype_db_cancel_t  *cancel;
+    ngx_event_t                 cancel_poll;
+    ngx_msec_t                  cancel_idle;  /* since when it waits for it */
 
     ngx_http_hype_db_statement_t  statement;
-    ngx_http_hype_db_outcome_e    outcome;
-    PGresult                     *result;
+    ngx_http_hype_db_outcome_e  outcome;
+    PGresult                   *result;
 
     unsigned                    failing:1;   /* not worth a visitor's wait */
     unsigned                    overdue:1;   /* "timeout" is over */

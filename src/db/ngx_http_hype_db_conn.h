@@ -78,7 +78,7 @@ typedef struct {
 } ngx_http_hype_db_thread_t;
 
 
-/* Opens a connection that is closed. */
+/* Opens a connection that is closed; fails it if that can't be begun. */
 
 void ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn);
 
@@ -93,7 +93,7 @@ void ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn);
 void ngx_http_hype_db_start(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_statement_t *statement);
 
-/* Reads what the server has sent, and acts on it. */
+/* Reads what the server has sent, and acts on it; may close the connection. */
 
 void ngx_http_hype_db_process(ngx_http_hype_db_conn_t *conn);
 

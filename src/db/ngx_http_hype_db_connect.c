@@ -23,6 +23,7 @@ static void ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
 static ngx_int_t ngx_http_hype_db_attach(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_poll(ngx_http_hype_db_conn_t *conn,
     PostgresPollingStatusType status);
+static void ngx_http_hype_db_advance(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_setup(ngx_http_hype_db_conn_t *conn);
 static int64_t ngx_http_hype_db_clock(void);
 static void ngx_http_hype_db_skew(ngx_http_hype_db_conn_t *conn,
@@ -205,6 +206,7 @@ ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
     }
 
     if (PQstatus(conn->pg) == CONNECTION_BAD) {
+        conn->first += info->blocking;
         ngx_http_hype_db_fail(conn, PQerrorMessage(conn->pg));
         return;
     }
@@ -286,6 +288,26 @@ ngx_http_hype_db_poll(ngx_http_hype_db_conn_t *conn,
     if (rc != NGX_OK) {
         ngx_http_hype_db_fail(conn, "could not watch its socket");
     }
+}
+
+
+static void
+ngx_http_hype_db_advance(ngx_http_hype_db_conn_t *conn)
+{
+    ConnStatusType             before;
+    PostgresPollingStatusType  status;
+
+    before = PQstatus(conn->pg);
+    status = PQconnectPoll(conn->pg);
+
+    if (status == PGRES_POLLING_FAILED && before != CONNECTION_STARTED) {
+
+        /* libpq would not skip a host that accepts and closes connections */
+
+        conn->first++;
+    }
+
+    ngx_http_hype_db_poll(conn, status);
 }
 
 
@@ -466,7 +488,7 @@ ngx_http_hype_db_event_handler(ngx_event_t *ev)
 
     if (conn->state == NGX_HTTP_HYPE_DB_CONNECTING) {
         ngx_http_hype_db_detach(conn, 0);
-        ngx_http_hype_db_poll(conn, PQconnectPoll(conn->pg));
+        ngx_http_hype_db_advance(conn);
         return;
     }
 

@@ -13,6 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_hype_identifier.h"
+#include "ngx_http_hype_next.h"
 #include "ngx_http_hype_store.h"
 #include "ngx_http_hype_uri.h"
 #include "ngx_http_hype_uuid.h"
@@ -75,7 +76,7 @@ typedef struct {
     ngx_http_hype_cache_t       *cache;
     ngx_shm_zone_t              *zone;
     ngx_uint_t                   database;    /* unsigned database:1 */
-    const char                  *needs;       /* a directive that needs it */
+    u_char                      *needs;       /* a directive that needs it */
     u_char                      *needs_file;
     ngx_uint_t                   needs_line;
     ngx_uint_t                   request_uri; /* the variable's index */
@@ -192,8 +193,8 @@ extern ngx_str_t  ngx_http_hype_outcomes[];
 
 
 /*
- * ngx_http_hype_answer.c: what an answer says and does besides: the cookie, who
- * may store it, and, once the application has answered, claims and confirms.
+ * ngx_http_hype_answer.c: what follows from an answer: the cookie and, once the
+ * application has answered, claims, confirms and hits of typed codes.
  */
 
 /*
@@ -203,6 +204,26 @@ extern ngx_str_t  ngx_http_hype_outcomes[];
 
 ngx_int_t ngx_http_hype_answer(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+
+
+/* ngx_http_hype_answer_headers.c: the cookie, and who may store an answer */
+
+/*
+ * Sets the cookie of that name, ours or its former one, to a visitor, or clears
+ * it if that is NULL.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_answer_set_cookie(ngx_http_request_t *r,
+    ngx_http_hype_cookie_t *cookie, ngx_str_t *name, u_char *visitor);
+
+/*
+ * Nobody but the client may store an answer with its cookie, whatever the
+ * application or "expires" said; what they said of storing it at all stays.
+ * A redirect of ours is not stored.  NGX_ERROR if memory ran out.
+ */
+
+ngx_int_t ngx_http_hype_answer_cache_control(ngx_http_request_t *r,
+    ngx_uint_t redirected);
 
 /*
  * Whether "value" can be that of a cookie's attribute: RFC 6265, 4.1.1.
@@ -214,7 +235,11 @@ ngx_uint_t ngx_http_hype_answer_attribute(ngx_str_t *value);
 
 /* ngx_http_hype_param.c: referral codes on any URL, ?ref=<identifier> */
 
-/* The phase handler where "hype_ref_param" is on. */
+/*
+ * The phase handler where "hype_ref_param" is on.  Returns NGX_DECLINED if the
+ * request is none of ours or goes on, NGX_AGAIN while it is parked, NGX_DONE if
+ * it is answered, or a status.
+ */
 
 ngx_int_t ngx_http_hype_param_handler(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf);
@@ -235,7 +260,7 @@ ngx_int_t ngx_http_hype_param_to(ngx_http_request_t *r,
 
 /* ngx_http_hype_ref.c: referral links as locations, /ref/<identifier>/ */
 
-/* The phase handler of a location with "hype_ref". */
+/* The phase handler of a location with "hype_ref"; returns as the other. */
 
 ngx_int_t ngx_http_hype_ref_handler(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf);
@@ -243,17 +268,20 @@ ngx_int_t ngx_http_hype_ref_handler(ngx_http_request_t *r,
 
 /* ngx_http_hype_variables.c */
 
-/* For the module's preconfiguration. */
+/* For the module's preconfiguration.  NGX_ERROR if memory ran out. */
 
 ngx_int_t ngx_http_hype_variables_add(ngx_conf_t *cf);
 
-/* The index of the variable that keeps what ngx_http_hype_ask() saw. */
+/*
+ * The index of the variable that keeps what ngx_http_hype_ask() saw.  NGX_ERROR
+ * if memory ran out.
+ */
 
 ngx_int_t ngx_http_hype_variables_asked(ngx_conf_t *cf);
 
 /*
  * A handler of the first phase that each request comes to.  It keeps the
- * method, which internal redirects may change.
+ * method, which internal redirects may change, and declines.
  */
 
 ngx_int_t ngx_http_hype_ask(ngx_http_request_t *r);

@@ -134,7 +134,7 @@ ngx_http_hype_conf_param(ngx_conf_t *cf, ngx_str_t *argument,
             && *seen & ((ngx_uint_t) 1 << (p - params)))
         {
             return ngx_http_hype_conf_invalid(cf, argument,
-                                              "it was said before");
+                                              "duplicate parameter");
         }
     }
 
@@ -178,6 +178,10 @@ ngx_http_hype_conf_param_msec(ngx_conf_t *cf, ngx_str_t *value, void *field,
     ngx_msec_t *msec = field;
 
     *msec = ngx_parse_time(value, 0);
+
+    if (post) {
+        return (*msec == (ngx_msec_t) NGX_ERROR) ? post : NGX_CONF_OK;
+    }
 
     return (*msec == (ngx_msec_t) NGX_ERROR || *msec == 0)
            ? "a time above 0 is expected" : NGX_CONF_OK;
@@ -260,13 +264,15 @@ ngx_http_hype_conf_is_token(ngx_str_t *value)
 
 
 void
-ngx_http_hype_conf_needs_database(ngx_conf_t *cf, const char *name)
+ngx_http_hype_conf_needs_database(ngx_conf_t *cf)
 {
+    ngx_str_t                  *name;
     ngx_http_hype_main_conf_t  *hmcf;
 
+    name = cf->args->elts;
     hmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_hype_module);
 
-    hmcf->needs = name;
+    hmcf->needs = name->data;
     hmcf->needs_file = cf->conf_file->file.name.data;
     hmcf->needs_line = cf->conf_file->line;
 }

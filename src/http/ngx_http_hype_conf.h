@@ -19,7 +19,10 @@
 
 char *ngx_http_hype_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* The number of the list's word "value"; else returns which words there are. */
+/*
+ * Sets "result" to the number of the list's word "value" and returns NULL; or
+ * returns which words there are, in the temporary pool.
+ */
 
 char *ngx_http_hype_conf_word(ngx_conf_t *cf, ngx_conf_enum_t *e,
     ngx_str_t *value, ngx_uint_t *result);
@@ -45,9 +48,10 @@ typedef struct {
 
 
 /*
- * Sets the fields of "conf" by the directive's arguments from the number "n"
- * on, and by the one argument that is "param"; "seen" has the table's
- * parameters that have been there, as bits, and is 0 at first.
+ * Set fields of "conf": by the directive's arguments from the number "n" on, or
+ * by the one argument that is "param", where "seen" has the table's parameters
+ * that have been there, as bits, and is 0 at first.  Return NGX_CONF_OK, or
+ * NGX_CONF_ERROR once they have logged what is wrong.
  */
 
 char *ngx_http_hype_conf_params(ngx_conf_t *cf, ngx_uint_t n,
@@ -56,14 +60,15 @@ char *ngx_http_hype_conf_param(ngx_conf_t *cf, ngx_str_t *argument,
     ngx_http_hype_conf_param_t *params, ngx_http_hype_conf_param_t *param,
     void *conf, ngx_uint_t *seen);
 
-/* The one that the argument is, or else the last one, without a name. */
+/* The parameter that the argument is, or the table's end, without a name. */
 
 ngx_http_hype_conf_param_t *ngx_http_hype_conf_find_param(
     ngx_http_hype_conf_param_t *params, ngx_str_t *argument);
 
 /*
  * Setters: of an ngx_uint_t to "post" (a flag) or to the value of its word in a
- * list (ngx_conf_enum_t); of an ngx_msec_t above 0; of a complex value.
+ * list (ngx_conf_enum_t); of an ngx_msec_t, above 0 unless "post" is the error
+ * of an invalid one; of a complex value.
  */
 
 char *ngx_http_hype_conf_param_flag(ngx_conf_t *cf, ngx_str_t *value,
@@ -83,7 +88,7 @@ char *ngx_http_hype_conf_param_value(ngx_conf_t *cf, ngx_str_t *value,
 char *ngx_http_hype_conf_param_path(ngx_conf_t *cf, ngx_str_t *value,
     void *field, void *post);
 
-/* A value that may have variables; NULL after an error. */
+/* A value that may have variables, in the pool; NULL after an error. */
 
 ngx_http_complex_value_t *ngx_http_hype_conf_compile(ngx_conf_t *cf,
     ngx_str_t *value);
@@ -93,16 +98,27 @@ ngx_http_complex_value_t *ngx_http_hype_conf_compile(ngx_conf_t *cf,
 char *ngx_http_hype_conf_invalid(ngx_conf_t *cf, ngx_str_t *value,
     const char *reason);
 
-/* May it be the name of a cookie, or of an argument? */
+/* Whether it can be the name of a cookie or an argument.  Returns 1 or 0. */
 
 ngx_uint_t ngx_http_hype_conf_is_token(ngx_str_t *value);
 
 /*
- * This directive, whose name must stay there, is of no use without
- * hype_database: that is checked when all has been read.
+ * The directive that is being read is of no use without hype_database: that is
+ * checked when all has been read.
  */
 
-void ngx_http_hype_conf_needs_database(ngx_conf_t *cf, const char *name);
+void ngx_http_hype_conf_needs_database(ngx_conf_t *cf);
+
+
+/* ngx_http_hype_conf_merge.c: defaults, and what is inherited */
+
+/* For the module's context, which says when nginx calls them. */
+
+void *ngx_http_hype_conf_create_main(ngx_conf_t *cf);
+char *ngx_http_hype_conf_init_main(ngx_conf_t *cf, void *conf);
+void *ngx_http_hype_conf_create_location(ngx_conf_t *cf);
+char *ngx_http_hype_conf_merge_location(ngx_conf_t *cf, void *parent,
+    void *child);
 
 
 /*
@@ -110,22 +126,25 @@ void ngx_http_hype_conf_needs_database(ngx_conf_t *cf, const char *name);
  * configuration has been read, and what is worth a warning.
  */
 
-/* Notes the variables of the directive's arguments, with file and line. */
+/*
+ * Notes the variables of the directive's arguments, with file and line.
+ * NGX_ERROR if memory ran out.
+ */
 
 ngx_int_t ngx_http_hype_conf_note_variables(ngx_conf_t *cf);
 
-/* NGX_ERROR once it has logged the first one that does not exist. */
+/* NGX_ERROR: a variable that was noted does not exist, which it has logged. */
 
 ngx_int_t ngx_http_hype_conf_check_variables(ngx_conf_t *cf);
 
-/* ngx_http_set_complex_value_slot() and ngx_http_set_predicate_slot() */
+/* After that, ngx_http_set_complex_value_slot() and ..._predicate_slot(). */
 
 char *ngx_http_hype_conf_value(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_predicate(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* The former, and warns of a user whom the request names. */
+/* As ngx_http_hype_conf_value(), and warns of a user whom the request names. */
 
 char *ngx_http_hype_conf_user(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
@@ -135,8 +154,9 @@ void ngx_http_hype_conf_check_ssl(ngx_conf_t *cf,
     ngx_http_hype_conninfo_t *info);
 
 /*
- * Called for each location and server, when it has been merged; then once at
- * the end, for what leads nowhere.
+ * Called for each location and server, when it has been merged: NGX_ERROR once
+ * it has logged what can't be.  Then, once at the end, warns of what leads
+ * nowhere.
  */
 
 ngx_int_t ngx_http_hype_conf_check_location(ngx_conf_t *cf,
@@ -156,12 +176,12 @@ char *ngx_http_hype_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_hype_conf_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* The zone of that name and size, or the default one. */
+/* Adds the zone of that name and size in bytes, and what keeps links in it. */
 
 char *ngx_http_hype_conf_add_zone(ngx_conf_t *cf,
     ngx_http_hype_main_conf_t *hmcf, ngx_str_t *name, size_t size);
 
-/* The spool's folder, for nginx to make. */
+/* Sets the spool's directory, for nginx to make, if it can be one. */
 
 char *ngx_http_hype_conf_set_spool_path(ngx_conf_t *cf,
     ngx_http_hype_main_conf_t *hmcf, ngx_str_t *name);
@@ -177,16 +197,17 @@ char *ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_destination(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_hype_conf_hit_param(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_hype_conf_keep_args(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_hype_conf_next_param(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_hype_conf_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* For ngx_conf_set_str_slot(), as its post handlers: check the name. */
+
+char *ngx_http_hype_conf_next_param(ngx_conf_t *cf, void *post, void *data);
+char *ngx_http_hype_conf_hit_param(ngx_conf_t *cf, void *post, void *data);
 
 
 /* ngx_http_hype_conf_owner.c: the page of the owner of links */

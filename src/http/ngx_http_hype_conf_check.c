@@ -242,8 +242,8 @@ ngx_http_hype_conf_user(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
             if (ngx_strncasecmp(p, prefix->data, prefix->len) == 0) {
                 ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                                   "\"hype_user %V\" is what the client "
-                                   "sends: anybody can claim to be anybody",
+                                   "\"hype_user %V\" is set by the client, "
+                                   "who can pass for any user",
                                    &value[1]);
                 break;
             }
@@ -286,9 +286,9 @@ ngx_http_hype_conf_check_ssl(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)
 
         ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
                            "\"hype_database\" has no \"sslmode\" for host "
-                           "\"%s\": who is in between can read and change "
-                           "what is sent; say \"sslmode=verify-full\", or "
-                           "\"sslmode=prefer\" if that is meant", host);
+                           "\"%s\": others on the network may read and "
+                           "change what is sent; set \"sslmode=verify-full\", "
+                           "or \"sslmode=prefer\" to accept this", host);
         return;
     }
 }
@@ -340,8 +340,8 @@ ngx_http_hype_conf_check_location(ngx_conf_t *cf,
 
     if (ngx_http_hype_conf_returns(cf, clcf)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%s\" in location \"%V\" never comes to its "
-                           "turn: \"return\" answers before it",
+                           "\"%s\" in location \"%V\" is never reached: "
+                           "\"return\" ends the request before it",
                            hlcf->ref ? "hype_ref" : "hype_links",
                            &clcf->name);
         return NGX_ERROR;
@@ -523,7 +523,7 @@ ngx_http_hype_conf_check_refs(ngx_conf_t *cf)
 
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "%s to \"%V\", but the server in %s:%ui has no location "
-                      "for that with \"hype_ref\"",
+                      "with \"hype_ref\" for it",
                       place[i].needed, &place[i].path, cscf->file_name,
                       cscf->line);
         return;

@@ -5,8 +5,6 @@
 
 static char *ngx_http_hype_conf_connections(ngx_conf_t *cf,
     ngx_str_t *value, void *field, void *post);
-static char *ngx_http_hype_conf_time(ngx_conf_t *cf, ngx_str_t *value,
-    void *field, void *post);
 static char *ngx_http_hype_conf_max_size(ngx_conf_t *cf, ngx_str_t *value,
     void *field, void *post);
 static char *ngx_http_hype_conf_sync(ngx_conf_t *cf, ngx_str_t *value,
@@ -36,12 +34,12 @@ static ngx_http_hype_conf_param_t  ngx_http_hype_database_params[] = {
 static ngx_http_hype_conf_param_t  ngx_http_hype_zone_params[] = {
 
     { ngx_string("valid="),
-      ngx_http_hype_conf_time,
-      offsetof(ngx_http_hype_cache_t, valid), NULL },
+      ngx_http_hype_conf_param_msec,
+      offsetof(ngx_http_hype_cache_t, valid), "a time is expected" },
 
     { ngx_string("unknown="),
-      ngx_http_hype_conf_time,
-      offsetof(ngx_http_hype_cache_t, unknown), NULL },
+      ngx_http_hype_conf_param_msec,
+      offsetof(ngx_http_hype_cache_t, unknown), "a time is expected" },
 
     { ngx_null_string, NULL, 0, "\"valid=\" or \"unknown=\" is expected" }
 };
@@ -203,19 +201,6 @@ ngx_http_hype_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static char *
-ngx_http_hype_conf_time(ngx_conf_t *cf, ngx_str_t *value, void *field,
-    void *post)
-{
-    ngx_msec_t *msec = field;
-
-    *msec = ngx_parse_time(value, 0);
-
-    return (*msec == (ngx_msec_t) NGX_ERROR) ? "a time is expected"
-                                             : NGX_CONF_OK;
-}
-
-
 char *
 ngx_http_hype_conf_add_zone(ngx_conf_t *cf, ngx_http_hype_main_conf_t *hmcf,
     ngx_str_t *name, size_t size)
@@ -339,14 +324,14 @@ ngx_http_hype_conf_check_spool(ngx_conf_t *cf, ngx_str_t *name)
         }
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"hype_spool\" names \"%V\", which is no "
+                           "\"hype_spool\" path \"%V\" is not a "
                            "directory", name);
         return NGX_ERROR;
     }
 
     if (ngx_errno != NGX_ENOENT) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "\"hype_spool\" can't have \"%V\"", name);
+                           "\"hype_spool\" can't use \"%V\"", name);
         return NGX_ERROR;
     }
 
@@ -367,7 +352,7 @@ ngx_http_hype_conf_check_spool(ngx_conf_t *cf, ngx_str_t *name)
 
     if (access((char *) parent, W_OK|X_OK) == -1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "\"hype_spool\" can't make \"%V\" in \"%s\"",
+                           "\"hype_spool\" can't create \"%V\" in \"%s\"",
                            name, parent);
         return NGX_ERROR;
     }
@@ -432,7 +417,7 @@ ngx_http_hype_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     hlcf->status = NGX_HTTP_HYPE_STATUS_JSON;
     hlcf->reports = 0;
 
-    ngx_http_hype_conf_needs_database(cf, "hype_status");
+    ngx_http_hype_conf_needs_database(cf);
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_hype_status_handler;

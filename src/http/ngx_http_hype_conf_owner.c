@@ -50,7 +50,7 @@ ngx_http_hype_conf_links(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     hlcf->links = NGX_HTTP_HYPE_LINKS_JSON;
     hlcf->links_create = 1;
 
-    ngx_http_hype_conf_needs_database(cf, "hype_links");
+    ngx_http_hype_conf_needs_database(cf);
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_hype_owner_handler;

@@ -2,11 +2,13 @@
 #include "ngx_http_hype_conf.h"
 
 
-static ngx_int_t ngx_http_hype_conf_push_name(ngx_conf_t *cf,
-    ngx_array_t *names, ngx_str_t *value);
+#define NGX_HTTP_HYPE_CONF_NO_ARGUMENT  "it can't be an argument's name"
+
+
+static char *ngx_http_hype_conf_names(ngx_conf_t *cf, ngx_array_t **names,
+    ngx_http_hype_conf_param_t *params, void *conf);
 static ngx_uint_t ngx_http_hype_conf_is_host(ngx_conf_t *cf,
     ngx_str_t *value);
-static ngx_uint_t ngx_http_hype_conf_has_control(ngx_str_t *value);
 
 
 static ngx_conf_enum_t  ngx_http_hype_mode[] = {
@@ -46,7 +48,7 @@ ngx_http_hype_conf_ref(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     hlcf->ref = 1;
 
-    ngx_http_hype_conf_needs_database(cf, "hype_ref");
+    ngx_http_hype_conf_needs_database(cf);
 
     value = cf->args->elts;
 
@@ -84,60 +86,16 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_loc_conf_t *hlcf = conf;
 
-    ngx_str_t                   *value;
-    ngx_uint_t                   i, seen;
-    ngx_http_hype_conf_param_t  *param;
+    char  *rc;
 
-    if (hlcf->params != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
+    rc = ngx_http_hype_conf_names(cf, &hlcf->params, ngx_http_hype_ref_params,
+                                  hlcf);
+
+    if (rc != NGX_CONF_OK || hlcf->params == NULL) {
+        return rc;
     }
 
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[1].data, "off") == 0) {
-
-        if (cf->args->nelts > 2) {
-            return ngx_http_hype_conf_invalid(cf, &value[2],
-                                              "\"off\" has no parameters");
-        }
-
-        hlcf->params = NULL;
-        return NGX_CONF_OK;
-    }
-
-    ngx_http_hype_conf_needs_database(cf, "hype_ref_param");
-
-    hlcf->params = ngx_array_create(cf->pool, 2, sizeof(ngx_str_t));
-    if (hlcf->params == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    seen = 0;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        param = ngx_http_hype_conf_find_param(ngx_http_hype_ref_params,
-                                              &value[i]);
-
-        if (param->name.len) {
-
-            if (ngx_http_hype_conf_param(cf, &value[i],
-                                         ngx_http_hype_ref_params, param,
-                                         hlcf, &seen)
-                != NGX_CONF_OK)
-            {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        if (ngx_http_hype_conf_push_name(cf, hlcf->params, &value[i])
-            != NGX_OK)
-        {
-            return NGX_CONF_ERROR;
-        }
-    }
+    ngx_http_hype_conf_needs_database(cf);
 
     if (hlcf->params->nelts == 0) {
         return "needs the name of an argument";
@@ -148,8 +106,72 @@ ngx_http_hype_conf_ref_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (hlcf->to && hlcf->mode == NGX_HTTP_HYPE_INLINE) {
-        return "with \"mode=inline\" redirects to nothing, and can't have "
+        return "with \"mode=inline\" does not redirect, and can't have "
                "\"to=\"";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* "off", or names of arguments, and parameters between them */
+
+static char *
+ngx_http_hype_conf_names(ngx_conf_t *cf, ngx_array_t **names,
+    ngx_http_hype_conf_param_t *params, void *conf)
+{
+    char                        *rc;
+    ngx_str_t                   *value, *name;
+    ngx_uint_t                   i, seen;
+    ngx_http_hype_conf_param_t  *param;
+
+    if (*names != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        *names = NULL;
+
+        return (cf->args->nelts == 2) ? NGX_CONF_OK
+               : ngx_http_hype_conf_invalid(cf, &value[2],
+                                            "\"off\" has no parameters");
+    }
+
+    *names = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                              sizeof(ngx_str_t));
+    if (*names == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    seen = 0;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        param = ngx_http_hype_conf_find_param(params, &value[i]);
+
+        if (param->name.len) {
+            rc = ngx_http_hype_conf_param(cf, &value[i], params, param, conf,
+                                          &seen);
+            if (rc != NGX_CONF_OK) {
+                return rc;
+            }
+
+            continue;
+        }
+
+        if (!ngx_http_hype_conf_is_token(&value[i])) {
+            return ngx_http_hype_conf_invalid(cf, &value[i],
+                                              NGX_HTTP_HYPE_CONF_NO_ARGUMENT);
+        }
+
+        name = ngx_array_push(*names);
+        if (name == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *name = value[i];
     }
 
     return NGX_CONF_OK;
@@ -178,95 +200,51 @@ ngx_http_hype_conf_keep_args(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t   *value;
     ngx_uint_t   i, n;
 
-    if (hlcf->keep_args != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
-    }
+    static ngx_http_hype_conf_param_t  none[] = {
+        { ngx_null_string, NULL, 0, NULL }
+    };
 
     value = cf->args->elts;
 
-    if (ngx_strcmp(value[1].data, "off") == 0) {
-
-        if (cf->args->nelts > 2) {
-            return ngx_http_hype_conf_invalid(cf, &value[2],
-                                              "\"off\" has no parameters");
-        }
-
-        hlcf->keep_args = NULL;
-        return NGX_CONF_OK;
-    }
-
-    hlcf->keep_args = ngx_array_create(cf->pool, cf->args->nelts - 1,
-                                       sizeof(ngx_str_t));
-    if (hlcf->keep_args == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
+    for (i = 2; i < cf->args->nelts; i++) {
         for (n = 1; n < i; n++) {
-            if (value[n].len == value[i].len
-                && ngx_strcmp(value[n].data, value[i].data) == 0)
-            {
+            if (ngx_strcmp(value[n].data, value[i].data) == 0) {
                 return ngx_http_hype_conf_invalid(cf, &value[i],
-                                                  "it was said before");
+                                                  "duplicate parameter");
             }
         }
-
-        if (ngx_http_hype_conf_push_name(cf, hlcf->keep_args, &value[i])
-            != NGX_OK)
-        {
-            return NGX_CONF_ERROR;
-        }
     }
 
-    return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_http_hype_conf_push_name(ngx_conf_t *cf, ngx_array_t *names,
-    ngx_str_t *value)
-{
-    ngx_str_t  *name;
-
-    if (!ngx_http_hype_conf_is_token(value)) {
-        (void) ngx_http_hype_conf_invalid(cf, value,
-                                          "it can't be an argument's name");
-        return NGX_ERROR;
-    }
-
-    name = ngx_array_push(names);
-    if (name == NULL) {
-        return NGX_ERROR;
-    }
-
-    *name = *value;
-
-    return NGX_OK;
+    return ngx_http_hype_conf_names(cf, &hlcf->keep_args, none, hlcf);
 }
 
 
 char *
-ngx_http_hype_conf_next_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_hype_conf_next_param(ngx_conf_t *cf, void *post, void *data)
 {
-    ngx_http_hype_loc_conf_t *hlcf = conf;
+    ngx_str_t *name = data;
 
-    ngx_str_t  *value;
+    return ngx_http_hype_conf_is_token(name) ? NGX_CONF_OK
+           : ngx_http_hype_conf_invalid(cf, name,
+                                        NGX_HTTP_HYPE_CONF_NO_ARGUMENT);
+}
 
-    if (hlcf->next_param.data) {
-        return "is duplicate";
+
+char *
+ngx_http_hype_conf_hit_param(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_str_t *name = data;
+
+    if (ngx_strcmp(name->data, "off") == 0) {
+        name->len = 0;
+        return NGX_CONF_OK;
     }
 
-    value = cf->args->elts;
+    /* what need not be encoded in a query */
 
-    if (!ngx_http_hype_conf_is_token(&value[1])) {
-        return ngx_http_hype_conf_invalid(cf, &value[1],
-                                          "it can't be an argument's name");
-    }
-
-    hlcf->next_param = value[1];
-
-    return NGX_CONF_OK;
+    return ngx_http_hype_identifier_valid(name) ? NGX_CONF_OK
+           : ngx_http_hype_conf_invalid(cf, name,
+                                        NGX_HTTP_HYPE_CONF_NO_ARGUMENT);
 }
 
 
@@ -275,17 +253,12 @@ ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_hype_loc_conf_t *hlcf = conf;
 
-    ngx_str_t                         *value;
-    ngx_uint_t                         i;
-    ngx_http_complex_value_t          *cv;
-    ngx_http_compile_complex_value_t   ccv;
+    ngx_str_t                 *value;
+    ngx_uint_t                 i;
+    ngx_http_complex_value_t  *cv, *compiled;
 
     if (hlcf->next_hosts != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
-    }
-
-    if (ngx_http_hype_conf_note_variables(cf) != NGX_OK) {
-        return NGX_CONF_ERROR;
     }
 
     value = cf->args->elts;
@@ -298,11 +271,6 @@ ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        cv = ngx_array_push(hlcf->next_hosts);
-        if (cv == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
         if (ngx_http_script_variables_count(&value[i]) == 0) {
 
             ngx_strlow(value[i].data, value[i].data, value[i].len);
@@ -310,9 +278,9 @@ ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             if (ngx_strncmp(value[i].data, "*.", 2) == 0) {
                 return ngx_http_hype_conf_invalid(cf, &value[i],
                                                   "a host name is expected; "
-                                                  "it is \".example.com\" "
-                                                  "that stands for all hosts "
-                                                  "below it");
+                                                  "\".example.com\" stands "
+                                                  "for a domain and its "
+                                                  "subdomains");
             }
 
             if (!ngx_http_hype_conf_is_host(cf, &value[i])) {
@@ -321,15 +289,14 @@ ngx_http_hype_conf_next_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             }
         }
 
-        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+        cv = ngx_array_push(hlcf->next_hosts);
+        compiled = ngx_http_hype_conf_compile(cf, &value[i]);
 
-        ccv.cf = cf;
-        ccv.value = &value[i];
-        ccv.complex_value = cv;
-
-        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+        if (cv == NULL || compiled == NULL) {
             return NGX_CONF_ERROR;
         }
+
+        *cv = *compiled;
     }
 
     return NGX_CONF_OK;
@@ -356,7 +323,7 @@ ngx_http_hype_conf_destination(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if ((value[1].data[0] != '/' && value[1].data[0] != '$'
          && ngx_strstr(value[1].data, "://") == NULL)
-        || ngx_http_hype_conf_has_control(&value[1]))
+        || ngx_http_hype_has_control(&value[1]))
     {
         return ngx_http_hype_conf_invalid(cf, &value[1],
                                           "a path, a URL, a variable or "
@@ -366,37 +333,6 @@ ngx_http_hype_conf_destination(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     hlcf->destination = ngx_http_hype_conf_compile(cf, &value[1]);
 
     return hlcf->destination ? NGX_CONF_OK : NGX_CONF_ERROR;
-}
-
-
-char *
-ngx_http_hype_conf_hit_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_hype_loc_conf_t *hlcf = conf;
-
-    ngx_str_t  *value;
-
-    if (hlcf->hit_param.data) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[1].data, "off") == 0) {
-        ngx_str_set(&hlcf->hit_param, "");
-        return NGX_CONF_OK;
-    }
-
-    /* what need not be encoded in a query */
-
-    if (!ngx_http_hype_identifier_valid(&value[1])) {
-        return ngx_http_hype_conf_invalid(cf, &value[1],
-                                          "it can't be an argument's name");
-    }
-
-    hlcf->hit_param = value[1];
-
-    return NGX_CONF_OK;
 }
 
 
@@ -435,7 +371,7 @@ ngx_http_hype_conf_fallback(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         || (value[1].data[0] != '/' && value[1].data[0] != '$'
             && ngx_strncasecmp(value[1].data, (u_char *) "http://", 7) != 0
             && ngx_strncasecmp(value[1].data, (u_char *) "https://", 8) != 0)
-        || ngx_http_hype_conf_has_control(&value[1]))
+        || ngx_http_hype_has_control(&value[1]))
     {
         return ngx_http_hype_conf_invalid(cf, &value[1],
                                           "a path, a URL, a variable or "
@@ -472,19 +408,4 @@ ngx_http_hype_conf_is_host(ngx_conf_t *cf, ngx_str_t *value)
     ngx_sprintf(url.data, "http://%*s", value->len - dot, value->data + dot);
 
     return ngx_http_hype_next_safe(&url, value, 1);
-}
-
-
-static ngx_uint_t
-ngx_http_hype_conf_has_control(ngx_str_t *value)
-{
-    size_t  i;
-
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] < 0x20 || value->data[i] == 0x7f) {
-            return 1;
-        }
-    }
-
-    return 0;
 }

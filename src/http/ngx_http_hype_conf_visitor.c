@@ -90,7 +90,7 @@ static ngx_http_hype_conf_param_t  ngx_http_hype_cookie_params[] = {
       ngx_http_hype_conf_param_flag,
       offsetof(ngx_http_hype_conf_cookie_t, httponly), (void *) 0 },
 
-    { ngx_null_string, NULL, 0, "there is no such parameter" }
+    { ngx_null_string, NULL, 0, "unknown parameter" }
 };
 
 
@@ -324,7 +324,7 @@ ngx_http_hype_conf_code(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    ngx_http_hype_conf_needs_database(cf, "hype_code");
+    ngx_http_hype_conf_needs_database(cf);
 
     hlcf->code = ngx_http_hype_conf_compile(cf, &value[1]);
 
@@ -340,7 +340,7 @@ ngx_http_hype_conf_confirm(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t                *value;
     ngx_http_hype_confirm_t  *confirm;
 
-    ngx_http_hype_conf_needs_database(cf, "hype_confirm");
+    ngx_http_hype_conf_needs_database(cf);
 
     if (hlcf->confirm == NGX_CONF_UNSET_PTR) {
         hlcf->confirm = ngx_array_create(cf->pool, 1,

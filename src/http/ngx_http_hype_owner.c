@@ -116,7 +116,7 @@ ngx_http_hype_owner_handler(ngx_http_request_t *r)
         file = ngx_http_hype_owner_file(r);
         if (file) {
             return ngx_http_hype_status_send(r, NGX_HTTP_OK, file->type,
-                                               &file->text);
+                                             &file->text);
         }
 
         if (r->args.len != 4 || ngx_strncmp(r->args.data, "json", 4) != 0) {
@@ -146,7 +146,7 @@ ngx_http_hype_owner_user(ngx_http_request_t *r,
 {
     /* what this location says, and no other that the request has been in */
 
-    if (ngx_http_hype_user(r, hlcf, user) != NGX_OK) {
+    if (ngx_http_hype_said(r, hlcf->user, user) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -156,8 +156,8 @@ ngx_http_hype_owner_user(ngx_http_request_t *r,
 
     if (!ngx_http_hype_owner_valid(user)) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "\"hype_links\" refuses a user whose id is longer than "
-                      "%d bytes, no UTF-8, or has control characters",
+                      "\"hype_links\" refuses a user id that is longer than "
+                      "%d bytes, not UTF-8, or has control characters",
                       NGX_HTTP_HYPE_OWNER_USER);
 
         return ngx_http_hype_owner_refuse(r);
@@ -176,21 +176,9 @@ ngx_http_hype_owner_user(ngx_http_request_t *r,
 static ngx_uint_t
 ngx_http_hype_owner_valid(ngx_str_t *user)
 {
-    size_t  i;
-
-    if (user->len > NGX_HTTP_HYPE_OWNER_USER
-        || ngx_http_hype_utf8_length(user) != user->len)
-    {
-        return 0;
-    }
-
-    for (i = 0; i < user->len; i++) {
-        if (user->data[i] < 0x20 || user->data[i] == 0x7f) {
-            return 0;
-        }
-    }
-
-    return 1;
+    return user->len <= NGX_HTTP_HYPE_OWNER_USER
+           && ngx_http_hype_utf8_length(user) == user->len
+           && !ngx_http_hype_has_control(user);
 }
 
 
@@ -283,24 +271,18 @@ ngx_http_hype_owner_send_page(ngx_http_request_t *r,
     ngx_str_t   text, page;
     ngx_uint_t  status;
 
-    static ngx_str_t  policy = ngx_string("default-src 'none'; "
-        "style-src 'self'; script-src 'self'; connect-src 'self'; "
-        "img-src 'self' data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'");
     static ngx_str_t  referrer = ngx_string("same-origin");
 
     if (ngx_http_hype_owner_text(r, wait, &text, &status) != NGX_OK
         || ngx_http_hype_owner_put(r, &page, &text) != NGX_OK
-        || ngx_http_hype_add_header(r, "Content-Security-Policy", &policy)
-           != NGX_OK
         || ngx_http_hype_add_header(r, "Referrer-Policy", &referrer)
            != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_hype_status_send(r, status, "text/html; charset=utf-8",
-                                       &page);
+    return ngx_http_hype_status_send(r, status, NGX_HTTP_HYPE_STATUS_PAGE,
+                                     &page);
 }
 
 

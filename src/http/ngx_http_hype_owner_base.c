@@ -21,7 +21,9 @@ ngx_http_hype_owner_base(ngx_http_request_t *r,
     const char                 *scheme;
     ngx_http_core_loc_conf_t   *clcf;
 
-    if (ngx_http_hype_param_to(r, hlcf->links_to, "hype_links", &to) != NGX_OK) {
+    if (ngx_http_hype_param_to(r, hlcf->links_to, "hype_links", &to)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

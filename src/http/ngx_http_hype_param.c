@@ -44,13 +44,6 @@ ngx_http_hype_param_handler(ngx_http_request_t *r,
 
     if (rc == NGX_OK
         && ctx->state == NGX_HTTP_HYPE_FOUND
-        && ngx_http_hype_purpose_refuse(r, ctx) == NGX_DONE)
-    {
-        return NGX_DONE;
-    }
-
-    if (rc == NGX_OK
-        && ctx->state == NGX_HTTP_HYPE_FOUND
         && hlcf->mode == NGX_HTTP_HYPE_REDIRECT)
     {
         rc = ngx_http_hype_param_redirect(r, ctx, hlcf);
@@ -67,12 +60,8 @@ ngx_http_hype_param_handler(ngx_http_request_t *r,
         rc = ngx_http_hype_visit_record(r, ctx);
     }
 
-    if (rc == NGX_AGAIN) {
-        return NGX_AGAIN;
-    }
-
-    if (rc == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (rc != NGX_OK) {
+        return (rc == NGX_ERROR) ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
     }
 
     if (ctx->outcome != NGX_HTTP_HYPE_OUTCOME_SKIPPED

@@ -32,6 +32,11 @@ static ngx_http_hype_purpose_header_t  ngx_http_hype_purpose_headers[] = {
     { ngx_string("x-purpose"), NGX_HTTP_HYPE_PREFETCH, ngx_null_string },
     { ngx_string("x-moz"), NGX_HTTP_HYPE_PREFETCH, ngx_null_string },
 
+    /* RFC 6455, 4.1: a page that opens a WebSocket is not left */
+
+    { ngx_string("sec-websocket-key"), NGX_HTTP_HYPE_EMBEDDED,
+      ngx_null_string },
+
     /* RFC 8470, 5.1: any value of it is as good as "1" */
 
     { ngx_string("early-data"), NGX_HTTP_HYPE_EARLY, ngx_null_string },
@@ -191,7 +196,7 @@ ngx_http_hype_purpose_refuse(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
         ngx_str_set(&r->headers_out.status_line, "425 Too Early");
 
     } else {
-        return NGX_DECLINED;
+        return NGX_OK;
     }
 
     ctx->outcome = NGX_HTTP_HYPE_OUTCOME_SKIPPED;

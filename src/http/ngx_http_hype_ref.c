@@ -56,23 +56,12 @@ ngx_http_hype_ref_handler(ngx_http_request_t *r,
 
     rc = ngx_http_hype_visit_find(r, ctx);
 
-    if (rc == NGX_OK
-        && ctx->state == NGX_HTTP_HYPE_FOUND
-        && ngx_http_hype_purpose_refuse(r, ctx) == NGX_DONE)
-    {
-        return NGX_DONE;
-    }
-
     if (rc == NGX_OK) {
         rc = ngx_http_hype_visit_record(r, ctx);
     }
 
-    if (rc == NGX_AGAIN) {
-        return NGX_AGAIN;
-    }
-
-    if (rc == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (rc != NGX_OK) {
+        return (rc == NGX_ERROR) ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
     }
 
     return ngx_http_hype_ref_answer(r, ctx, hlcf);

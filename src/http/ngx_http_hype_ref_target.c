@@ -298,8 +298,6 @@ static ngx_int_t
 ngx_http_hype_ref_fallback(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *target)
 {
-    size_t  i;
-
     static ngx_str_t  root = ngx_string("/");
 
     if (hlcf->fallback == NULL) {
@@ -313,13 +311,7 @@ ngx_http_hype_ref_fallback(ngx_http_request_t *r,
 
     /* a variable may have anything in it */
 
-    for (i = 0; i < target->len; i++) {
-        if (target->data[i] < 0x20 || target->data[i] == 0x7f) {
-            target->len = 0;
-        }
-    }
-
-    if (target->len == 0) {
+    if (target->len == 0 || ngx_http_hype_has_control(target)) {
         *target = root;
     }
 

@@ -40,7 +40,7 @@ static ngx_http_hype_status_part_t  ngx_http_hype_status_parts[] = {
     { ngx_string("js"), "text/javascript; charset=utf-8",
       { sizeof(ngx_http_hype_page_js), ngx_http_hype_page_js }, NULL },
 
-    { ngx_null_string, "text/html; charset=utf-8",
+    { ngx_null_string, NGX_HTTP_HYPE_STATUS_PAGE,
       { sizeof(ngx_http_hype_page_html), ngx_http_hype_page_html }, NULL }
 };
 
@@ -52,11 +52,6 @@ ngx_http_hype_status_handler(ngx_http_request_t *r)
     ngx_str_t                     text;
     ngx_http_hype_loc_conf_t     *hlcf;
     ngx_http_hype_status_part_t  *part;
-
-    static ngx_str_t  policy = ngx_string("default-src 'none'; "
-        "style-src 'self'; script-src 'self'; connect-src 'self'; "
-        "img-src 'self' data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'");
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return ngx_http_hype_not_allowed(r);
@@ -83,13 +78,6 @@ ngx_http_hype_status_handler(ngx_http_request_t *r)
     text = part->text;
 
     if (part->write && ngx_http_hype_status_write(r, part, &text) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (part->argument.len == 0
-        && ngx_http_hype_add_header(r, "Content-Security-Policy", &policy)
-           != NGX_OK)
-    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -155,9 +143,20 @@ ngx_http_hype_status_send(ngx_http_request_t *r, ngx_uint_t status,
 
     static ngx_str_t  no_store = ngx_string("no-store");
     static ngx_str_t  nosniff = ngx_string("nosniff");
+    static ngx_str_t  policy = ngx_string("default-src 'none'; "
+        "style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'");
 
     if (ngx_http_hype_add_header(r, "Cache-Control", &no_store) != NGX_OK
         || ngx_http_hype_add_header(r, "X-Content-Type-Options", &nosniff)
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_strcmp(type, NGX_HTTP_HYPE_STATUS_PAGE) == 0
+        && ngx_http_hype_add_header(r, "Content-Security-Policy", &policy)
            != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -16,10 +16,12 @@
 
 ngx_int_t ngx_http_hype_status_handler(ngx_http_request_t *r);
 
+#define NGX_HTTP_HYPE_STATUS_PAGE  "text/html; charset=utf-8"
+
 /*
- * Sends a text that no cache may store.  Takes the status and the Content-Type;
- * the text has to live as long as the request.  Returns what a content handler
- * returns.
+ * Sends a text that no cache may store; a page may only use what is of its own
+ * location.  Takes the status and the Content-Type; the text has to live as
+ * long as the request.  Returns what a content handler returns.
  */
 
 ngx_int_t ngx_http_hype_status_send(ngx_http_request_t *r,

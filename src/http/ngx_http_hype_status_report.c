@@ -1,7 +1,6 @@
 
 #include "ngx_http_hype_status.h"
 #include "ngx_http_hype_await.h"
-#include "ngx_http_hype_uri.h"
 #include "ngx_http_hype_visit.h"
 
 
@@ -165,7 +164,7 @@ ngx_http_hype_status_arguments(ngx_http_request_t *r, ngx_str_t *json)
 }
 
 
-/* decodes it where it is, in a copy */
+/* NULL: it can't be read, or memory ran out */
 
 static u_char *
 ngx_http_hype_status_argument(ngx_http_request_t *r, u_char *p,
@@ -187,20 +186,13 @@ ngx_http_hype_status_argument(ngx_http_request_t *r, u_char *p,
     part[1].len = end - part[1].data;
 
     for (i = 0; i < 2; i++) {
-        s = ngx_pstrdup(r->pool, &part[i]);
+        s = ngx_pnalloc(r->pool, part[i].len);
         if (s == NULL) {
             return NULL;
         }
 
+        part[i].len = ngx_http_hype_unescape_plus(s, &part[i]);
         part[i].data = s;
-
-        for ( /* void */ ; s < part[i].data + part[i].len; s++) {
-            if (*s == '+') {
-                *s = ' ';
-            }
-        }
-
-        part[i].len = ngx_http_hype_unescape(part[i].data, &part[i]);
 
         if (!ngx_http_hype_status_readable(&part[i])) {
             return NULL;

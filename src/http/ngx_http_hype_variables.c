@@ -2,21 +2,22 @@
 #include "ngx_http_hype_visit.h"
 
 
-static ngx_int_t ngx_http_hype_variable_identifier(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_hype_variable_visitor(ngx_http_request_t *r,
+typedef enum {
+    NGX_HTTP_HYPE_VARIABLE_IDENTIFIER = 0,
+    NGX_HTTP_HYPE_VARIABLE_OUTCOME,
+    NGX_HTTP_HYPE_VARIABLE_REFERRER,
+    NGX_HTTP_HYPE_VARIABLE_DESTINATION,
+    NGX_HTTP_HYPE_VARIABLE_ASKED
+} ngx_http_hype_variable_e;
+
+
+static ngx_int_t ngx_http_hype_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_hype_variable_hit(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_hype_variable_outcome(ngx_http_request_t *r,
+static ngx_int_t ngx_http_hype_variable_visitor(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_hype_variable_user(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_hype_variable_referrer(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_hype_variable_destination(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_hype_variable_asked(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static void ngx_http_hype_variable_set(ngx_http_variable_value_t *v,
     ngx_str_t *value);
@@ -24,10 +25,19 @@ static ngx_int_t ngx_http_hype_variable_uuid(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, u_char *uuid);
 
 
+/*
+ * The place of the first one belongs to the request and stays through internal
+ * redirects, as a context does not.  With a space in its name, no configuration
+ * can have the variable.
+ */
+
 static ngx_http_variable_t  ngx_http_hype_vars[] = {
 
-    { ngx_string("hype_identifier"), NULL,
-      ngx_http_hype_variable_identifier, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+    { ngx_string("hype asked"), NULL, ngx_http_hype_variable,
+      NGX_HTTP_HYPE_VARIABLE_ASKED, 0, 0 },
+
+    { ngx_string("hype_identifier"), NULL, ngx_http_hype_variable,
+      NGX_HTTP_HYPE_VARIABLE_IDENTIFIER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("hype_visitor"), NULL,
       ngx_http_hype_variable_visitor, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -35,37 +45,83 @@ static ngx_http_variable_t  ngx_http_hype_vars[] = {
     { ngx_string("hype_hit"), NULL,
       ngx_http_hype_variable_hit, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
-    { ngx_string("hype_outcome"), NULL,
-      ngx_http_hype_variable_outcome, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+    { ngx_string("hype_outcome"), NULL, ngx_http_hype_variable,
+      NGX_HTTP_HYPE_VARIABLE_OUTCOME, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("hype_user"), NULL,
       ngx_http_hype_variable_user, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
-    { ngx_string("hype_referrer"), NULL,
-      ngx_http_hype_variable_referrer, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+    { ngx_string("hype_referrer"), NULL, ngx_http_hype_variable,
+      NGX_HTTP_HYPE_VARIABLE_REFERRER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
-    { ngx_string("hype_destination"), NULL,
-      ngx_http_hype_variable_destination, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+    { ngx_string("hype_destination"), NULL, ngx_http_hype_variable,
+      NGX_HTTP_HYPE_VARIABLE_DESTINATION, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
 };
 
 
 static ngx_int_t
-ngx_http_hype_variable_identifier(ngx_http_request_t *r,
+ngx_http_hype_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data)
+{
+    ngx_str_t            *value;
+    ngx_http_hype_ctx_t  *ctx;
+
+    ctx = ngx_http_hype_get_ctx(r->main);
+    value = NULL;
+
+    switch (ctx ? data : NGX_HTTP_HYPE_VARIABLE_ASKED) {
+
+    case NGX_HTTP_HYPE_VARIABLE_IDENTIFIER:
+
+        /* another one may have anything in it, a line end for instance */
+
+        if (ngx_http_hype_identifier_valid(&ctx->identifier)) {
+            value = &ctx->identifier;
+        }
+
+        break;
+
+    case NGX_HTTP_HYPE_VARIABLE_OUTCOME:
+        value = &ngx_http_hype_outcomes[ctx->outcome];
+        break;
+
+    case NGX_HTTP_HYPE_VARIABLE_REFERRER:
+
+        if (ngx_http_hype_visit_made(ctx)) {
+            value = &ctx->link.user_id;
+        }
+
+        break;
+
+    case NGX_HTTP_HYPE_VARIABLE_DESTINATION:
+
+        /* the link's own, whatever the target is */
+
+        value = &ctx->link.destination;
+        break;
+    }
+
+    ngx_http_hype_variable_set(v, value);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_hype_variable_hit(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_http_hype_ctx_t  *ctx;
 
     ctx = ngx_http_hype_get_ctx(r->main);
 
-    /* another one may have anything in it, a line end for instance */
-
-    if (ctx && !ngx_http_hype_identifier_valid(&ctx->identifier)) {
-        ctx = NULL;
+    if (ctx && ctx->has_hit) {
+        return ngx_http_hype_variable_uuid(r, v, ctx->hit);
     }
 
-    ngx_http_hype_variable_set(v, ctx ? &ctx->identifier : NULL);
+    v->not_found = 1;
 
     return NGX_OK;
 }
@@ -100,39 +156,6 @@ ngx_http_hype_variable_visitor(ngx_http_request_t *r,
 
 
 static ngx_int_t
-ngx_http_hype_variable_hit(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_http_hype_ctx_t  *ctx;
-
-    ctx = ngx_http_hype_get_ctx(r->main);
-
-    if (ctx && ctx->has_hit) {
-        return ngx_http_hype_variable_uuid(r, v, ctx->hit);
-    }
-
-    v->not_found = 1;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_hype_variable_outcome(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_http_hype_ctx_t  *ctx;
-
-    ctx = ngx_http_hype_get_ctx(r->main);
-
-    ngx_http_hype_variable_set(v, ctx ? &ngx_http_hype_outcomes[ctx->outcome]
-                                      : NULL);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
 ngx_http_hype_variable_user(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
@@ -149,59 +172,13 @@ ngx_http_hype_variable_user(ngx_http_request_t *r,
 
     hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
 
-    if (hlcf->user == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
+    ngx_str_null(&user);
 
-    if (ngx_http_hype_user(r, hlcf, &user) != NGX_OK) {
+    if (hlcf->user && ngx_http_hype_said(r, hlcf->user, &user) != NGX_OK) {
         return NGX_ERROR;
     }
 
     ngx_http_hype_variable_set(v, &user);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_hype_variable_referrer(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_http_hype_ctx_t  *ctx;
-
-    ctx = ngx_http_hype_get_ctx(r->main);
-
-    ngx_http_hype_variable_set(v, (ctx && ngx_http_hype_visit_made(ctx))
-                                  ? &ctx->link.user_id : NULL);
-
-    return NGX_OK;
-}
-
-
-/* the link's own, whatever the target is */
-
-static ngx_int_t
-ngx_http_hype_variable_destination(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_http_hype_ctx_t  *ctx;
-
-    ctx = ngx_http_hype_get_ctx(r->main);
-
-    ngx_http_hype_variable_set(v, ctx ? &ctx->link.destination : NULL);
-
-    return NGX_OK;
-}
-
-
-/* it has no value: only its place is used */
-
-static ngx_int_t
-ngx_http_hype_variable_asked(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    v->not_found = 1;
 
     return NGX_OK;
 }
@@ -263,27 +240,10 @@ ngx_http_hype_variables_add(ngx_conf_t *cf)
 }
 
 
-/*
- * A variable's place belongs to the request and stays through internal
- * redirects, as a context does not.  With a space in its name, no
- * configuration can have the variable.
- */
-
 ngx_int_t
 ngx_http_hype_variables_asked(ngx_conf_t *cf)
 {
-    ngx_http_variable_t  *var;
-
-    static ngx_str_t  name = ngx_string("hype asked");
-
-    var = ngx_http_add_variable(cf, &name, 0);
-    if (var == NULL) {
-        return NGX_ERROR;
-    }
-
-    var->get_handler = ngx_http_hype_variable_asked;
-
-    return ngx_http_get_variable_index(cf, &name);
+    return ngx_http_get_variable_index(cf, &ngx_http_hype_vars[0].name);
 }
 
 

@@ -212,7 +212,8 @@ ngx_http_hype_visit_find(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx)
 
     ngx_http_hype_visit_judge(ctx);
 
-    return NGX_OK;
+    return (ctx->state == NGX_HTTP_HYPE_FOUND)
+           ? ngx_http_hype_purpose_refuse(r, ctx) : NGX_OK;
 }
 
 
@@ -360,7 +361,7 @@ ngx_http_hype_keep_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf)
         return NGX_OK;
     }
 
-    if (ngx_http_hype_user(r, hlcf, &user) != NGX_OK) {
+    if (ngx_http_hype_said(r, hlcf->user, &user) != NGX_OK) {
         return NGX_ERROR;
     }
 

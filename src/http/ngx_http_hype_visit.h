@@ -19,18 +19,19 @@
 
 ngx_http_hype_ctx_t *ngx_http_hype_get_ctx(ngx_http_request_t *r);
 
-/* Makes it; NULL if memory ran out. */
+/* Makes it, in the request's pool; NULL if memory ran out. */
 
 ngx_http_hype_ctx_t *ngx_http_hype_create_ctx(ngx_http_request_t *r);
 
 /*
  * Finds the link of ctx->identifier, which need not be valid, and becomes the
- * one that the link was found by.
+ * one that the link was found by.  Refuses who comes before the visit.
  *
  * NGX_OK: ctx->outcome is unknown, disabled or expired, or it is none: the
  *     link is good, or nothing can be known about it now.
  * NGX_AGAIN: the request is parked; to be called again when the phase's
  *     handler is.
+ * NGX_DONE: it came too early, see ngx_http_hype_purpose_refuse().
  * NGX_ERROR: no memory.
  */
 
@@ -45,7 +46,7 @@ ngx_int_t ngx_http_hype_visit_find(ngx_http_request_t *r,
 ngx_int_t ngx_http_hype_visit_record(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx);
 
-/* Whether a hit was made, which may be in the spool yet. */
+/* Whether a hit was made, which may be in the spool yet.  Returns 1 or 0. */
 
 ngx_uint_t ngx_http_hype_visit_made(ngx_http_hype_ctx_t *ctx);
 
@@ -64,27 +65,22 @@ void ngx_http_hype_cut(ngx_str_t *text);
 ngx_int_t ngx_http_hype_value(ngx_http_request_t *r,
     ngx_http_complex_value_t *cv, ngx_str_t *value);
 
-/* ngx_http_test_predicates(), with the same care. */
+/*
+ * ngx_http_test_predicates(), with the same care: NGX_OK if all are empty or
+ * "0", else NGX_DECLINED, or NGX_ERROR if memory ran out.
+ */
 
 ngx_int_t ngx_http_hype_predicates(ngx_http_request_t *r,
     ngx_array_t *predicates);
 
 /*
- * A value as far as it is known now, without what the application said to
- * another one, if the page comes from a cache.  NGX_ERROR if memory ran out.
+ * A value, such as the user, as far as it is known now: the application may not
+ * have answered yet, or have answered to another one, if the page comes from a
+ * cache.  NGX_ERROR if memory ran out.
  */
 
 ngx_int_t ngx_http_hype_said(ngx_http_request_t *r,
     ngx_http_complex_value_t *cv, ngx_str_t *value);
-
-/*
- * The user, as far as it is known now: the application may not have answered
- * yet, or have answered to another one, if the page comes from a cache.
- * NGX_ERROR if memory ran out.
- */
-
-ngx_int_t ngx_http_hype_user(ngx_http_request_t *r,
-    ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *user);
 
 /*
  * After an internal redirect by an application's answer, as with
@@ -96,8 +92,11 @@ ngx_int_t ngx_http_hype_keep_user(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf);
 
 /*
- * The visitor in the request's cookie of that name: as
- * ngx_http_hype_cookie_find() says, over all Cookie header lines.
+ * The visitor in the request's cookies of that name, in all header lines.
+ *
+ * NGX_OK: the first that is a UUID is in "uuid".
+ * NGX_ERROR: there are some, but none is a UUID.
+ * NGX_DECLINED: there is none.
  */
 
 ngx_int_t ngx_http_hype_cookie(ngx_http_request_t *r, ngx_str_t *name,
@@ -137,13 +136,16 @@ ngx_int_t ngx_http_hype_redirect(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_hype_not_allowed(ngx_http_request_t *r);
 
-/* Adds a response header; the value is not copied. */
+/*
+ * Adds a response header.  Name and value are not copied, and have to live as
+ * long as the request.  NGX_ERROR if memory ran out.
+ */
 
 ngx_int_t ngx_http_hype_add_header(ngx_http_request_t *r, const char *key,
     ngx_str_t *value);
 
 
-/* Whether the request has any cookies. */
+/* Whether the request has any cookies.  Returns 1 or 0. */
 
 static ngx_inline ngx_uint_t
 ngx_http_hype_cookies(ngx_http_request_t *r)
@@ -252,7 +254,7 @@ ngx_uint_t ngx_http_hype_purpose(ngx_http_request_t *r);
  * "error_page" applies, as it might turn the answer into a page to be shown.
  *
  * NGX_DONE: it is answered; for the phase's handler to return.
- * NGX_DECLINED: the request is none of those; ctx->purpose says what it is.
+ * NGX_OK: the request is none of those; ctx->purpose says what it is.
  */
 
 ngx_int_t ngx_http_hype_purpose_refuse(ngx_http_request_t *r,
@@ -292,12 +294,21 @@ ngx_int_t ngx_http_hype_ref_target(ngx_http_request_t *r,
 ngx_int_t ngx_http_hype_target(ngx_http_request_t *r, ngx_str_t *target,
     ngx_str_t *next);
 
-/* Whether "target" leads to another host than the request's, or to an app. */
+/*
+ * Whether "target" leads to another host than the request's, or to an app.
+ * Returns 1 or 0.
+ */
 
 ngx_uint_t ngx_http_hype_target_foreign(ngx_http_request_t *r,
     ngx_str_t *target);
 
-/* The path of "target", decoded as by nginx; NGX_DECLINED: not on this host. */
+/*
+ * The path of "target", decoded as by nginx.
+ *
+ * NGX_OK: it is in "path".
+ * NGX_DECLINED: it is not on this host, or nginx would refuse it.
+ * NGX_ERROR: no memory.
+ */
 
 ngx_int_t ngx_http_hype_target_path(ngx_http_request_t *r,
     ngx_str_t *target, ngx_str_t *path);

@@ -261,7 +261,7 @@ ngx_http_hype_visit_who(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
     ngx_http_hype_loc_conf_t *hlcf)
 {
     if (hlcf->user
-        && ngx_http_hype_user(r, hlcf, &ctx->user) != NGX_OK)
+        && ngx_http_hype_said(r, hlcf->user, &ctx->user) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -361,14 +361,6 @@ ngx_http_hype_predicates(ngx_http_request_t *r, ngx_array_t *predicates)
     ngx_http_hype_captures_restore(r, &captures);
 
     return rc;
-}
-
-
-ngx_int_t
-ngx_http_hype_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf,
-    ngx_str_t *user)
-{
-    return ngx_http_hype_said(r, hlcf->user, user);
 }
 
 

@@ -11,9 +11,8 @@
 /* milliseconds until a node is moved to the head of its queue again */
 #define NGX_HTTP_HYPE_CACHE_USED           1000
 
-
 /* look-ups in the database at a time; two with the same slot take turns */
-#define NGX_HTTP_HYPE_CACHE_LOOKUPS           256
+#define NGX_HTTP_HYPE_CACHE_LOOKUPS        256
 
 
 typedef struct {
@@ -45,14 +44,13 @@ struct ngx_http_hype_cache_node_s {
 struct ngx_http_hype_cache_sh_s {
     ngx_http_hype_cache_node_t  **buckets;
     ngx_uint_t                    mask;
-    ngx_queue_t                   links;
-    ngx_queue_t                   unknowns;
-    ngx_uint_t                    nunknowns;
     ngx_uint_t                    max_unknowns;
 
-    ngx_uint_t                    nlinks;
+    /* by "known" */
+    ngx_queue_t                   queues[2];
+    ngx_uint_t                    n[2];
 
-    ngx_http_hype_cache_lookup_t     lookups[NGX_HTTP_HYPE_CACHE_LOOKUPS];
+    ngx_http_hype_cache_lookup_t  lookups[NGX_HTTP_HYPE_CACHE_LOOKUPS];
 };
 
 
@@ -66,7 +64,7 @@ static ngx_http_hype_cache_node_t **ngx_http_hype_cache_find(
 static void ngx_http_hype_cache_remove(ngx_http_hype_cache_t *cache,
     ngx_http_hype_cache_node_t **slot);
 static ngx_int_t ngx_http_hype_cache_evict(ngx_http_hype_cache_t *cache,
-    ngx_queue_t *queue);
+    ngx_uint_t known);
 static ngx_http_hype_cache_node_t *ngx_http_hype_cache_alloc(
     ngx_http_hype_cache_t *cache, size_t size, ngx_uint_t known);
 static ngx_int_t ngx_http_hype_cache_copy(ngx_http_hype_cache_node_t *node,
@@ -130,12 +128,10 @@ ngx_http_hype_cache_create(ngx_http_hype_cache_t *cache)
     }
 
     sh->mask = n - 1;
-    sh->nlinks = 0;
-    sh->nunknowns = 0;
     sh->max_unknowns = size / NGX_HTTP_HYPE_CACHE_UNKNOWN_SHARE;
 
-    ngx_queue_init(&sh->links);
-    ngx_queue_init(&sh->unknowns);
+    ngx_queue_init(&sh->queues[0]);
+    ngx_queue_init(&sh->queues[1]);
 
     return NGX_OK;
 }
@@ -207,7 +203,6 @@ ngx_http_hype_cache_get(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
     uint32_t                      hash;
     ngx_int_t                     rc;
     ngx_msec_t                    now, valid;
-    ngx_queue_t                  *queue;
     ngx_http_hype_cache_node_t   *node;
 
     now = ngx_current_msec;
@@ -223,12 +218,10 @@ ngx_http_hype_cache_get(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
     }
 
     if (now - node->used >= NGX_HTTP_HYPE_CACHE_USED) {
-        queue = node->known ? &cache->sh->links : &cache->sh->unknowns;
-
         ngx_http_hype_cache_change(cache);
 
         ngx_queue_remove(&node->queue);
-        ngx_queue_insert_head(queue, &node->queue);
+        ngx_queue_insert_head(&cache->sh->queues[node->known], &node->queue);
         node->used = now;
 
         ngx_http_hype_cache_changed(cache);
@@ -349,14 +342,8 @@ ngx_http_hype_cache_put(ngx_http_hype_cache_t *cache, ngx_str_t *identifier,
         p = ngx_cpymem(p, link->user_id.data, node->user_len);
         ngx_memcpy(p, link->destination.data, node->destination_len);
 
-        if (node->known) {
-            ngx_queue_insert_head(&sh->links, &node->queue);
-            sh->nlinks++;
-
-        } else {
-            ngx_queue_insert_head(&sh->unknowns, &node->queue);
-            sh->nunknowns++;
-        }
+        ngx_queue_insert_head(&sh->queues[node->known], &node->queue);
+        sh->n[node->known]++;
 
         slot = &sh->buckets[hash & sh->mask];
         node->next = *slot;
@@ -373,8 +360,8 @@ ngx_uint_t
 ngx_http_hype_cache_begin_lookup(ngx_http_hype_cache_t *cache,
     ngx_str_t *identifier, ngx_msec_t timeout)
 {
-    uint32_t                    hash;
-    ngx_uint_t                  rc;
+    uint32_t                       hash;
+    ngx_uint_t                     rc;
     ngx_http_hype_cache_lookup_t  *lookup;
 
     hash = ngx_http_hype_hash(cache->metrics->key, identifier);
@@ -402,7 +389,7 @@ void
 ngx_http_hype_cache_end_lookup(ngx_http_hype_cache_t *cache,
     ngx_str_t *identifier)
 {
-    uint32_t                    hash;
+    uint32_t                       hash;
     ngx_http_hype_cache_lookup_t  *lookup;
 
     hash = ngx_http_hype_hash(cache->metrics->key, identifier);
@@ -479,22 +466,20 @@ ngx_http_hype_cache_remove(ngx_http_hype_cache_t *cache,
 
     ngx_queue_remove(&node->queue);
 
-    if (node->known) {
-        cache->sh->nlinks--;
-
-    } else {
-        cache->sh->nunknowns--;
-    }
+    cache->sh->n[node->known]--;
 
     ngx_slab_free_locked(cache->shpool, node);
 }
 
 
 static ngx_int_t
-ngx_http_hype_cache_evict(ngx_http_hype_cache_t *cache, ngx_queue_t *queue)
+ngx_http_hype_cache_evict(ngx_http_hype_cache_t *cache, ngx_uint_t known)
 {
     ngx_str_t                    identifier;
+    ngx_queue_t                 *queue;
     ngx_http_hype_cache_node_t  *node;
+
+    queue = &cache->sh->queues[known];
 
     if (ngx_queue_empty(queue)) {
         return NGX_DECLINED;
@@ -506,9 +491,8 @@ ngx_http_hype_cache_evict(ngx_http_hype_cache_t *cache, ngx_queue_t *queue)
     identifier.len = node->len;
     identifier.data = node->data;
 
-    ngx_http_hype_count(cache, node->known ? NGX_HTTP_HYPE_EVICTIONS
-                                           : NGX_HTTP_HYPE_UNKNOWN_EVICTIONS,
-                        1);
+    ngx_http_hype_count(cache, known ? NGX_HTTP_HYPE_EVICTIONS
+                                     : NGX_HTTP_HYPE_UNKNOWN_EVICTIONS, 1);
 
     ngx_http_hype_cache_remove(cache,
                 ngx_http_hype_cache_find(cache, &identifier, node->hash));
@@ -521,13 +505,10 @@ static ngx_http_hype_cache_node_t *
 ngx_http_hype_cache_alloc(ngx_http_hype_cache_t *cache, size_t size,
     ngx_uint_t known)
 {
-    ngx_http_hype_cache_sh_t    *sh;
     ngx_http_hype_cache_node_t  *node;
 
-    sh = cache->sh;
-
-    if (!known && sh->nunknowns >= sh->max_unknowns) {
-        (void) ngx_http_hype_cache_evict(cache, &sh->unknowns);
+    if (!known && cache->sh->n[0] >= cache->sh->max_unknowns) {
+        (void) ngx_http_hype_cache_evict(cache, 0);
     }
 
     for ( ;; ) {
@@ -537,12 +518,8 @@ ngx_http_hype_cache_alloc(ngx_http_hype_cache_t *cache, size_t size,
             return node;
         }
 
-        if (ngx_http_hype_cache_evict(cache, &sh->unknowns) == NGX_OK) {
-            continue;
-        }
-
-        if (!known
-            || ngx_http_hype_cache_evict(cache, &sh->links) != NGX_OK)
+        if (ngx_http_hype_cache_evict(cache, 0) != NGX_OK
+            && (!known || ngx_http_hype_cache_evict(cache, 1) != NGX_OK))
         {
             return NULL;
         }
@@ -564,8 +541,8 @@ ngx_http_hype_cache_stat(ngx_http_hype_cache_t *cache,
 
     ngx_http_hype_cache_lock(cache);
 
-    stat->links = cache->sh->nlinks;
-    stat->unknowns = cache->sh->nunknowns;
+    stat->links = cache->sh->n[1];
+    stat->unknowns = cache->sh->n[0];
 
     /* free pages, and free pieces of pages in use */
 

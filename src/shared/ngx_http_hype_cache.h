@@ -51,7 +51,10 @@ typedef struct {
 } ngx_http_hype_cache_t;
 
 
-/* The zone's init handler; zone->data is an ngx_http_hype_cache_t. */
+/*
+ * The zone's init handler; zone->data is an ngx_http_hype_cache_t.  NGX_ERROR
+ * if the zone is too small.
+ */
 
 ngx_int_t ngx_http_hype_cache_init_zone(ngx_shm_zone_t *zone, void *data);
 

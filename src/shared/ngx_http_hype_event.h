@@ -21,7 +21,11 @@ typedef struct {
 } ngx_http_hype_ident_t;
 
 
-/* "cancelable": a worker that exits does not wait for it. */
+/*
+ * Sets up an event in zeroed memory.  "data" begins with an
+ * ngx_http_hype_ident_t.  A worker that exits does not wait for one that is
+ * "cancelable".
+ */
 
 static ngx_inline void
 ngx_http_hype_event_init(ngx_event_t *ev, ngx_event_handler_pt handler,

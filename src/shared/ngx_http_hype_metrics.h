@@ -146,7 +146,7 @@ extern const ngx_uint_t  ngx_http_hype_commits[NGX_HTTP_HYPE_COMMITS];
 
 /*
  * Takes what is needed from the end of a new zone's pool, before anything is
- * allocated from that.
+ * allocated from that.  Returns it, zeroed but for a new key and the time.
  */
 
 ngx_http_hype_metrics_t *ngx_http_hype_metrics_create(ngx_slab_pool_t *pool);

@@ -64,7 +64,7 @@ ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,
 void
 ngx_http_hype_spool_close(ngx_http_hype_spool_t *spool)
 {
-    ngx_queue_t              *q;
+    ngx_queue_t                 *q;
     ngx_http_hype_spool_file_t  *file;
 
     if (spool->conf->path == NULL) {

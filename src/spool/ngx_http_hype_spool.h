@@ -56,7 +56,7 @@ typedef struct {
     ngx_log_t                    *log;
 
     ngx_queue_t                   files;     /* the oldest first */
-    ngx_http_hype_spool_file_t      *tail;      /* the one that is written */
+    ngx_http_hype_spool_file_t   *tail;      /* the one that is written */
     ngx_uint_t                    serial;
 
     u_char                       *buf;       /* what is not yet written */
@@ -158,7 +158,7 @@ ngx_uint_t ngx_http_hype_spool_pending(ngx_http_hype_spool_t *spool);
  */
 
 ngx_int_t ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool,
-    ngx_uint_t which, u_char *record, ngx_str_t *reason);
+    ngx_uint_t which, u_char *record, const char *reason);
 
 
 #endif /* _NGX_HTTP_HYPE_SPOOL_H_INCLUDED_ */

@@ -41,15 +41,15 @@ static ngx_http_hype_spool_file_t *
 ngx_http_hype_spool_open(ngx_http_hype_spool_t *spool, ngx_str_t *name,
     int flags)
 {
-    u_char                   *p;
-    ngx_str_t                *path;
-    ngx_file_info_t           fi, named;
+    u_char                      *p;
+    ngx_str_t                   *path;
+    ngx_file_info_t              fi, named;
     ngx_http_hype_spool_file_t  *file;
 
     path = &spool->conf->path->name;
 
     file = ngx_calloc(sizeof(ngx_http_hype_spool_file_t)
-                         + path->len + 1 + name->len + 1, spool->log);
+                      + path->len + 1 + name->len + 1, spool->log);
     if (file == NULL) {
         return NULL;
     }
@@ -59,18 +59,15 @@ ngx_http_hype_spool_open(ngx_http_hype_spool_t *spool, ngx_str_t *name,
     file->name.data = p;
     file->name.len = ngx_sprintf(p, "%V/%V%Z", path, name) - p - 1;
 
-    file->fd = open((char *) file->name.data, O_RDWR|O_APPEND|flags,
-                       0600);
+    file->fd = open((char *) file->name.data, O_RDWR|O_APPEND|flags, 0600);
 
     if (file->fd == NGX_INVALID_FILE) {
 
         if (flags) {
-            ngx_http_hype_spool_fail(spool, ngx_errno, "create",
-                                     &file->name);
+            ngx_http_hype_spool_fail(spool, ngx_errno, "create", &file->name);
 
         } else if (ngx_errno != NGX_ENOENT) {
-            ngx_http_hype_spool_log(spool, ngx_errno, "open",
-                                    &file->name);
+            ngx_http_hype_spool_log(spool, ngx_errno, "open", &file->name);
         }
 
         ngx_free(file);
@@ -106,11 +103,11 @@ ngx_http_hype_spool_part(ngx_http_hype_spool_t *spool, off_t n)
 ngx_int_t
 ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
 {
-    u_char                    text[NGX_INT64_LEN * 3
-                                   + sizeof(".confirms.spool")];
-    ngx_str_t                 name;
-    ngx_uint_t                i;
-    ngx_time_t               *tp;
+    u_char                       text[NGX_INT64_LEN * 3
+                                      + sizeof(".confirms.spool")];
+    ngx_str_t                    name;
+    ngx_uint_t                   i;
+    ngx_time_t                  *tp;
     ngx_http_hype_spool_file_t  *file;
 
     tp = ngx_timeofday();
@@ -172,8 +169,7 @@ ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
         /* else it would be read again and again */
 
         if (ftruncate(file->fd, 0) == -1) {
-            ngx_http_hype_spool_log(spool, ngx_errno, "truncate",
-                                    &file->name);
+            ngx_http_hype_spool_log(spool, ngx_errno, "truncate", &file->name);
         }
     }
 
@@ -373,9 +369,9 @@ ngx_http_hype_spool_held(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 static void
 ngx_http_hype_spool_share(ngx_http_hype_spool_t *spool, ngx_array_t *names)
 {
-    off_t                     unread, n;
-    ngx_str_t                *name;
-    ngx_uint_t                i;
+    off_t                        unread, n;
+    ngx_str_t                   *name;
+    ngx_uint_t                   i;
     ngx_queue_t                 *q;
     ngx_http_hype_spool_file_t  *file;
 
@@ -439,7 +435,7 @@ ngx_http_hype_spool_compare(const void *one, const void *two)
 static ngx_http_hype_spool_file_t *
 ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
 {
-    ngx_queue_t              *q;
+    ngx_queue_t                 *q;
     ngx_http_hype_spool_file_t  *file, *next;
 
     file = ngx_http_hype_spool_open(spool, name, 0);

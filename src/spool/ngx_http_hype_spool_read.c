@@ -19,6 +19,9 @@ static ngx_int_t ngx_http_hype_spool_read_file(
     ngx_http_hype_spool_t *spool, ngx_http_hype_spool_file_t *file,
     ngx_uint_t max, ngx_int_t (*handler)(void *data, u_char *record,
     size_t size, ngx_uint_t number));
+static void ngx_http_hype_spool_broken(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_spool_file_t *file, u_char *buf, size_t size, ngx_int_t rc,
+    size_t len);
 static void ngx_http_hype_spool_unread(ngx_http_hype_spool_t *spool,
     ngx_http_hype_spool_file_t *file);
 static void ngx_http_hype_spool_drained(ngx_http_hype_spool_t *spool,
@@ -35,7 +38,7 @@ ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
     ngx_int_t (*handler)(void *data, u_char *record, size_t size,
     ngx_uint_t number))
 {
-    ngx_int_t                 n;
+    ngx_int_t                    n;
     ngx_http_hype_spool_file_t  *file;
 
     do {
@@ -72,7 +75,7 @@ ngx_http_hype_spool_read_file(ngx_http_hype_spool_t *spool,
     size_t       len, room;
     ssize_t      size;
     ngx_int_t    rc;
-    ngx_uint_t   n, torn;
+    ngx_uint_t   n;
 
     len = 0;
 
@@ -101,7 +104,6 @@ again:
     p = buf;
     last = buf + size;
     rc = size ? NGX_OK : NGX_AGAIN;
-    torn = 0;
 
     while (n < max && p < last) {
 
@@ -121,34 +123,55 @@ again:
     file->held += n;
     spool->held += n;
 
-    if (n == 0 && rc == NGX_AGAIN) {
+    if (n == 0 && rc == NGX_AGAIN
+        && len > room && (off_t) room < file->size - file->read)
+    {
+        /* a long record, or all that there is of it */
 
-        if (len > room && (off_t) room < file->size - file->read) {
-
-            /* a long record, or all that there is of it */
-
-            ngx_free(buf);
-            room = ngx_min((off_t) len, file->size - file->read);
-            goto again;
-        }
-
-        if (pread(file->fd, buf, 1, file->read + size) == -1) {
-            ngx_http_hype_spool_unread(spool, file);
-            ngx_free(buf);
-            return NGX_DECLINED;
-        }
-
-        torn = ngx_http_hype_spool_torn(p, last);
-
-    } else if (n == 0 && rc == NGX_ERROR) {
-        torn = ngx_http_hype_spool_blank(file,
-                                         file->read + (len ? len - 1 : 0));
+        ngx_free(buf);
+        room = ngx_min((off_t) len, file->size - file->read);
+        goto again;
     }
+
+    if (n || rc == NGX_OK) {
+        ngx_free(buf);
+        return n;
+    }
+
+    ngx_http_hype_spool_broken(spool, file, buf, size, rc, len);
 
     ngx_free(buf);
 
-    if (n || rc == NGX_OK) {
-        return n;
+    return NGX_DECLINED;
+}
+
+
+/*
+ * What is left of the file does not begin with a record: "rc" and "len" are
+ * what ngx_http_hype_record_check() says, "buf" has its next "size" bytes.
+ */
+
+static void
+ngx_http_hype_spool_broken(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_spool_file_t *file, u_char *buf, size_t size, ngx_int_t rc,
+    size_t len)
+{
+    ngx_uint_t  torn;
+
+    torn = 0;
+
+    if (rc == NGX_AGAIN) {
+
+        if (pread(file->fd, buf, 1, file->read + size) == -1) {
+            ngx_http_hype_spool_unread(spool, file);
+            return;
+        }
+
+        torn = ngx_http_hype_spool_torn(buf, buf + size);
+
+    } else if (rc == NGX_ERROR) {
+        torn = ngx_http_hype_spool_blank(file,
+                                         file->read + (len ? len - 1 : 0));
     }
 
     if (torn) {
@@ -168,8 +191,6 @@ again:
                                     (rc == NGX_DECLINED) ? "is of a version "
                                     "that is not known" : "is damaged");
     }
-
-    return NGX_DECLINED;
 }
 
 

@@ -9,7 +9,7 @@
 #define NGX_HTTP_HYPE_SPOOL_REASON  2048
 
 
-static u_char *ngx_http_hype_spool_noted(u_char *record, ngx_str_t *reason,
+static u_char *ngx_http_hype_spool_noted(u_char *record, const char *reason,
     size_t *size, ngx_log_t *log);
 static ngx_int_t ngx_http_hype_spool_append_set_aside(
     ngx_http_hype_spool_t *spool, ngx_str_t *name, u_char *p, size_t size);
@@ -23,7 +23,7 @@ static const char  *ngx_http_hype_spool_set_aside_names[] = {
 
 ngx_int_t
 ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, ngx_uint_t which,
-    u_char *record, ngx_str_t *reason)
+    u_char *record, const char *reason)
 {
     size_t      size;
     u_char     *name, *noted;
@@ -64,7 +64,7 @@ ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, ngx_uint_t which,
 /* the record, and before it a note that says why it is here */
 
 static u_char *
-ngx_http_hype_spool_noted(u_char *record, ngx_str_t *reason, size_t *size,
+ngx_http_hype_spool_noted(u_char *record, const char *reason, size_t *size,
     ngx_log_t *log)
 {
     size_t                  len;
@@ -76,8 +76,8 @@ ngx_http_hype_spool_noted(u_char *record, ngx_str_t *reason, size_t *size,
 
     tp = ngx_timeofday();
     note.created = (uint64_t) tp->sec * 1000 + tp->msec;
-    note.value = *reason;
-    note.value.len = ngx_min(reason->len, NGX_HTTP_HYPE_SPOOL_REASON);
+    note.value.data = (u_char *) reason;
+    note.value.len = ngx_min(ngx_strlen(reason), NGX_HTTP_HYPE_SPOOL_REASON);
 
     len = ngx_http_hype_record_length(record);
 

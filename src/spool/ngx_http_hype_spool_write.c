@@ -16,6 +16,8 @@ static ngx_uint_t ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool,
     size_t size);
 static void ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool);
+static void ngx_http_hype_spool_collect(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_spool_sync_t *ctx);
 
 
 static ngx_str_t  ngx_http_hype_spool_thread_pool = ngx_string("default");
@@ -135,9 +137,9 @@ static ngx_int_t
 ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
     size_t size)
 {
-    off_t                     full;
-    ssize_t                   n;
-    ngx_err_t                 err;
+    off_t                        full;
+    ssize_t                      n;
+    ngx_err_t                    err;
     ngx_http_hype_spool_file_t  *tail;
 
     tail = spool->tail;
@@ -202,8 +204,6 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
 ngx_int_t
 ngx_http_hype_spool_flush(ngx_http_hype_spool_t *spool)
 {
-    ngx_queue_t  *q;
-
     if (spool->used == 0) {
         return NGX_OK;
     }
@@ -218,11 +218,8 @@ ngx_http_hype_spool_flush(ngx_http_hype_spool_t *spool)
     spool->used = 0;
     spool->records = 0;
 
-    while (!ngx_queue_empty(&spool->waits)) {
-        q = ngx_queue_head(&spool->waits);
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&spool->written, q);
-    }
+    ngx_queue_add(&spool->written, &spool->waits);
+    ngx_queue_init(&spool->waits);
 
     if (spool->conf->sync != NGX_HTTP_HYPE_SPOOL_SYNC_ALWAYS) {
         ngx_http_hype_park_wake_all(spool->park, &spool->written, NGX_DECLINED);
@@ -272,10 +269,7 @@ ngx_http_hype_spool_flush_handler(ngx_event_t *ev)
 static void
 ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
 {
-    ngx_fd_t                     fd;
-    ngx_queue_t                 *q;
     ngx_thread_pool_t           *tp;
-    ngx_http_hype_spool_file_t     *file;
     ngx_http_hype_spool_sync_t  *ctx;
 
     if (spool->closing) {
@@ -307,6 +301,36 @@ ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
     }
 
     ctx = spool->task->ctx;
+
+    ngx_http_hype_spool_collect(spool, ctx);
+
+    if (ctx->n == 0 && ngx_queue_empty(&spool->written)) {
+        return;
+    }
+
+    ngx_queue_add(&spool->syncing, &spool->written);
+    ngx_queue_init(&spool->written);
+
+    tp = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle,
+                             &ngx_http_hype_spool_thread_pool);
+
+    if (tp == NULL || ngx_thread_task_post(tp, spool->task) != NGX_OK) {
+        ngx_http_hype_spool_sync_thread(ctx, spool->log);
+        ngx_http_hype_spool_sync_done(&spool->task->event);
+    }
+}
+
+
+/* what is to be synced: some files and, for their names, the directory */
+
+static void
+ngx_http_hype_spool_collect(ngx_http_hype_spool_t *spool,
+    ngx_http_hype_spool_sync_t *ctx)
+{
+    ngx_fd_t                     fd;
+    ngx_queue_t                 *q;
+    ngx_http_hype_spool_file_t  *file;
+
     ctx->n = 0;
 
     for (q = ngx_queue_head(&spool->files);
@@ -330,30 +354,12 @@ ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
         }
     }
 
-    if (ctx->n == 0 && ngx_queue_empty(&spool->written)) {
-        return;
-    }
-
     if (ctx->n) {
         fd = open((char *) spool->conf->path->name.data, O_RDONLY);
 
         if (fd != NGX_INVALID_FILE) {
             ctx->fds[ctx->n++] = fd;
         }
-    }
-
-    while (!ngx_queue_empty(&spool->written)) {
-        q = ngx_queue_head(&spool->written);
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&spool->syncing, q);
-    }
-
-    tp = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle,
-                             &ngx_http_hype_spool_thread_pool);
-
-    if (tp == NULL || ngx_thread_task_post(tp, spool->task) != NGX_OK) {
-        ngx_http_hype_spool_sync_thread(ctx, spool->log);
-        ngx_http_hype_spool_sync_done(&spool->task->event);
     }
 }
 

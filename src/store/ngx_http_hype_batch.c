@@ -28,8 +28,8 @@ typedef struct {
     const char                *name;    /* as hype.probe() calls it */
     const char                *sql;
     ngx_uint_t                 n;
-    Oid                        types[NGX_HTTP_HYPE_BATCH_PARAMS];
-    ngx_uint_t                 columns[NGX_HTTP_HYPE_BATCH_PARAMS];
+    Oid                        types[NGX_HTTP_HYPE_DB_PARAMS];
+    ngx_uint_t                 columns[NGX_HTTP_HYPE_DB_PARAMS];
 } ngx_http_hype_batch_call_t;
 
 
@@ -638,9 +638,9 @@ ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
         tuple = ngx_http_hype_record_tuple(item->record, &identifier);
 
         if (n == NGX_HTTP_HYPE_BATCH_IDENTIFIER) {
-            (void) ngx_http_hype_array_uint32(length, identifier.len
-                                                      ? identifier.len
-                                                      : (uint32_t) -1);
+            (void) ngx_http_hype_put32(length, identifier.len
+                                               ? (uint32_t) identifier.len
+                                               : (uint32_t) -1);
             *element = identifier.data;
             return identifier.len;
         }

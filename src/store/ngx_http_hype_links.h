@@ -39,7 +39,15 @@ typedef struct {
 } ngx_http_hype_links_t;
 
 
-typedef struct ngx_http_hype_lookup_s  ngx_http_hype_lookup_t;
+/* an identifier that is looked up, and who waits for it */
+
+typedef struct {
+    ngx_str_node_t            node;       /* the first, to be cast */
+    ngx_queue_t               queue;
+    ngx_queue_t               waits;
+    ngx_uint_t                changed;    /* since it was asked for */
+    u_char                    data[NGX_HTTP_HYPE_IDENTIFIER_MAX];
+} ngx_http_hype_lookup_t;
 
 
 /* In zeroed memory.  No link is looked up yet. */
@@ -63,11 +71,6 @@ void ngx_http_hype_links_init(ngx_http_hype_links_t *links,
 ngx_int_t ngx_http_hype_links_find(ngx_http_hype_links_t *links,
     ngx_str_t *identifier, ngx_http_hype_wait_t *wait);
 
-/* Sends a query on an idle connection.  Returns 1, or 0 if there is none. */
-
-ngx_uint_t ngx_http_hype_links_work(ngx_http_hype_links_t *links,
-    ngx_http_hype_db_conn_t *conn);
-
 /* If the database is unavailable, all who wait go on with what they have. */
 
 void ngx_http_hype_links_release(ngx_http_hype_links_t *links);
@@ -76,6 +79,46 @@ void ngx_http_hype_links_release(ngx_http_hype_links_t *links);
 
 void ngx_http_hype_links_changed(ngx_http_hype_links_t *links,
     ngx_str_t *identifier);
+
+/*
+ * Gets a link from the cache; trusts what was loaded since changes are heard,
+ * and since all may have changed.  Returns as ngx_http_hype_cache_get() does.
+ */
+
+ngx_int_t ngx_http_hype_links_cached(ngx_http_hype_links_t *links,
+    ngx_str_t *identifier, ngx_pool_t *pool, ngx_http_hype_link_t *link);
+
+/* The look-up of an identifier that is under way, or NULL. */
+
+ngx_http_hype_lookup_t *ngx_http_hype_links_known(
+    ngx_http_hype_links_t *links, ngx_str_t *identifier);
+
+/*
+ * End a look-up and free it, or all in a queue.  Those who wait get a copy of
+ * the link, or with NULL, as "fail" does it, go on with what they have.
+ */
+
+void ngx_http_hype_links_wake(ngx_http_hype_links_t *links,
+    ngx_http_hype_lookup_t *lookup, ngx_http_hype_link_t *link);
+void ngx_http_hype_links_fail(ngx_http_hype_links_t *links,
+    ngx_queue_t *queue);
+
+/* Frees a look-up that nobody waits for. */
+
+void ngx_http_hype_links_free(ngx_http_hype_links_t *links,
+    ngx_http_hype_lookup_t *lookup);
+
+
+/* ngx_http_hype_links_query.c: what is asked of PostgreSQL */
+
+/* Handler of the event "poll". */
+
+void ngx_http_hype_links_poll_handler(ngx_event_t *ev);
+
+/* Sends a query on an idle connection.  Returns 1, or 0 if there is none. */
+
+ngx_uint_t ngx_http_hype_links_work(ngx_http_hype_links_t *links,
+    ngx_http_hype_db_conn_t *conn);
 
 
 #endif /* _NGX_HTTP_HYPE_LINKS_H_INCLUDED_ */

@@ -35,6 +35,8 @@
 
 static ngx_int_t ngx_http_hype_queue_divide(
     ngx_http_hype_batch_t *batch, ngx_uint_t probed);
+static ngx_http_hype_item_t *ngx_http_hype_queue_single(
+    ngx_http_hype_batch_t *batch, ngx_uint_t lost);
 static void ngx_http_hype_queue_blame(ngx_http_hype_batch_t *batch,
     ngx_http_hype_item_t *item, ngx_uint_t tries);
 static void ngx_http_hype_queue_try(ngx_http_hype_queue_t *queue,
@@ -127,24 +129,15 @@ ngx_http_hype_queue_probed(void *data, ngx_http_hype_db_outcome_e outcome,
 static ngx_int_t
 ngx_http_hype_queue_divide(ngx_http_hype_batch_t *batch, ngx_uint_t probed)
 {
-    ngx_queue_t            *q;
     ngx_http_hype_item_t   *item;
     ngx_http_hype_queue_t  *queue;
 
     queue = batch->queue;
 
-    q = ngx_queue_head(&batch->items);
-    item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
-
-    if (batch->n > 1 || item->spooled) {
-        queue->cap = ngx_max(batch->n / 2, 1);
-        ngx_http_hype_queue_put_back(queue, batch, 0);
-
+    item = ngx_http_hype_queue_single(batch, 0);
+    if (item == NULL) {
         return probed ? NGX_OK : NGX_DECLINED;
     }
-
-    ngx_queue_remove(q);
-    item->in_batch = 0;
 
     if (probed) {
         ngx_http_hype_queue_blame(batch, item, NGX_HTTP_HYPE_QUEUE_PROBED);
@@ -173,29 +166,44 @@ ngx_http_hype_queue_divide(ngx_http_hype_batch_t *batch, ngx_uint_t probed)
 void
 ngx_http_hype_queue_lost(ngx_http_hype_batch_t *batch)
 {
-    uint32_t                written;
-    ngx_queue_t            *q;
-    ngx_http_hype_item_t   *item;
-    ngx_http_hype_queue_t  *queue;
+    uint32_t               written;
+    ngx_http_hype_item_t  *item;
 
-    queue = batch->queue;
+    item = ngx_http_hype_queue_single(batch, 1);
+
+    if (item) {
+        written = batch->queue->stream->faults.written;
+        ngx_http_hype_queue_blame(batch, item,
+                                  item->refused && item->written != written);
+    }
+}
+
+
+/*
+ * The record of a batch that has only one, taken out of it; or NULL, when it
+ * has put the batch back, to be sent in halves.  "lost": it may be written, and
+ * is first sent as a replay.
+ */
+
+static ngx_http_hype_item_t *
+ngx_http_hype_queue_single(ngx_http_hype_batch_t *batch, ngx_uint_t lost)
+{
+    ngx_queue_t           *q;
+    ngx_http_hype_item_t  *item;
 
     q = ngx_queue_head(&batch->items);
     item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-    if (batch->n > 1 || item->spooled || !item->replay) {
-        queue->cap = ngx_max(batch->n / 2, 1);
-        ngx_http_hype_queue_put_back(queue, batch, 1);
-        return;
+    if (batch->n > 1 || item->spooled || (lost && !item->replay)) {
+        batch->queue->cap = ngx_max(batch->n / 2, 1);
+        ngx_http_hype_queue_put_back(batch->queue, batch, lost);
+        return NULL;
     }
 
     ngx_queue_remove(q);
     item->in_batch = 0;
 
-    written = queue->stream->faults.written;
-
-    ngx_http_hype_queue_blame(batch, item,
-                              item->refused && item->written != written);
+    return item;
 }
 
 

@@ -83,8 +83,8 @@ ngx_int_t ngx_http_hype_store_hit(ngx_http_hype_store_t *store,
     ngx_http_hype_wait_t *wait);
 
 /*
- * Takes a hit that nobody waits for, or a claim or a confirm: into the spool,
- * or else into memory.
+ * Take a copy of a hit that nobody waits for, or of a claim or a confirm: into
+ * the spool, or else into memory.  What has no room is dropped, and counted.
  */
 
 void ngx_http_hype_store_keep_hit(ngx_http_hype_store_t *store,
@@ -111,13 +111,13 @@ void ngx_http_hype_store_gather_handler(ngx_event_t *ev);
 
 /* ngx_http_hype_store_chores.c: maintenance, and what the database tells */
 
-/* The database's "notify" and "away". */
+/* The database's "notify" and "unavailable". */
 
 void ngx_http_hype_store_notify(void *data, ngx_str_t *channel,
     ngx_str_t *payload);
 void ngx_http_hype_store_unavailable(void *data);
 
-/* Handlers of the events "away" and "maintain". */
+/* Handlers of the events "release" and "maintain". */
 
 void ngx_http_hype_store_release_handler(ngx_event_t *ev);
 void ngx_http_hype_store_maintain_handler(ngx_event_t *ev);

@@ -170,18 +170,14 @@ ngx_http_hype_stream_drop(ngx_http_hype_stream_t *stream, u_char *record,
     const char *reason)
 {
     ngx_int_t  rc;
-    ngx_str_t  text;
 
     ngx_http_hype_count(stream->cache, NGX_HTTP_HYPE_DROPPED, 1);
 
     stream->dropped++;
 
-    text.data = (u_char *) reason;
-    text.len = ngx_strlen(reason);
-
     rc = ngx_http_hype_spool_set_aside(&stream->spool,
                                        NGX_HTTP_HYPE_SPOOL_DROPPED, record,
-                                       &text);
+                                       reason);
 
     if (rc == NGX_OK) {
         stream->kept++;
@@ -278,16 +274,11 @@ void
 ngx_http_hype_stream_reject(ngx_http_hype_stream_t *stream,
     ngx_http_hype_item_t *item, const char *reason)
 {
-    ngx_str_t  text;
-
     ngx_http_hype_count(stream->cache, NGX_HTTP_HYPE_REJECTED, 1);
-
-    text.data = (u_char *) reason;
-    text.len = ngx_strlen(reason);
 
     if (ngx_http_hype_spool_set_aside(&stream->spool,
                                       NGX_HTTP_HYPE_SPOOL_REJECTED,
-                                      item->record, &text)
+                                      item->record, reason)
         != NGX_OK)
     {
         ngx_http_hype_stream_drop(stream, item->record, reason);
@@ -331,8 +322,8 @@ ngx_http_hype_stream_report_handler(ngx_event_t *ev)
 static void
 ngx_http_hype_stream_log(ngx_http_hype_stream_t *stream, const char *reason)
 {
-    u_char      text[512];
-    size_t      len;
+    u_char  text[512];
+    size_t  len;
 
     len = 0;
 

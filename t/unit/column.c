@@ -1,6 +1,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "hype_sql.h"
 #include "ngx_http_hype_column.h"
 #include "tap.h"
 
@@ -511,10 +512,10 @@ test_sql(void)
     };
 
     for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-        p = ngx_http_hype_column_sql(buf, tests[i].column.data, tests[i].type);
+        p = hype_sql_column(buf, tests[i].column.data, tests[i].type);
 
         tap_is_bytes(buf, p - buf, tests[i].sql, (char *) tests[i].sql.data);
-        tap_ok(ngx_http_hype_column_sql_length(tests[i].column.data)
+        tap_ok(hype_sql_column_length(tests[i].column.data)
                > (size_t) (p - buf), "... its length has room");
     }
 }

@@ -4,7 +4,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_http_hype_uri.h"
+#include "ngx_http_hype_next.h"
 #include "filter.h"
 
 

@@ -2,6 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <zlib.h>
+#include "hype_sql.h"
 #include "ngx_http_hype_record.h"
 #include "tap.h"
 
@@ -382,8 +383,8 @@ test_sql(void)
     for (n = 0; n < NRECORDS; n++) {
         (void) make_record(buf, n);
 
-        p = ngx_http_hype_record_sql(sql, buf);
-        tap_ok(ngx_http_hype_record_sql_length(buf) >= (size_t) (p - sql),
+        p = hype_sql_record(sql, buf);
+        tap_ok(hype_sql_record_length(buf) >= (size_t) (p - sql),
                "sql: its length");
 
         switch (n) {

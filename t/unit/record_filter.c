@@ -11,6 +11,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "hype_sql.h"
 #include "ngx_http_hype_record.h"
 #include "filter.h"
 
@@ -218,8 +219,8 @@ print_sql(u_char *record, u_char *last)
         exit(2);
     }
 
-    sql = allocate(ngx_http_hype_record_sql_length(record));
-    last = ngx_http_hype_record_sql(sql, record);
+    sql = allocate(hype_sql_record_length(record));
+    last = hype_sql_record(sql, record);
 
     fwrite(sql, 1, last - sql, stdout);
     printf(";\n");

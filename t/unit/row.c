@@ -1,6 +1,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "hype_sql.h"
 #include "ngx_http_hype_row.h"
 #include "tap.h"
 
@@ -297,7 +298,7 @@ test_sql(void)
     (void) write_row(tuple, &row);
 
     identifier = tap_str("");
-    p = ngx_http_hype_row_sql(buf, tuple, &identifier);
+    p = hype_sql_row(buf, tuple, &identifier);
 
     tap_is_bytes(buf, p - buf,
                  tap_str(INSERT "72623859790382856, "
@@ -307,16 +308,16 @@ test_sql(void)
                          "'code', 'a=b') "
                          "ON CONFLICT DO NOTHING"),
                  "sql");
-    tap_ok(ngx_http_hype_row_sql_length(tuple, &identifier)
+    tap_ok(hype_sql_row_length(tuple, &identifier)
            >= (size_t) (p - buf), "sql: its length");
 
     identifier = tap_str("abc");
-    p = ngx_http_hype_row_sql(buf, tuple, &identifier);
+    p = hype_sql_row(buf, tuple, &identifier);
     tap_ok(memmem(buf, p - buf, "SELECT", 6) == NULL,
            "sql: a known link needs no identifier");
 
     ngx_memcpy(tuple, NULLS, sizeof(NULLS) - 1);
-    p = ngx_http_hype_row_sql(buf, tuple, &identifier);
+    p = hype_sql_row(buf, tuple, &identifier);
 
     tap_is_bytes(buf, p - buf,
                  tap_str(INSERT "(SELECT hype.link_at('abc', "
@@ -325,12 +326,12 @@ test_sql(void)
                          "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) "
                          "ON CONFLICT DO NOTHING"),
                  "sql: NULLs");
-    tap_ok(ngx_http_hype_row_sql_length(tuple, &identifier)
+    tap_ok(hype_sql_row_length(tuple, &identifier)
            >= (size_t) (p - buf), "sql: NULLs, its length");
 
     ngx_memcpy(tuple, OLD, sizeof(OLD) - 1);
     ngx_str_null(&identifier);
-    p = ngx_http_hype_row_sql(buf, tuple, &identifier);
+    p = hype_sql_row(buf, tuple, &identifier);
 
     tap_is_bytes(buf, p - buf,
                  tap_str(INSERT "NULL, "
@@ -338,7 +339,7 @@ test_sql(void)
                          "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) "
                          "ON CONFLICT DO NOTHING"),
                  "sql: neither a link nor an identifier, of an old module");
-    tap_ok(ngx_http_hype_row_sql_length(tuple, &identifier)
+    tap_ok(hype_sql_row_length(tuple, &identifier)
            >= (size_t) (p - buf), "sql: of an old module, its length");
 }
 

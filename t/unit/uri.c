@@ -1,6 +1,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_http_hype_next.h"
 #include "ngx_http_hype_uri.h"
 #include "tap.h"
 

@@ -20,6 +20,8 @@ package Hype::Fault;
 #   dropped     1: hits may be dropped
 #   spooled     1: some hits must have been
 #   settle      seconds until all rows must be there (30)
+#   old         ids of hits that a failed primary had: those that "pg" has not
+#               are lost by PostgreSQL, and no others may be
 #
 # It makes one test of each of: answers, rows, claims and confirms (where there
 # are any), and prints a line for the README's table:
@@ -145,12 +147,13 @@ sub judge
         if $o{spooled} && !grep { $_->{outcome} eq 'spooled' } @made;
 
     my %expected = map { $_->{hit} => $_ } @made;
+    my %old = map { $_ => 1 } @{ $o{old} // [] };
     my @rows;
 
     my $found = sub {
         @rows = _rows($pg, $tag);
         my %seen = map { $_->[0] => 1 } @rows;
-        return scalar grep { $seen{$_} } keys %expected;
+        return scalar grep { $seen{$_} || $old{$_} } keys %expected;
     };
 
     my $end = time + ($o{settle} // 30);
@@ -203,7 +206,10 @@ sub judge
             if $answer && !$answer->{error};
     }
 
-    my @lost = grep { !$ids{$_} } keys %expected;
+    push @odd, map { "hit $_ was committed, and its visitor not told" }
+        grep { !$ids{$_} && !$expected{$_} } keys %old;
+
+    my @lost = grep { !$ids{$_} && !$old{$_} } keys %expected;
     my $doubled = 0;
     $doubled += $_ - 1 for grep { $_ > 1 } values %nexts;
 
@@ -307,7 +313,7 @@ sub _judge_events
         grep { $_->{kind} eq 'ref' && $_->{cookie} } @{ $run->{answers} };
     my @wrong;
     my ($claims, $confirms) = (0, 0);
-    my $end = time + ($o{settle} // 15);
+    my $end = time + ($o{settle} // 30);
 
     while (1) {
         my %claimed = map { @$_ } $pg->query('select user_id, visitor from '
@@ -316,7 +322,8 @@ sub _judge_events
         $confirmed{ $_->[0] }++ for $pg->query('select user_id from '
             . 'hype.confirmed_referral where event = ? and user_id like ?',
             'signup', "$tag-%");
-        my %unclaimed = map { @$_ } $pg->query('select c.user_id, count(*) from '
+        my %unclaimed = map { @$_ } $pg->query('select c.user_id, '
+            . q(string_agg(coalesce(h.user_id, 'nobody'), ', ') from )
             . 'hype.visitor_claim c join hype.referral_hit h using (visitor) '
             . 'where c.user_id like ? and h.user_id is distinct from c.user_id '
             . 'group by 1', "$tag-%");
@@ -334,7 +341,7 @@ sub _judge_events
                 push @wrong, "$user has claimed $got, not $visitor_of{$user}";
             }
 
-            push @wrong, "$unclaimed{$user} hits of $user have another user"
+            push @wrong, "hits of $user are of others: $unclaimed{$user}"
                 if $unclaimed{$user};
         }
 

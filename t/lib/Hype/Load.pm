@@ -5,6 +5,7 @@ package Hype::Load;
 #
 #   my $load = Hype::Load->start(port => $nginx->port, link => 'abc123');
 #   $load->more(200);               waits for 200 more answers
+#   $load->more_hits(50);           for 50 more hits that are committed
 #   ...
 #   my $run = $load->stop;          no new requests; waits for the open ones
 #
@@ -38,7 +39,7 @@ use Socket qw(AF_UNIX SOCK_STREAM PF_UNSPEC);
 use Storable ();
 use Time::HiRes qw(sleep time);
 
-use Hype::Util qw(at_end stop_process temp_dir);
+use Hype::Util qw(at_end stop_process temp_dir wait_until);
 
 my $loads = 0;
 
@@ -125,7 +126,21 @@ sub more
 }
 
 
+# Waits until so many more visits are hits that are committed.
+
+sub more_hits
+{
+    my ($self, $n, $seconds) = @_;
+
+    my $goal = $self->hits + $n;
+
+    wait_until { $self->hits >= $goal } $seconds // 60, "$n more hits";
+    return $self;
+}
+
+
 sub answered { $_[0]->_tell('answered') }
+sub hits { $_[0]->_tell('hits') }
 sub sent { $_[0]->_tell('sent') }
 
 
@@ -169,7 +184,7 @@ sub _run
     my $readers = IO::Select->new($control);
     my $writers = IO::Select->new;
     my (@answers, @cookies, @todo, @idle, %busy);
-    my ($answered, $sent, $stopping) = (0, 0, 0);
+    my ($answered, $hits, $sent, $stopping) = (0, 0, 0, 0);
     my $begun = time;
 
     my $finish = sub {
@@ -186,6 +201,7 @@ sub _run
         $answer->{sent_bytes} = $c->{sent};
         push @answers, $answer;
         $answered++ if !$answer->{error};
+        $hits++ if ($answer->{outcome} // '') eq 'hit';
 
         if ($answer->{status} == 302 && $answer->{cookie}) {
             push @cookies, $answer->{cookie} if @cookies < 200;
@@ -294,7 +310,8 @@ sub _run
             if ($socket == $control) {
                 my $line = <$control> // return;
                 $stopping = 1 if $line eq "stop\n";
-                syswrite $control, ($line eq "sent\n" ? $sent : $answered) . "\n";
+                my %counts = (sent => $sent, hits => $hits);
+                syswrite $control, ($counts{$line =~ s/\n//r} // $answered) . "\n";
                 next;
             }
 

@@ -282,6 +282,17 @@ sub version
 }
 
 
+# Whether it was built with a part of it: built_with('http_v3_module')
+
+sub built_with
+{
+    my ($part) = @_;
+
+    my ($status, $text) = run(command => [_binary(), '-V']);
+    return $text =~ /--with-\Q$part\E(?![\w-])/;
+}
+
+
 # listen, for HTTP/2 without TLS (curl --http2-prior-knowledge), as this nginx
 # has it written.
 

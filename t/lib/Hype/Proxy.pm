@@ -22,6 +22,9 @@ package Hype::Proxy;
 #   $proxy->connections;            how many there are
 #
 # A method returns when it is in effect.
+#
+#   my $link = Hype::Proxy->tcp($port);     to any server on 127.0.0.1
+#   $link->port;                            where it listens
 
 use strict;
 use warnings;
@@ -29,6 +32,7 @@ use warnings;
 use Carp qw(croak);
 use IO::Handle ();
 use IO::Select ();
+use IO::Socket::INET ();
 use IO::Socket::UNIX ();
 use Socket qw(AF_UNIX SOCK_STREAM PF_UNSPEC);
 
@@ -51,6 +55,42 @@ sub new
     chown((getpwnam $user)[2, 3], $dir, $path) if defined $user;
     chmod 0700, $dir;
 
+    my $server = $pg->socket_dir . "/.s.PGSQL.$port";
+
+    return bless {
+        pg => $pg,
+        dir => $dir,
+        control => _start($listener, sub {
+            return IO::Socket::UNIX->new(Peer => $server);
+        }),
+    }, $class;
+}
+
+
+sub tcp
+{
+    my ($class, $server) = @_;
+
+    my $port = free_port();
+    my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+        LocalPort => $port, Listen => 128, ReuseAddr => 1) or croak "listen: $!";
+
+    return bless {
+        port => $port,
+        control => _start($listener, sub {
+            return IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                         PeerPort => $server);
+        }),
+    }, $class;
+}
+
+
+# Its process; how it is told what to do.
+
+sub _start
+{
+    my ($listener, $connect) = @_;
+
     my ($ours, $theirs) =
         IO::Socket->socketpair(AF_UNIX, SOCK_STREAM, PF_UNSPEC)
         or croak "socketpair: $!";
@@ -61,8 +101,7 @@ sub new
         close $ours;
         $SIG{$_} = 'DEFAULT' for qw(TERM HUP);
         $SIG{INT} = $SIG{PIPE} = 'IGNORE';
-        my $server = $pg->socket_dir . "/.s.PGSQL.$port";
-        eval { _serve($listener, $theirs, $server) };
+        eval { _serve($listener, $theirs, $connect) };
         print STDERR "# proxy: $@" if $@;
         POSIX::_exit(0);
     }
@@ -71,8 +110,11 @@ sub new
     close $listener;
     at_end(sub { stop_process($pid, 'KILL'); 1 });
 
-    return bless { pg => $pg, dir => $dir, control => $ours }, $class;
+    return $ours;
 }
+
+
+sub port { $_[0]{port} }
 
 
 # As that of Hype::Postgres, through the proxy
@@ -116,17 +158,18 @@ sub _tell
 
 sub _serve
 {
-    my ($listener, $control, $path) = @_;
+    my ($listener, $control, $connect) = @_;
 
     my %state = (frozen => {}, limit => undef, refuse => 0);
     my %ends;           # a socket => its end of a connection
     my $readers = IO::Select->new($listener, $control);
+    my $writers = IO::Select->new;
 
     my $drop = sub {
         my ($end) = @_;
 
         for my $e ($end, $end->{peer}) {
-            $readers->remove($e->{socket});
+            $_->remove($e->{socket}) for $readers, $writers;
             delete $ends{ $e->{socket} };
             close $e->{socket};
         }
@@ -135,9 +178,28 @@ sub _serve
     my $watch = sub {
         for my $e (values %ends) {
             my $on = !$state{frozen}{both} && !$state{frozen}{ $e->{side} }
-                  && !$e->{frozen};
+                  && !$e->{frozen} && $e->{peer}{out} eq '';
             $on ? $readers->add($e->{socket}) : $readers->remove($e->{socket});
         }
+    };
+
+    # What a peer does not take now must not keep others waiting.
+
+    my $pass = sub {
+        my ($end, $data) = @_;
+
+        my $peer = $end->{peer};
+        $peer->{out} .= $data;
+        my $n = syswrite $peer->{socket}, $peer->{out};
+        substr $peer->{out}, 0, $n // ($!{EAGAIN} ? 0 : length $peer->{out}), '';
+
+        my $waits = $peer->{out} eq '' ? 0 : 1;
+        return if $waits == ($peer->{waits} // 0);
+
+        $peer->{waits} = $waits;
+        $waits ? $writers->add($peer->{socket})
+               : $writers->remove($peer->{socket});
+        $watch->();
     };
 
     my %commands = (
@@ -164,7 +226,13 @@ sub _serve
     );
 
     while (1) {
-        for my $socket ($readers->can_read) {
+        my ($r, $w) = IO::Select->select($readers, $writers);
+
+        for my $end (map { $ends{$_} // () } @{ $w // [] }) {
+            $pass->($end->{peer}, '');
+        }
+
+        for my $socket (@{ $r // [] }) {
             if ($socket == $control) {
                 my $line = '';
                 sysread($control, $line, 4096) or return;
@@ -179,8 +247,7 @@ sub _serve
 
             if ($socket == $listener) {
                 my $client = $listener->accept or next;
-                my $server = $state{refuse} ? undef
-                    : IO::Socket::UNIX->new(Peer => $path);
+                my $server = $state{refuse} ? undef : $connect->();
 
                 if (!$server) {
                     close $client;
@@ -189,8 +256,9 @@ sub _serve
 
                 my ($c, $s) = ({ socket => $client, side => 'client' },
                                { socket => $server, side => 'server' });
-                @$c{'peer', 'seen'} = ($s, '');
-                $s->{peer} = $c;
+                @$c{'peer', 'seen', 'out'} = ($s, '', '');
+                @$s{'peer', 'out'} = ($c, '');
+                $_->blocking(0) for $client, $server;
                 @ends{$client, $server} = ($c, $s);
                 $_->{frozen} = $state{freeze_new} for $c, $s;
 
@@ -206,7 +274,10 @@ sub _serve
             my $end = $ends{$socket} or next;
             my $data;
 
-            if (!sysread $socket, $data, 65536) {
+            my $n = sysread $socket, $data, 65536;
+
+            if (!$n) {
+                next if !defined $n && $!{EAGAIN};
                 $drop->($end);
                 next;
             }
@@ -221,7 +292,7 @@ sub _serve
             {
                 delete $state{cut_after};
                 $data =~ s/Z\x00\x00\x00\x05[ITE]\z//;    # "ReadyForQuery"
-                _pass($end, $data);
+                $pass->($end, $data);
                 $drop->($end);
                 next;
             }
@@ -230,7 +301,7 @@ sub _serve
                 my $more = length($data) > $end->{left};
                 $data = substr $data, 0, $end->{left};
                 $end->{left} -= length $data;
-                _pass($end, $data);
+                $pass->($end, $data);
 
                 if ($more || $end->{left} == 0) {
                     if ($state{limit}{action} eq 'cut') {
@@ -255,20 +326,8 @@ sub _serve
                 $end->{seen} = substr $recent, -200;
             }
 
-            _pass($end, $data);
+            $pass->($end, $data);
         }
-    }
-}
-
-
-sub _pass
-{
-    my ($end, $data) = @_;
-
-    while (length $data) {
-        my $n = syswrite $end->{peer}{socket}, $data;
-        return if !defined $n;
-        substr $data, 0, $n, '';
     }
 }
 

@@ -18,8 +18,12 @@ use warnings;
 use Carp qw(croak);
 use Exporter qw(import);
 use JSON::PP qw(decode_json);
+use Test::More ();
 
-our @EXPORT = qw(json metrics parse_metrics status status_server);
+use Hype::Util qw(wait_until);
+
+our @EXPORT = qw(json metrics parse_metrics same_numbers status
+                 status_server);
 
 
 sub status_server
@@ -114,6 +118,95 @@ sub parse_metrics
     }
 
     return \%samples;
+}
+
+
+# Each number of the text is that of the JSON, taken while nothing happens
+
+sub same_numbers
+{
+    my ($nginx, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ($s, $m);
+
+    # the derivation goes on by itself, and so does the attempt to connect
+
+    wait_until {
+        $s = status($nginx);
+        $m = metrics($nginx);
+
+        $s->{database}{state} eq 'down'
+        || $m->{'hype_database_connections{state="busy"}'}
+           == $s->{database}{connections}{busy}
+    } 5, 'the derivation to rest';
+
+    my %expected = (
+        (map { (qq(hype_requests_total{outcome="$_"}) => $s->{outcomes}{$_}) }
+             keys %{ $s->{outcomes} }),
+        hype_claims_total => $s->{claims},
+        hype_confirms_total => $s->{confirms},
+        'hype_cache_lookups_total{result="hit"}' => $s->{cache}{hits},
+        'hype_cache_lookups_total{result="miss"}' => $s->{cache}{misses},
+        'hype_cache_lookups_total{result="stale"}' => $s->{cache}{stale},
+        'hype_cache_evictions_total{state="known"}' => $s->{cache}{evictions},
+        'hype_cache_evictions_total{state="unknown"}'
+            => $s->{cache}{unknown_evictions},
+        'hype_cache_links{state="known"}' => $s->{cache}{links},
+        'hype_cache_links{state="unknown"}' => $s->{cache}{unknown},
+        hype_cache_size_bytes => $s->{cache}{size},
+        hype_cache_free_bytes => $s->{cache}{free},
+        hype_queue_records => $s->{queue}{records},
+        hype_queue_bytes => $s->{queue}{bytes},
+        hype_waiting_requests => $s->{queue}{waiting},
+        hype_rejected_records_total => $s->{batches}{rejected},
+        hype_spool_appended_records_total => $s->{spool}{appended},
+        hype_spool_replayed_records_total => $s->{spool}{replayed},
+        hype_spool_bytes => $s->{spool}{bytes},
+        hype_spool_files => $s->{spool}{files},
+        hype_spool_max_bytes => $s->{spool}{max_size},
+        (map { (qq(hype_database_connections{state="$_"})
+                => $s->{database}{connections}{$_}) }
+             keys %{ $s->{database}{connections} }),
+        hype_database_errors_total => $s->{database}{errors},
+        hype_derive_errors_total => $s->{derive}{errors},
+        hype_database_up => $s->{database}{state} eq 'down' ? 0 : 1,
+        hype_clock_skew_seconds => $s->{database}{clock_skew},
+        hype_start_time_seconds => $s->{started},
+        qq(hype_info{version="$s->{version}",nginx="$s->{nginx}"}) => 1,
+    );
+
+    for my $pair (['hype_batch_records', 'size'],
+                  ['hype_commit_duration_seconds', 'commit']) {
+        my ($metric, $h) = ($pair->[0], $s->{batches}{ $pair->[1] });
+
+        $expected{qq(${metric}_bucket{le="$h->{le}[$_]"})} = $h->{count}[$_]
+            for 0 .. $#{ $h->{le} };
+        $expected{qq(${metric}_bucket{le="+Inf"})} = $s->{batches}{count};
+        $expected{"${metric}_count"} = $s->{batches}{count};
+        $expected{"${metric}_sum"} = $h->{sum};
+    }
+
+    # what goes on by itself
+
+    for my $name (qw(calls_total age_seconds)) {
+        my ($key) = $name =~ /^([a-z]+)/;
+        my $value = delete $m->{"hype_derive_$name"};
+
+        Test::More::ok($value >= $s->{derive}{$key} && $value <= $s->{derive}{$key} + 2
+           || $key eq 'age' && $value == 0, "hype_derive_$name");
+    }
+
+    # while it is down, connections are tried all the time
+
+    if ($s->{database}{state} eq 'down') {
+        for my $name (grep { /^hype_database_(?:conn|err)/ } keys %expected) {
+            Test::More::ok(delete $m->{$name} >= 0, "$name is there");
+            delete $expected{$name};
+        }
+    }
+
+    Test::More::is_deeply($m, { map { $_ => $expected{$_} . '' } keys %expected }, $name);
 }
 
 

@@ -42,7 +42,7 @@ our @EXPORT = qw(
     free_port read_file run server_user source_dir temp_dir wait_until
     write_file
     cluster database nginx pgbouncer proxy
-    is_soon sleep time
+    is_soon sleep time with_lock
 );
 
 
@@ -120,6 +120,22 @@ sub is_soon (&$$;$)
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     return Test::More::is($got, $expected, $name);
+}
+
+
+# While code runs, nobody else gets to a table.
+
+sub with_lock
+{
+    my ($pg, $table, $code) = @_;
+
+    my $session = $pg->connect;
+    $session->begin_work;
+    $session->do("lock table $table");
+    my @result = $code->();
+    $session->rollback;
+
+    return @result;
 }
 
 
