@@ -39,10 +39,10 @@
 #include "ngx_http_hype_row.h"
 
 
-#define NGX_HTTP_HYPE_RECORD_VERSION  2
+#define NGX_HTTP_HYPE_RECORD_VERSION       2
 #define NGX_HTTP_HYPE_RECORD_VERSION_NODE  3
-#define NGX_HTTP_HYPE_RECORD_HEADER   12
-#define NGX_HTTP_HYPE_RECORD_MAX      (1024 * 1024)
+#define NGX_HTTP_HYPE_RECORD_HEADER        12
+#define NGX_HTTP_HYPE_RECORD_MAX           (1024 * 1024)
 
 
 typedef enum {

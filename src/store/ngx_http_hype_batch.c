@@ -2,6 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_http_hype_array.h"
+#include "ngx_http_hype_batch_node.h"
 #include "ngx_http_hype_queue_fault.h"
 #include "ngx_http_hype_stream.h"
 
@@ -9,12 +10,6 @@
 #define NGX_HTTP_HYPE_BATCH_IDENTIFIER  (NGX_HTTP_HYPE_ROW_NCOLUMNS)
 #define NGX_HTTP_HYPE_BATCH_NODE        (NGX_HTTP_HYPE_ROW_NCOLUMNS + 1)
 #define NGX_HTTP_HYPE_BATCH_PARAMS      (NGX_HTTP_HYPE_ROW_NCOLUMNS + 2)
-
-/* milliseconds until a connection that has a node asks again */
-#define NGX_HTTP_HYPE_BATCH_ASK         1000
-
-/* the bytes of a node in an array or a tuple */
-#define NGX_HTTP_HYPE_BATCH_NODE_LEN    (4 + 2)
 
 /* types from PostgreSQL's src/include/catalog/pg_type.dat */
 
@@ -35,16 +30,10 @@ typedef struct {
 
 static void ngx_http_hype_batch_prepared(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
-static void ngx_http_hype_batch_node(ngx_http_hype_db_conn_t *conn,
-    PGresult *res);
-static void ngx_http_hype_batch_set_node(ngx_http_hype_batch_t *batch);
-static u_char *ngx_http_hype_batch_put_node(u_char *p, ngx_uint_t node);
 static void ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
     ngx_http_hype_item_t *item);
 static void ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch);
 static ngx_int_t ngx_http_hype_batch_copy_data(void *data, PGconn *pg);
-static ngx_int_t ngx_http_hype_batch_copy_row(PGconn *pg,
-    ngx_http_hype_item_t *item, ngx_uint_t node);
 static void ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch);
 static void ngx_http_hype_batch_statement(ngx_http_hype_batch_t *batch,
     ngx_http_hype_db_statement_t *st);
@@ -52,8 +41,6 @@ static size_t ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
     ngx_http_hype_item_t *item, ngx_uint_t n, u_char **element,
     u_char *length);
 
-
-#define NGX_HTTP_HYPE_BATCH_NODE_SQL  "SELECT hype.my_node()"
 
 static const char  ngx_http_hype_batch_prepare_sql[] =
     "PREPARE hype_hit (uuid, bigint, timestamptz, boolean, boolean, uuid, "
@@ -68,22 +55,6 @@ static const char  ngx_http_hype_batch_node_sql[] =
 static const char  ngx_http_hype_batch_copy_sql[] =
     "COPY hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
     "FROM STDIN (FORMAT binary)";
-
-/*
- * Two commands are one transaction block: Citus then writes to a shard of its
- * own machine itself, without a connection to it and a two-phase commit.  An
- * explicit block would have to be rolled back after an error.
- */
-
-#define NGX_HTTP_HYPE_BATCH_COPY_NODE                                         \
-    "COPY hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ", node) "           \
-    "FROM STDIN (FORMAT binary); "
-
-static const char  ngx_http_hype_batch_copy_node_sql[] =
-    NGX_HTTP_HYPE_BATCH_COPY_NODE "SELECT 0";
-
-static const char  ngx_http_hype_batch_copy_ask_sql[] =
-    NGX_HTTP_HYPE_BATCH_COPY_NODE NGX_HTTP_HYPE_BATCH_NODE_SQL;
 
 
 #define NGX_HTTP_HYPE_BATCH_TYPES                                             \
@@ -227,30 +198,7 @@ ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
 
     conn->prepared = !conn->db->pooled;
 
-    ngx_http_hype_batch_node(conn, res);
-}
-
-
-void
-ngx_http_hype_batch_done(ngx_http_hype_batch_t *batch, PGresult *res)
-{
-    if (batch->asks) {
-        ngx_http_hype_batch_node(batch->conn, res);
-    }
-}
-
-
-/* reads the answer to NGX_HTTP_HYPE_BATCH_NODE_SQL, a smallint */
-
-static void
-ngx_http_hype_batch_node(ngx_http_hype_db_conn_t *conn, PGresult *res)
-{
-    ngx_int_t  node;
-
-    node = ngx_atoi((u_char *) PQgetvalue(res, 0, 0), PQgetlength(res, 0, 0));
-
-    conn->node = ngx_max(node, 0);
-    conn->asked = ngx_current_msec;
+    ngx_http_hype_batch_node_answer(conn, res);
 }
 
 
@@ -261,7 +209,7 @@ ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch)
     ngx_http_hype_item_t  *item;
 
     if (batch->conn->node && batch->kind <= NGX_HTTP_HYPE_BATCH_REPLAY) {
-        ngx_http_hype_batch_set_node(batch);
+        ngx_http_hype_batch_node_set(batch);
 
     } else if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
                && batch->n == 1 && batch->conn->prepared)
@@ -281,27 +229,6 @@ ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch)
     }
 
     ngx_http_hype_batch_call(batch);
-}
-
-
-/* what may be in the table is there with the node that it was sent with */
-
-static void
-ngx_http_hype_batch_set_node(ngx_http_hype_batch_t *batch)
-{
-    ngx_queue_t           *q;
-    ngx_http_hype_item_t  *item;
-
-    for (q = ngx_queue_head(&batch->items);
-         q != ngx_queue_sentinel(&batch->items);
-         q = ngx_queue_next(q))
-    {
-        item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
-
-        if (!item->replay || ngx_http_hype_record_node(item->record) == 0) {
-            ngx_http_hype_record_set_node(item->record, batch->conn->node);
-        }
-    }
 }
 
 
@@ -432,24 +359,12 @@ ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
 static void
 ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch)
 {
-    ngx_http_hype_db_conn_t       *conn;
-    ngx_http_hype_db_statement_t   st;
-
-    conn = batch->conn;
+    ngx_http_hype_db_statement_t  st;
 
     ngx_http_hype_batch_statement(batch, &st);
 
-    if (conn->node == 0) {
-        st.sql = ngx_http_hype_batch_copy_sql;
-
-    } else if (ngx_current_msec - conn->asked < NGX_HTTP_HYPE_BATCH_ASK) {
-        st.sql = ngx_http_hype_batch_copy_node_sql;
-
-    } else {
-        batch->asks = 1;
-        st.sql = ngx_http_hype_batch_copy_ask_sql;
-    }
-
+    st.sql = batch->conn->node ? ngx_http_hype_batch_node_copy(batch)
+                               : ngx_http_hype_batch_copy_sql;
     st.copy = ngx_http_hype_batch_copy_data;
 
     ngx_http_hype_db_send(batch->conn, &st);
@@ -461,6 +376,9 @@ ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
 {
     ngx_http_hype_batch_t *batch = data;
 
+    int                    rc;
+    u_char                *tuple, *last;
+    ngx_str_t              identifier;
     ngx_queue_t           *q;
     ngx_http_hype_item_t  *item;
 
@@ -477,9 +395,15 @@ ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
     {
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-        if (ngx_http_hype_batch_copy_row(pg, item, batch->conn->node)
-            != NGX_OK)
-        {
+        tuple = ngx_http_hype_record_tuple(item->record, &identifier);
+        last = item->record + item->size;
+
+        rc = batch->conn->node
+             ? ngx_http_hype_batch_node_tuple(pg, tuple, last,
+                                              batch->conn->node)
+             : PQputCopyData(pg, (char *) tuple, last - tuple);
+
+        if (rc != 1) {
             return NGX_ERROR;
         }
     }
@@ -492,48 +416,6 @@ ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
     }
 
     return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_hype_batch_copy_row(PGconn *pg, ngx_http_hype_item_t *item,
-    ngx_uint_t node)
-{
-    u_char     *tuple, *last, count[2], column[NGX_HTTP_HYPE_BATCH_NODE_LEN];
-    ngx_str_t   identifier;
-
-    tuple = ngx_http_hype_record_tuple(item->record, &identifier);
-    last = item->record + item->size;
-
-    if (node == 0) {
-        return (PQputCopyData(pg, (char *) tuple, last - tuple) == 1)
-               ? NGX_OK : NGX_ERROR;
-    }
-
-    /* one column more */
-
-    count[0] = 0;
-    count[1] = NGX_HTTP_HYPE_ROW_NCOLUMNS + 1;
-    tuple += sizeof(count);
-
-    (void) ngx_http_hype_batch_put_node(column, node);
-
-    return (PQputCopyData(pg, (char *) count, sizeof(count)) == 1
-            && PQputCopyData(pg, (char *) tuple, last - tuple) == 1
-            && PQputCopyData(pg, (char *) column, sizeof(column)) == 1)
-           ? NGX_OK : NGX_ERROR;
-}
-
-
-static u_char *
-ngx_http_hype_batch_put_node(u_char *p, ngx_uint_t node)
-{
-    p = ngx_http_hype_put32(p, NGX_HTTP_HYPE_BATCH_NODE_LEN - 4);
-
-    *p++ = (u_char) (node >> 8);
-    *p++ = (u_char) node;
-
-    return p;
 }
 
 
@@ -589,7 +471,7 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
             item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
             if (call->columns[i] == NGX_HTTP_HYPE_BATCH_NODE) {
-                p = ngx_http_hype_batch_put_node(p,
+                p = ngx_http_hype_batch_node_put(p,
                                      ngx_http_hype_record_node(item->record));
                 continue;
             }
