@@ -2264,8 +2264,8 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.distribute(integer) IS
-    'On the coordinator of a Citus cluster: distributes hits over the machines; '
-    'or, where that was done, sees to it again';
+    'On the coordinator of a Citus cluster: distributes hits over the '
+    'machines; or, where that was done, sees to it again';
 
 
 CREATE OR REPLACE FUNCTION hype.use_custom_plans() RETURNS void
@@ -2333,7 +2333,8 @@ AS $$
 DECLARE
     answer record;
 BEGIN
-    EXECUTE 'SELECT r.success, r.result FROM run_command_on_coordinator($1) AS r'
+    EXECUTE 'SELECT r.success, r.result '
+            'FROM run_command_on_coordinator($1) AS r'
     INTO answer USING command;
 
     IF NOT answer.success THEN
@@ -2349,21 +2350,13 @@ COMMENT ON FUNCTION hype.on_coordinator(text) IS
     'transaction of its own';
 
 
-CREATE OR REPLACE FUNCTION hype.make_faces() RETURNS void
-LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION hype.face_tables(host text, port integer)
+RETURNS text
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    own    record;
-    failed record;
-    face   text;
 BEGIN
-    -- What nginx calls does there what it does here.
-
-    EXECUTE 'SELECT n.nodename AS name, n.nodeport AS port FROM pg_dist_node n '
-            'WHERE n.groupid = 0' INTO own;
-
-    face := $face$
+    RETURN format($face$
 CREATE EXTENSION IF NOT EXISTS postgres_fdw SCHEMA public;
 
 DROP SERVER IF EXISTS hype_coordinator CASCADE;
@@ -2381,6 +2374,20 @@ CREATE FOREIGN TABLE hype.link_alias (
 ) SERVER hype_coordinator OPTIONS (schema_name 'hype');
 GRANT SELECT ON hype.referral_link, hype.link_alias TO hype_nginx;
 
+    $face$, host, port, current_database());
+END
+$$;
+
+COMMENT ON FUNCTION hype.face_tables(text, integer) IS
+    'SQL that makes the tables that nginx reads on a worker of Citus: they '
+    'lead to the coordinator';
+
+
+CREATE OR REPLACE FUNCTION hype.face_writes() RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $face$
 CREATE OR REPLACE FUNCTION hype.claim_batch(
     visitors uuid[], user_ids text[], created timestamptz[]
 )
@@ -2392,7 +2399,7 @@ SET datestyle = 'ISO, YMD'
 AS $body$
 BEGIN
     RETURN hype.on_coordinator(format(
-        'SELECT hype.claim_batch(%%L, %%L, %%L)', visitors, user_ids, created));
+        'SELECT hype.claim_batch(%L, %L, %L)', visitors, user_ids, created));
 END
 $body$;
 
@@ -2408,7 +2415,7 @@ SET datestyle = 'ISO, YMD'
 AS $body$
 BEGIN
     RETURN hype.on_coordinator(format(
-        'SELECT hype.confirm_batch(%%L, %%L, %%L, %%L, %%L)',
+        'SELECT hype.confirm_batch(%L, %L, %L, %L, %L)',
         events, user_ids, visitors, vals, created));
 END
 $body$;
@@ -2428,13 +2435,26 @@ SET datestyle = 'ISO, YMD'
 AS $body$
 BEGIN
     RETURN hype.on_coordinator(format(
-        'SELECT hype.replay(%%L, %%L, %%L, %%L, %%L, %%L, %%L, %%L, %%L, %%L, '
-        '%%L, %%L, %%L, %%L, %%L)', ids, referral_link_ids, created,
+        'SELECT hype.replay(%L, %L, %L, %L, %L, %L, %L, %L, %L, %L, '
+        '%L, %L, %L, %L, %L)', ids, referral_link_ids, created,
         authenticated, bot, visitors, user_ids, ips, user_agents,
         http_referers, nexts, identifiers, sources, args, nodes));
 END
 $body$;
 
+    $face$
+$$;
+
+COMMENT ON FUNCTION hype.face_writes() IS
+    'SQL that makes the functions that take records on a worker of Citus: '
+    'they call those of the coordinator';
+
+
+CREATE OR REPLACE FUNCTION hype.face_calls() RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $face$
 CREATE OR REPLACE FUNCTION hype.probe(stream text, size integer) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -2443,7 +2463,7 @@ DECLARE
     node smallint := hype.my_node();
 BEGIN
     PERFORM hype.on_coordinator(
-        format('SELECT hype.probe(%%L, %%s)', stream, size));
+        format('SELECT hype.probe(%L, %s)', stream, size));
 
     IF stream <> 'hit' THEN
         RETURN;
@@ -2481,7 +2501,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
-    RETURN hype.on_coordinator(format('SELECT hype.roll_up(%%L)', since));
+    RETURN hype.on_coordinator(format('SELECT hype.roll_up(%L)', since));
 END
 $body$;
 
@@ -2493,7 +2513,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
-    RETURN hype.on_coordinator(format('SELECT hype.owner_page(%%L, %%L, %%L)',
+    RETURN hype.on_coordinator(format('SELECT hype.owner_page(%L, %L, %L)',
                                       user_id, make, base));
 END
 $body$;
@@ -2504,7 +2524,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
-    RETURN hype.on_coordinator(format('SELECT hype.report(%%L)', arguments));
+    RETURN hype.on_coordinator(format('SELECT hype.report(%L)', arguments));
 END
 $body$;
 
@@ -2518,13 +2538,31 @@ SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
     PERFORM hype.on_coordinator(format(
-        'SELECT count(*) FROM hype.maintain(%%L, %%L, %%L)', ahead, keep,
+        'SELECT count(*) FROM hype.maintain(%L, %L, %L)', ahead, keep,
         move_up_to));
 END
 $body$;
-    $face$;
+    $face$
+$$;
 
-    face := format(face, own.name, own.port, current_database());
+COMMENT ON FUNCTION hype.face_calls() IS
+    'As hype.face_writes(), the other functions that nginx calls';
+
+
+CREATE OR REPLACE FUNCTION hype.make_faces() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own    record;
+    failed record;
+    face   text;
+BEGIN
+    EXECUTE 'SELECT n.nodename AS name, n.nodeport AS port FROM pg_dist_node n '
+            'WHERE n.groupid = 0' INTO own;
+
+    face := hype.face_tables(own.name, own.port) || hype.face_writes()
+            || hype.face_calls();
 
     EXECUTE 'SELECT w.* FROM run_command_on_workers($1) AS w '
             'WHERE NOT w.success LIMIT 1' INTO failed
@@ -2541,8 +2579,8 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.make_faces() IS
-    'What nginx looks up and calls on a worker of Citus, but for hits, is asked '
-    'of the coordinator';
+    'What nginx looks up and calls on a worker of Citus, but for hits, is '
+    'asked of the coordinator';
 
 
 CREATE OR REPLACE FUNCTION hype.node_snapshot() RETURNS pg_snapshot
@@ -2561,7 +2599,8 @@ BEGIN
             SELECT (x.xmax - ((x.xmax - t.xmin::text::bigint) & 4294967295))
                    ::text::xid8
             FROM pg_dist_transaction t,
-                 LATERAL (SELECT pg_snapshot_xmax(c.s)::text::bigint) AS x (xmax))
+                 LATERAL (SELECT pg_snapshot_xmax(c.s)::text::bigint)
+                     AS x (xmax))
         FROM hype.log_snapshot() AS c (s)
     $citus$ INTO s, pending;
 
@@ -2669,8 +2708,8 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.read_shards(text, bigint) IS
-    'hype.read_log() on Citus: each machine has transaction ids of its own, and '
-    'so a position of its own';
+    'hype.read_log() on Citus: each machine has transaction ids of its own, '
+    'and so a position of its own';
 
 
 CREATE OR REPLACE FUNCTION hype.unrolled_shards()
