@@ -31,10 +31,10 @@ chomp $base;
 must(@as_root, 'mkdir', '-p', $storage);
 must(@as_root, 'tar', '-C', $debian, '-cf', "$storage/base.tar", '.');
 must(@buildah, 'add', '-q', $base, "$storage/base.tar", '/');
-must(@buildah, 'commit', '-q', $base, 'debian');
+must(@buildah, 'commit', '-q', $base, 'localhost/hype-debian');
 
-build('hype', 'examples/container/Containerfile', DEBIAN => 'localhost/debian');
-build('postgres', 't/package/Containerfile.postgres');
+build('localhost/hype', 'examples/container/Containerfile', DEBIAN => 'localhost/hype-debian');
+build('localhost/postgres', 't/package/Containerfile.postgres');
 
 my ($status, $output) = do_it(@as_root, 'unshare', '--net', '--pid', '--fork',
                               '--kill-child', '--mount-proc',
