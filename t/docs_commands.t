@@ -267,8 +267,6 @@ is_deeply([left_out(
     ['docs/operations.md', qr/check constraint \\"no_curl/],   # t/rejected.t
     ['docs/upgrading.md', qr/SET SESSION AUTHORIZATION owner/],   # sql/test/install.t
     ['docs/operations.md', qr/cron\.schedule/],      # wants pg_cron
-    ['docs/benchmarks.md', qr/^make bench$/],        # takes half an hour
-    ['docs/monitoring.md', qr/^promtool check/],     # t/monitoring.t
     ['docs/metrics.md', qr/^scrape_configs:/],       # t/status.t
     ['docs/metrics.md', qr/^\{"version":/],          # t/status.t
     ['docs/reference.md', qr/^Syntax: /],            # t/docs.t

@@ -6,16 +6,15 @@
 use lib 't/lib';
 use Hype::Test;
 use Hype::Example;
+use Hype::Hook;
 use Hype::Status;
 use Hype::Util qw(at_end spawn stop_process);
 
-use JSON::PP qw(decode_json);
-
 my $pg = cluster();
-my $hooks = free_port();
+my $hook = Hype::Hook->new;
 
 # Who is logged in, what was typed and what was paid is told by cookies and arguments
-# here, as a service would.  The last server gets the webhooks.
+# here, as a service would.
 
 my $nginx = nginx(pg => $pg, workers => 2, start => 0,
     http => example('programme',
@@ -24,26 +23,15 @@ my $nginx = nginx(pg => $pg, workers => 2, start => 0,
         'http://127.0.0.1:8081' => 'http://unix:%%DIR%%/app.sock:',
         "    hype_hit_param  hit;\n" => "    hype_hit_param  hit;\n"
             . "    location = /reports { hype_status html reports=1ms; }\n")
-    . <<"END");
-    log_format hook escape=none '\$http_webhook_id \$request_body';
-
+    . <<'END');
     server {
         listen unix:%%DIR%%/app.sock;
 
         location / {
-            add_header X-User \$cookie_session;
-            add_header X-Code \$arg_code;
-            add_header X-Total \$cookie_total;
+            add_header X-User $cookie_session;
+            add_header X-Code $arg_code;
+            add_header X-Total $cookie_total;
             return 200 "";
-        }
-    }
-
-    server {
-        listen 127.0.0.1:$hooks;
-
-        location / {
-            access_log %%DIR%%/hooks hook;
-            proxy_pass http://unix:%%DIR%%/app.sock:;
         }
     }
 END
@@ -75,7 +63,10 @@ $pg->exec(example_file('webhooks/webhooks.sql'));
 
 my %env = $pg->env;
 @ENV{keys %env, qw(PGUSER WEBHOOK_URL WEBHOOK_SECRET)} =
-    (values %env, 'webhooks', "http://127.0.0.1:$hooks/hook", 'whsec_c2VjcmV0');
+    (values %env, 'webhooks', $hook->url, 'whsec_c2VjcmV0');
+
+$hook->answer(204);
+$hook->start;
 
 my $sender;
 at_end(sub { stop_process($sender, 'KILL') if $sender; 1 });
@@ -199,7 +190,7 @@ subtest 'the webhook has told it all, once and in order' => sub {
     start_sender();
     is_soon { told() } events(), 'each event';
 
-    is_deeply([map { said($_) } hooks()], [
+    is_deeply([map { said($_) } $hook->requests], [
         'claim bob',
         'confirm signup bob by alice',
         'reward alice 5.00 EUR', 'reward bob 100 points',
@@ -392,18 +383,9 @@ sub start_sender
 }
 
 
-# What the webhook was told, in that order
+# The requests of the webhook, in their order
 
-sub hooks
-{
-    my $log = $nginx->dir . '/hooks';
-
-    return map { /^(\S+) (.*)$/; +{ id => $1, json => decode_json($2) } }
-           split /\n/, -e $log ? read_file($log) : '';
-}
-
-
-sub told { return join ' ', map { $_->{id} } hooks() }
+sub told { return join ' ', map { $_->{'webhook-id'} } $hook->requests }
 
 
 sub events
@@ -415,9 +397,9 @@ sub events
 
 sub said
 {
-    my ($hook) = @_;
+    my ($request) = @_;
 
-    my ($kind, $data) = @{ $hook->{json} }{qw(type data)};
+    my ($kind, $data) = @{ $request->{json} }{qw(type data)};
     my $currency = $data->{currency} // '';
     my $money = sprintf($currency eq 'EUR' ? '%.2f' : '%d', $data->{amount} // 0)
                 . " $currency";
@@ -436,7 +418,7 @@ sub sums
     my %sum;
 
     for my $data (map { $_->{json}{data} }
-                  grep { $_->{json}{type} eq 'reward' } hooks())
+                  grep { $_->{json}{type} eq 'reward' } $hook->requests)
     {
         $sum{"$data->{beneficiary}|$data->{currency}"} += $data->{amount};
     }

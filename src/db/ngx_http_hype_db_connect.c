@@ -206,7 +206,14 @@ ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
     }
 
     if (PQstatus(conn->pg) == CONNECTION_BAD) {
-        conn->first += info->blocking;
+
+        if (info->blocking) {
+
+            /* the thread does not tell in which state the host has failed */
+
+            conn->first++;
+        }
+
         ngx_http_hype_db_fail(conn, PQerrorMessage(conn->pg));
         return;
     }
