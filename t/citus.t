@@ -62,8 +62,32 @@ is_soon { $pg->text('select event, user_id, referrer
 is($pg->value("select count(*) from hype.confirm('signup', user_id => 'bob')"),
    1, 'hype.confirm()');
 
+# Of two confirms the earlier counts, which comes later, and moves the credit
+
+$pg->exec("insert into hype.referral_hit (referral_link_id, created, user_id)
+    select 1, now() - i * interval '1 hour', 'carol'
+    from generate_series(1, 3, 2) i");
+
+my $credit = sub {
+    my ($hours) = @_;
+
+    $pg->query("select hype.confirm_batch('{paid}', '{carol}', '{NULL}',
+        '{NULL}', array[now() - ? * interval '1 hour'])", $hours);
+    $citus->derive;
+
+    return $pg->value("select round(extract(epoch from now() - h.created)
+        / 3600) from hype.confirmed_referral c
+        join hype.referral_hit h on h.id = c.referral_hit_id
+        where c.user_id = 'carol'");
+};
+
+is($credit->(0), 1, 'a confirm is credited to the last hit');
+is($credit->(2), 3, 'an earlier confirm moves it to the hit before');
+is($pg->hits("user_id = 'carol' and confirmed is not null"), 1,
+   'one hit is marked');
+
 is_soon { $pg->text('select hits, unique_visitors, linked_users, confirmed
-    from hype.link_stats') } "1005|1004|1|1\n", 'reports have all of it';
+    from hype.link_stats') } "1007|1005|2|2\n", 'reports have all of it';
 
 # Faults, with few visitors: a claim and a confirm take some queries of each shard
 
