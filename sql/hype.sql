@@ -2306,14 +2306,15 @@ BEGIN
         SET LOCAL citus.max_adaptive_executor_pool_size = 1;
         SET LOCAL citus.propagate_set_commands = 'local';
         SET LOCAL lock_timeout = '20ms';
+        SET LOCAL jit = off;
     END
     $do$;
 END
 $$;
 
 COMMENT ON FUNCTION hype.tune_shards() IS
-    'On Citus: until the end of the transaction no other machine waits for a '
-    'lock';
+    'On Citus: until the end of the transaction other machines wait for no lock, '
+    'and compile no query';
 
 
 CREATE OR REPLACE FUNCTION hype.use_custom_plans() RETURNS void
@@ -2670,6 +2671,7 @@ COMMENT ON FUNCTION hype.make_faces() IS
 CREATE OR REPLACE FUNCTION hype.node_state(shard smallint) RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
     own     integer;
@@ -4090,7 +4092,7 @@ BEGIN
     -- Those of whom nothing is known, all at once.
 
     IF hype.distributed() THEN
-        done := hype.confirm_some(entries, until);
+        done := hype.confirm_some(entries[: max * 3], until);
     ELSE
         without_hits := hype.without_hits(entries);
     END IF;
@@ -8203,6 +8205,10 @@ BEGIN
         done := done + n;
 
         EXIT WHEN n = 0 OR clock_timestamp() >= until;
+
+        -- Another look takes as long as the step: there will be another call.
+
+        EXIT WHEN n < 100 AND hype.distributed();
     END LOOP;
 END
 $$;
