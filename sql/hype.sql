@@ -2330,6 +2330,11 @@ BEGIN
     CREATE INDEX referral_hit_xact_id_idx
         ON hype.referral_hit ((node & 127::smallint), xact, id);
 
+    -- Who names no node writes to a shard of this machine, too, as the hit gets
+    -- an id of its transactions.  Citus can't set a default afterwards.
+
+    ALTER TABLE hype.referral_hit ALTER COLUMN node SET DEFAULT hype.my_node();
+
     -- One connection a machine, as all is in one transaction.
 
     PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true),
