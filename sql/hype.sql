@@ -4984,10 +4984,9 @@ DECLARE
 BEGIN
     IF hype.distributed() THEN
         inserted := hype.replay_shards(ARRAY(
-            SELECT (h.id, h.referral_link_id, h.created, NULL, h.authenticated,
-                    h.bot, false, h.visitor, h.user_id, h.ip, h.user_agent,
-                    h.http_referer, h.next, NULL, h.source, h.args,
-                    coalesce(n.node, 0))::hype.referral_hit
+            SELECT jsonb_populate_record(
+                NULL::hype.referral_hit,
+                to_jsonb(h) || jsonb_build_object('node', coalesce(n.node, 0)))
             FROM hype.hits_to_replay(
                 ids, referral_link_ids, replay.created, replay.authenticated,
                 replay.bot, visitors, user_ids, ips, user_agents,

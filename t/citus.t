@@ -10,6 +10,10 @@ my $pg = $citus->coordinator;
 
 $pg->link('abc', user_id => 'alice', destination => '/to');
 
+# A column of the site's own
+
+$pg->exec('alter table hype.referral_hit add column shop text');
+
 # What is there before keeps its place in the log
 
 $pg->exec("insert into hype.referral_hit (referral_link_id, created, visitor)
