@@ -124,6 +124,27 @@ BEGIN
         RAISE EXCEPTION 'the installed schema "hype" has version %, '
             'this file has 2', installed;
     END IF;
+
+    -- A site may have added a column with that name to an older schema.
+
+    SELECT a.attname AS name INTO stranger
+    FROM (VALUES ('source', 'text'), ('args', 'text'), ('node', 'smallint'))
+        AS c (name, type)
+    JOIN pg_attribute a ON a.attname = c.name
+    WHERE a.attrelid = to_regclass('hype.referral_hit')
+      AND (format_type(a.atttypid, a.atttypmod) <> c.type
+           OR a.attgenerated <> ''
+           OR (c.name = 'node' AND NOT a.attnotnull))
+    ORDER BY a.attnum LIMIT 1;
+
+    IF FOUND THEN
+        RAISE EXCEPTION 'hype.referral_hit has a column "%" of your own: hype '
+            'needs one with that name', stranger.name
+            USING ERRCODE = 'duplicate_column',
+                  DETAIL = 'Nothing was changed.',
+                  HINT = format('ALTER TABLE hype.referral_hit RENAME COLUMN '
+                      '%I TO ...', stranger.name);
+    END IF;
 END
 $$;
 
@@ -235,16 +256,17 @@ RESET ROLE;
 
 -- Columns that the first schemas of version 2 do not have: no row is rewritten.
 
-SELECT count(*) > 0 AS hype_no_node, min(r.rolname) AS hype_owner
+SELECT count(*) > 0 AS hype_no_columns, min(r.rolname) AS hype_owner
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_roles r ON r.oid = n.nspowner
 WHERE n.nspname = 'hype' AND c.relname = 'referral_hit'
-  AND NOT EXISTS (SELECT FROM pg_attribute a
-                  WHERE a.attrelid = c.oid AND a.attname = 'node')
+  AND 3 > (SELECT count(*) FROM pg_attribute a
+           WHERE a.attrelid = c.oid
+             AND a.attname IN ('source', 'args', 'node'))
   AND (r.rolsuper OR r.rolname = session_user) \gset
 
-\if :hype_no_node
+\if :hype_no_columns
 
 SET ROLE :"hype_owner";
 SET client_min_messages = warning;
@@ -1209,7 +1231,7 @@ ALTER TABLE hype.referral_hit
 
 \endif
 
-\if :hype_no_node
+\if :hype_no_columns
 
 SELECT format('COMMENT ON COLUMN %s.%I IS %L', i.inhrelid::regclass, a.attname,
               col_description(a.attrelid, a.attnum))
@@ -2356,6 +2378,11 @@ BEGIN
     DROP INDEX hype.referral_hit_xact_id_idx;
     CREATE INDEX referral_hit_xact_id_idx
         ON hype.referral_hit ((node & 127::smallint), xact, id);
+
+    -- Who names no node writes to a shard of this machine, too, as the hit gets
+    -- an id of its transactions.  Citus can't set a default afterwards.
+
+    ALTER TABLE hype.referral_hit ALTER COLUMN node SET DEFAULT hype.my_node();
 
     -- One connection a machine, as all is in one transaction.
 
@@ -5463,10 +5490,9 @@ DECLARE
 BEGIN
     IF hype.distributed() THEN
         inserted := hype.replay_shards(ARRAY(
-            SELECT (h.id, h.referral_link_id, h.created, NULL, h.authenticated,
-                    h.bot, false, h.visitor, h.user_id, h.ip, h.user_agent,
-                    h.http_referer, h.next, NULL, h.source, h.args,
-                    coalesce(n.node, 0))::hype.referral_hit
+            SELECT jsonb_populate_record(
+                NULL::hype.referral_hit,
+                to_jsonb(h) || jsonb_build_object('node', coalesce(n.node, 0)))
             FROM hype.hits_to_replay(
                 ids, referral_link_ids, replay.created, replay.authenticated,
                 replay.bot, visitors, user_ids, ips, user_agents,
@@ -10319,7 +10345,7 @@ RESET standard_conforming_strings;
 \unset hype_new_claims
 \unset hype_new_rewards
 \unset hype_new_taken
-\unset hype_no_node
+\unset hype_no_columns
 \unset hype_no_codes
 \unset hype_no_via
 \unset hype_old_via

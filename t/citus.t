@@ -10,6 +10,10 @@ my $pg = $citus->coordinator;
 
 $pg->link('abc', user_id => 'alice', destination => '/to');
 
+# A column of the site's own
+
+$pg->exec('alter table hype.referral_hit add column shop text');
+
 # What is there before keeps its place in the log
 
 $pg->exec("insert into hype.referral_hit (referral_link_id, created, visitor)
@@ -45,6 +49,13 @@ for my $i (0 .. $#nginx) {
            get_shard_id_for_distribution_column('hype.referral_hit',
                                                 ?::smallint)", $row->[0]), $i,
        "node $i: in a shard of that machine");
+
+    my $dbh = ($citus->nodes)[$i]->connect;
+    $dbh->begin_work;
+    is($dbh->selectrow_array('insert into hype.referral_hit (referral_link_id)
+        values (1) returning node & 127'), $i,
+       "node $i: also a hit that names no node");
+    $dbh->rollback;
 }
 
 # A visitor who comes by one node, logs in at another and buys at the third

@@ -107,6 +107,25 @@ for my $user ('text', 'bigint') {
 		GRANT EXECUTE ON FUNCTION $confirm TO $shop WITH GRANT OPTION");
 }
 
+# A column of the site's own that has such a name
+
+for my $column ('node text', 'node smallint', 'args jsonb',
+	'source text GENERATED ALWAYS AS (user_agent) STORED')
+{
+	my ($name) = split ' ', $column;
+
+	$c->query("ALTER TABLE hype.referral_hit ADD COLUMN $column");
+	like(qx(psql -X -v VERBOSITY=terse -f $file 2>&1),
+		qr/ERROR:  hype.referral_hit has a column "$name" of your own/,
+		"a column \"$column\" is told");
+	is($c->query("SELECT count(*) FROM pg_attribute
+		WHERE attrelid = 'hype.referral_hit'::regclass
+			AND attname IN ('source', 'args', 'node')"), 1,
+		'nothing is changed');
+	$c->query("ALTER TABLE hype.referral_hit RENAME COLUMN $name TO own;
+		ALTER TABLE hype.referral_hit DROP COLUMN own");
+}
+
 my $before = filenodes();
 
 # A transaction that has hits in use, longer than a hit may wait

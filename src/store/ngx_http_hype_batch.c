@@ -201,13 +201,26 @@ ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
 {
     ngx_http_hype_db_conn_t *conn = data;
 
-    if (outcome != NGX_HTTP_HYPE_DB_DONE) {
-        return;
+    switch (outcome) {
+
+    case NGX_HTTP_HYPE_DB_DONE:
+        conn->prepared = !conn->db->pooled;
+        ngx_http_hype_batch_node_answer(conn, res);
+        break;
+
+    case NGX_HTTP_HYPE_DB_REFUSED:
+
+        /* PREPARE was done, but an older schema lacks the function */
+
+        conn->prepared = !conn->db->pooled
+                         && ngx_strcmp(PQresultErrorField(res,
+                                                          PG_DIAG_SQLSTATE),
+                                       "42883") == 0;
+        break;
+
+    default:
+        break;
     }
-
-    conn->prepared = !conn->db->pooled;
-
-    ngx_http_hype_batch_node_answer(conn, res);
 }
 
 
