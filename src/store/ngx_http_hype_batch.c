@@ -151,15 +151,6 @@ ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
         return NGX_HTTP_HYPE_BATCH_REPLAY;
     }
 
-    /*
-     * it was spooled while it was sent to that node: by another one, no index
-     * would tell that it is there
-     */
-
-    if (item->spool && ngx_http_hype_record_node(item->record)) {
-        return NGX_HTTP_HYPE_BATCH_REPLAY;
-    }
-
     tuple = ngx_http_hype_record_tuple(item->record, &identifier);
 
     /* COPY takes all columns, which those of an older module lack */

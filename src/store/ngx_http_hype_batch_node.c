@@ -60,9 +60,7 @@ ngx_http_hype_batch_node_set(ngx_http_hype_batch_t *batch)
     {
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-        if ((!item->replay && item->spool == NULL)
-            || ngx_http_hype_record_node(item->record) == 0)
-        {
+        if (!item->replay || ngx_http_hype_record_node(item->record) == 0) {
             ngx_http_hype_record_set_node(item->record, batch->conn->node);
         }
     }
