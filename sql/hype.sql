@@ -2331,12 +2331,16 @@ BEGIN
         SET LOCAL jit = off;
     END
     $do$;
+
+    -- An error here, before anything is tried, if a machine is away.
+
+    PERFORM hype.node_state(s.node) FROM hype.shard s;
 END
 $$;
 
 COMMENT ON FUNCTION hype.tune_shards() IS
     'On Citus: until the end of the transaction other machines wait for no lock, '
-    'and compile no query';
+    'and compile no query; raises an error if one can''t be reached';
 
 
 CREATE OR REPLACE FUNCTION hype.use_custom_plans() RETURNS void
