@@ -5045,7 +5045,7 @@ BEGIN
               AND c.was = '{}' AND c.since = '-infinity' AND c.missed IS NULL
               AND (hype.are_erased(ARRAY[c.visitor], ARRAY[c.user_id],
                                    ARRAY[c.created]))[1] IS NOT TRUE
-            ORDER BY c.due, c.id LIMIT max / 4);
+            ORDER BY c.due, c.id LIMIT max / 10);
 
         IF batch <> '{}' THEN
             PERFORM hype.claim_some(batch, max * 2, until);
