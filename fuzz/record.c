@@ -12,6 +12,7 @@
 
 
 static void use_record(u_char *record, size_t len);
+static void use_node(u_char *record, size_t len);
 
 
 int
@@ -46,6 +47,11 @@ LLVMFuzzerTestOneInput(const u_char *data, size_t size)
         rc = ngx_http_hype_record_check(file.data, file.data + len - 1,
                                         &again);
         fuzz_assert(rc == NGX_AGAIN && again == len);
+
+        if (ngx_http_hype_record_type(file.data) == NGX_HTTP_HYPE_RECORD_HIT) {
+            use_node(file.data, len);
+        }
+
         break;
 
     case NGX_DECLINED:
@@ -115,4 +121,24 @@ use_record(u_char *record, size_t len)
     }
 
     free(sql);
+}
+
+
+/* as a batch does */
+
+static void
+use_node(u_char *record, size_t len)
+{
+    size_t      again;
+    ngx_uint_t  i, node, nodes[] = { 32767, 0, record[len - 1] + 128 };
+
+    for (i = 0; i < 3; i++) {
+        ngx_http_hype_record_set_node(record, nodes[i]);
+        ngx_http_hype_record_seal(record);
+
+        node = ngx_http_hype_record_node(record);
+        fuzz_assert(node == nodes[i] || (record[8] == 1 && node == 0));
+        fuzz_assert(ngx_http_hype_record_check(record, record + len, &again)
+                    == NGX_OK && again == len);
+    }
 }

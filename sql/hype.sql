@@ -124,6 +124,27 @@ BEGIN
         RAISE EXCEPTION 'the installed schema "hype" has version %, '
             'this file has 2', installed;
     END IF;
+
+    -- A site may have added a column with that name to an older schema.
+
+    SELECT a.attname AS name INTO stranger
+    FROM (VALUES ('source', 'text'), ('args', 'text'), ('node', 'smallint'))
+        AS c (name, type)
+    JOIN pg_attribute a ON a.attname = c.name
+    WHERE a.attrelid = to_regclass('hype.referral_hit')
+      AND (format_type(a.atttypid, a.atttypmod) <> c.type
+           OR a.attgenerated <> ''
+           OR (c.name = 'node' AND NOT a.attnotnull))
+    ORDER BY a.attnum LIMIT 1;
+
+    IF FOUND THEN
+        RAISE EXCEPTION 'hype.referral_hit has a column "%" of your own: hype '
+            'needs one with that name', stranger.name
+            USING ERRCODE = 'duplicate_column',
+                  DETAIL = 'Nothing was changed.',
+                  HINT = format('ALTER TABLE hype.referral_hit RENAME COLUMN '
+                      '%I TO ...', stranger.name);
+    END IF;
 END
 $$;
 
@@ -235,16 +256,17 @@ RESET ROLE;
 
 -- Columns that the first schemas of version 2 do not have: no row is rewritten.
 
-SELECT count(*) > 0 AS hype_no_args, min(r.rolname) AS hype_owner
+SELECT count(*) > 0 AS hype_no_columns, min(r.rolname) AS hype_owner
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_roles r ON r.oid = n.nspowner
 WHERE n.nspname = 'hype' AND c.relname = 'referral_hit'
-  AND NOT EXISTS (SELECT FROM pg_attribute a
-                  WHERE a.attrelid = c.oid AND a.attname = 'args')
+  AND 3 > (SELECT count(*) FROM pg_attribute a
+           WHERE a.attrelid = c.oid
+             AND a.attname IN ('source', 'args', 'node'))
   AND (r.rolsuper OR r.rolname = session_user) \gset
 
-\if :hype_no_args
+\if :hype_no_columns
 
 SET ROLE :"hype_owner";
 SET client_min_messages = warning;
@@ -252,7 +274,8 @@ SET client_min_messages = warning;
 SELECT set_config('hype.ddl', $$
     ALTER TABLE hype.referral_hit
         ADD COLUMN IF NOT EXISTS source text,
-        ADD COLUMN IF NOT EXISTS args text
+        ADD COLUMN IF NOT EXISTS args text,
+        ADD COLUMN IF NOT EXISTS node smallint NOT NULL DEFAULT 0
 $$, false) AS ddl \gset hype_
 :hype_in_a_moment
 
@@ -406,8 +429,7 @@ SELECT format('DROP FUNCTION %s', p.oid::regprocedure)
 FROM pg_proc p
 WHERE p.pronamespace = 'hype'::regnamespace
   AND ((p.proname = 'confirm_pending' AND p.prorettype = 'void'::regtype)
-       OR (p.proname = 'replay'
-           AND (p.pronargs < 14 OR p.proargnames[12] = 'sources')))
+       OR (p.proname = 'replay' AND p.pronargs < 15))
 ORDER BY p.pronargs \gexec
 
 
@@ -1136,6 +1158,7 @@ CREATE TABLE hype.referral_hit (
     xact             xid8 DEFAULT pg_current_xact_id(),
     source           text,
     args             text,
+    node             smallint NOT NULL DEFAULT 0,
     PRIMARY KEY (id, created)
 ) PARTITION BY RANGE (created);
 
@@ -1192,6 +1215,9 @@ COMMENT ON COLUMN hype.referral_hit.source IS
     'How the user came by the link: NULL: followed it; "code": typed it';
 COMMENT ON COLUMN hype.referral_hit.args IS
     'Arguments of the URL that nginx was told to keep, as a query string';
+COMMENT ON COLUMN hype.referral_hit.node IS
+    'On Citus the shard that has the hit, and whose transaction wrote it, see '
+    'hype.my_node(); else 0';
 
 -- LIKE brings the comments along.
 
@@ -1205,18 +1231,98 @@ ALTER TABLE hype.referral_hit
 
 \endif
 
-\if :hype_no_args
+\if :hype_no_columns
 
 SELECT format('COMMENT ON COLUMN %s.%I IS %L', i.inhrelid::regclass, a.attname,
               col_description(a.attrelid, a.attnum))
 FROM pg_inherits i JOIN pg_attribute a ON a.attrelid = i.inhparent
 WHERE i.inhparent = 'hype.referral_hit'::regclass
-  AND a.attname IN ('source', 'args') \gexec
+  AND a.attname IN ('source', 'args', 'node') \gexec
 
 \endif
 
 COMMENT ON TABLE hype.referral_hit_default IS
     'Hits of months without a partition: none can fail for want of one';
+
+
+-- Citus
+--
+-- Hits are distributed by "node": hits of one value are in one shard.  A value
+-- belongs to one machine of the cluster for good, whose transactions write it
+-- and are in xact: to that of the group node % 128.
+
+CREATE OR REPLACE FUNCTION hype.distributed() RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found boolean := false;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
+        EXECUTE $citus$
+            SELECT EXISTS (
+                SELECT FROM pg_dist_partition p
+                WHERE p.logicalrelid = to_regclass('hype.referral_hit'))
+        $citus$ INTO found;
+    END IF;
+
+    RETURN found;
+END
+$$;
+
+COMMENT ON FUNCTION hype.distributed() IS
+    'Whether hits are distributed by Citus, see hype.distribute()';
+
+
+CREATE OR REPLACE FUNCTION hype.pace() RETURNS integer
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE WHEN hype.distributed() THEN 8 ELSE 1 END;
+END
+$$;
+
+COMMENT ON FUNCTION hype.pace() IS
+    'How much longer than on one PostgreSQL a step of hype.derive() may take: '
+    'each query of it is planned for each shard';
+
+
+CREATE OR REPLACE FUNCTION hype.my_node() RETURNS smallint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own  integer;
+    node smallint;
+BEGIN
+    IF NOT hype.distributed() THEN
+        RETURN 0;
+    END IF;
+
+    EXECUTE 'SELECT l.groupid FROM pg_dist_local_group l' INTO own;
+
+    -- The least one whose shard is here; where no shard is here, any.
+
+    EXECUTE $citus$
+        SELECT v.node::smallint
+        FROM generate_series($1 + 128, 32767, 128) AS v (node)
+        WHERE EXISTS (
+            SELECT FROM pg_dist_shard s JOIN pg_dist_placement p USING (shardid)
+            WHERE s.logicalrelid = to_regclass('hype.referral_hit')
+              AND p.groupid = $1
+              AND hashint2(v.node::smallint)
+                  BETWEEN s.shardminvalue::integer AND s.shardmaxvalue::integer)
+        ORDER BY v.node LIMIT 1
+    $citus$ INTO node USING own;
+
+    RETURN coalesce(node, own + 128);
+END
+$$;
+
+COMMENT ON FUNCTION hype.my_node() IS
+    'Where hits go that are written on this machine: on Citus a value of '
+    'referral_hit.node whose shard is here; else 0';
 
 
 -- What is derived
@@ -1945,6 +2051,11 @@ DECLARE
     n      bigint := 0;
     old    boolean;
 BEGIN
+    IF hype.distributed() THEN
+        RETURN QUERY SELECT h.* FROM hype.read_shards(log_name, max) AS h;
+        RETURN;
+    END IF;
+
     SELECT l.* INTO STRICT p FROM hype.log_position l WHERE l.name = log_name;
 
     -- Of another cluster, see hype.rebase_step()
@@ -2064,6 +2175,11 @@ AS $$
 DECLARE
     p hype.log_position;
 BEGIN
+    IF hype.distributed() THEN
+        RETURN QUERY SELECT h.* FROM hype.unrolled_shards() AS h;
+        RETURN;
+    END IF;
+
     -- Stable: sees what the statement that calls it sees, so that a hit is
     -- either in its roll-ups or here.
 
@@ -2093,6 +2209,717 @@ $$;
 
 COMMENT ON FUNCTION hype.unrolled_hits() IS
     'The hits that the roll-ups do not have yet';
+
+
+-- Reading the log on Citus
+
+CREATE OR REPLACE FUNCTION hype.read_from(
+    log_name text, OUT name text, OUT node smallint, OUT done pg_snapshot,
+    OUT target pg_snapshot, OUT xact xid8, OUT id uuid
+)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT l.name,
+           CASE WHEN l.name LIKE '%/%'
+           THEN split_part(l.name, '/', 2)::smallint ELSE 0::smallint END,
+           l.done, l.target, l.xact, l.id
+    FROM hype.log_position l
+    WHERE split_part(l.name, '/', 1) = log_name;
+END;
+
+COMMENT ON FUNCTION hype.read_from(text) IS
+    'How far a log was read on each machine';
+
+
+CREATE OR REPLACE FUNCTION hype.distribute(shards integer DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own  integer;
+    most integer;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NULL THEN
+        RAISE EXCEPTION 'hype.distribute: the extension "citus" is not there'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'CREATE EXTENSION citus on each machine, then '
+                      'citus_set_coordinator_host() and citus_add_node().';
+    END IF;
+
+    IF shards < 1 OR shards > 1000 THEN
+        RAISE EXCEPTION 'hype.distribute: % shards, not 1 to 1000', shards
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    EXECUTE 'SELECT (SELECT l.groupid FROM pg_dist_local_group l), '
+            '(SELECT max(n.groupid) FROM pg_dist_node n)' INTO own, most;
+
+    IF own <> 0 OR most IS NULL THEN
+        RAISE EXCEPTION 'hype.distribute: this is not the coordinator of a '
+            'cluster' USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Connect to the coordinator, which has to know its '
+                      'own address: citus_set_coordinator_host().';
+    END IF;
+
+    IF most > 127 THEN
+        RAISE EXCEPTION 'hype.distribute: a machine has group %, the last one '
+            'that can be told apart is 127', most
+            USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+
+    IF NOT hype.distributed() THEN
+        IF shards IS NULL THEN
+            EXECUTE 'SELECT greatest(2 * count(*), 1) FROM pg_dist_node n '
+                    'WHERE n.shouldhaveshards AND n.noderole = ''primary'''
+            INTO shards;
+        END IF;
+
+        PERFORM hype.distribute_hits(shards);
+    END IF;
+
+    IF to_regclass('hype.shard') IS NULL THEN
+        PERFORM hype.add_shard_rows();
+    END IF;
+
+    GRANT INSERT ON hype.referral_hit TO hype_nginx;
+    PERFORM hype.add_positions();
+    PERFORM hype.make_faces();
+    PERFORM hype.use_custom_plans();
+END
+$$;
+
+COMMENT ON FUNCTION hype.distribute(integer) IS
+    'On the coordinator of a Citus cluster: distributes hits over the '
+    'machines; or, where that was done, sees to it again';
+
+
+CREATE OR REPLACE FUNCTION hype.add_positions() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE $citus$
+        INSERT INTO hype.log_position (name, done)
+        SELECT l.name || '/' || n.groupid, '1:1:'
+        FROM pg_dist_node n
+        CROSS JOIN (VALUES ('claims'), ('roll_up')) AS l (name)
+        WHERE n.groupid > 0 AND n.noderole = 'primary'
+        ON CONFLICT DO NOTHING
+    $citus$;
+END
+$$;
+
+COMMENT ON FUNCTION hype.add_positions() IS
+    'On Citus: of what each worker is going to write nothing has been read';
+
+
+CREATE OR REPLACE FUNCTION hype.tune_shards() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Citus passes SET LOCAL on to other machines, from a DO block only.  More
+    -- than one connection a machine takes longer than it spares.
+
+    DO $do$
+    BEGIN
+        SET LOCAL citus.max_adaptive_executor_pool_size = 1;
+        SET LOCAL citus.propagate_set_commands = 'local';
+        SET LOCAL lock_timeout = '20ms';
+        SET LOCAL jit = off;
+    END
+    $do$;
+
+    -- An error here, before anything is tried, if a machine is away.
+
+    PERFORM hype.node_state(s.node) FROM hype.shard s;
+END
+$$;
+
+COMMENT ON FUNCTION hype.tune_shards() IS
+    'On Citus: until the end of the transaction other machines wait for no lock, '
+    'and compile no query; raises an error if one can''t be reached';
+
+
+CREATE OR REPLACE FUNCTION hype.use_custom_plans() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    f regprocedure;
+BEGIN
+    FOR f IN
+        SELECT p.oid FROM pg_proc p
+        WHERE p.pronamespace = 'hype'::regnamespace
+          AND 'plan_cache_mode=force_generic_plan' = ANY (p.proconfig)
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = '
+                       'force_custom_plan', f);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.use_custom_plans() IS
+    'On Citus: it has no generic plans';
+
+
+CREATE OR REPLACE FUNCTION hype.distribute_hits(shards integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Citus has no triggers on a statement, and wants "node" in each unique
+    -- index.  What reads the log of one machine needs it in an index, too.
+
+    DROP TRIGGER IF EXISTS referral_hit_truncated ON hype.referral_hit;
+    DROP TRIGGER IF EXISTS referral_hit_deleted ON hype.referral_hit;
+
+    ALTER TABLE hype.referral_hit DROP CONSTRAINT referral_hit_pkey;
+    ALTER TABLE hype.referral_hit ADD PRIMARY KEY (id, created, node);
+
+    DROP INDEX hype.referral_hit_xact_id_idx;
+    CREATE INDEX referral_hit_xact_id_idx
+        ON hype.referral_hit ((node & 127::smallint), xact, id);
+
+    -- Who names no node writes to a shard of this machine, too, as the hit gets
+    -- an id of its transactions.  Citus can't set a default afterwards.
+
+    ALTER TABLE hype.referral_hit ALTER COLUMN node SET DEFAULT hype.my_node();
+
+    -- One connection a machine, as all is in one transaction.
+
+    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true),
+            set_config('citus.shard_count', shards::text, true);
+
+    EXECUTE $citus$
+        SELECT create_distributed_table('hype.referral_hit', 'node',
+                                        colocate_with => 'none'),
+               truncate_local_data_after_distributing_table(
+                   'hype.referral_hit')
+    $citus$;
+END
+$$;
+
+COMMENT ON FUNCTION hype.distribute_hits(integer) IS
+    'Makes the table of hits a distributed one, with what is in it';
+
+
+CREATE OR REPLACE FUNCTION hype.add_shard_rows() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    CREATE TABLE hype.shard (node smallint PRIMARY KEY);
+
+    COMMENT ON TABLE hype.shard IS
+        'A row in each shard of the hits: by it hype.derive() asks each machine '
+        'for its snapshot';
+
+    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
+
+    EXECUTE $citus$
+        SELECT create_distributed_table('hype.shard', 'node',
+                                        colocate_with => 'hype.referral_hit')
+    $citus$;
+
+    EXECUTE $citus$
+        INSERT INTO hype.shard (node)
+        SELECT DISTINCT ON (s.shardid) v.node
+        FROM pg_dist_shard s
+        JOIN (SELECT i::smallint, hashint2(i::smallint)
+              FROM generate_series(0, 32767) AS i) AS v (node, hash)
+          ON v.hash BETWEEN s.shardminvalue::integer
+                        AND s.shardmaxvalue::integer
+        WHERE s.logicalrelid = 'hype.shard'::regclass
+        ORDER BY s.shardid, v.node
+    $citus$;
+END
+$$;
+
+COMMENT ON FUNCTION hype.add_shard_rows() IS
+    'On Citus: makes hype.shard, whose shards are where those of the hits are';
+
+
+CREATE OR REPLACE FUNCTION hype.on_coordinator(command text) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    answer record;
+BEGIN
+    EXECUTE 'SELECT r.success, r.result '
+            'FROM run_command_on_coordinator($1) AS r'
+    INTO answer USING command;
+
+    IF NOT answer.success THEN
+        RAISE EXCEPTION 'on the coordinator: %', answer.result;
+    END IF;
+
+    RETURN answer.result;
+END
+$$;
+
+COMMENT ON FUNCTION hype.on_coordinator(text) IS
+    'On Citus: runs a query on the coordinator, as the same role, in a '
+    'transaction of its own';
+
+
+CREATE OR REPLACE FUNCTION hype.face_tables(host text, port integer)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN format($face$
+CREATE EXTENSION IF NOT EXISTS postgres_fdw SCHEMA public;
+
+DROP SERVER IF EXISTS hype_coordinator CASCADE;
+CREATE SERVER hype_coordinator FOREIGN DATA WRAPPER postgres_fdw
+    OPTIONS (host %L, port %L, dbname %L);
+CREATE USER MAPPING FOR hype_nginx SERVER hype_coordinator
+    OPTIONS (user 'hype_nginx', password_required 'false');
+
+CREATE FOREIGN TABLE hype.referral_link (
+    id bigint, identifier text, user_id text, destination text,
+    disabled boolean, expires timestamptz
+) SERVER hype_coordinator OPTIONS (schema_name 'hype');
+CREATE FOREIGN TABLE hype.link_alias (
+    identifier text, referral_link_id bigint
+) SERVER hype_coordinator OPTIONS (schema_name 'hype');
+GRANT SELECT ON hype.referral_link, hype.link_alias TO hype_nginx;
+
+    $face$, host, port, current_database());
+END
+$$;
+
+COMMENT ON FUNCTION hype.face_tables(text, integer) IS
+    'SQL that makes the tables that nginx reads on a worker of Citus: they '
+    'lead to the coordinator';
+
+
+CREATE OR REPLACE FUNCTION hype.face_writes() RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $face$
+CREATE OR REPLACE FUNCTION hype.claim_batch(
+    visitors uuid[], user_ids text[], created timestamptz[]
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format(
+        'SELECT hype.claim_batch(%L, %L, %L)', visitors, user_ids, created));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.confirm_batch(
+    events text[], user_ids text[], visitors uuid[], vals text[],
+    created timestamptz[]
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format(
+        'SELECT hype.confirm_batch(%L, %L, %L, %L, %L)',
+        events, user_ids, visitors, vals, created));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.replay(
+    ids uuid[], referral_link_ids bigint[], created timestamptz[],
+    authenticated boolean[], bot boolean[], visitors uuid[], user_ids text[],
+    ips inet[], user_agents text[], http_referers text[], nexts text[],
+    identifiers text[], sources text[] DEFAULT NULL, args text[] DEFAULT NULL,
+    nodes smallint[] DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format(
+        'SELECT hype.replay(%L, %L, %L, %L, %L, %L, %L, %L, %L, %L, '
+        '%L, %L, %L, %L, %L)', ids, referral_link_ids, created,
+        authenticated, bot, visitors, user_ids, ips, user_agents,
+        http_referers, nexts, identifiers, sources, args, nodes));
+END
+$body$;
+
+    $face$
+$$;
+
+COMMENT ON FUNCTION hype.face_writes() IS
+    'SQL that makes the functions that take records on a worker of Citus: '
+    'they call those of the coordinator';
+
+
+CREATE OR REPLACE FUNCTION hype.face_calls() RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $face$
+CREATE OR REPLACE FUNCTION hype.probe(stream text, size integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    node smallint := hype.my_node();
+BEGIN
+    PERFORM hype.on_coordinator(
+        format('SELECT hype.probe(%L, %s)', stream, size));
+
+    IF stream <> 'hit' THEN
+        RETURN;
+    END IF;
+
+    BEGIN
+        INSERT INTO hype.referral_hit
+            (id, referral_link_id, created, user_agent, node)
+        VALUES (gen_random_uuid(), 1, now(), repeat('x', size), node);
+
+        RAISE EXCEPTION USING ERRCODE = 'ZHYPE', MESSAGE = 'probed';
+    EXCEPTION WHEN SQLSTATE 'ZHYPE' THEN
+        NULL;
+    END;
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.derive(OUT again integer, OUT set_aside text[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    answer jsonb;
+BEGIN
+    answer := hype.on_coordinator('SELECT to_jsonb(d) FROM hype.derive() AS d');
+    again := answer ->> 'again';
+    set_aside := ARRAY(SELECT jsonb_array_elements_text(
+        nullif(answer -> 'set_aside', 'null')));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.roll_up(since timestamptz DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format('SELECT hype.roll_up(%L)', since));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.owner_page(
+    user_id text, make boolean DEFAULT false, base text DEFAULT '/ref/'
+)
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format('SELECT hype.owner_page(%L, %L, %L)',
+                                      user_id, make, base));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.report(arguments jsonb DEFAULT '{}')
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format('SELECT hype.report(%L)', arguments));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.maintain(
+    ahead integer DEFAULT 3, keep interval DEFAULT NULL,
+    move_up_to integer DEFAULT 20000
+)
+RETURNS TABLE (action text, object text, hits bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    PERFORM hype.on_coordinator(format(
+        'SELECT count(*) FROM hype.maintain(%L, %L, %L)', ahead, keep,
+        move_up_to));
+END
+$body$;
+    $face$
+$$;
+
+COMMENT ON FUNCTION hype.face_calls() IS
+    'As hype.face_writes(), the other functions that nginx calls';
+
+
+CREATE OR REPLACE FUNCTION hype.make_faces() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own    record;
+    failed record;
+    face   text;
+BEGIN
+    EXECUTE 'SELECT n.nodename AS name, n.nodeport AS port FROM pg_dist_node n '
+            'WHERE n.groupid = 0' INTO own;
+
+    face := hype.face_tables(own.name, own.port) || hype.face_writes()
+            || hype.face_calls();
+
+    EXECUTE 'SELECT w.* FROM run_command_on_workers($1) AS w '
+            'WHERE NOT w.success LIMIT 1' INTO failed
+    USING format('DO $do$ BEGIN PERFORM '
+                 'set_config(''citus.enable_ddl_propagation'', ''off'', true); '
+                 'SET LOCAL client_min_messages = warning; '
+                 'EXECUTE %L; END $do$', face);
+
+    IF failed IS NOT NULL THEN
+        RAISE EXCEPTION 'hype.distribute: on "%", port %: %', failed.nodename,
+            failed.nodeport, failed.result;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.make_faces() IS
+    'What nginx looks up and calls on a worker of Citus, but for hits, is '
+    'asked of the coordinator';
+
+
+CREATE OR REPLACE FUNCTION hype.node_state(shard smallint) RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    own     integer;
+    s       pg_snapshot;
+    pending xid8[];
+BEGIN
+    -- One statement: what is committed in this snapshot, and may not be on
+    -- another machine yet, is in its pg_dist_transaction.
+
+    EXECUTE $citus$
+        SELECT l.groupid, c.s, ARRAY(
+            SELECT (x.xmax - ((x.xmax - t.xmin::text::bigint) & 4294967295))
+                   ::text::xid8
+            FROM pg_dist_transaction t,
+                 LATERAL (SELECT pg_snapshot_xmax(c.s)::text::bigint)
+                     AS x (xmax))
+        FROM hype.log_snapshot() AS c (s), pg_dist_local_group l
+    $citus$ INTO own, s, pending;
+
+    RETURN format('%s %s:%s:%s', own,
+                  (SELECT min(x)
+                   FROM unnest(pending || pg_snapshot_xmin(s)) AS x),
+                  pg_snapshot_xmax(s),
+                  (SELECT string_agg(x::text, ',' ORDER BY x)
+                   FROM (SELECT pg_snapshot_xip(s) UNION SELECT unnest(pending))
+                        AS u (x)));
+END
+$$;
+
+COMMENT ON FUNCTION hype.node_state(smallint) IS
+    'On Citus the group of this machine, and its hype.log_snapshot(), in which '
+    'a transaction is running if its second phase may still come on another '
+    'machine. Each machine that has a row of hype.shard is asked for it';
+
+
+CREATE OR REPLACE FUNCTION hype.add_targets(log_name text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    states text[];
+    others text[];
+BEGIN
+    -- Over the connections that are there: run_command_on_all_nodes() makes
+    -- new ones, which takes most of the time.  It is for machines without
+    -- shards.  Those of them that can't be reached are read later.
+
+    states := ARRAY(SELECT hype.node_state(s.node) FROM hype.shard s);
+
+    EXECUTE $citus$
+        SELECT array_agg(n.groupid::text) FROM pg_dist_node n
+        WHERE n.noderole = 'primary' AND n.isactive
+          AND NOT n.groupid::text = ANY (ARRAY(
+              SELECT split_part(s, ' ', 1) FROM unnest($1) AS s))
+    $citus$ INTO others USING states;
+
+    IF others IS NOT NULL THEN
+        EXECUTE $citus$
+            SELECT $1 || array_agg(r.result)
+            FROM run_command_on_all_nodes(
+                'SELECT hype.node_state(0::smallint)') AS r
+            WHERE r.success AND split_part(r.result, ' ', 1) = ANY ($2)
+        $citus$ INTO states USING states, others;
+    END IF;
+
+    INSERT INTO hype.log_position AS l (name, done, target, xact)
+    SELECT DISTINCT ON (n.name) n.name, '1:1:',
+           split_part(s.state, ' ', 2)::pg_snapshot, '0'
+    FROM unnest(states) AS s (state)
+    CROSS JOIN LATERAL (
+        SELECT concat_ws('/', log_name, nullif(split_part(s.state, ' ', 1),
+                                               '0'))) AS n (name)
+    ON CONFLICT (name) DO UPDATE
+    SET target = excluded.target, xact = '0', id = NULL
+    WHERE l.target IS NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.add_targets(text) IS
+    'On Citus: up to where hype.read_shards() reads the hits of each machine';
+
+
+CREATE OR REPLACE FUNCTION hype.read_shards(log_name text, max bigint)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p    record;
+    hit  hype.referral_hit;
+    last hype.referral_hit;
+    n    bigint := 0;
+    old  boolean;
+BEGIN
+    old := NOT EXISTS (SELECT FROM hype.read_from(log_name) AS f
+                       WHERE f.target IS NULL);
+
+    IF NOT old THEN
+        PERFORM hype.add_targets(log_name);
+    END IF;
+
+    SELECT array_agg(w.node) AS nodes, array_agg(w.done) AS done,
+           array_agg(w.target) AS target, array_agg(w.xact) AS xact,
+           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
+               AS id
+    INTO p
+    FROM hype.read_from(log_name) AS w
+    WHERE w.target::text <> w.done::text;
+
+    FOR hit IN
+        SELECT h.*
+        FROM hype.referral_hit h
+        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
+             AS w (node, done, target, xact, id)
+          ON h.node & 127::smallint = w.node
+        WHERE h.xact >= pg_snapshot_xmin(w.done)
+          AND h.xact < pg_snapshot_xmax(w.target)
+          AND NOT pg_visible_in_snapshot(h.xact, w.done)
+          AND pg_visible_in_snapshot(h.xact, w.target)
+          AND (h.xact, h.id) > (w.xact, w.id)
+        ORDER BY h.node & 127::smallint, h.xact, h.id
+        LIMIT max + 100
+    LOOP
+        -- Hits with one id, which only a person writes, are read at once.
+
+        EXIT WHEN n >= max AND (hit.xact, hit.id) <> (last.xact, last.id);
+
+        RETURN NEXT hit;
+        n := n + 1;
+        last := hit;
+    END LOOP;
+
+    UPDATE hype.log_position l
+    SET done = CASE WHEN w.read THEN l.target ELSE l.done END,
+        target = CASE WHEN NOT w.read THEN l.target END,
+        xact = CASE WHEN w.read THEN l.xact ELSE last.xact END,
+        id = CASE WHEN w.read THEN l.id ELSE last.id END,
+        rolled = CASE WHEN n < max THEN clock_timestamp() ELSE l.rolled END
+    FROM (SELECT f.name, n < max OR f.node < last.node & 127::smallint AS read
+          FROM hype.read_from(log_name) AS f
+          WHERE f.target IS NOT NULL
+            AND (n < max OR f.node <= last.node & 127::smallint)) AS w
+    WHERE l.name = w.name;
+
+    IF n = 0 AND old AND max > 0 THEN     -- as hype.read_log() does
+        RETURN QUERY SELECT h.* FROM hype.read_shards(log_name, max) AS h;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.read_shards(text, bigint) IS
+    'hype.read_log() on Citus: each machine has transaction ids of its own, '
+    'and so a position of its own';
+
+
+CREATE OR REPLACE FUNCTION hype.unrolled_shards()
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p record;
+BEGIN
+    SELECT array_agg(w.node) AS nodes, array_agg(w.done) AS done,
+           array_agg(w.target) AS target, array_agg(w.xact) AS xact,
+           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
+               AS id
+    INTO p
+    FROM hype.read_from('roll_up') AS w;
+
+    RETURN QUERY
+        SELECT h.*
+        FROM hype.referral_hit h
+        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
+             AS w (node, done, target, xact, id)
+          ON h.node & 127::smallint = w.node
+        WHERE h.xact >= pg_snapshot_xmin(w.done)
+          AND NOT pg_visible_in_snapshot(h.xact, w.done)
+          AND (w.target IS NULL OR (h.xact, h.id) > (w.xact, w.id)
+               OR NOT pg_visible_in_snapshot(h.xact, w.target));
+END
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_shards() IS
+    'hype.unrolled_hits() on Citus';
+
+
+CREATE OR REPLACE FUNCTION hype.rolled_shards(since timestamptz)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p record;
+BEGIN
+    SELECT array_agg(w.node) AS nodes, array_agg(w.done) AS done,
+           array_agg(w.target) AS target, array_agg(w.xact) AS xact,
+           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
+               AS id
+    INTO p
+    FROM hype.read_from('roll_up') AS w;
+
+    RETURN QUERY
+        SELECT h.*
+        FROM hype.referral_hit h
+        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
+             AS w (node, done, target, xact, id)
+          ON h.node & 127::smallint = w.node
+        WHERE h.created >= since AND isfinite(h.created)
+          AND (pg_visible_in_snapshot(h.xact, w.done)
+               OR (pg_visible_in_snapshot(h.xact, w.target)
+                   AND (h.xact, h.id) <= (w.xact, w.id)));
+END
+$$;
+
+COMMENT ON FUNCTION hype.rolled_shards(timestamptz) IS
+    'On Citus the hits from then on that the roll-ups have';
 
 
 -- Small helpers
@@ -2272,14 +3099,57 @@ CREATE OR REPLACE FUNCTION hype.is_creditable(
 )
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN NOT (hit).bot AND ((link).user_id = user_id) IS NOT TRUE
-       AND hype.was_live(link, (hit).created, (hit).xact);
+AS $$
+    -- A text, as Citus takes a function that depends on the table of hits for
+    -- one that the table depends on.
+
+    SELECT NOT (hit).bot AND ((link).user_id = user_id) IS NOT TRUE
+           AND hype.was_live(link, (hit).created, (hit).xact)
+$$;
 
 COMMENT ON FUNCTION hype.is_creditable(
     hype.referral_hit, hype.referral_link, text
 ) IS
     'Whether the hit can be credited to its link: it is not a bot''s nor of '
     'the link''s owner, and the link was live';
+
+
+CREATE OR REPLACE FUNCTION hype.subject_hits(
+    user_id  text,
+    visitors uuid[],
+    forward  boolean,
+    since    timestamptz,
+    until    timestamptz
+)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- One query, as each is one of every shard.
+
+    IF forward THEN
+        RETURN QUERY SELECT h.* FROM hype.referral_hit h
+            WHERE ((h.user_id = subject_hits.user_id AND NOT h.void)
+                   OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
+              AND h.created > since AND h.created <= until
+            ORDER BY h.created LIMIT 1000;
+    ELSE
+        RETURN QUERY SELECT h.* FROM hype.referral_hit h
+            WHERE ((h.user_id = subject_hits.user_id AND NOT h.void)
+                   OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
+              AND h.created > since AND h.created <= until
+            ORDER BY h.created DESC LIMIT 1000;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.subject_hits(
+    text, uuid[], boolean, timestamptz, timestamptz
+) IS
+    'On Citus the hits that hype.creditable_hit() looks at: Citus does not join '
+    'them with links';
 
 
 CREATE OR REPLACE FUNCTION hype.creditable_hit(
@@ -2318,6 +3188,21 @@ BEGIN
        AND NOT creditable_hit.visitor = ANY (visitors)
     THEN
         visitors := visitors || creditable_hit.visitor;
+    END IF;
+
+    IF hype.distributed() THEN
+        SELECT h.id, h.created, l.id, l.user_id
+        INTO id, created, referral_link_id, referrer
+        FROM hype.subject_hits(user_id, visitors, model = 'first', since, until)
+             AS h
+        JOIN hype.referral_link l ON l.id = h.referral_link_id
+        WHERE hype.is_creditable(h, l, creditable_hit.user_id)
+        ORDER BY CASE WHEN model = 'first' THEN h.created END,
+                 CASE WHEN model = 'first' THEN h.id END,
+                 h.created DESC, h.id DESC
+        LIMIT 1;
+
+        RETURN;
     END IF;
 
     -- Each way ends at the first hit that can be credited, from the end that
@@ -2398,13 +3283,32 @@ SET enable_seqscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    first timestamptz;
+    found record;
 BEGIN
-    UPDATE hype.referral_hit h
-    SET confirmed = c.first
-    FROM (SELECT min(r.created) AS first
-          FROM hype.confirmed_referral r
-          WHERE r.referral_hit_id = hit AND r.revoked IS NULL) AS c
-    WHERE h.id = hit AND h.confirmed IS DISTINCT FROM c.first;
+    SELECT min(r.created) INTO first
+    FROM hype.confirmed_referral r
+    WHERE r.referral_hit_id = hit AND r.revoked IS NULL;
+
+    IF hype.distributed() THEN
+
+        -- Only its shard is written to.
+
+        FOR found IN
+            SELECT h.node, h.created FROM hype.referral_hit h
+            WHERE h.id = hit AND h.confirmed IS DISTINCT FROM first
+        LOOP
+            UPDATE hype.referral_hit h SET confirmed = first
+            WHERE h.id = hit AND h.created = found.created
+              AND h.node = found.node;
+        END LOOP;
+
+        RETURN;
+    END IF;
+
+    UPDATE hype.referral_hit h SET confirmed = first
+    WHERE h.id = hit AND h.confirmed IS DISTINCT FROM first;
 END
 $$;
 
@@ -2476,19 +3380,26 @@ SET enable_seqscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    links bigint[];
 BEGIN
-    RETURN EXISTS (
-        SELECT FROM hype.referral_hit h
+    -- Citus does not join hits with links.
+
+    links := ARRAY(
+        SELECT h.referral_link_id FROM hype.referral_hit h
         WHERE h.id = old.referral_hit_id
           AND (h.created, h.id) > (made, hit)
           AND h.created <= until
           AND (h.user_id IS NULL OR h.user_id = who)
-          AND (old.referrer = who) IS NOT TRUE
-          AND NOT EXISTS (
-              SELECT FROM hype.referral_link l
-              WHERE l.id = h.referral_link_id
-                AND (l.user_id IS NOT DISTINCT FROM old.referrer
-                     OR (l.user_id = who) IS NOT TRUE)));
+          AND (old.referrer = who) IS NOT TRUE);
+
+    RETURN EXISTS (
+        SELECT FROM unnest(links) AS k (id)
+        WHERE NOT EXISTS (
+            SELECT FROM hype.referral_link l
+            WHERE l.id = k.id
+              AND (l.user_id IS NOT DISTINCT FROM old.referrer
+                   OR (l.user_id = who) IS NOT TRUE)));
 END
 $$;
 
@@ -2663,7 +3574,7 @@ BEGIN
 
     -- What was pruned can't be judged again: its credit stays.
 
-    IF known AND NOT EXISTS (SELECT FROM hype.referral_hit h
+    IF known AND NOT EXISTS (SELECT h.id FROM hype.referral_hit h
                              WHERE h.id = old.referral_hit_id)
     THEN
         RETURN;
@@ -2884,6 +3795,295 @@ COMMENT ON FUNCTION hype.confirm_pending(bigint) IS
     'Confirms what is pending, or has it wait; returns whether it is confirmed';
 
 
+CREATE OR REPLACE FUNCTION hype.without_hits(entries bigint[])
+RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT c.id FROM hype.pending_confirm c
+        WHERE c.id = ANY (entries)
+          AND (SELECT h.id FROM hype.referral_hit h
+               WHERE h.visitor = c.visitor LIMIT 1) IS NULL
+          AND (SELECT h.id FROM hype.referral_hit h
+               WHERE h.user_id = c.user_id LIMIT 1) IS NULL);
+END
+$$;
+
+COMMENT ON FUNCTION hype.without_hits(bigint[]) IS
+    'Those of these pending confirms whose user and visitor have no hit';
+
+
+CREATE OR REPLACE FUNCTION hype.pending_subjects(entries bigint[])
+RETURNS TABLE (
+    id bigint, event text, user_id text, visitor uuid, value numeric,
+    created timestamptz, who text, unknown uuid, visitors uuid[]
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT p.id, p.event, p.user_id, p.visitor, p.value, p.created, w.who,
+           w.unknown, array_remove(ARRAY(
+               SELECT c.visitor FROM hype.visitor_claim c
+               WHERE c.user_id = w.who
+               ORDER BY c.created DESC LIMIT 20) || w.unknown, NULL)
+    FROM hype.pending_confirm p
+    LEFT JOIN hype.visitor_claim k ON k.visitor = p.visitor
+    CROSS JOIN LATERAL (
+        SELECT coalesce(p.user_id, k.user_id),
+               CASE WHEN k.user_id IS NULL THEN p.visitor END
+    ) AS w (who, unknown)
+    WHERE p.id = ANY (entries);
+END
+$$;
+
+COMMENT ON FUNCTION hype.pending_subjects(bigint[]) IS
+    'On Citus: pending confirms, and whose hits can be credited for them';
+
+
+CREATE OR REPLACE FUNCTION hype.batch_hits(
+    users text[], visitors uuid[], since timestamptz, until timestamptz
+)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    n bigint;
+BEGIN
+    RETURN QUERY SELECT h.* FROM hype.referral_hit h
+        WHERE ((h.user_id = ANY (users) AND NOT h.void)
+               OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
+          AND h.created > since AND h.created <= until
+        LIMIT 5001;
+
+    GET DIAGNOSTICS n = ROW_COUNT;
+
+    IF n > 5000 THEN
+        RAISE program_limit_exceeded;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.batch_hits(
+    text[], uuid[], timestamptz, timestamptz
+) IS
+    'On Citus all hits of these users and visitors; an error if there are many';
+
+
+CREATE OR REPLACE FUNCTION hype.judge_shards(entries bigint[])
+RETURNS TABLE (
+    id bigint, event text, user_id text, visitor uuid, value numeric,
+    created timestamptz, who text, old hype.confirmed_referral, olds bigint,
+    hit hype.referral_hit, referrer text, turn bigint
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH subjects AS MATERIALIZED (
+        SELECT s.* FROM hype.pending_subjects(entries) AS s
+    ), hits AS MATERIALIZED (
+        SELECT h AS hit, h.user_id, h.visitor, h.created, h.id,
+               h.referral_link_id
+        FROM (SELECT array_agg(s.who) AS users, min(s.created) AS since,
+                     max(s.created) AS until,
+                     ARRAY(SELECT DISTINCT unnest(v.visitors)
+                           FROM subjects v) AS visitors
+              FROM subjects s) AS a
+        CROSS JOIN LATERAL hype.batch_hits(a.users, a.visitors,
+                                           a.since - interval '90 days',
+                                           a.until) AS h
+    ), candidates AS (
+        SELECT s.id AS entry, h.*
+        FROM subjects s JOIN hits h ON h.user_id = s.who
+        UNION ALL
+        SELECT s.id, h.*
+        FROM subjects s
+        CROSS JOIN LATERAL unnest(s.visitors) AS v (visitor)
+        JOIN hits h ON h.visitor = v.visitor AND h.user_id IS NULL
+    ), best AS (
+        SELECT DISTINCT ON (c.entry) c.entry, c.hit, l.user_id AS referrer
+        FROM candidates c
+        JOIN subjects s ON s.id = c.entry
+        JOIN hype.referral_link l ON l.id = c.referral_link_id
+        WHERE c.created <= s.created
+          AND c.created > s.created - interval '90 days'
+          AND hype.is_creditable(c.hit, l, s.who)
+        ORDER BY c.entry, c.created DESC, c.id DESC
+    )
+    SELECT s.id, s.event, s.user_id, s.visitor, s.value, s.created, s.who,
+           o.old, o.olds, b.hit, b.referrer,
+           greatest(
+               CASE WHEN s.who IS NOT NULL THEN row_number() OVER (
+                    PARTITION BY s.event, s.who ORDER BY s.created, s.id) END,
+               CASE WHEN s.unknown IS NOT NULL THEN row_number() OVER (
+                    PARTITION BY s.event, s.unknown
+                    ORDER BY s.created, s.id) END)
+    FROM subjects s
+    LEFT JOIN LATERAL (
+        SELECT (array_agg(f.found))[1], count(*)
+        FROM (SELECT u AS found FROM hype.confirmed_referral u
+              WHERE u.user_id = s.who AND u.event = s.event
+              UNION ALL
+              SELECT v FROM hype.confirmed_referral v
+              WHERE v.user_id IS NULL AND v.event = s.event
+                AND v.visitor = ANY (s.visitors)) AS f
+    ) AS o (old, olds) ON true
+    LEFT JOIN best b ON b.entry = s.id;
+END
+$$;
+
+COMMENT ON FUNCTION hype.judge_shards(bigint[]) IS
+    'On Citus, of these pending confirms: what is confirmed, the hit that '
+    'deserves it, and which of them for the same user or visitor is the first';
+
+
+CREATE OR REPLACE FUNCTION hype.confirm_shards(entries bigint[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    found record;
+BEGIN
+    PERFORM set_config('hype.log_confirmed', 'off', true);
+
+    WITH judged AS MATERIALIZED (
+        SELECT j.* FROM hype.judge_shards(entries) AS j
+    ), fresh AS (
+        SELECT j.* FROM judged j
+        WHERE j.olds = 0 AND (j.hit).id IS NOT NULL AND j.turn = 1
+    ), made AS (
+        INSERT INTO hype.confirmed_referral
+            (event, user_id, referral_hit_id, referral_link_id, referrer,
+             value, created, visitor, via, told)
+        SELECT f.event, f.who, (f.hit).id, (f.hit).referral_link_id,
+               f.referrer, f.value, f.created,
+               CASE WHEN f.user_id IS NULL THEN f.visitor END, f.visitor,
+               EXISTS (SELECT FROM hype.told_visitor t
+                       WHERE t.visitor = f.visitor AND t.event = f.event)
+        FROM fresh f
+        ON CONFLICT DO NOTHING
+        RETURNING *
+    ), credited AS MATERIALIZED (
+        SELECT f.id, f.hit, m.created, m.user_id, m.visitor, m.value
+        FROM made m
+        JOIN fresh f ON f.event = m.event AND (f.hit).id = m.referral_hit_id
+         AND f.created = m.created
+         AND f.who IS NOT DISTINCT FROM m.user_id
+         AND f.visitor IS NOT DISTINCT FROM m.via
+    ), logged AS (
+        INSERT INTO hype.confirmed_change
+            (referral_link_id, subject, known, n, value, day, args)
+        SELECT c.referral_link_id,
+               coalesce(hype.user_key(c.user_id), c.visitor),
+               c.user_id IS NOT NULL, 1, c.value,
+               hype.utc_day((c.hit).created), (c.hit).args
+        FROM (SELECT m.*, (SELECT f.hit FROM fresh f
+                           WHERE (f.hit).id = m.referral_hit_id LIMIT 1) AS hit
+              FROM made m) AS c
+    ), marks AS (
+        SELECT (c.hit).id, (c.hit).node, min(c.created) AS created
+        FROM credited c
+        GROUP BY 1, 2
+    )
+    SELECT ARRAY(SELECT c.id FROM credited c
+                 UNION
+
+                 -- Of one subject, and told, earlier or the same.
+
+                 SELECT j.id FROM judged j
+                 WHERE j.olds = 1
+                   AND ((j.old).user_id IS NOT NULL OR j.who IS NULL)
+                   AND ((j.old).told OR (j.old).created < j.created
+                        OR ((j.old).created = j.created
+                            AND (j.old).referral_hit_id = (j.hit).id)))
+               AS done,
+           ARRAY(SELECT j.id FROM judged j
+                 WHERE j.olds = 0 AND (j.hit).id IS NULL) AS waiting,
+           ARRAY(SELECT k.id FROM marks k ORDER BY k.id) AS hits,
+           ARRAY(SELECT k.created FROM marks k ORDER BY k.id) AS times,
+           ARRAY(SELECT DISTINCT k.node FROM marks k) AS nodes
+    INTO found;
+
+    PERFORM set_config('hype.log_confirmed', 'on', true);
+
+    IF found.hits <> '{}' THEN
+        UPDATE hype.referral_hit h SET confirmed = k.created
+        FROM unnest(found.hits, found.times) AS k (id, created)
+        WHERE h.id = k.id AND h.id = ANY (found.hits)
+          AND h.node = ANY (found.nodes)
+          AND (h.confirmed IS NULL OR h.confirmed > k.created);
+    END IF;
+
+    -- As hype.confirm_pending() has some of them wait
+
+    found.waiting := found.waiting || ARRAY(
+        SELECT p.id FROM hype.pending_confirm p
+        WHERE p.id = ANY (found.done)
+          AND EXISTS (SELECT FROM hype.confirmed_referral c
+                      WHERE c.visitor = p.visitor AND c.event = p.event
+                        AND c.user_id IS NULL AND c.created < p.created));
+
+    PERFORM hype.let_wait(found.waiting);
+
+    DELETE FROM hype.pending_confirm p
+    WHERE p.id = ANY (found.done) AND p.due IS NOT NULL;
+
+    RETURN cardinality(found.done || found.waiting);
+END
+$$;
+
+COMMENT ON FUNCTION hype.confirm_shards(bigint[]) IS
+    'hype.confirm_pending() on Citus, for many: those that need no more than '
+    'a new row, or nothing. Returns how many; the others are left';
+
+
+CREATE OR REPLACE FUNCTION hype.confirm_some(
+    entries bigint[], until timestamptz
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    half integer := cardinality(entries) / 2;
+BEGIN
+    RETURN hype.confirm_shards(entries);
+EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
+
+    -- What fails alone is left to hype.confirm_pending().
+
+    IF half = 0 OR clock_timestamp() >= until THEN
+        RETURN 0;
+    END IF;
+
+    RETURN hype.confirm_some(entries[: half], until)
+           + hype.confirm_some(entries[half + 1 :], until);
+END
+$$;
+
+COMMENT ON FUNCTION hype.confirm_some(bigint[], timestamptz) IS
+    'hype.confirm_shards(), in halves where it fails';
+
+
 CREATE OR REPLACE FUNCTION hype.confirm_step(
     max integer, until timestamptz, OUT done bigint, OUT set_aside text[]
 )
@@ -2894,10 +4094,11 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    entries bigint[];
-    alone   bigint[];
-    p       hype.pending_confirm;
-    locked  integer := 0;
+    entries      bigint[];
+    without_hits bigint[];
+    alone        bigint[];
+    p            hype.pending_confirm;
+    locked       integer := 0;
 BEGIN
     entries := ARRAY(
         SELECT c.id FROM hype.pending_confirm c
@@ -2921,13 +4122,15 @@ BEGIN
 
     -- Those of whom nothing is known, all at once.
 
+    IF hype.distributed() THEN
+        done := hype.confirm_some(entries[: max * 3], until);
+    ELSE
+        without_hits := hype.without_hits(entries);
+    END IF;
+
     alone := ARRAY(
         SELECT c.id FROM hype.pending_confirm c
-        WHERE c.id = ANY (entries)
-          AND (SELECT h.id FROM hype.referral_hit h
-               WHERE h.visitor = c.visitor LIMIT 1) IS NULL
-          AND (SELECT h.id FROM hype.referral_hit h
-               WHERE h.user_id = c.user_id LIMIT 1) IS NULL
+        WHERE c.id = ANY (without_hits)
           AND (SELECT v.user_id FROM hype.visitor_claim v
                WHERE v.visitor = c.visitor) IS NULL
           AND (SELECT v.visitor FROM hype.visitor_claim v
@@ -3295,6 +4498,57 @@ COMMENT ON FUNCTION hype.merge_claim(bigint) IS
     'Makes the claim unless there is an earlier one; returns NULL then';
 
 
+CREATE OR REPLACE FUNCTION hype.give_shards(ids uuid[], created timestamptz[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner   text;
+    of_it   uuid[];
+    own     bigint[];
+    n       bigint;
+    given   bigint := 0;
+    first   timestamptz := (SELECT min(t) FROM unnest(created) AS t);
+    reached timestamptz := (SELECT max(t) FROM unnest(created) AS t);
+    found   record;
+BEGIN
+    -- Citus can't lock rows of several shards, nor join what is local in an
+    -- UPDATE.
+
+    SELECT array_agg(h.id) AS ids, array_agg(h.visitor) AS visitors,
+           array_agg(DISTINCT h.node) AS nodes
+    INTO found
+    FROM (SELECT h.id, h.visitor, h.node FROM hype.referral_hit h
+          WHERE h.id = ANY (ids) AND h.created >= first
+            AND h.created <= reached) AS h;
+
+    FOR owner, of_it IN
+        SELECT c.user_id, array_agg(v.id)
+        FROM unnest(found.ids, found.visitors) AS v (id, visitor)
+        JOIN hype.visitor_claim c ON c.visitor = v.visitor
+        GROUP BY c.user_id
+    LOOP
+        own := ARRAY(SELECT l.id FROM hype.referral_link l
+                     WHERE l.user_id = owner);
+
+        UPDATE hype.referral_hit h
+        SET user_id = owner, void = h.bot OR h.referral_link_id = ANY (own)
+        WHERE h.id = ANY (of_it) AND h.node = ANY (found.nodes)
+          AND h.created >= first AND h.created <= reached;
+
+        GET DIAGNOSTICS n = ROW_COUNT;
+        given := given + n;
+    END LOOP;
+
+    RETURN given;
+END
+$$;
+
+COMMENT ON FUNCTION hype.give_shards(uuid[], timestamptz[]) IS
+    'hype.give_user() on Citus: waits for hits that are locked';
+
+
 CREATE OR REPLACE FUNCTION hype.give_user(
     ids uuid[], created timestamptz[], OUT given bigint,
     OUT missed timestamptz
@@ -3306,6 +4560,11 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
+    IF hype.distributed() THEN
+        given := hype.give_shards(ids, give_user.created);
+        RETURN;
+    END IF;
+
     -- No join by visitor: an ANALYZE that saw no visitors takes their index for
     -- empty, and each hit would be looked for in all of it.
 
@@ -3412,9 +4671,14 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     first timestamptz;
+    own   bigint[];
+    nodes smallint[];
+    distributed boolean := hype.distributed();
 BEGIN
-    SELECT count(*), min(h.created), max(h.created) INTO n, first, reached
-    FROM (SELECT h.created
+    SELECT count(*), min(h.created), max(h.created),
+           array_agg(DISTINCT h.node) FILTER (WHERE distributed)
+    INTO n, first, reached, nodes
+    FROM (SELECT h.created, h.node
           FROM hype.referral_hit h
           WHERE h.visitor = give_run.visitor
             AND h.created >= give_run.since
@@ -3429,7 +4693,22 @@ BEGIN
         RAISE lock_not_available;     -- there may be any number of that time
     END IF;
 
-    IF n > 0 THEN
+    IF n > 0 AND distributed THEN
+        own := ARRAY(SELECT l.id FROM hype.referral_link l
+                     WHERE l.user_id = give_run.user_id);
+
+        UPDATE hype.referral_hit h
+        SET user_id = give_run.user_id,
+            void = h.bot OR h.referral_link_id = ANY (own)
+        WHERE h.visitor = give_run.visitor AND h.node = ANY (nodes)
+          AND h.created >= first AND h.created <= reached
+          AND (h.created < reached OR n < max)
+          AND (h.user_id IS NULL
+               OR (h.user_id = ANY (give_run.was) AND NOT h.authenticated));
+
+        GET DIAGNOSTICS changed = ROW_COUNT;
+
+    ELSIF n > 0 THEN
         UPDATE hype.referral_hit h
         SET user_id = give_run.user_id,
             void = h.bot OR h.referral_link_id IN (
@@ -3627,6 +4906,123 @@ COMMENT ON FUNCTION hype.apply_claim(bigint, integer) IS
     'many. When all have it, confirmed referrals follow. Waits for no hit';
 
 
+CREATE OR REPLACE FUNCTION hype.claim_shards(entries bigint[], max integer)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    visitors uuid[];
+    users    text[];
+    own      text[];
+    found    record;
+BEGIN
+    PERFORM hype.merge_claim(p.id)
+    FROM (SELECT c.id FROM hype.pending_claim c
+          WHERE c.id = ANY (entries) AND NOT c.merged
+          ORDER BY c.due, c.id) AS p;
+
+    -- Those that took the visitor from another user are left.
+
+    entries := ARRAY(SELECT c.id FROM hype.pending_claim c
+                     WHERE c.id = ANY (entries) AND c.was = '{}');
+
+    SELECT array_agg(c.visitor), array_agg(c.user_id) INTO visitors, users
+    FROM hype.visitor_claim c
+    WHERE c.visitor IN (SELECT p.visitor FROM hype.pending_claim p
+                        WHERE p.id = ANY (entries));
+
+    SELECT count(*) AS n, min(h.created) AS first, max(h.created) AS reached,
+           array_agg(DISTINCT h.node) AS nodes,
+           array_agg(DISTINCT h.referral_link_id) AS links
+    INTO found
+    FROM (SELECT v.created, v.node, v.referral_link_id
+          FROM hype.referral_hit v
+          WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL
+          LIMIT max + 1) AS h;
+
+    IF found.n > max THEN
+        RAISE program_limit_exceeded;
+    END IF;
+
+    IF found.n > 0 THEN
+        own := ARRAY(SELECT l.id::text || ' ' || l.user_id
+                     FROM hype.referral_link l
+                     WHERE l.id = ANY (found.links)
+                       AND l.user_id = ANY (users));
+
+        UPDATE hype.referral_hit h
+        SET user_id = c.user_id,
+            void = h.bot OR h.referral_link_id::text || ' ' || c.user_id
+                            = ANY (own)
+        FROM unnest(visitors, users) AS c (visitor, user_id)
+        WHERE h.visitor = c.visitor AND h.node = ANY (found.nodes)
+          AND h.visitor = ANY (visitors)
+          AND h.created >= found.first AND h.created <= found.reached
+          AND h.user_id IS NULL;
+    END IF;
+
+    PERFORM hype.adopt_confirmed(c.visitor, c.user_id)
+    FROM unnest(visitors, users) AS c (visitor, user_id)
+    WHERE EXISTS (SELECT FROM hype.confirmed_referral r
+                  WHERE r.visitor = c.visitor AND r.user_id IS NULL);
+
+    UPDATE hype.pending_confirm p SET claimant = c.user_id
+    FROM unnest(visitors, users) AS c (visitor, user_id)
+    WHERE p.visitor = c.visitor AND p.due IS NULL;
+
+    PERFORM hype.wake_confirms(users, visitors);
+    PERFORM hype.recheck(ARRAY(
+        SELECT r.id
+        FROM (SELECT DISTINCT unnest(users)) AS u (user_id)
+        CROSS JOIN LATERAL (
+            SELECT c.id FROM hype.confirmed_referral c
+            WHERE c.user_id = u.user_id AND NOT c.told
+            ORDER BY c.created DESC LIMIT 5000) AS r
+        UNION
+        SELECT r.id
+        FROM unnest(visitors) AS v (visitor)
+        CROSS JOIN LATERAL (
+            SELECT c.id FROM hype.confirmed_referral c
+            WHERE c.via = v.visitor AND NOT c.told LIMIT 5000) AS r));
+
+    UPDATE hype.pending_claim p SET applied = true WHERE p.id = ANY (entries);
+END
+$$;
+
+COMMENT ON FUNCTION hype.claim_shards(bigint[], integer) IS
+    'hype.apply_claim() on Citus, for many claims whose visitors have no more '
+    'than that many hits: a query of the shards takes as long as one for one';
+
+
+CREATE OR REPLACE FUNCTION hype.claim_some(
+    entries bigint[], max integer, until timestamptz
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    half integer := cardinality(entries) / 2;
+BEGIN
+    PERFORM hype.claim_shards(entries, max);
+EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
+
+    -- What fails alone is left to hype.apply_claim().
+
+    IF half > 0 AND clock_timestamp() < until THEN
+        PERFORM hype.claim_some(entries[: half], max, until);
+        PERFORM hype.claim_some(entries[half + 1 :], max, until);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.claim_some(bigint[], integer, timestamptz) IS
+    'hype.claim_shards(), in halves where it fails';
+
+
 CREATE OR REPLACE FUNCTION hype.claim_step(max integer, until timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -3640,7 +5036,23 @@ DECLARE
     done   bigint := 0;
     rows   bigint := 0;
     locked integer := 0;
+    batch  bigint[];
 BEGIN
+    IF hype.distributed() THEN
+        batch := ARRAY(
+            SELECT c.id FROM hype.pending_claim c
+            WHERE NOT c.applied AND c.due <= now() AND c.tries = 0
+              AND c.was = '{}' AND c.since = '-infinity' AND c.missed IS NULL
+              AND (hype.are_erased(ARRAY[c.visitor], ARRAY[c.user_id],
+                                   ARRAY[c.created]))[1] IS NOT TRUE
+            ORDER BY c.due, c.id LIMIT max / 10);
+
+        IF batch <> '{}' THEN
+            PERFORM hype.claim_some(batch, max * 2, until);
+            done := cardinality(batch);
+        END IF;
+    END IF;
+
     FOR entry IN
         SELECT c.id FROM hype.pending_claim c
         WHERE NOT c.applied AND c.due <= now()
@@ -3979,6 +5391,77 @@ COMMENT ON FUNCTION hype.hits_to_replay(
     'as it has no SET';
 
 
+CREATE OR REPLACE FUNCTION hype.replay_shards(hits hype.referral_hit[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own      smallint := hype.my_node();
+    this     xid8 := pg_current_xact_id();
+    ids      uuid[];
+    there    uuid[];
+    moved    uuid[];
+    first    timestamptz;
+    last     timestamptz;
+    inserted bigint;
+BEGIN
+    SELECT array_agg(h.id), min(h.created), max(h.created)
+    INTO ids, first, last FROM unnest(hits) AS h;
+
+    there := ARRAY(SELECT h.id FROM hype.referral_hit h
+                   WHERE h.id = ANY (ids) AND h.created >= first
+                     AND h.created <= last);
+
+    -- To the node that a hit was sent to: there it waits for a transaction that
+    -- may still write it.
+
+    INSERT INTO hype.referral_hit
+        (id, referral_link_id, created, authenticated, bot, visitor, user_id,
+         ip, user_agent, http_referer, next, source, args, xact, node)
+    SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
+           h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
+           h.source, h.args, this, coalesce(nullif(h.node, 0), own)
+    FROM unnest(hits) AS h
+    WHERE NOT h.id = ANY (there)
+    ON CONFLICT DO NOTHING;
+
+    GET DIAGNOSTICS inserted = ROW_COUNT;
+
+    -- What is another machine's node gets one of this one, as xact is.
+
+    moved := ARRAY(SELECT h.id FROM unnest(hits) AS h
+                   WHERE h.node <> 0 AND NOT h.id = ANY (there)
+                     AND (h.node & 127::smallint) <> (own & 127::smallint));
+
+    IF inserted = 0 OR moved = '{}' THEN
+        RETURN inserted;
+    END IF;
+
+    moved := ARRAY(SELECT h.id FROM hype.referral_hit h
+                   WHERE h.id = ANY (moved) AND h.xact = this
+                     AND h.created >= first AND h.created <= last);
+
+    DELETE FROM hype.referral_hit h
+    WHERE h.id = ANY (moved) AND h.created >= first AND h.created <= last;
+
+    INSERT INTO hype.referral_hit
+        (id, referral_link_id, created, authenticated, bot, visitor, user_id,
+         ip, user_agent, http_referer, next, source, args, xact, node)
+    SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
+           h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
+           h.source, h.args, this, own
+    FROM unnest(hits) AS h
+    WHERE h.id = ANY (moved);
+
+    RETURN inserted;
+END
+$$;
+
+COMMENT ON FUNCTION hype.replay_shards(hype.referral_hit[]) IS
+    'hype.replay() on Citus: a hit may be in any shard';
+
+
 -- One function for modules whose hits have neither source nor arguments, too
 
 CREATE OR REPLACE FUNCTION hype.replay(
@@ -3995,7 +5478,8 @@ CREATE OR REPLACE FUNCTION hype.replay(
     nexts             text[],
     identifiers       text[],
     sources           text[] DEFAULT NULL,
-    args              text[] DEFAULT NULL
+    args              text[] DEFAULT NULL,
+    nodes             smallint[] DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -4008,6 +5492,20 @@ AS $$
 DECLARE
     inserted bigint;
 BEGIN
+    IF hype.distributed() THEN
+        inserted := hype.replay_shards(ARRAY(
+            SELECT jsonb_populate_record(
+                NULL::hype.referral_hit,
+                to_jsonb(h) || jsonb_build_object('node', coalesce(n.node, 0)))
+            FROM hype.hits_to_replay(
+                ids, referral_link_ids, replay.created, replay.authenticated,
+                replay.bot, visitors, user_ids, ips, user_agents,
+                http_referers, nexts, sources, replay.args, identifiers) AS h
+            LEFT JOIN unnest(ids, nodes) AS n (id, node) ON n.id = h.id));
+
+        RETURN inserted;
+    END IF;
+
     -- ON CONFLICT takes a third of the time, and few are there already.
 
     BEGIN
@@ -4046,7 +5544,7 @@ $$;
 
 COMMENT ON FUNCTION hype.replay(
     uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[], text[],
-    inet[], text[], text[], text[], text[], text[], text[]
+    inet[], text[], text[], text[], text[], text[], text[], smallint[]
 ) IS
     'Inserts hits that are not there yet; returns their number. A hit without '
     'link gets the link that had its identifier at the time, and is left out '
@@ -4060,17 +5558,21 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     filler text := repeat('x', least(greatest(size, 1), 60000));
+    link   bigint;
+    node   smallint;
 BEGIN
     BEGIN
         IF stream = 'hit' THEN
+            link := (SELECT l.id FROM hype.referral_link l LIMIT 1);
+            node := hype.my_node();
+
             INSERT INTO hype.referral_hit
                 (id, referral_link_id, created, authenticated, bot, visitor,
-                 user_id, ip, user_agent, http_referer, next, source, args)
-            VALUES (gen_random_uuid(),
-                    coalesce((SELECT l.id FROM hype.referral_link l LIMIT 1),
-                             1),
-                    now(), false, false, gen_random_uuid(), NULL, '127.0.0.1',
-                    filler, 'http://localhost/', '/', NULL, NULL);
+                 user_id, ip, user_agent, http_referer, next, source, args,
+                 node)
+            VALUES (gen_random_uuid(), coalesce(link, 1), now(), false, false,
+                    gen_random_uuid(), NULL, '127.0.0.1', filler,
+                    'http://localhost/', '/', NULL, NULL, node);
 
         ELSIF stream = 'claim' THEN
             PERFORM hype.claim_batch(ARRAY[gen_random_uuid()],
@@ -5686,7 +7188,7 @@ BEGIN
             JOIN hype.link_alias a ON a.referral_link_id = l.id
             WHERE l.user_id = export.user_id),
         'hits', (
-            SELECT coalesce(jsonb_agg(to_jsonb(h) - 'xact' - 'void'
+            SELECT coalesce(jsonb_agg(to_jsonb(h) - 'xact' - 'void' - 'node'
                                       ORDER BY h.created, h.id), '[]')
             FROM (SELECT u.* FROM hype.referral_hit u
                   WHERE u.user_id = export.user_id
@@ -5901,6 +7403,14 @@ BEGIN
         ON CONFLICT DO NOTHING;
     END IF;
 
+    -- hype.confirm_shards() writes this itself.
+
+    IF TG_OP = 'INSERT' AND pg_trigger_depth() = 1
+       AND current_setting('hype.log_confirmed', true) = 'off'
+    THEN
+        RETURN NULL;
+    END IF;
+
     IF TG_OP <> 'DELETE' AND NEW.revoked IS NULL THEN
         hit := hype.find_hit(NEW.referral_hit_id);
 
@@ -6050,11 +7560,17 @@ CREATE TRIGGER referral_hit_deleted
 
 \endif
 
-COMMENT ON TRIGGER referral_hit_truncated ON hype.referral_hit IS
-    'Empties the roll-ups, too';
-COMMENT ON TRIGGER referral_hit_deleted ON hype.referral_hit IS
-    'Has the roll-ups follow who deletes hits by hand; those who insert them '
-    'are followed anyway';
+-- Citus can't have them.
+
+SELECT format('COMMENT ON TRIGGER %I ON hype.referral_hit IS %L',
+              t.tgname, c.comment)
+FROM pg_trigger t
+JOIN (VALUES
+    ('referral_hit_truncated', 'Empties the roll-ups, too'),
+    ('referral_hit_deleted', 'Has the roll-ups follow who deletes hits by '
+     'hand; those who insert them are followed anyway')) AS c (name, comment)
+  ON c.name = t.tgname
+WHERE t.tgrelid = 'hype.referral_hit'::regclass \gexec
 
 
 CREATE OR REPLACE FUNCTION hype.hits_to_count(max bigint, since timestamptz)
@@ -6067,6 +7583,11 @@ DECLARE
 BEGIN
     IF since IS NULL THEN
         RETURN QUERY SELECT h.* FROM hype.read_log('roll_up', max) h;
+        RETURN;
+    END IF;
+
+    IF hype.distributed() THEN
+        RETURN QUERY SELECT h.* FROM hype.rolled_shards(since) AS h;
         RETURN;
     END IF;
 
@@ -6695,7 +8216,7 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '20ms'
 AS $$
 DECLARE
-    until  timestamptz := clock_timestamp() + budget;
+    until  timestamptz := clock_timestamp() + budget * hype.pace();
     step   record;
     n      bigint;
 BEGIN
@@ -6714,6 +8235,10 @@ BEGIN
         done := done + n;
 
         EXIT WHEN n = 0 OR clock_timestamp() >= until;
+
+        -- Another look takes as long as the step: there will be another call.
+
+        EXIT WHEN n < 100 AND hype.distributed();
     END LOOP;
 END
 $$;
@@ -6733,6 +8258,8 @@ AS $$
 DECLARE
     began  timestamptz := clock_timestamp();
     step   record;
+    short  interval := interval '30 ms' * hype.pace();
+    long   interval := interval '40 ms' * hype.pace();
     rolled bigint := 0;
     due    timestamptz;
     p      hype.log_position;
@@ -6740,6 +8267,10 @@ BEGIN
     IF hype.rebase_step() THEN
         again := 0;
         RETURN;
+    END IF;
+
+    IF hype.distributed() THEN
+        PERFORM hype.tune_shards();
     END IF;
 
     step := hype.follow_logs(interval '30 ms');
@@ -6755,7 +8286,7 @@ BEGIN
 
     SELECT l.* INTO p FROM hype.log_position l WHERE l.name = 'roll_up';
 
-    IF (step.done = 0 OR clock_timestamp() < began + interval '30 ms')
+    IF (step.done = 0 OR clock_timestamp() < began + short)
        AND (p.target IS NOT NULL OR p.backfill IS NOT NULL
             OR p.rolled < began - interval '10 seconds')
        AND hype.lock_log('roll_up', false)
@@ -6766,7 +8297,7 @@ BEGIN
                           + hype.count_confirmed(500);
 
                 EXIT WHEN rolled = 0
-                          OR clock_timestamp() >= began + interval '40 ms';
+                          OR clock_timestamp() >= began + long;
             END LOOP;
         EXCEPTION WHEN OTHERS THEN
 
@@ -6778,7 +8309,7 @@ BEGIN
         END;
     END IF;
 
-    IF clock_timestamp() >= began + interval '30 ms' AND step.done > 0 THEN
+    IF clock_timestamp() >= began + short AND step.done > 0 THEN
 
         -- There is more.  To new hits, of which there are many while a spool
         -- is drained, it leaves half of the time.
@@ -6838,8 +8369,9 @@ BEGIN
     -- version 1.
 
     IF NOT EXISTS (SELECT FROM hype.log_position l
-                   WHERE pg_snapshot_xmax(l.done) > newest
-                      OR pg_snapshot_xmax(l.target) > newest)
+                   WHERE (pg_snapshot_xmax(l.done) > newest
+                          OR pg_snapshot_xmax(l.target) > newest)
+                     AND l.name NOT LIKE '%/%')     -- of another machine
     THEN
         RETURN false;
     END IF;
@@ -6931,6 +8463,26 @@ COMMENT ON FUNCTION hype.add_partition(timestamptz) IS
     'the default partition into it; returns their number';
 
 
+CREATE OR REPLACE FUNCTION hype.prune_shards(expired timestamptz)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p record;
+BEGIN
+    FOR p IN SELECT f.node, f.done FROM hype.read_from('roll_up') AS f LOOP
+        DELETE FROM hype.referral_hit_default h
+        WHERE h.created < expired AND h.node & 127::smallint = p.node
+          AND (h.xact IS NULL OR pg_visible_in_snapshot(h.xact, p.done));
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.prune_shards(timestamptz) IS
+    'On Citus: what hype.tidy_up() does with the hits of the default partition';
+
+
 CREATE OR REPLACE FUNCTION hype.tidy_up(expired timestamptz) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -6953,7 +8505,10 @@ BEGIN
     ORDER BY l.id
     ON CONFLICT DO NOTHING;
 
-    IF expired IS NOT NULL THEN
+    IF expired IS NOT NULL AND hype.distributed() THEN
+        PERFORM hype.prune_shards(expired);
+
+    ELSIF expired IS NOT NULL THEN
         DELETE FROM hype.referral_hit_default h
         WHERE h.created < expired
           AND (h.xact IS NULL OR h.xact = pg_current_xact_id()
@@ -8598,7 +10153,8 @@ GRANT SELECT (id, identifier, user_id, destination, disabled, expires)
     ON hype.referral_link TO hype_nginx;
 GRANT SELECT (identifier, referral_link_id) ON hype.link_alias TO hype_nginx;
 GRANT INSERT (id, referral_link_id, created, authenticated, bot, visitor,
-              user_id, ip, user_agent, http_referer, next, source, args)
+              user_id, ip, user_agent, http_referer, next, source, args,
+              node)
     ON hype.referral_hit TO hype_nginx;
 GRANT EXECUTE ON FUNCTION
     hype.settle(),
@@ -8607,7 +10163,7 @@ GRANT EXECUTE ON FUNCTION
     hype.claim_batch(uuid[], text[], timestamptz[]),
     hype.replay(uuid[], bigint[], timestamptz[], boolean[], boolean[], uuid[],
                 text[], inet[], text[], text[], text[], text[], text[],
-                text[]),
+                text[], smallint[]),
     hype.record_confirm(text, text, uuid, numeric, timestamptz),
     hype.confirm_batch(text[], text[], uuid[], text[], timestamptz[]),
     hype.probe(text, integer),
@@ -8615,7 +10171,10 @@ GRANT EXECUTE ON FUNCTION
     hype.roll_up(timestamptz),
     hype.claim(uuid, text),
     hype.owner_page(text, boolean, text),
-    hype.maintain(integer, interval, integer)
+    hype.maintain(integer, interval, integer),
+    hype.distributed(),
+    hype.my_node(),
+    hype.on_coordinator(text)
 TO hype_nginx;
 
 GRANT SELECT ON hype.link_stats, hype.site_stats, hype.daily_hits, hype.funnel,
@@ -8730,6 +10289,17 @@ DROP INDEX IF EXISTS hype.visitor_claim_user_id_idx;
 \endif
 
 
+-- What was replaced above, as Citus needs it
+
+DO $$
+BEGIN
+    IF hype.distributed() THEN
+        PERFORM hype.use_custom_plans();
+    END IF;
+END
+$$;
+
+
 COMMIT;
 
 -- The first partitions: those whose hits wait for what was locked above have
@@ -8738,6 +10308,16 @@ COMMIT;
 DO $$
 BEGIN
     PERFORM hype.maintain();
+END
+$$;
+
+-- What is on the workers of Citus is not part of the transaction above.
+
+DO $$
+BEGIN
+    IF hype.distributed() THEN
+        PERFORM hype.distribute();
+    END IF;
 END
 $$;
 
@@ -8769,7 +10349,7 @@ RESET standard_conforming_strings;
 \unset hype_new_claims
 \unset hype_new_rewards
 \unset hype_new_taken
-\unset hype_no_args
+\unset hype_no_columns
 \unset hype_no_codes
 \unset hype_no_via
 \unset hype_old_via

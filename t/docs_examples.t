@@ -19,7 +19,10 @@ for my $page (sort keys %pages) {
         if ($block->{language} eq 'nginx') {
             is(nginx_error($block->{text}), undef, "$block->{name}: nginx");
 
-        } elsif ($block->{language} eq 'sql') {
+        } elsif ($block->{language} eq 'sql' && $page ne 'docs/citus.md') {
+
+            # what needs Citus: see t/citus.t
+
             is(sql_error($block->{text}), undef, "$block->{name}: SQL");
         }
     }

@@ -153,11 +153,34 @@ like((hype_spool('-rc', $damaged))[1],
      qr/: damaged at byte 0 of .*left out: $records[1]{offset} bytes$/s,
      'and counted');
 
-substr(my $newer = $bytes, 8, 1) = "\3";
+substr(my $newer = $bytes, 8, 1) = "\4";
 substr($newer, 4, 4) = pack 'N', crc(substr $newer, 8, $records[1]{offset} - 8);
 ($status, $output) = hype_spool(copy($newer));
 is($status, 1, 'of another version');
 like($output, qr/a record of a version that is not known at byte 0/, 'it says');
+
+# A hit that was sent to Citus, with the node that it was sent to
+
+substr(my $sent = substr($bytes, 0, $records[1]{offset}), 8, 4) = "\3\1\1\x81";
+substr($sent, 4, 4) = pack 'N', crc(substr $sent, 8);
+($status, $output) = hype_spool(copy($sent));
+is($status, 0, 'a hit with a node');
+is_deeply({ %{ decode_json($output) }, file => '' },
+          { %{ $records[0] }, file => '' }, 'is shown as one without');
+
+$sql = (hype_spool('--sql', copy($sent)))[1];
+like($sql, qr/^SELECT hype\.replay\(.*, nodes => ARRAY\[385\]::smallint\[\]\);$/,
+     'as SQL it is replayed with its node');
+write_file("$dir/sql", $sql);
+my $row = sub {
+    $pg->text('select to_jsonb(h) - array[\'xact\', \'user_id\', \'void\'] from
+               hype.referral_hit h where id = ?', $first->{id})
+};
+my $inserted = $row->();
+$pg->query('delete from hype.referral_hit where id = ?', $first->{id});
+is(($pg->psql('-q', '-o', '/dev/null', '-f', "$dir/sql"))[1], '',
+   'psql runs that');
+is($row->(), $inserted, 'it writes the same hit');
 
 # A hit of a module that had neither its source nor its arguments
 

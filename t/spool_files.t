@@ -127,7 +127,7 @@ sub sealed
 is(sealed($records[0]), $records[0], 'the checksum is that of zlib');
 
 my $newer = $records[0];
-substr($newer, 8, 1) = "\3";
+substr($newer, 8, 1) = "\4";
 spool_put($nginx, '1-version.spool' => $records[1] . sealed($newer) . $records[2],
     '2-noise.spool' => join('', map { chr int rand 256 } 1 .. 5000),
     '3-zeros.spool' => "\0" x 5000, '4-empty.spool' => '', 'notes.txt' => "x\n");

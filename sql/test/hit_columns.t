@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# A schema of version 2 whose hits have neither source nor arguments gets these
+# A schema of version 2 whose hits have no source, arguments and node gets these
 # columns, while hits come in: no row is rewritten, no hit waits long, and all
 # is as if it had been installed today.
 
@@ -65,7 +65,8 @@ my $today = dump_of();
 
 # As it was
 
-$c->query("ALTER TABLE hype.referral_hit DROP COLUMN source, DROP COLUMN args");
+$c->query("ALTER TABLE hype.referral_hit DROP COLUMN source, DROP COLUMN args,
+	DROP COLUMN node");
 $c->query("DROP VIEW hype.arg_stats");
 $c->query("DROP FUNCTION hype.args_of(text)");
 $c->query("ALTER TABLE hype.hit_origin DROP COLUMN confirmed");
@@ -75,7 +76,7 @@ $c->query("CREATE OR REPLACE TRIGGER confirmed_referral_log
 		OR UPDATE OF referral_link_id, user_id, visitor, value
 	ON hype.confirmed_referral
 	FOR EACH ROW EXECUTE FUNCTION hype.log_confirmed()");
-$c->query("DROP FUNCTION hype.replay($arrays, text[], text[])");
+$c->query("DROP FUNCTION hype.replay($arrays, text[], text[], smallint[])");
 $c->query("DROP FUNCTION hype.hits_to_replay($arrays, text[], text[])");
 $c->query("CREATE FUNCTION hype.hits_to_replay($arrays) RETURNS bigint
 	LANGUAGE sql RETURN 0");
@@ -103,6 +104,25 @@ for my $user ('text', 'bigint') {
 	$c->query("REVOKE ALL ON FUNCTION $confirm FROM PUBLIC;
 		GRANT EXECUTE ON FUNCTION $confirm TO hype_app, $till;
 		GRANT EXECUTE ON FUNCTION $confirm TO $shop WITH GRANT OPTION");
+}
+
+# A column of the site's own that has such a name
+
+for my $column ('node text', 'node smallint', 'args jsonb',
+	'source text GENERATED ALWAYS AS (user_agent) STORED')
+{
+	my ($name) = split ' ', $column;
+
+	$c->query("ALTER TABLE hype.referral_hit ADD COLUMN $column");
+	like(qx(psql -X -v VERBOSITY=terse -f $file 2>&1),
+		qr/ERROR:  hype.referral_hit has a column "$name" of your own/,
+		"a column \"$column\" is told");
+	is($c->query("SELECT count(*) FROM pg_attribute
+		WHERE attrelid = 'hype.referral_hit'::regclass
+			AND attname IN ('source', 'args', 'node')"), 1,
+		'nothing is changed');
+	$c->query("ALTER TABLE hype.referral_hit RENAME COLUMN $name TO own;
+		ALTER TABLE hype.referral_hit DROP COLUMN own");
 }
 
 my $before = filenodes();

@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(138);
+SELECT plan(142);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice');
@@ -54,6 +54,9 @@ FROM unnest(ARRAY[
     'SELECT hype.replay(''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', '
         '''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', '
         '''{}'', ''{}'')',
+    'SELECT hype.replay(''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', '
+        '''{}'', ''{}'', ''{}'', ''{}'', ''{}'', ''{}'', nodes => ''{}'')',
+    'SELECT hype.my_node()',
     'SELECT hype.record_confirm(''e'', ''u'', NULL, NULL, ''2024-01-02Z'')',
     'SELECT hype.confirm_batch(''{}'', ''{}'', ''{}'', ''{}'', ''{}'')',
     'SELECT hype.probe(''hit'', 200), hype.probe(''claim'', 200), '
@@ -113,6 +116,8 @@ FROM unnest(ARRAY[
     'INSERT INTO hype.referral_hit (referral_link_id, xact) '
         'VALUES (900001, ''1'')',
     'SELECT hype.maintain(3, ''1 day'')',
+    'SELECT hype.distribute()',
+    'SELECT hype.make_faces()',
     'SELECT hype.maintain(3, NULL, 1000000)',
     'CREATE TABLE hype.x ()'
 ]) AS statement;

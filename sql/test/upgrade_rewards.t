@@ -56,7 +56,7 @@ $c->query("CREATE FUNCTION hype.confirm_pending(entry bigint) RETURNS void
 my $args = $c->query("SELECT pg_get_function_identity_arguments(oid)
 	FROM pg_proc WHERE oid = 'hype.replay'::regproc");
 $c->query("DROP FUNCTION hype.replay");
-$args =~ s/(.*), (identifiers \S+), (.*)/$1, $3, $2/;
+$args =~ s/(.*), (identifiers \S+), (.*), nodes \S+/$1, $3, $2/;
 $c->query("CREATE FUNCTION hype.replay($args) RETURNS bigint
 	LANGUAGE sql RETURN 0");
 $args =~ s/, sources.*//;

@@ -7,6 +7,7 @@
 
 static ngx_uint_t  ngx_http_hype_array_elements[][2] = {
     { NGX_HTTP_HYPE_ARRAY_BOOL, 16 },
+    { NGX_HTTP_HYPE_ARRAY_SMALLINT, 21 },
     { NGX_HTTP_HYPE_ARRAY_TEXT, 25 },
     { NGX_HTTP_HYPE_ARRAY_BIGINT, 20 },
     { NGX_HTTP_HYPE_ARRAY_INET, 869 },

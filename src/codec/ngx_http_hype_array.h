@@ -19,6 +19,7 @@
 /* types of arrays, from PostgreSQL's src/include/catalog/pg_type.dat */
 
 #define NGX_HTTP_HYPE_ARRAY_BOOL         1000
+#define NGX_HTTP_HYPE_ARRAY_SMALLINT     1005
 #define NGX_HTTP_HYPE_ARRAY_TEXT         1009
 #define NGX_HTTP_HYPE_ARRAY_BIGINT       1016
 #define NGX_HTTP_HYPE_ARRAY_INET         1041

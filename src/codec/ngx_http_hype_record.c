@@ -12,13 +12,15 @@
 #define NGX_HTTP_HYPE_RECORD_AT_CRC      4
 #define NGX_HTTP_HYPE_RECORD_AT_VERSION  8
 #define NGX_HTTP_HYPE_RECORD_AT_TYPE     9
-#define NGX_HTTP_HYPE_RECORD_AT_ZERO     10
+#define NGX_HTTP_HYPE_RECORD_AT_NODE     10
 
 
 static u_char *ngx_http_hype_record_start(u_char *p,
     ngx_http_hype_record_type_e type);
 static u_char *ngx_http_hype_record_end(u_char *record, u_char *last);
 static u_char ngx_http_hype_record_version(ngx_http_hype_record_type_e type);
+static ngx_uint_t ngx_http_hype_record_known(ngx_uint_t type,
+    ngx_uint_t version);
 static uint32_t ngx_http_hype_record_crc(u_char *record, size_t len);
 static ngx_uint_t ngx_http_hype_record_hit_valid(u_char *p, u_char *last,
     ngx_uint_t version);
@@ -192,16 +194,12 @@ ngx_http_hype_record_check(u_char *p, u_char *last, size_t *len)
     type = p[NGX_HTTP_HYPE_RECORD_AT_TYPE];
     version = p[NGX_HTTP_HYPE_RECORD_AT_VERSION];
 
-    if (type < NGX_HTTP_HYPE_RECORD_HIT
-        || type > NGX_HTTP_HYPE_RECORD_CONFIRM
-        || version < 1
-        || version > ngx_http_hype_record_version(type))
-    {
+    if (!ngx_http_hype_record_known(type, version)) {
         return NGX_DECLINED;
     }
 
-    if (p[NGX_HTTP_HYPE_RECORD_AT_ZERO] != 0
-        || p[NGX_HTTP_HYPE_RECORD_AT_ZERO + 1] != 0)
+    if ((ngx_http_hype_record_node(p) != 0)
+        != (version == NGX_HTTP_HYPE_RECORD_VERSION_NODE))
     {
         return NGX_ERROR;
     }
@@ -214,6 +212,48 @@ ngx_http_hype_record_check(u_char *p, u_char *last, size_t *len)
             : ngx_http_hype_record_event_valid(p, last);
 
     return valid ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_record_known(ngx_uint_t type, ngx_uint_t version)
+{
+    switch (type) {
+
+    case NGX_HTTP_HYPE_RECORD_HIT:
+        return version >= 1 && version <= NGX_HTTP_HYPE_RECORD_VERSION_NODE;
+
+    case NGX_HTTP_HYPE_RECORD_CLAIM:
+    case NGX_HTTP_HYPE_RECORD_CONFIRM:
+        return version == ngx_http_hype_record_version(type);
+
+    default:
+        return 0;
+    }
+}
+
+
+ngx_uint_t
+ngx_http_hype_record_node(u_char *record)
+{
+    return (ngx_uint_t) record[NGX_HTTP_HYPE_RECORD_AT_NODE] << 8
+           | record[NGX_HTTP_HYPE_RECORD_AT_NODE + 1];
+}
+
+
+void
+ngx_http_hype_record_set_node(u_char *record, ngx_uint_t node)
+{
+    if (record[NGX_HTTP_HYPE_RECORD_AT_VERSION] == 1) {
+        return;
+    }
+
+    record[NGX_HTTP_HYPE_RECORD_AT_VERSION] =
+        node ? NGX_HTTP_HYPE_RECORD_VERSION_NODE
+             : NGX_HTTP_HYPE_RECORD_VERSION;
+
+    record[NGX_HTTP_HYPE_RECORD_AT_NODE] = (u_char) (node >> 8);
+    record[NGX_HTTP_HYPE_RECORD_AT_NODE + 1] = (u_char) node;
 }
 
 

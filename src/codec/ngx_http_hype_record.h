@@ -6,10 +6,11 @@
  *     offset  size
  *      0       4    length of the whole record in bytes
  *      4       4    CRC-32 of all that follows
- *      8       1    version: of a hit 2, or 1 without its last two
- *                   columns, as older modules write it; of others 1
+ *      8       1    version: of a hit 2, or 3 with a node, or 1 without its
+ *                   last two columns, as older modules write it; of others 1
  *      9       1    type: hit, claim, confirm or note
- *     10       2    zero
+ *     10       2    of a hit of version 3 the node, not zero, that it may have
+ *                   been written to; else zero
  *     12       ..   hit: 4 bytes length of the identifier, the identifier
  *                        (empty once the link is known; or two with a
  *                        space between, of which the second is that of
@@ -38,9 +39,10 @@
 #include "ngx_http_hype_row.h"
 
 
-#define NGX_HTTP_HYPE_RECORD_VERSION  2
-#define NGX_HTTP_HYPE_RECORD_HEADER   12
-#define NGX_HTTP_HYPE_RECORD_MAX      (1024 * 1024)
+#define NGX_HTTP_HYPE_RECORD_VERSION       2
+#define NGX_HTTP_HYPE_RECORD_VERSION_NODE  3
+#define NGX_HTTP_HYPE_RECORD_HEADER        12
+#define NGX_HTTP_HYPE_RECORD_MAX           (1024 * 1024)
 
 
 typedef enum {
@@ -125,6 +127,14 @@ ngx_http_hype_record_type_e ngx_http_hype_record_type(u_char *record);
 /* Returns a hit's tuple; sets "identifier".  Both point into the record. */
 
 u_char *ngx_http_hype_record_tuple(u_char *record, ngx_str_t *identifier);
+
+/*
+ * A hit's node, see hype.my_node() in sql/hype.sql; 0: none.  It is only set
+ * before the record is sealed, and not in one of version 1.
+ */
+
+ngx_uint_t ngx_http_hype_record_node(u_char *record);
+void ngx_http_hype_record_set_node(u_char *record, ngx_uint_t node);
 
 /* A claim's, confirm's or note's field, as ngx_http_hype_row_column() does. */
 

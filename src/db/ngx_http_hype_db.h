@@ -47,7 +47,7 @@
 
 
 /* the most parameters that a statement has */
-#define NGX_HTTP_HYPE_DB_PARAMS  14
+#define NGX_HTTP_HYPE_DB_PARAMS  15
 
 
 /* what became of a statement (and so of its transaction) */
@@ -197,7 +197,9 @@ struct ngx_http_hype_db_conn_s {
     /* reset when the connection is made: */
     unsigned                    prepare_sent:1;  /* of a statement, */
     unsigned                    prepared:1;      /* which is there */
-    ngx_uint_t                  flags;       /* of those who have the work */
+    ngx_uint_t                  flags;       /* of those who have the work, */
+    ngx_uint_t                  node;        /* and where it writes hits, */
+    ngx_msec_t                  asked;       /* as it was told then */
 };
 
 
@@ -247,18 +249,6 @@ void ngx_http_hype_db_refuse_hits(ngx_http_hype_db_t *db, ngx_uint_t refused);
 /* Closes an idle connection, and opens it again soon. */
 
 void ngx_http_hype_db_renew(ngx_http_hype_db_conn_t *conn);
-
-/*
- * From "work": prepares a statement on an idle connection, one a connection, by
- * an SQL text "PREPARE name ...".  Not behind a pooler, where the next
- * transaction may be in another session.
- *
- * NGX_OK: it is prepared.  NGX_DECLINED: it can't be.  NGX_AGAIN: it is under
- * way.
- */
-
-ngx_int_t ngx_http_hype_db_prepare(ngx_http_hype_db_conn_t *conn,
-    const char *sql);
 
 /*
  * From "work": sends a statement on an idle connection.  Copies the structure;

@@ -134,6 +134,7 @@ ngx_http_hype_db_disconnect(ngx_http_hype_db_conn_t *conn)
     conn->prepare_sent = 0;
     conn->prepared = 0;
     conn->flags = 0;
+    conn->node = 0;
 
     ngx_http_hype_db_deliver(conn, outcome);
 }

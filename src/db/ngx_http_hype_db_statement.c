@@ -5,8 +5,6 @@
 #include "ngx_http_hype_db_conn.h"
 
 
-static void ngx_http_hype_db_prepared(void *data,
-    ngx_http_hype_db_outcome_e outcome, PGresult *res);
 static void ngx_http_hype_db_notifies(ngx_http_hype_db_conn_t *conn);
 static ngx_int_t ngx_http_hype_db_result(ngx_http_hype_db_conn_t *conn,
     PGresult *res);
@@ -21,42 +19,8 @@ static void ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn);
 /* all parameters are sent in binary format */
 
 static const int  ngx_http_hype_db_binary[NGX_HTTP_HYPE_DB_PARAMS] = {
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
 };
-
-
-ngx_int_t
-ngx_http_hype_db_prepare(ngx_http_hype_db_conn_t *conn, const char *sql)
-{
-    ngx_http_hype_db_statement_t  st;
-
-    if (conn->prepare_sent || conn->db->pooled) {
-        return conn->prepared ? NGX_OK : NGX_DECLINED;
-    }
-
-    conn->prepare_sent = 1;
-
-    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
-
-    st.sql = sql;
-    st.optional = 1;
-    st.handler = ngx_http_hype_db_prepared;
-    st.data = conn;
-
-    ngx_http_hype_db_send(conn, &st);
-
-    return NGX_AGAIN;
-}
-
-
-static void
-ngx_http_hype_db_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
-    PGresult *res)
-{
-    ngx_http_hype_db_conn_t *conn = data;
-
-    conn->prepared = (outcome == NGX_HTTP_HYPE_DB_DONE);
-}
 
 
 void

@@ -2,12 +2,14 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_http_hype_array.h"
+#include "ngx_http_hype_batch_node.h"
 #include "ngx_http_hype_queue_fault.h"
 #include "ngx_http_hype_stream.h"
 
 
 #define NGX_HTTP_HYPE_BATCH_IDENTIFIER  (NGX_HTTP_HYPE_ROW_NCOLUMNS)
-#define NGX_HTTP_HYPE_BATCH_PARAMS      (NGX_HTTP_HYPE_ROW_NCOLUMNS + 1)
+#define NGX_HTTP_HYPE_BATCH_NODE        (NGX_HTTP_HYPE_ROW_NCOLUMNS + 1)
+#define NGX_HTTP_HYPE_BATCH_PARAMS      (NGX_HTTP_HYPE_ROW_NCOLUMNS + 2)
 
 /* types from PostgreSQL's src/include/catalog/pg_type.dat */
 
@@ -26,6 +28,8 @@ typedef struct {
 } ngx_http_hype_batch_call_t;
 
 
+static void ngx_http_hype_batch_prepared(void *data,
+    ngx_http_hype_db_outcome_e outcome, PGresult *res);
 static void ngx_http_hype_batch_insert(ngx_http_hype_batch_t *batch,
     ngx_http_hype_item_t *item);
 static void ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch);
@@ -42,7 +46,11 @@ static const char  ngx_http_hype_batch_prepare_sql[] =
     "PREPARE hype_hit (uuid, bigint, timestamptz, boolean, boolean, uuid, "
     "text, inet, text, text, text, text, text) AS "
     "INSERT INTO hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13); "
+    NGX_HTTP_HYPE_BATCH_NODE_SQL;
+
+static const char  ngx_http_hype_batch_node_sql[] =
+    NGX_HTTP_HYPE_BATCH_NODE_SQL;
 
 static const char  ngx_http_hype_batch_copy_sql[] =
     "COPY hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
@@ -56,7 +64,8 @@ static const char  ngx_http_hype_batch_copy_sql[] =
       NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_INET,                     \
       NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,                     \
       NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,                     \
-      NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT }
+      NGX_HTTP_HYPE_ARRAY_TEXT, NGX_HTTP_HYPE_ARRAY_TEXT,                     \
+      NGX_HTTP_HYPE_ARRAY_SMALLINT }
 
 #define NGX_HTTP_HYPE_BATCH_COLUMNS                                           \
     { NGX_HTTP_HYPE_ROW_ID, NGX_HTTP_HYPE_ROW_LINK,                           \
@@ -65,7 +74,8 @@ static const char  ngx_http_hype_batch_copy_sql[] =
       NGX_HTTP_HYPE_ROW_USER, NGX_HTTP_HYPE_ROW_IP,                           \
       NGX_HTTP_HYPE_ROW_USER_AGENT, NGX_HTTP_HYPE_ROW_REFERER,                \
       NGX_HTTP_HYPE_ROW_NEXT, NGX_HTTP_HYPE_ROW_SOURCE,                       \
-      NGX_HTTP_HYPE_ROW_ARGS, NGX_HTTP_HYPE_BATCH_IDENTIFIER }
+      NGX_HTTP_HYPE_ROW_ARGS, NGX_HTTP_HYPE_BATCH_IDENTIFIER,                 \
+      NGX_HTTP_HYPE_BATCH_NODE }
 
 
 static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
@@ -83,7 +93,7 @@ static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
     { "hit",
       "SELECT hype.replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
       "$14, $12, $13)",
-      NGX_HTTP_HYPE_BATCH_PARAMS,
+      NGX_HTTP_HYPE_ROW_NCOLUMNS + 1,
       NGX_HTTP_HYPE_BATCH_TYPES,
       NGX_HTTP_HYPE_BATCH_COLUMNS },
 
@@ -105,6 +115,18 @@ static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_calls[] = {
         NGX_HTTP_HYPE_RECORD_VISITOR, NGX_HTTP_HYPE_RECORD_VALUE,
         NGX_HTTP_HYPE_RECORD_CREATED } }
 };
+
+
+/* hits of a connection with a node */
+
+static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_call_node =
+
+    { "hit",
+      "SELECT hype.replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+      "$14, $12, $13, $15)",
+      NGX_HTTP_HYPE_BATCH_PARAMS,
+      NGX_HTTP_HYPE_BATCH_TYPES,
+      NGX_HTTP_HYPE_BATCH_COLUMNS };
 
 
 ngx_http_hype_batch_kind_e
@@ -142,8 +164,54 @@ ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
 ngx_uint_t
 ngx_http_hype_batch_prepare(ngx_http_hype_db_conn_t *conn)
 {
-    return ngx_http_hype_db_prepare(conn, ngx_http_hype_batch_prepare_sql)
-           == NGX_AGAIN;
+    ngx_http_hype_db_statement_t  st;
+
+    if (conn->prepare_sent) {
+        return 0;
+    }
+
+    conn->prepare_sent = 1;
+
+    ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
+
+    st.sql = conn->db->pooled ? ngx_http_hype_batch_node_sql
+                              : ngx_http_hype_batch_prepare_sql;
+    st.optional = 1;
+    st.handler = ngx_http_hype_batch_prepared;
+    st.data = conn;
+
+    ngx_http_hype_db_send(conn, &st);
+
+    return 1;
+}
+
+
+static void
+ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
+    PGresult *res)
+{
+    ngx_http_hype_db_conn_t *conn = data;
+
+    switch (outcome) {
+
+    case NGX_HTTP_HYPE_DB_DONE:
+        conn->prepared = !conn->db->pooled;
+        ngx_http_hype_batch_node_answer(conn, res);
+        break;
+
+    case NGX_HTTP_HYPE_DB_REFUSED:
+
+        /* PREPARE was done, but an older schema lacks the function */
+
+        conn->prepared = !conn->db->pooled
+                         && ngx_strcmp(PQresultErrorField(res,
+                                                          PG_DIAG_SQLSTATE),
+                                       "42883") == 0;
+        break;
+
+    default:
+        break;
+    }
 }
 
 
@@ -153,8 +221,11 @@ ngx_http_hype_batch_send(ngx_http_hype_batch_t *batch)
     ngx_queue_t           *q;
     ngx_http_hype_item_t  *item;
 
-    if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
-        && batch->n == 1 && batch->conn->prepared)
+    if (batch->conn->node && batch->kind <= NGX_HTTP_HYPE_BATCH_REPLAY) {
+        ngx_http_hype_batch_node_set(batch);
+
+    } else if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
+               && batch->n == 1 && batch->conn->prepared)
     {
         q = ngx_queue_head(&batch->items);
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
@@ -305,7 +376,8 @@ ngx_http_hype_batch_copy(ngx_http_hype_batch_t *batch)
 
     ngx_http_hype_batch_statement(batch, &st);
 
-    st.sql = ngx_http_hype_batch_copy_sql;
+    st.sql = batch->conn->node ? ngx_http_hype_batch_node_copy(batch)
+                               : ngx_http_hype_batch_copy_sql;
     st.copy = ngx_http_hype_batch_copy_data;
 
     ngx_http_hype_db_send(batch->conn, &st);
@@ -317,6 +389,7 @@ ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
 {
     ngx_http_hype_batch_t *batch = data;
 
+    int                    rc;
     u_char                *tuple, *last;
     ngx_str_t              identifier;
     ngx_queue_t           *q;
@@ -338,7 +411,12 @@ ngx_http_hype_batch_copy_data(void *data, PGconn *pg)
         tuple = ngx_http_hype_record_tuple(item->record, &identifier);
         last = item->record + item->size;
 
-        if (PQputCopyData(pg, (char *) tuple, last - tuple) != 1) {
+        rc = batch->conn->node
+             ? ngx_http_hype_batch_node_tuple(pg, tuple, last,
+                                              batch->conn->node)
+             : PQputCopyData(pg, (char *) tuple, last - tuple);
+
+        if (rc != 1) {
             return NGX_ERROR;
         }
     }
@@ -367,7 +445,9 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
     ngx_http_hype_db_statement_t       st;
     const ngx_http_hype_batch_call_t  *call;
 
-    call = &ngx_http_hype_batch_calls[batch->kind];
+    call = (batch->conn->node && batch->kind <= NGX_HTTP_HYPE_BATCH_REPLAY)
+           ? &ngx_http_hype_batch_call_node
+           : &ngx_http_hype_batch_calls[batch->kind];
 
     /*
      * a record has each column's bytes once, and an identifier's length; its
@@ -381,7 +461,7 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
          q = ngx_queue_next(q))
     {
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
-        size += item->size;
+        size += item->size + NGX_HTTP_HYPE_BATCH_NODE_LEN;
     }
 
     buf = ngx_alloc(size, batch->queue->stream->log);
@@ -402,6 +482,12 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
              q = ngx_queue_next(q))
         {
             item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
+
+            if (call->columns[i] == NGX_HTTP_HYPE_BATCH_NODE) {
+                p = ngx_http_hype_batch_node_put(p,
+                                     ngx_http_hype_record_node(item->record));
+                continue;
+            }
 
             len = ngx_http_hype_batch_element(batch, item, call->columns[i],
                                               &element, length);

@@ -6,6 +6,11 @@
  * forbids COPY.  Those that may be in the table already, or that have no link
  * yet, go by hype.replay(), which leaves out what is there and finds the links;
  * claims and confirms go by functions that may be repeated.
+ *
+ * On Citus each batch of hits has a node, so that it goes into one shard, which
+ * is on the machine that the connection leads to: see hype.my_node() in
+ * sql/hype.sql.  A record keeps the node of its first batch, as only there a
+ * hit that is written again meets the first one.
  */
 
 
@@ -66,6 +71,7 @@ typedef struct {
     ngx_http_hype_db_conn_t   *conn;
     uint64_t                   sent;     /* microseconds */
     u_char                    *reason;   /* why it was refused, or NULL */
+    ngx_uint_t                 asks;     /* for the node; unsigned asks:1 */
 } ngx_http_hype_batch_t;
 
 
@@ -75,12 +81,21 @@ ngx_http_hype_batch_kind_e ngx_http_hype_batch_kind(
     ngx_http_hype_item_t *item);
 
 /*
- * Before the first batch on a connection: prepares the INSERT of one hit, which
- * takes one round trip where COPY takes two.  Returns 1 if that is under way, 0
- * if there is nothing to prepare.  If PostgreSQL refuses, hits go by COPY.
+ * Before the first batch on a connection: asks for its node, and prepares the
+ * INSERT of one hit, which takes one round trip where COPY takes two; not
+ * behind a pooler, where the next transaction may be in another session.
+ * Returns 1 if that is under way, 0 if it is done.  If PostgreSQL refuses, hits
+ * go by COPY.
  */
 
 ngx_uint_t ngx_http_hype_batch_prepare(ngx_http_hype_db_conn_t *conn);
+
+/*
+ * A batch has succeeded with this result: it may say that the connection has
+ * another node from now on, as the shard of the old one was moved away.
+ */
+
+void ngx_http_hype_batch_done(ngx_http_hype_batch_t *batch, PGresult *res);
 
 /*
  * Whether a batch that was refused can be sent in another way, which is then

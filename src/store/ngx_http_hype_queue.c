@@ -256,6 +256,7 @@ ngx_http_hype_queue_handler(void *data, ngx_http_hype_db_outcome_e outcome,
             break;
         }
 
+        ngx_http_hype_batch_done(batch, res);
         ngx_http_hype_queue_done(batch);
         break;
 

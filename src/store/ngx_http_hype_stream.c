@@ -525,6 +525,10 @@ ngx_http_hype_stream_read(void *data, u_char *record, size_t size,
     item->spool = spool;
     item->file = number;
 
+    /* it was sent to that node: by COPY to another one it would come twice */
+
+    item->replay = (ngx_http_hype_record_node(record) != 0);
+
     ngx_http_hype_queue_push(&stream->drain, item);
 
     return NGX_OK;

@@ -226,6 +226,25 @@ test_check_fields(void)
         }
 
         tap_is(bad, 0, "fields: the two zeros");
+
+        if (n >= 2 && n != 5) {
+            continue;
+        }
+
+        for (i = 0, bad = 0; i < 65536; i += 255) {
+            ngx_memcpy(bad_buf, buf, size);
+            ngx_http_hype_record_set_node(bad_buf, i);
+            ngx_http_hype_record_seal(bad_buf);
+
+            bad += (check(bad_buf, size, &len) != NGX_OK);
+            bad += (ngx_http_hype_record_node(bad_buf) != ((n == 5) ? 0 : i));
+        }
+
+        tap_is(bad, 0, "fields: every node, but not in an old hit");
+
+        ngx_http_hype_record_set_node(bad_buf, 0);
+        tap_is(ngx_memcmp(bad_buf + 8, buf + 8, size - 8), 0,
+               "fields: no node again");
     }
 
     size = make_record(buf, 0);
@@ -279,6 +298,7 @@ test_unknown(void)
 
             rc = (i == version) ? NGX_OK
                  : (i == 1 || (i == 2 && n == 5)) ? NGX_ERROR
+                 : (i == 3 && (n < 2 || n == 5)) ? NGX_ERROR   /* no node */
                  : NGX_DECLINED;
 
             bad += (check(buf, size, &len) != rc);
