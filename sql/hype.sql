@@ -2279,7 +2279,12 @@ BEGIN
         PERFORM hype.distribute_hits(shards);
     END IF;
 
+    IF to_regclass('hype.shard') IS NULL THEN
+        PERFORM hype.add_shard_rows();
+    END IF;
+
     GRANT INSERT ON hype.referral_hit TO hype_nginx;
+    PERFORM hype.add_positions();
     PERFORM hype.make_faces();
     PERFORM hype.use_custom_plans();
 END
@@ -2288,6 +2293,54 @@ $$;
 COMMENT ON FUNCTION hype.distribute(integer) IS
     'On the coordinator of a Citus cluster: distributes hits over the '
     'machines; or, where that was done, sees to it again';
+
+
+CREATE OR REPLACE FUNCTION hype.add_positions() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE $citus$
+        INSERT INTO hype.log_position (name, done)
+        SELECT l.name || '/' || n.groupid, '1:1:'
+        FROM pg_dist_node n
+        CROSS JOIN (VALUES ('claims'), ('roll_up')) AS l (name)
+        WHERE n.groupid > 0 AND n.noderole = 'primary'
+        ON CONFLICT DO NOTHING
+    $citus$;
+END
+$$;
+
+COMMENT ON FUNCTION hype.add_positions() IS
+    'On Citus: of what each worker is going to write nothing has been read';
+
+
+CREATE OR REPLACE FUNCTION hype.tune_shards() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Citus passes SET LOCAL on to other machines, from a DO block only.  More
+    -- than one connection a machine takes longer than it spares.
+
+    DO $do$
+    BEGIN
+        SET LOCAL citus.max_adaptive_executor_pool_size = 1;
+        SET LOCAL citus.propagate_set_commands = 'local';
+        SET LOCAL lock_timeout = '20ms';
+        SET LOCAL jit = off;
+    END
+    $do$;
+
+    -- An error here, before anything is tried, if a machine is away.
+
+    PERFORM hype.node_state(s.node) FROM hype.shard s;
+END
+$$;
+
+COMMENT ON FUNCTION hype.tune_shards() IS
+    'On Citus: until the end of the transaction other machines wait for no lock, '
+    'and compile no query; raises an error if one can''t be reached';
 
 
 CREATE OR REPLACE FUNCTION hype.use_custom_plans() RETURNS void
@@ -2351,6 +2404,42 @@ $$;
 
 COMMENT ON FUNCTION hype.distribute_hits(integer) IS
     'Makes the table of hits a distributed one, with what is in it';
+
+
+CREATE OR REPLACE FUNCTION hype.add_shard_rows() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    CREATE TABLE hype.shard (node smallint PRIMARY KEY);
+
+    COMMENT ON TABLE hype.shard IS
+        'A row in each shard of the hits: by it hype.derive() asks each machine '
+        'for its snapshot';
+
+    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
+
+    EXECUTE $citus$
+        SELECT create_distributed_table('hype.shard', 'node',
+                                        colocate_with => 'hype.referral_hit')
+    $citus$;
+
+    EXECUTE $citus$
+        INSERT INTO hype.shard (node)
+        SELECT DISTINCT ON (s.shardid) v.node
+        FROM pg_dist_shard s
+        JOIN (SELECT i::smallint, hashint2(i::smallint)
+              FROM generate_series(0, 32767) AS i) AS v (node, hash)
+          ON v.hash BETWEEN s.shardminvalue::integer
+                        AND s.shardmaxvalue::integer
+        WHERE s.logicalrelid = 'hype.shard'::regclass
+        ORDER BY s.shardid, v.node
+    $citus$;
+END
+$$;
+
+COMMENT ON FUNCTION hype.add_shard_rows() IS
+    'On Citus: makes hype.shard, whose shards are where those of the hits are';
 
 
 CREATE OR REPLACE FUNCTION hype.on_coordinator(command text) RETURNS text
@@ -2610,11 +2699,13 @@ COMMENT ON FUNCTION hype.make_faces() IS
     'asked of the coordinator';
 
 
-CREATE OR REPLACE FUNCTION hype.node_snapshot() RETURNS pg_snapshot
+CREATE OR REPLACE FUNCTION hype.node_state(shard smallint) RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
+    own     integer;
     s       pg_snapshot;
     pending xid8[];
 BEGIN
@@ -2622,16 +2713,16 @@ BEGIN
     -- another machine yet, is in its pg_dist_transaction.
 
     EXECUTE $citus$
-        SELECT c.s, ARRAY(
+        SELECT l.groupid, c.s, ARRAY(
             SELECT (x.xmax - ((x.xmax - t.xmin::text::bigint) & 4294967295))
                    ::text::xid8
             FROM pg_dist_transaction t,
                  LATERAL (SELECT pg_snapshot_xmax(c.s)::text::bigint)
                      AS x (xmax))
-        FROM hype.log_snapshot() AS c (s)
-    $citus$ INTO s, pending;
+        FROM hype.log_snapshot() AS c (s), pg_dist_local_group l
+    $citus$ INTO own, s, pending;
 
-    RETURN format('%s:%s:%s',
+    RETURN format('%s %s:%s:%s', own,
                   (SELECT min(x)
                    FROM unnest(pending || pg_snapshot_xmin(s)) AS x),
                   pg_snapshot_xmax(s),
@@ -2641,29 +2732,52 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.node_snapshot() IS
-    'As hype.log_snapshot(), on Citus: a transaction whose second phase may '
-    'still come on another machine is running';
+COMMENT ON FUNCTION hype.node_state(smallint) IS
+    'On Citus the group of this machine, and its hype.log_snapshot(), in which '
+    'a transaction is running if its second phase may still come on another '
+    'machine. Each machine that has a row of hype.shard is asked for it';
 
 
 CREATE OR REPLACE FUNCTION hype.add_targets(log_name text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    states text[];
+    others text[];
 BEGIN
-    -- The transactions of a machine that can't be reached are read later.
+    -- Over the connections that are there: run_command_on_all_nodes() makes
+    -- new ones, which takes most of the time.  It is for machines without
+    -- shards.  Those of them that can't be reached are read later.
+
+    states := ARRAY(SELECT hype.node_state(s.node) FROM hype.shard s);
 
     EXECUTE $citus$
-        INSERT INTO hype.log_position AS l (name, done, target, xact)
-        SELECT $1 || CASE n.groupid WHEN 0 THEN '' ELSE '/' || n.groupid END,
-               '1:1:', r.result::pg_snapshot, '0'
-        FROM run_command_on_all_nodes('SELECT hype.node_snapshot()') AS r
-        JOIN pg_dist_node n USING (nodeid)
-        WHERE r.success AND n.noderole = 'primary'
-        ON CONFLICT (name) DO UPDATE
-        SET target = excluded.target, xact = '0', id = NULL
-        WHERE l.target IS NULL
-    $citus$ USING log_name;
+        SELECT array_agg(n.groupid::text) FROM pg_dist_node n
+        WHERE n.noderole = 'primary' AND n.isactive
+          AND NOT n.groupid::text = ANY (ARRAY(
+              SELECT split_part(s, ' ', 1) FROM unnest($1) AS s))
+    $citus$ INTO others USING states;
+
+    IF others IS NOT NULL THEN
+        EXECUTE $citus$
+            SELECT $1 || array_agg(r.result)
+            FROM run_command_on_all_nodes(
+                'SELECT hype.node_state(0::smallint)') AS r
+            WHERE r.success AND split_part(r.result, ' ', 1) = ANY ($2)
+        $citus$ INTO states USING states, others;
+    END IF;
+
+    INSERT INTO hype.log_position AS l (name, done, target, xact)
+    SELECT DISTINCT ON (n.name) n.name, '1:1:',
+           split_part(s.state, ' ', 2)::pg_snapshot, '0'
+    FROM unnest(states) AS s (state)
+    CROSS JOIN LATERAL (
+        SELECT concat_ws('/', log_name, nullif(split_part(s.state, ' ', 1),
+                                               '0'))) AS n (name)
+    ON CONFLICT (name) DO UPDATE
+    SET target = excluded.target, xact = '0', id = NULL
+    WHERE l.target IS NULL;
 END
 $$;
 
@@ -2681,11 +2795,12 @@ DECLARE
     hit  hype.referral_hit;
     last hype.referral_hit;
     n    bigint := 0;
+    old  boolean;
 BEGIN
-    IF EXISTS (SELECT FROM hype.log_position l
-               WHERE split_part(l.name, '/', 1) = log_name
-                 AND l.target IS NULL)
-    THEN
+    old := NOT EXISTS (SELECT FROM hype.read_from(log_name) AS f
+                       WHERE f.target IS NULL);
+
+    IF NOT old THEN
         PERFORM hype.add_targets(log_name);
     END IF;
 
@@ -2731,6 +2846,10 @@ BEGIN
           WHERE f.target IS NOT NULL
             AND (n < max OR f.node <= last.node & 127::smallint)) AS w
     WHERE l.name = w.name;
+
+    IF n = 0 AND old AND max > 0 THEN     -- as hype.read_log() does
+        RETURN QUERY SELECT h.* FROM hype.read_shards(log_name, max) AS h;
+    END IF;
 END
 $$;
 
@@ -3261,19 +3380,26 @@ SET enable_seqscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    links bigint[];
 BEGIN
-    RETURN EXISTS (
-        SELECT FROM hype.referral_hit h
+    -- Citus does not join hits with links.
+
+    links := ARRAY(
+        SELECT h.referral_link_id FROM hype.referral_hit h
         WHERE h.id = old.referral_hit_id
           AND (h.created, h.id) > (made, hit)
           AND h.created <= until
           AND (h.user_id IS NULL OR h.user_id = who)
-          AND (old.referrer = who) IS NOT TRUE
-          AND NOT EXISTS (
-              SELECT FROM hype.referral_link l
-              WHERE l.id = h.referral_link_id
-                AND (l.user_id IS NOT DISTINCT FROM old.referrer
-                     OR (l.user_id = who) IS NOT TRUE)));
+          AND (old.referrer = who) IS NOT TRUE);
+
+    RETURN EXISTS (
+        SELECT FROM unnest(links) AS k (id)
+        WHERE NOT EXISTS (
+            SELECT FROM hype.referral_link l
+            WHERE l.id = k.id
+              AND (l.user_id IS NOT DISTINCT FROM old.referrer
+                   OR (l.user_id = who) IS NOT TRUE)));
 END
 $$;
 
@@ -3448,7 +3574,7 @@ BEGIN
 
     -- What was pruned can't be judged again: its credit stays.
 
-    IF known AND NOT EXISTS (SELECT FROM hype.referral_hit h
+    IF known AND NOT EXISTS (SELECT h.id FROM hype.referral_hit h
                              WHERE h.id = old.referral_hit_id)
     THEN
         RETURN;
@@ -3677,38 +3803,285 @@ SET enable_seqscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
-DECLARE
-    visitors uuid[];
-    users    text[];
 BEGIN
-    IF NOT hype.distributed() THEN
-        RETURN ARRAY(
-            SELECT c.id FROM hype.pending_confirm c
-            WHERE c.id = ANY (entries)
-              AND (SELECT h.id FROM hype.referral_hit h
-                   WHERE h.visitor = c.visitor LIMIT 1) IS NULL
-              AND (SELECT h.id FROM hype.referral_hit h
-                   WHERE h.user_id = c.user_id LIMIT 1) IS NULL);
-    END IF;
-
-    SELECT array_agg(c.visitor), array_agg(c.user_id) INTO visitors, users
-    FROM hype.pending_confirm c WHERE c.id = ANY (entries);
-
-    visitors := ARRAY(SELECT DISTINCT h.visitor FROM hype.referral_hit h
-                      WHERE h.visitor = ANY (visitors));
-    users := ARRAY(SELECT DISTINCT h.user_id FROM hype.referral_hit h
-                   WHERE h.user_id = ANY (users));
-
     RETURN ARRAY(
         SELECT c.id FROM hype.pending_confirm c
         WHERE c.id = ANY (entries)
-          AND (c.visitor = ANY (visitors)) IS NOT TRUE
-          AND (c.user_id = ANY (users)) IS NOT TRUE);
+          AND (SELECT h.id FROM hype.referral_hit h
+               WHERE h.visitor = c.visitor LIMIT 1) IS NULL
+          AND (SELECT h.id FROM hype.referral_hit h
+               WHERE h.user_id = c.user_id LIMIT 1) IS NULL);
 END
 $$;
 
 COMMENT ON FUNCTION hype.without_hits(bigint[]) IS
     'Those of these pending confirms whose user and visitor have no hit';
+
+
+CREATE OR REPLACE FUNCTION hype.pending_subjects(entries bigint[])
+RETURNS TABLE (
+    id bigint, event text, user_id text, visitor uuid, value numeric,
+    created timestamptz, who text, unknown uuid, visitors uuid[]
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT p.id, p.event, p.user_id, p.visitor, p.value, p.created, w.who,
+           w.unknown, array_remove(ARRAY(
+               SELECT c.visitor FROM hype.visitor_claim c
+               WHERE c.user_id = w.who
+               ORDER BY c.created DESC LIMIT 20) || w.unknown, NULL)
+    FROM hype.pending_confirm p
+    LEFT JOIN hype.visitor_claim k ON k.visitor = p.visitor
+    CROSS JOIN LATERAL (
+        SELECT coalesce(p.user_id, k.user_id),
+               CASE WHEN k.user_id IS NULL THEN p.visitor END
+    ) AS w (who, unknown)
+    WHERE p.id = ANY (entries);
+END
+$$;
+
+COMMENT ON FUNCTION hype.pending_subjects(bigint[]) IS
+    'On Citus: pending confirms, and whose hits can be credited for them';
+
+
+CREATE OR REPLACE FUNCTION hype.batch_hits(
+    users text[], visitors uuid[], since timestamptz, until timestamptz
+)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    n bigint;
+BEGIN
+    RETURN QUERY SELECT h.* FROM hype.referral_hit h
+        WHERE ((h.user_id = ANY (users) AND NOT h.void)
+               OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
+          AND h.created > since AND h.created <= until
+        LIMIT 5001;
+
+    GET DIAGNOSTICS n = ROW_COUNT;
+
+    IF n > 5000 THEN
+        RAISE program_limit_exceeded;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.batch_hits(
+    text[], uuid[], timestamptz, timestamptz
+) IS
+    'On Citus all hits of these users and visitors; an error if there are many';
+
+
+CREATE OR REPLACE FUNCTION hype.judge_shards(entries bigint[])
+RETURNS TABLE (
+    id bigint, event text, user_id text, visitor uuid, value numeric,
+    created timestamptz, who text, old hype.confirmed_referral, olds bigint,
+    hit hype.referral_hit, referrer text, turn bigint
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH subjects AS MATERIALIZED (
+        SELECT s.* FROM hype.pending_subjects(entries) AS s
+    ), hits AS MATERIALIZED (
+        SELECT h AS hit, h.user_id, h.visitor, h.created, h.id,
+               h.referral_link_id
+        FROM (SELECT array_agg(s.who) AS users, min(s.created) AS since,
+                     max(s.created) AS until,
+                     ARRAY(SELECT DISTINCT unnest(v.visitors)
+                           FROM subjects v) AS visitors
+              FROM subjects s) AS a
+        CROSS JOIN LATERAL hype.batch_hits(a.users, a.visitors,
+                                           a.since - interval '90 days',
+                                           a.until) AS h
+    ), candidates AS (
+        SELECT s.id AS entry, h.*
+        FROM subjects s JOIN hits h ON h.user_id = s.who
+        UNION ALL
+        SELECT s.id, h.*
+        FROM subjects s
+        CROSS JOIN LATERAL unnest(s.visitors) AS v (visitor)
+        JOIN hits h ON h.visitor = v.visitor AND h.user_id IS NULL
+    ), best AS (
+        SELECT DISTINCT ON (c.entry) c.entry, c.hit, l.user_id AS referrer
+        FROM candidates c
+        JOIN subjects s ON s.id = c.entry
+        JOIN hype.referral_link l ON l.id = c.referral_link_id
+        WHERE c.created <= s.created
+          AND c.created > s.created - interval '90 days'
+          AND hype.is_creditable(c.hit, l, s.who)
+        ORDER BY c.entry, c.created DESC, c.id DESC
+    )
+    SELECT s.id, s.event, s.user_id, s.visitor, s.value, s.created, s.who,
+           o.old, o.olds, b.hit, b.referrer,
+           greatest(
+               CASE WHEN s.who IS NOT NULL THEN row_number() OVER (
+                    PARTITION BY s.event, s.who ORDER BY s.created, s.id) END,
+               CASE WHEN s.unknown IS NOT NULL THEN row_number() OVER (
+                    PARTITION BY s.event, s.unknown
+                    ORDER BY s.created, s.id) END)
+    FROM subjects s
+    LEFT JOIN LATERAL (
+        SELECT (array_agg(f.found))[1], count(*)
+        FROM (SELECT u AS found FROM hype.confirmed_referral u
+              WHERE u.user_id = s.who AND u.event = s.event
+              UNION ALL
+              SELECT v FROM hype.confirmed_referral v
+              WHERE v.user_id IS NULL AND v.event = s.event
+                AND v.visitor = ANY (s.visitors)) AS f
+    ) AS o (old, olds) ON true
+    LEFT JOIN best b ON b.entry = s.id;
+END
+$$;
+
+COMMENT ON FUNCTION hype.judge_shards(bigint[]) IS
+    'On Citus, of these pending confirms: what is confirmed, the hit that '
+    'deserves it, and which of them for the same user or visitor is the first';
+
+
+CREATE OR REPLACE FUNCTION hype.confirm_shards(entries bigint[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    found record;
+BEGIN
+    PERFORM set_config('hype.log_confirmed', 'off', true);
+
+    WITH judged AS MATERIALIZED (
+        SELECT j.* FROM hype.judge_shards(entries) AS j
+    ), fresh AS (
+        SELECT j.* FROM judged j
+        WHERE j.olds = 0 AND (j.hit).id IS NOT NULL AND j.turn = 1
+    ), made AS (
+        INSERT INTO hype.confirmed_referral
+            (event, user_id, referral_hit_id, referral_link_id, referrer,
+             value, created, visitor, via, told)
+        SELECT f.event, f.who, (f.hit).id, (f.hit).referral_link_id,
+               f.referrer, f.value, f.created,
+               CASE WHEN f.user_id IS NULL THEN f.visitor END, f.visitor,
+               EXISTS (SELECT FROM hype.told_visitor t
+                       WHERE t.visitor = f.visitor AND t.event = f.event)
+        FROM fresh f
+        ON CONFLICT DO NOTHING
+        RETURNING *
+    ), credited AS MATERIALIZED (
+        SELECT f.id, f.hit, m.created, m.user_id, m.visitor, m.value
+        FROM made m
+        JOIN fresh f ON f.event = m.event AND (f.hit).id = m.referral_hit_id
+         AND f.created = m.created
+         AND f.who IS NOT DISTINCT FROM m.user_id
+         AND f.visitor IS NOT DISTINCT FROM m.via
+    ), logged AS (
+        INSERT INTO hype.confirmed_change
+            (referral_link_id, subject, known, n, value, day, args)
+        SELECT c.referral_link_id,
+               coalesce(hype.user_key(c.user_id), c.visitor),
+               c.user_id IS NOT NULL, 1, c.value,
+               hype.utc_day((c.hit).created), (c.hit).args
+        FROM (SELECT m.*, (SELECT f.hit FROM fresh f
+                           WHERE (f.hit).id = m.referral_hit_id LIMIT 1) AS hit
+              FROM made m) AS c
+    ), marks AS (
+        SELECT (c.hit).id, (c.hit).node, min(c.created) AS created
+        FROM credited c
+        GROUP BY 1, 2
+    )
+    SELECT ARRAY(SELECT c.id FROM credited c
+                 UNION
+
+                 -- Of one subject, and told, earlier or the same.
+
+                 SELECT j.id FROM judged j
+                 WHERE j.olds = 1
+                   AND ((j.old).user_id IS NOT NULL OR j.who IS NULL)
+                   AND ((j.old).told OR (j.old).created < j.created
+                        OR ((j.old).created = j.created
+                            AND (j.old).referral_hit_id = (j.hit).id)))
+               AS done,
+           ARRAY(SELECT j.id FROM judged j
+                 WHERE j.olds = 0 AND (j.hit).id IS NULL) AS waiting,
+           ARRAY(SELECT k.id FROM marks k ORDER BY k.id) AS hits,
+           ARRAY(SELECT k.created FROM marks k ORDER BY k.id) AS times,
+           ARRAY(SELECT DISTINCT k.node FROM marks k) AS nodes
+    INTO found;
+
+    PERFORM set_config('hype.log_confirmed', 'on', true);
+
+    IF found.hits <> '{}' THEN
+        UPDATE hype.referral_hit h SET confirmed = k.created
+        FROM unnest(found.hits, found.times) AS k (id, created)
+        WHERE h.id = k.id AND h.id = ANY (found.hits)
+          AND h.node = ANY (found.nodes)
+          AND (h.confirmed IS NULL OR h.confirmed > k.created);
+    END IF;
+
+    -- As hype.confirm_pending() has some of them wait
+
+    found.waiting := found.waiting || ARRAY(
+        SELECT p.id FROM hype.pending_confirm p
+        WHERE p.id = ANY (found.done)
+          AND EXISTS (SELECT FROM hype.confirmed_referral c
+                      WHERE c.visitor = p.visitor AND c.event = p.event
+                        AND c.user_id IS NULL AND c.created < p.created));
+
+    PERFORM hype.let_wait(found.waiting);
+
+    DELETE FROM hype.pending_confirm p
+    WHERE p.id = ANY (found.done) AND p.due IS NOT NULL;
+
+    RETURN cardinality(found.done || found.waiting);
+END
+$$;
+
+COMMENT ON FUNCTION hype.confirm_shards(bigint[]) IS
+    'hype.confirm_pending() on Citus, for many: those that need no more than '
+    'a new row, or nothing. Returns how many; the others are left';
+
+
+CREATE OR REPLACE FUNCTION hype.confirm_some(
+    entries bigint[], until timestamptz
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    half integer := cardinality(entries) / 2;
+BEGIN
+    RETURN hype.confirm_shards(entries);
+EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
+
+    -- What fails alone is left to hype.confirm_pending().
+
+    IF half = 0 OR clock_timestamp() >= until THEN
+        RETURN 0;
+    END IF;
+
+    RETURN hype.confirm_some(entries[: half], until)
+           + hype.confirm_some(entries[half + 1 :], until);
+END
+$$;
+
+COMMENT ON FUNCTION hype.confirm_some(bigint[], timestamptz) IS
+    'hype.confirm_shards(), in halves where it fails';
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_step(
@@ -3749,7 +4122,11 @@ BEGIN
 
     -- Those of whom nothing is known, all at once.
 
-    without_hits := hype.without_hits(entries);
+    IF hype.distributed() THEN
+        done := hype.confirm_some(entries[: max * 3], until);
+    ELSE
+        without_hits := hype.without_hits(entries);
+    END IF;
 
     alone := ARRAY(
         SELECT c.id FROM hype.pending_confirm c
@@ -4529,6 +4906,123 @@ COMMENT ON FUNCTION hype.apply_claim(bigint, integer) IS
     'many. When all have it, confirmed referrals follow. Waits for no hit';
 
 
+CREATE OR REPLACE FUNCTION hype.claim_shards(entries bigint[], max integer)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    visitors uuid[];
+    users    text[];
+    own      text[];
+    found    record;
+BEGIN
+    PERFORM hype.merge_claim(p.id)
+    FROM (SELECT c.id FROM hype.pending_claim c
+          WHERE c.id = ANY (entries) AND NOT c.merged
+          ORDER BY c.due, c.id) AS p;
+
+    -- Those that took the visitor from another user are left.
+
+    entries := ARRAY(SELECT c.id FROM hype.pending_claim c
+                     WHERE c.id = ANY (entries) AND c.was = '{}');
+
+    SELECT array_agg(c.visitor), array_agg(c.user_id) INTO visitors, users
+    FROM hype.visitor_claim c
+    WHERE c.visitor IN (SELECT p.visitor FROM hype.pending_claim p
+                        WHERE p.id = ANY (entries));
+
+    SELECT count(*) AS n, min(h.created) AS first, max(h.created) AS reached,
+           array_agg(DISTINCT h.node) AS nodes,
+           array_agg(DISTINCT h.referral_link_id) AS links
+    INTO found
+    FROM (SELECT v.created, v.node, v.referral_link_id
+          FROM hype.referral_hit v
+          WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL
+          LIMIT max + 1) AS h;
+
+    IF found.n > max THEN
+        RAISE program_limit_exceeded;
+    END IF;
+
+    IF found.n > 0 THEN
+        own := ARRAY(SELECT l.id::text || ' ' || l.user_id
+                     FROM hype.referral_link l
+                     WHERE l.id = ANY (found.links)
+                       AND l.user_id = ANY (users));
+
+        UPDATE hype.referral_hit h
+        SET user_id = c.user_id,
+            void = h.bot OR h.referral_link_id::text || ' ' || c.user_id
+                            = ANY (own)
+        FROM unnest(visitors, users) AS c (visitor, user_id)
+        WHERE h.visitor = c.visitor AND h.node = ANY (found.nodes)
+          AND h.visitor = ANY (visitors)
+          AND h.created >= found.first AND h.created <= found.reached
+          AND h.user_id IS NULL;
+    END IF;
+
+    PERFORM hype.adopt_confirmed(c.visitor, c.user_id)
+    FROM unnest(visitors, users) AS c (visitor, user_id)
+    WHERE EXISTS (SELECT FROM hype.confirmed_referral r
+                  WHERE r.visitor = c.visitor AND r.user_id IS NULL);
+
+    UPDATE hype.pending_confirm p SET claimant = c.user_id
+    FROM unnest(visitors, users) AS c (visitor, user_id)
+    WHERE p.visitor = c.visitor AND p.due IS NULL;
+
+    PERFORM hype.wake_confirms(users, visitors);
+    PERFORM hype.recheck(ARRAY(
+        SELECT r.id
+        FROM (SELECT DISTINCT unnest(users)) AS u (user_id)
+        CROSS JOIN LATERAL (
+            SELECT c.id FROM hype.confirmed_referral c
+            WHERE c.user_id = u.user_id AND NOT c.told
+            ORDER BY c.created DESC LIMIT 5000) AS r
+        UNION
+        SELECT r.id
+        FROM unnest(visitors) AS v (visitor)
+        CROSS JOIN LATERAL (
+            SELECT c.id FROM hype.confirmed_referral c
+            WHERE c.via = v.visitor AND NOT c.told LIMIT 5000) AS r));
+
+    UPDATE hype.pending_claim p SET applied = true WHERE p.id = ANY (entries);
+END
+$$;
+
+COMMENT ON FUNCTION hype.claim_shards(bigint[], integer) IS
+    'hype.apply_claim() on Citus, for many claims whose visitors have no more '
+    'than that many hits: a query of the shards takes as long as one for one';
+
+
+CREATE OR REPLACE FUNCTION hype.claim_some(
+    entries bigint[], max integer, until timestamptz
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    half integer := cardinality(entries) / 2;
+BEGIN
+    PERFORM hype.claim_shards(entries, max);
+EXCEPTION WHEN OTHERS OR assert_failure OR query_canceled THEN
+
+    -- What fails alone is left to hype.apply_claim().
+
+    IF half > 0 AND clock_timestamp() < until THEN
+        PERFORM hype.claim_some(entries[: half], max, until);
+        PERFORM hype.claim_some(entries[half + 1 :], max, until);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.claim_some(bigint[], integer, timestamptz) IS
+    'hype.claim_shards(), in halves where it fails';
+
+
 CREATE OR REPLACE FUNCTION hype.claim_step(max integer, until timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -4542,7 +5036,23 @@ DECLARE
     done   bigint := 0;
     rows   bigint := 0;
     locked integer := 0;
+    batch  bigint[];
 BEGIN
+    IF hype.distributed() THEN
+        batch := ARRAY(
+            SELECT c.id FROM hype.pending_claim c
+            WHERE NOT c.applied AND c.due <= now() AND c.tries = 0
+              AND c.was = '{}' AND c.since = '-infinity' AND c.missed IS NULL
+              AND (hype.are_erased(ARRAY[c.visitor], ARRAY[c.user_id],
+                                   ARRAY[c.created]))[1] IS NOT TRUE
+            ORDER BY c.due, c.id LIMIT max / 4);
+
+        IF batch <> '{}' THEN
+            PERFORM hype.claim_some(batch, max * 2, until);
+            done := cardinality(batch);
+        END IF;
+    END IF;
+
     FOR entry IN
         SELECT c.id FROM hype.pending_claim c
         WHERE NOT c.applied AND c.due <= now()
@@ -6893,6 +7403,14 @@ BEGIN
         ON CONFLICT DO NOTHING;
     END IF;
 
+    -- hype.confirm_shards() writes this itself.
+
+    IF TG_OP = 'INSERT' AND pg_trigger_depth() = 1
+       AND current_setting('hype.log_confirmed', true) = 'off'
+    THEN
+        RETURN NULL;
+    END IF;
+
     IF TG_OP <> 'DELETE' AND NEW.revoked IS NULL THEN
         hit := hype.find_hit(NEW.referral_hit_id);
 
@@ -7717,6 +8235,10 @@ BEGIN
         done := done + n;
 
         EXIT WHEN n = 0 OR clock_timestamp() >= until;
+
+        -- Another look takes as long as the step: there will be another call.
+
+        EXIT WHEN n < 100 AND hype.distributed();
     END LOOP;
 END
 $$;
@@ -7745,6 +8267,10 @@ BEGIN
     IF hype.rebase_step() THEN
         again := 0;
         RETURN;
+    END IF;
+
+    IF hype.distributed() THEN
+        PERFORM hype.tune_shards();
     END IF;
 
     step := hype.follow_logs(interval '30 ms');
@@ -7937,6 +8463,26 @@ COMMENT ON FUNCTION hype.add_partition(timestamptz) IS
     'the default partition into it; returns their number';
 
 
+CREATE OR REPLACE FUNCTION hype.prune_shards(expired timestamptz)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p record;
+BEGIN
+    FOR p IN SELECT f.node, f.done FROM hype.read_from('roll_up') AS f LOOP
+        DELETE FROM hype.referral_hit_default h
+        WHERE h.created < expired AND h.node & 127::smallint = p.node
+          AND (h.xact IS NULL OR pg_visible_in_snapshot(h.xact, p.done));
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.prune_shards(timestamptz) IS
+    'On Citus: what hype.tidy_up() does with the hits of the default partition';
+
+
 CREATE OR REPLACE FUNCTION hype.tidy_up(expired timestamptz) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -7959,7 +8505,10 @@ BEGIN
     ORDER BY l.id
     ON CONFLICT DO NOTHING;
 
-    IF expired IS NOT NULL THEN
+    IF expired IS NOT NULL AND hype.distributed() THEN
+        PERFORM hype.prune_shards(expired);
+
+    ELSIF expired IS NOT NULL THEN
         DELETE FROM hype.referral_hit_default h
         WHERE h.created < expired
           AND (h.xact IS NULL OR h.xact = pg_current_xact_id()

@@ -73,10 +73,34 @@ is_soon { $pg->text('select event, user_id, referrer
 is($pg->value("select count(*) from hype.confirm('signup', user_id => 'bob')"),
    1, 'hype.confirm()');
 
-is_soon { $pg->text('select hits, unique_visitors, linked_users, confirmed
-    from hype.link_stats') } "1005|1004|1|1\n", 'reports have all of it';
+# Of two confirms the earlier counts, which comes later, and moves the credit
 
-# Faults, with few visitors: a claim and a confirm take some queries of each shard
+$pg->exec("insert into hype.referral_hit (referral_link_id, created, user_id)
+    select 1, now() - i * interval '1 hour', 'carol'
+    from generate_series(1, 3, 2) i");
+
+my $credit = sub {
+    my ($hours) = @_;
+
+    $pg->query("select hype.confirm_batch('{paid}', '{carol}', '{NULL}',
+        '{NULL}', array[now() - ? * interval '1 hour'])", $hours);
+    $citus->derive;
+
+    return $pg->value("select round(extract(epoch from now() - h.created)
+        / 3600) from hype.confirmed_referral c
+        join hype.referral_hit h on h.id = c.referral_hit_id
+        where c.user_id = 'carol'");
+};
+
+is($credit->(0), 1, 'a confirm is credited to the last hit');
+is($credit->(2), 3, 'an earlier confirm moves it to the hit before');
+is($pg->hits("user_id = 'carol' and confirmed is not null"), 1,
+   'one hit is marked');
+
+is_soon { $pg->text('select hits, unique_visitors, linked_users, confirmed
+    from hype.link_stats') } "1007|1005|2|2\n", 'reports have all of it';
+
+# Faults
 
 my %load = (pg => $pg, nginx => $nginx[1], rate => 200, journeys => 8,
             settle => 60);
@@ -121,6 +145,77 @@ fault 'Citus: a worker is killed', %load, sub {
     }
 
     $load->more(200);
+};
+
+fault 'Citus: a worker hangs', %load, sub {
+    my ($load) = @_;
+    $load->more(200);
+    $citus->worker(1)->freeze;
+    $load->more(600);
+    $citus->worker(1)->thaw;
+    $load->more(200);
+};
+
+# While a worker is away, others take hits; what is derived waits for it.
+
+sub others_go_on
+{
+    my ($load, $fault) = @_;
+
+    $load->more(200);
+
+    my $outcome = sub { $_[0]->get('/ref/abc/')->header('X-Outcome') };
+
+    for my $i (0, 1) {
+        is_soon { $outcome->($nginx[$i]) } 'hit', "$fault: a hit at node $i";
+    }
+
+    $load->more(200);
+
+    for my $i (0, 1) {
+        is_soon { $outcome->($nginx[$i]) } 'hit', "$fault: also later at $i";
+    }
+}
+
+fault 'Citus: another worker hangs', %load, sub {
+    my ($load) = @_;
+    $load->more(100);
+    $citus->worker(2)->freeze;
+    others_go_on($load, 'another worker hangs');
+    $citus->worker(2)->thaw;
+    $load->more(100);
+};
+
+fault 'Citus: another worker is stopped', %load, sub {
+    my ($load) = @_;
+    $load->more(100);
+    $citus->worker(2)->stop('kill');
+    others_go_on($load, 'another worker is stopped');
+
+    is_soon { $nginx[1]->error_log =~ /connection to the remote node/ ? 1 : 0 }
+        1, 'the log says why nothing is derived';
+
+    $citus->worker(2)->start;
+    $load->more(100);
+};
+
+fault 'Citus: the network of another worker ends connections', %load, sub {
+    my ($load) = @_;
+    $load->more(100);
+    $citus->network->refuse;
+    $citus->network->cut;
+    others_go_on($load, 'connections end');
+    $citus->network->admit;
+    $load->more(100);
+};
+
+fault 'Citus: the network of another worker passes nothing', %load, sub {
+    my ($load) = @_;
+    $load->more(100);
+    $citus->network->freeze;
+    others_go_on($load, 'nothing passes');
+    $citus->network->thaw;
+    $load->more(100);
 };
 
 fault 'Citus: the coordinator is killed', %load, sub {

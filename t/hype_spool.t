@@ -168,6 +168,20 @@ is($status, 0, 'a hit with a node');
 is_deeply({ %{ decode_json($output) }, file => '' },
           { %{ $records[0] }, file => '' }, 'is shown as one without');
 
+$sql = (hype_spool('--sql', copy($sent)))[1];
+like($sql, qr/^SELECT hype\.replay\(.*, nodes => ARRAY\[385\]::smallint\[\]\);$/,
+     'as SQL it is replayed with its node');
+write_file("$dir/sql", $sql);
+my $row = sub {
+    $pg->text('select to_jsonb(h) - array[\'xact\', \'user_id\', \'void\'] from
+               hype.referral_hit h where id = ?', $first->{id})
+};
+my $inserted = $row->();
+$pg->query('delete from hype.referral_hit where id = ?', $first->{id});
+is(($pg->psql('-q', '-o', '/dev/null', '-f', "$dir/sql"))[1], '',
+   'psql runs that');
+is($row->(), $inserted, 'it writes the same hit');
+
 # A hit of a module that had neither its source nor its arguments
 
 my $old = substr $bytes, 0, $records[1]{offset};

@@ -11,6 +11,7 @@ typedef struct {
 } hype_sql_arg_t;
 
 
+static u_char *hype_sql_replay(u_char *p, u_char *record);
 static u_char *hype_sql_call(u_char *p, u_char *record,
     hype_sql_arg_t *args, ngx_uint_t nargs);
 static u_char *hype_sql_time(u_char *dst, u_char *p);
@@ -27,6 +28,28 @@ static ngx_str_t  hype_sql_select =
 
 static ngx_str_t  hype_sql_conflict =
     ngx_string(") ON CONFLICT DO NOTHING");
+
+
+/* what is before each column of a hit, and its identifier and node behind them */
+
+static ngx_str_t  hype_sql_replay_args[] = {
+    ngx_string("SELECT hype.replay(ARRAY["),
+    ngx_string("]::uuid[], ARRAY["),
+    ngx_string("]::bigint[], ARRAY["),
+    ngx_string("]::timestamptz[], ARRAY["),
+    ngx_string("]::boolean[], ARRAY["),
+    ngx_string("]::boolean[], ARRAY["),
+    ngx_string("]::uuid[], ARRAY["),
+    ngx_string("]::text[], ARRAY["),
+    ngx_string("]::inet[], ARRAY["),
+    ngx_string("]::text[], ARRAY["),
+    ngx_string("]::text[], ARRAY["),
+    ngx_string("]::text[], sources => ARRAY["),
+    ngx_string("]::text[], args => ARRAY["),
+    ngx_string("]::text[], identifiers => ARRAY["),
+    ngx_string("]::text[], nodes => ARRAY["),
+    ngx_string("]::smallint[])")
+};
 
 
 static hype_sql_arg_t  hype_sql_claim[] = {
@@ -61,8 +84,13 @@ hype_sql_record_length(u_char *record)
 
     if (ngx_http_hype_record_type(record) == NGX_HTTP_HYPE_RECORD_HIT) {
         p = ngx_http_hype_record_tuple(record, &identifier);
+        len = hype_sql_row_length(p, &identifier);
 
-        return hype_sql_row_length(p, &identifier);
+        for (n = 0; n < sizeof(hype_sql_replay_args) / sizeof(ngx_str_t); n++) {
+            len += hype_sql_replay_args[n].len;
+        }
+
+        return len + sizeof("NULL65535") - 1;
     }
 
     /* a confirm is the longer one */
@@ -88,6 +116,11 @@ hype_sql_record(u_char *p, u_char *record)
     switch (ngx_http_hype_record_type(record)) {
 
     case NGX_HTTP_HYPE_RECORD_HIT:
+
+        if (ngx_http_hype_record_node(record)) {
+            return hype_sql_replay(p, record);
+        }
+
         tuple = ngx_http_hype_record_tuple(record, &identifier);
 
         return hype_sql_row(p, tuple, &identifier);
@@ -100,6 +133,51 @@ hype_sql_record(u_char *p, u_char *record)
         return hype_sql_call(p, record,
                                              hype_sql_confirm, 5);
     }
+}
+
+
+/*
+ * On Citus another attempt may have written it, to that node: an INSERT, which
+ * writes to a node of the coordinator, would not find it.
+ */
+
+static u_char *
+hype_sql_replay(u_char *p, u_char *record)
+{
+    u_char      *tuple, *column;
+    ngx_str_t    identifier, *before;
+    ngx_uint_t   n;
+
+    tuple = ngx_http_hype_record_tuple(record, &identifier);
+    before = hype_sql_replay_args;
+
+    for (n = 0; n < NGX_HTTP_HYPE_ROW_NCOLUMNS; n++) {
+        p = ngx_cpymem(p, before->data, before->len);
+        before++;
+
+        (void) ngx_http_hype_row_column(tuple, n, &column);
+        p = hype_sql_column(p, column, ngx_http_hype_row_format[n].type);
+    }
+
+    p = ngx_cpymem(p, before->data, before->len);
+    before++;
+
+    if (identifier.len) {
+        *p++ = '\'';
+        p = ngx_cpymem(p, identifier.data, identifier.len);
+        *p++ = '\'';
+
+    } else {
+        p = ngx_cpymem(p, "NULL", sizeof("NULL") - 1);
+    }
+
+    p = ngx_cpymem(p, before->data, before->len);
+    before++;
+
+    p += snprintf((char *) p, sizeof("65535"), "%u",
+                  (unsigned) ngx_http_hype_record_node(record));
+
+    return ngx_cpymem(p, before->data, before->len);
 }
 
 

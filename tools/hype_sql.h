@@ -21,8 +21,8 @@
 
 /*
  * A statement that does what a well-formed record asks for, on one line without
- * its end: a hit's INSERT, or the call that the module itself sends for a claim
- * or a confirm.
+ * its end: a hit's INSERT, or the call that the module itself sends for a claim,
+ * a confirm, or a hit that was sent to a node of Citus.
  */
 
 size_t hype_sql_record_length(u_char *record);

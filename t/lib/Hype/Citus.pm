@@ -9,6 +9,11 @@ package Hype::Citus;
 #   my $citus = Hype::Citus->new;
 #   my $nginx = nginx(pg => $citus->worker(1));
 #   is($citus->coordinator->hits, 1);
+#
+# Other nodes reach the second worker by a proxy, whose faults are those of its
+# network:
+#
+#   $citus->network->cut;
 
 use strict;
 use warnings;
@@ -17,6 +22,7 @@ use Carp qw(croak);
 use Test::More ();
 
 use Hype::Postgres ();
+use Hype::Proxy ();
 
 
 sub import
@@ -46,7 +52,8 @@ citus.node_conninfo = 'sslmode=disable'
 citus.recover_2pc_interval = '1s'
 END
 
-    my $self = bless { nodes => \@nodes }, $class;
+    my $network = Hype::Proxy->new($nodes[2]);
+    my $self = bless { nodes => \@nodes, network => $network }, $class;
     my ($coordinator, @workers) = @nodes;
 
     $_->exec('set client_min_messages = warning; create extension citus')
@@ -59,7 +66,7 @@ END
 
     $coordinator->query('select citus_set_coordinator_host(?, ?)',
                         $coordinator->socket_dir, $coordinator->port);
-    $coordinator->query('select citus_add_node(?, ?)', $_->socket_dir, $_->port)
+    $coordinator->query('select citus_add_node(?, ?)', $self->address($_))
         for @workers;
     $coordinator->query("select citus_set_node_property(?, ?,
         'shouldhaveshards', true)", $coordinator->socket_dir,
@@ -75,6 +82,19 @@ END
 sub coordinator { $_[0]{nodes}[0] }
 sub worker { $_[0]{nodes}[$_[1]] }
 sub nodes { @{ $_[0]{nodes} } }
+sub network { $_[0]{network} }
+
+
+# Where other nodes find that one.
+
+sub address
+{
+    my ($self, $node) = @_;
+
+    my $host = $node == $self->worker(2) ? $self->network->dir
+                                         : $node->socket_dir;
+    return ($host, $node->port);
+}
 
 
 # Runs hype.sql, which is for the coordinator.
@@ -114,7 +134,7 @@ END
 
     $self->coordinator->query("select citus_move_shard_placement(?, ?, ?, ?, ?,
         shard_transfer_mode => 'block_writes')", $shard, $host, $port,
-        $to->socket_dir, $to->port);
+        $self->address($to));
 
     return $self;
 }

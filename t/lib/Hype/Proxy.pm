@@ -20,6 +20,7 @@ package Hype::Proxy;
 #   $proxy->cut_after('refused');   once the server has sent an error with this:
 #                                   the client gets it, and no more
 #   $proxy->connections;            how many there are
+#   $proxy->dir;                    where its socket is
 #
 # A method returns when it is in effect.
 #
@@ -115,6 +116,7 @@ sub _start
 
 
 sub port { $_[0]{port} }
+sub dir { $_[0]{dir} }
 
 
 # As that of Hype::Postgres, through the proxy
