@@ -2283,6 +2283,14 @@ BEGIN
         PERFORM hype.add_shard_rows();
     END IF;
 
+    -- A setting would do, if other roles could not set it, too.
+
+    IF to_regclass('hype.confirming') IS NULL THEN
+        CREATE UNLOGGED TABLE hype.confirming (xact xid8 PRIMARY KEY);
+        COMMENT ON TABLE hype.confirming IS
+            'The transaction in which hype.confirm_shards() is at work';
+    END IF;
+
     GRANT INSERT ON hype.referral_hit TO hype_nginx;
     PERFORM hype.add_positions();
     PERFORM hype.make_faces();
@@ -3963,7 +3971,7 @@ AS $$
 DECLARE
     found record;
 BEGIN
-    PERFORM set_config('hype.log_confirmed', 'off', true);
+    INSERT INTO hype.confirming VALUES (pg_current_xact_id());
 
     WITH judged AS MATERIALIZED (
         SELECT j.* FROM hype.judge_shards(entries) AS j
@@ -4023,7 +4031,7 @@ BEGIN
            ARRAY(SELECT DISTINCT k.node FROM marks k) AS nodes
     INTO found;
 
-    PERFORM set_config('hype.log_confirmed', 'on', true);
+    DELETE FROM hype.confirming c WHERE c.xact = pg_current_xact_id();
 
     IF found.hits <> '{}' THEN
         UPDATE hype.referral_hit h SET confirmed = k.created
@@ -7405,10 +7413,12 @@ BEGIN
 
     -- hype.confirm_shards() writes this itself.
 
-    IF TG_OP = 'INSERT' AND pg_trigger_depth() = 1
-       AND current_setting('hype.log_confirmed', true) = 'off'
-    THEN
-        RETURN NULL;
+    IF TG_OP = 'INSERT' AND hype.distributed() THEN
+        IF EXISTS (SELECT FROM hype.confirming c
+                   WHERE c.xact = pg_current_xact_id())
+        THEN
+            RETURN NULL;
+        END IF;
     END IF;
 
     IF TG_OP <> 'DELETE' AND NEW.revoked IS NULL THEN

@@ -80,7 +80,7 @@ $pg->query('select be_node(257)');
 is_soon { burst('moved', 1); nodes('moved') =~ /^257/m ? 'other' : 'same' }
     'other', 'within a second nginx takes another one';
 
-# A batch that may have been committed, on a connection that has another node now
+# A batch that may have been committed, and a connection that has another node
 
 my $held = $pg->connect;
 $held->begin_work;

@@ -3,7 +3,7 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 
-SELECT plan(12);
+SELECT plan(13);
 
 INSERT INTO hype.referral_link (id, identifier) VALUES (900001, 'a');
 
@@ -48,6 +48,16 @@ FROM pg_constraint WHERE conname = 'referral_hit_pkey'
  AND conrelid = 'hype.referral_hit'::regclass;
 SELECT has_trigger('hype', 'referral_hit', 'referral_hit_deleted',
                    'nor dropped');
+
+-- A confirm is counted, whatever an application has set
+
+SET hype.log_confirmed = 'off';
+INSERT INTO hype.referral_hit (referral_link_id, user_id)
+VALUES (900001, 'bob');
+SELECT hype.confirm('paid', 'bob');
+SELECT hype.roll_up();
+SELECT is(confirmed, 1::bigint, 'no setting hides a confirm')
+FROM hype.link_stats WHERE identifier = 'a';
 
 SET ROLE hype_nginx;
 SELECT is(hype.my_node(), 0::smallint, 'nginx may ask for its node');
