@@ -5399,6 +5399,56 @@ COMMENT ON FUNCTION hype.hits_to_replay(
     'as it has no SET';
 
 
+CREATE OR REPLACE FUNCTION hype.node_xact(shard smallint) RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    own integer;
+BEGIN
+    EXECUTE 'SELECT l.groupid FROM pg_dist_local_group l' INTO own;
+
+    RETURN format('%s %s', own, pg_current_xact_id());
+END
+$$;
+
+COMMENT ON FUNCTION hype.node_xact(smallint) IS
+    'On Citus the group of this machine, and the id that the transaction has '
+    'here: each machine that has a row of hype.shard is asked for it';
+
+
+CREATE OR REPLACE FUNCTION hype.node_xacts(nodes smallint[]) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    states text[] := ARRAY(SELECT hype.node_xact(s.node) FROM hype.shard s);
+    found  jsonb;
+BEGIN
+    EXECUTE $citus$
+        SELECT jsonb_object_agg(v.node, x.xact)
+        FROM (SELECT DISTINCT n FROM unnest($1) AS n) AS v (node)
+        JOIN pg_dist_placement p
+          ON p.shardid = get_shard_id_for_distribution_column(
+              'hype.referral_hit', v.node)
+        JOIN (SELECT split_part(s, ' ', 1)::integer AS groupid,
+                     min(split_part(s, ' ', 2)) AS xact
+              FROM unnest($2) AS s
+              GROUP BY 1
+              HAVING count(DISTINCT s) = 1) AS x ON x.groupid = p.groupid
+        WHERE p.groupid = v.node & 127
+    $citus$ INTO found USING nodes, states;
+
+    RETURN coalesce(found, '{}');
+END
+$$;
+
+COMMENT ON FUNCTION hype.node_xacts(smallint[]) IS
+    'On Citus, of those of these nodes whose shard is on the machine that they '
+    'belong to: the id that this transaction has there';
+
+
 CREATE OR REPLACE FUNCTION hype.replay_shards(hits hype.referral_hit[])
 RETURNS bigint
 LANGUAGE plpgsql
@@ -5409,11 +5459,17 @@ DECLARE
     this     xid8 := pg_current_xact_id();
     ids      uuid[];
     there    uuid[];
+    nodes    smallint[];
+    xacts    jsonb := '{}';
     moved    uuid[];
     first    timestamptz;
     last     timestamptz;
     inserted bigint;
 BEGIN
+    -- One connection a machine, and so one transaction there
+
+    PERFORM set_config('citus.max_adaptive_executor_pool_size', '1', true);
+
     SELECT array_agg(h.id), min(h.created), max(h.created)
     INTO ids, first, last FROM unnest(hits) AS h;
 
@@ -5421,34 +5477,51 @@ BEGIN
                    WHERE h.id = ANY (ids) AND h.created >= first
                      AND h.created <= last);
 
+    nodes := ARRAY(SELECT DISTINCT h.node FROM unnest(hits) AS h
+                   WHERE h.node <> 0 AND NOT h.id = ANY (there)
+                     AND (h.node & 127::smallint) <> (own & 127::smallint));
+
+    IF nodes <> '{}' THEN
+        xacts := hype.node_xacts(nodes);
+    END IF;
+
     -- To the node that a hit was sent to: there it waits for a transaction that
-    -- may still write it.
+    -- may still write it, and later ones fail.
 
     INSERT INTO hype.referral_hit
         (id, referral_link_id, created, authenticated, bot, visitor, user_id,
          ip, user_agent, http_referer, next, source, args, xact, node)
     SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
            h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
-           h.source, h.args, this, coalesce(nullif(h.node, 0), own)
+           h.source, h.args, coalesce((xacts ->> h.node::text)::xid8, this),
+           coalesce(nullif(h.node, 0), own)
     FROM unnest(hits) AS h
     WHERE NOT h.id = ANY (there)
     ON CONFLICT DO NOTHING;
 
     GET DIAGNOSTICS inserted = ROW_COUNT;
 
-    -- What is another machine's node gets one of this one, as xact is.
-
-    moved := ARRAY(SELECT h.id FROM unnest(hits) AS h
-                   WHERE h.node <> 0 AND NOT h.id = ANY (there)
-                     AND (h.node & 127::smallint) <> (own & 127::smallint));
-
-    IF inserted = 0 OR moved = '{}' THEN
+    IF inserted = 0 OR nodes = '{}' THEN
         RETURN inserted;
     END IF;
 
-    moved := ARRAY(SELECT h.id FROM hype.referral_hit h
-                   WHERE h.id = ANY (moved) AND h.xact = this
-                     AND h.created >= first AND h.created <= last);
+    -- The row of another machine's node that has no id of a transaction there,
+    -- as its shard was moved, gets a node of this one.
+
+    moved := ARRAY(
+        SELECT h.id FROM hype.referral_hit h
+        WHERE h.id = ANY (ids) AND NOT h.id = ANY (there)
+          AND h.created >= first AND h.created <= last
+          AND h.node = ANY (nodes)
+          AND (h.xact = this
+               OR (h.xact::text = ANY (ARRAY(
+                       SELECT x FROM jsonb_each_text(xacts) AS e (n, x)))
+                   AND h.xmin::text::bigint
+                       <> h.xact::text::numeric % 4294967296)));
+
+    IF moved = '{}' THEN
+        RETURN inserted;
+    END IF;
 
     DELETE FROM hype.referral_hit h
     WHERE h.id = ANY (moved) AND h.created >= first AND h.created <= last;

@@ -100,6 +100,31 @@ is($pg->hits("user_id = 'carol' and confirmed is not null"), 1,
 is_soon { $pg->text('select hits, unique_visitors, linked_users, confirmed
     from hype.link_stats') } "1007|1005|2|2\n", 'reports have all of it';
 
+# A hit that is replayed before its first attempt has reached the database
+
+my $late = '0f0e0d0c-0b0a-7908-8706-0504030201';
+
+for my $i (0 .. $#nginx) {
+    my $dbh = ($citus->nodes)[$i]->connect;
+    my $node = $dbh->selectrow_array('select hype.my_node()');
+    my @hit = ("${late}0$i", '2026-01-01Z', $node);
+
+    is($dbh->selectrow_array("select hype.replay(array[?::uuid], '{1}',
+           array[?::timestamptz], '{f}', '{f}', array[?::uuid], '{NULL}',
+           '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}',
+           nodes => array[?::smallint])", undef, @hit[0, 1], "${late}99", $node),
+       1, "node $i: a hit is replayed");
+    ok(!eval { $dbh->do('insert into hype.referral_hit
+           (id, created, node, referral_link_id) values (?, ?, ?, 1)', undef,
+           @hit) }, '- its first attempt comes too late');
+    like($@, qr/duplicate key/, '- as the hit is there');
+}
+
+$pg->query("select hype.claim_batch(array[?::uuid], '{dan}', array[now()])",
+           "${late}99");
+is_soon { $citus->derive; $pg->hits("user_id = 'dan'") } 3,
+    'a claim finds each of them';
+
 # Faults
 
 my %load = (pg => $pg, nginx => $nginx[1], rate => 200, journeys => 8,
