@@ -7486,7 +7486,7 @@ BEGIN
 
     -- hype.confirm_shards() writes this itself.
 
-    IF TG_OP = 'INSERT' AND hype.distributed() THEN
+    IF TG_OP = 'INSERT' AND to_regclass('hype.confirming') IS NOT NULL THEN
         IF EXISTS (SELECT FROM hype.confirming c
                    WHERE c.xact = pg_current_xact_id())
         THEN
