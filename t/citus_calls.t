@@ -39,7 +39,8 @@ sub same
         is_soon {
             $db->value('select again from hype.derive()');
             $db->text($sql);
-        } $expected, ($db == $plain ? 'one PostgreSQL: ' : 'Citus: ') . $name, 20;
+        } $expected, ($db == $plain ? 'one PostgreSQL: ' : 'Citus: ') . $name,
+            20;
     }
 }
 
