@@ -2347,8 +2347,8 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.tune_shards() IS
-    'On Citus: until the end of the transaction other machines wait for no lock, '
-    'and compile no query; raises an error if one can''t be reached';
+    'On Citus: until the end of the transaction other machines wait for no '
+    'lock, and compile no query; raises an error if one can''t be reached';
 
 
 CREATE OR REPLACE FUNCTION hype.use_custom_plans() RETURNS void
@@ -2422,8 +2422,8 @@ BEGIN
     CREATE TABLE hype.shard (node smallint PRIMARY KEY);
 
     COMMENT ON TABLE hype.shard IS
-        'A row in each shard of the hits: by it hype.derive() asks each machine '
-        'for its snapshot';
+        'A row in each shard of the hits: by it hype.derive() asks each '
+        'machine for its snapshot';
 
     PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
 
@@ -3156,8 +3156,8 @@ $$;
 COMMENT ON FUNCTION hype.subject_hits(
     text, uuid[], boolean, timestamptz, timestamptz
 ) IS
-    'On Citus the hits that hype.creditable_hit() looks at: Citus does not join '
-    'them with links';
+    'On Citus the hits that hype.creditable_hit() looks at: Citus does not '
+    'join them with links';
 
 
 CREATE OR REPLACE FUNCTION hype.creditable_hit(
@@ -7486,7 +7486,7 @@ BEGIN
 
     -- hype.confirm_shards() writes this itself.
 
-    IF TG_OP = 'INSERT' AND hype.distributed() THEN
+    IF TG_OP = 'INSERT' AND to_regclass('hype.confirming') IS NOT NULL THEN
         IF EXISTS (SELECT FROM hype.confirming c
                    WHERE c.xact = pg_current_xact_id())
         THEN
