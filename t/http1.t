@@ -7,7 +7,8 @@ my $pg = database();
 $pg->link('abc');
 $pg->link('to', destination => '/welcome');
 
-my $nginx = nginx(pg => $pg, http => <<'HTTP', server => <<'SERVER');
+my $nginx = nginx(pg => $pg, database => 'timeout=30s',
+                  http => <<'HTTP', server => <<'SERVER');
 absolute_redirect off;
 
 server {
@@ -132,7 +133,7 @@ is(rows('1'), "1\n", '... one hit');
     my $socket = $nginx->open;
     print $socket get('/ref/abc?next=/1', "Content-Length: 30000\r\n\r\n");
     wait_until { $pg->value('select count(*) from pg_locks where not granted '
-                            . "and relation = 'hype.referral_hit'::regclass") } 5,
+                            . "and relation = 'hype.referral_hit'::regclass") } 20,
         'the hit to wait';
     print $socket 'x' x 30000, get('/page');
     my $answers = $nginx->get('/page')->status;

@@ -61,7 +61,7 @@ sub break
 
     wait_until {
         kill 'STOP', @workers;
-        wait_until { !grep { read_file("/proc/$_/stat") !~ /\) T / } @workers } 5,
+        wait_until { !grep { read_file("/proc/$_/stat") !~ /\) T / } @workers } 20,
             'the workers to stop';
         peek($memory, $mark) == 0 or kill('CONT', @workers) && 0;
     } 10, 'a moment when nobody changes the cache';

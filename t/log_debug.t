@@ -22,7 +22,7 @@ sub steps
     $nginx->get($path);
 
     my $log = '';
-    wait_until { ($log = $nginx->error_log($at)) =~ /http hype answered/ } 5,
+    wait_until { ($log = $nginx->error_log($at)) =~ /http hype answered/ } 20,
         'the log to be written';
 
     return plain($log);

@@ -6,7 +6,7 @@ use Hype::Test;
 use Hype::Status;
 
 my $pg = cluster();
-my $nginx = nginx(pg => $pg, database => 'timeout=500ms', server => <<'END');
+my $nginx = nginx(pg => $pg, database => 'timeout=2s', server => <<'END');
     hype_user $arg_user;
 
     location /ref/ { hype_ref; hype_user ""; }
@@ -15,7 +15,7 @@ my $nginx = nginx(pg => $pg, database => 'timeout=500ms', server => <<'END');
     location = /status { hype_status; }
 END
 
-my $slack = 0.5 + ($ENV{HYPE_SLACK} // 1.5);
+my $slack = 2 + ($ENV{HYPE_SLACK} // 1.5);
 
 sub view { return $nginx->get("/links?user=$_[0]") }
 
@@ -48,7 +48,7 @@ print {$waiting} "GET /links?user=slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
 wait_until {
     $pg->value(q(select count(*) from pg_stat_activity
                  where wait_event_type = 'Lock' and query ~ 'owner_page')) == 1
-} 5, 'a view to wait';
+} 20, 'a view to wait';
 
 is($nginx->get('/ref/a')->status, 302, 'a visit does not');
 is_soon { $pg->hits } 1, 'and its hit is there';
@@ -59,7 +59,7 @@ cmp_ok(time - $start, '<', $slack, 'does not wait for long');
 wait_until {
     $pg->value(q(select count(*) from pg_stat_activity
                  where wait_event_type = 'Lock' and query ~ 'owner_page')) == 0
-} 5, 'lock_timeout';
+} 20, 'lock_timeout';
 unavailable(view('slow'), 'pending', 'who asks again after lock_timeout');
 
 unavailable(view('next'), 'pending', 'so does the next one');
@@ -71,7 +71,7 @@ is($pg->value(q(select count(*) from hype.referral_link
 my $gone = $nginx->open;
 $pg->freeze;
 print {$gone} "GET /links?user=gone HTTP/1.1\r\nHost: localhost\r\n\r\n";
-wait_until { status($nginx)->{queue}{waiting} == 1 } 5, 'one to wait';
+wait_until { status($nginx)->{queue}{waiting} == 1 } 20, 'one to wait';
 close $gone;
 is_soon { status($nginx)->{queue}{waiting} } 0, 'who has gone does not wait';
 $pg->thaw;

@@ -40,7 +40,7 @@ for my $n (1 .. 3) {
     my $visitor = visit()->cookie('hype_visitor');
     $nginx->get("/in?user=u$n", Cookie => "hype_visitor=$visitor");
     $nginx->get("/buy?user=u$n");
-    wait_until { busy() } 5, 'a claim or a confirm to be written';
+    wait_until { busy() } 20, 'a claim or a confirm to be written';
 
     my $begun = time;
     push @outcomes, map { visit()->header('X-Outcome') } 1 .. 3;

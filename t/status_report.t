@@ -85,7 +85,7 @@ is(json(report())->{funnel}{hits}, 7, 'the same for as long as it says');
 is(queries(), $queries, 'without a query');
 
 my $first = json(report())->{age};
-wait_until { json(report())->{age} > $first } 5, 'it to grow older';
+wait_until { json(report())->{age} > $first } 20, 'it to grow older';
 
 is(json(report('/soon'))->{funnel}{hits}, 10, 'anew after that');
 
@@ -142,7 +142,7 @@ is_soon { report()->status } 200, 'and again when it is back';
 $pg->freeze;
 my $gone = $nginx->open;
 print {$gone} "GET /soon?report HTTP/1.1\r\nHost: localhost\r\n\r\n";
-wait_until { status($nginx, '/status?json')->{queue}{waiting} == 1 } 5, 'one to wait';
+wait_until { status($nginx, '/status?json')->{queue}{waiting} == 1 } 20, 'one to wait';
 close $gone;
 is_soon { status($nginx, '/status?json')->{queue}{waiting} } 0, 'nobody waits any more';
 $pg->thaw;
