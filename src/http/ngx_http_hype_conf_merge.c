@@ -25,16 +25,11 @@ ngx_http_hype_conf_init_main(ngx_conf_t *cf, void *conf)
 {
     ngx_http_hype_main_conf_t *hmcf = conf;
 
-    static ngx_str_t  pool = ngx_string("default");
     static ngx_str_t  zone = ngx_string("hype");
     static ngx_str_t  spool = ngx_string(NGX_HTTP_HYPE_SPOOL_PATH);
 
     if (!hmcf->database) {
         return NGX_CONF_OK;
-    }
-
-    if (ngx_thread_pool_add(cf, &pool) == NULL) {
-        return NGX_CONF_ERROR;
     }
 
     if (hmcf->zone == NULL
