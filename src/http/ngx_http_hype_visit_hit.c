@@ -39,7 +39,22 @@ static void ngx_http_hype_visit_ip(ngx_http_request_t *r, ngx_uint_t ip,
 uint64_t
 ngx_http_hype_visit_time(ngx_http_request_t *r)
 {
+#if (freenginx && nginx_version >= 1029000)
+
+    ngx_time_t  *tp;
+
+    /* it has the time of a clock that does not begin in 1970 */
+
+    tp = ngx_timeofday();
+
+    return (uint64_t) tp->sec * 1000 + tp->msec
+           - (ngx_current_msec - r->start_time);
+
+#else
+
     return (uint64_t) r->start_sec * 1000 + r->start_msec;
+
+#endif
 }
 
 

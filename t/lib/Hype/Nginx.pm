@@ -290,6 +290,13 @@ sub is_angie
 }
 
 
+sub is_sanitized
+{
+    my ($status, $text) = run(command => [_binary(), '-V']);
+    return $text =~ /-fsanitize=/;
+}
+
+
 # Whether it was built with a part of it: built_with('http_v3_module')
 
 sub built_with

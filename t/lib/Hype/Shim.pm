@@ -15,6 +15,7 @@ package Hype::Shim;
 use strict;
 use warnings;
 
+use Hype::Nginx ();
 use Hype::Util qw(read_file run source_dir temp_dir write_file);
 
 
@@ -28,7 +29,7 @@ sub new
     my $dir = temp_dir('shim');
     chmod 0711, $dir;
 
-    return if defined $ENV{HYPE_NGINX};
+    return if $ENV{HYPE_VALGRIND} || Hype::Nginx::is_sanitized();
 
     my ($status, $output) = run(command => [
         $ENV{CC} // 'cc', '-shared', '-fPIC', '-O1', '-o', "$dir/shim.so",
