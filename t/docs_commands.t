@@ -257,11 +257,12 @@ is_deeply([left_out(
     ['README.md', qr/^sudo apt install nginx/m],     # t/package/way_in.t
     ['docs/building.md', qr/^make NGINX_SRC=/],             # bin/test --all
     ['docs/building.md', qr/^\.\/configure --with-compat/], # Makefile
+    ['docs/building.md', qr/^version=|^sudo |^nginx:/],     # t/package/way_in.t
     ['docs/guide.md', qr/^     visitor$/m],              # a picture
     ['README.md', qr/^bin\/package$/m],              # t/package/way_in.t
     ['docs/operations.md', qr/^\{"file": |bytes, hits: 1, claims/],   # t/hype_spool.t
     ['docs/upgrading.md', qr/^sudo kill -USR2|^sudo apt install/],  # t/package/debian.t
-    ['docs/upgrading.md', qr/^sudo (?:rm|apt purge|make)|find|DROP/],   # t/package/way_in.t
+    ['docs/upgrading.md', qr/^sudo (?:rm|sed|apt purge|make)|find|DROP/],   # t/package/way_in.t
     ['docs/benchmarks.md', qr/^make bench$/],        # takes half an hour
     ['docs/monitoring.md', qr/^promtool check/],     # t/monitoring.t
     ['docs/operations.md', qr/check constraint \\"no_curl/],   # t/rejected.t
