@@ -4,6 +4,8 @@
 #                       (NGX_SRC is taken, too)
 #      SANITIZE=1       ... with AddressSanitizer, and UBSan in the module
 #      BUILD=folder     ... somewhere else
+#      NGINX_OPTIONS="..."    ... with these options of configure
+# make NGINX_SRC=path module    the module alone
 # make install          into nginx's modules path, and PREFIX; honours DESTDIR
 # make uninstall        removes what it has installed
 # make test, make demo, make bench   see bin/test, bin/demo and bin/bench
@@ -36,7 +38,7 @@ endif
 
 # what Debian's nginx has of it comes with its conf_flags
 
-options := --with-compat --with-debug --with-threads --with-file-aio \
+NGINX_OPTIONS ?= --with-compat --with-debug --with-threads --with-file-aio \
 	--with-http_ssl_module --with-http_v2_module \
 	--with-http_realip_module --with-http_auth_request_module \
 	--with-http_stub_status_module --with-http_sub_module \
@@ -53,7 +55,7 @@ endif
 
 # nginx has to be configured anew when any of these changes
 
-inputs := $(CURDIR) $(tree) $(CC) $(CC_OPT) $(LD_OPT) $(warnings) $(options) \
+inputs := $(CURDIR) $(tree) $(CC) $(CC_OPT) $(LD_OPT) $(warnings) $(NGINX_OPTIONS) \
 	$(sort $(wildcard src/*/*.c src/*/*.h html/*.* html/*/*))
 
 modules_path = $(or $(shell nginx -V 2>&1 | tr ' ' '\n' \
@@ -65,19 +67,22 @@ modules_path = $(or $(shell nginx -V 2>&1 | tr ' ' '\n' \
 replace = { cp $(1) $(2).new && mv -f $(2).new $(2); }
 
 
-all: $(out)/$(module).so tools
+all: $(if $(NGINX_SRC),$(out)/nginx) module tools
+
+module: $(out)/$(module).so
 
 # nginx's own makefile knows what has changed
 
 $(out)/$(module).so: $(work)/objs/Makefile FORCE
-	@$(if $(NGINX_SRC),$(MAKE) --no-print-directory -C $(work) \
-		-f objs/Makefile binary)
 	@$(MAKE) --no-print-directory -C $(work) -f objs/Makefile modules \
 		CFLAGS="`sed -n "s/^CFLAGS = *//p" $(work)/objs/Makefile` $(module_cflags)"
-	@$(if $(NGINX_SRC),cmp -s $(work)/objs/$(server) $(out)/nginx \
-		|| $(call replace,$(work)/objs/$(server),$(out)/nginx))
 	@cmp -s $(work)/objs/$(module).so $@ \
 		|| $(call replace,$(work)/objs/$(module).so,$@)
+
+$(out)/nginx: $(work)/objs/Makefile FORCE
+	@$(MAKE) --no-print-directory -C $(work) -f objs/Makefile binary
+	@cmp -s $(work)/objs/$(server) $@ \
+		|| $(call replace,$(work)/objs/$(server),$@)
 
 # nginx configures itself where it is: in a folder of links to its tree
 
@@ -94,7 +99,7 @@ $(work)/objs/Makefile: $(work)/inputs Makefile config config.make \
 		else ln -s $(tree)/auto/configure configure; fi
 	cd $(work) && bash -c '$(if $(NGINX_SRC),,. $(tree)/conf_flags; )\
 		./configure \
-		$(if $(NGINX_SRC),$(options),"$${NGX_CONF_FLAGS[@]}") \
+		$(if $(NGINX_SRC),$(NGINX_OPTIONS),"$${NGX_CONF_FLAGS[@]}") \
 		--with-cc="$(CC)" \
 		--with-cc-opt="$(CC_OPT) -fPIC $(warnings)" \
 		--with-ld-opt="$(LD_OPT)" \
@@ -153,4 +158,5 @@ distclean: clean
 
 FORCE:
 
-.PHONY: all tools unit test bench demo install uninstall clean distclean FORCE
+.PHONY: all module tools unit test bench demo install uninstall clean distclean \
+	FORCE

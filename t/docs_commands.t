@@ -259,11 +259,12 @@ is_deeply([left_out(
     ['README.md', qr/^sudo apt install nginx/m],     # t/package/way_in.t
     ['docs/building.md', qr/^make NGINX_SRC=/],             # bin/test --all
     ['docs/building.md', qr/^\.\/configure --with-compat/], # Makefile
+    ['docs/building.md', qr/^version=|^sudo |^nginx:/],     # t/package/way_in.t
     ['docs/guide.md', qr/^     visitor$/m],              # a picture
     ['README.md', qr/^bin\/package$/m],              # t/package/way_in.t
     ['docs/operations.md', qr/^\{"file": |bytes, hits: 1, claims/],   # t/hype_spool.t
     ['docs/upgrading.md', qr/^sudo kill -USR2|^sudo apt install/],  # t/package/debian.t
-    ['docs/upgrading.md', qr/^sudo (?:rm|apt purge|make)|find|DROP/],   # t/package/way_in.t
+    ['docs/upgrading.md', qr/^sudo (?:rm|sed|apt purge|make)|find|DROP/],   # t/package/way_in.t
     ['docs/benchmarks.md', qr/^make bench$/],        # takes half an hour
     ['docs/monitoring.md', qr/^promtool check/],     # t/monitoring.t
     ['docs/operations.md', qr/check constraint \\"no_curl/],   # t/rejected.t
@@ -276,8 +277,8 @@ is_deeply([left_out(
     ['docs/sql.md', qr/^hype\.\w+\(/],               # t/docs.t
     ['docs/languages.md', qr/./],                    # t/apps/languages.t
     ['docs/guide.md', qr/^geoip2/],                 # a module that Debian has not
-    ['docs/deploying.md', qr/^curl .*nginx\.org/],   # t/package/container.t
-    ['examples/container/README.md', qr/./],         # the same
+    ['docs/deploying.md', qr/^curl .*nginx\.org/],   # t/compat.t
+    ['examples/container/README.md', qr/./],         # t/package/container.t
     ['examples/ansible/README.md', qr/./],           # t/package/ansible.t
     ['docs/building.md', qr/^curl .*\n(?:.*\n)*bin\/matrix/],   # what it runs
     ['docs/building.md', qr/^NGINX_SRC=\S+ BUILD=\S+ bin\/test/],

@@ -39,7 +39,7 @@ ngx_http_hype_owner_base(ngx_http_request_t *r,
 
     scheme = "http";
 
-#if (NGX_HTTP_SSL)
+#if (NGX_SSL || NGX_COMPAT)
     if (r->connection->ssl) {
         scheme = "https";
     }
@@ -110,7 +110,7 @@ ngx_http_hype_owner_port(ngx_http_request_t *r,
 
     usual = 80;
 
-#if (NGX_HTTP_SSL)
+#if (NGX_SSL || NGX_COMPAT)
     if (r->connection->ssl) {
         usual = 443;
     }

@@ -460,7 +460,7 @@ ngx_http_hype_redirect_scheme(ngx_http_request_t *r, ngx_str_t *uri)
 
     ngx_str_set(&scheme, "http:");
 
-#if (NGX_HTTP_SSL)
+#if (NGX_SSL || NGX_COMPAT)
     if (r->connection->ssl) {
         ngx_str_set(&scheme, "https:");
     }

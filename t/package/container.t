@@ -2,76 +2,83 @@
 # PostgreSQL beside them, as compose.yaml has it.
 #
 # Images can't be fetched where this runs: the base is made of packages, and so is
-# what stands in for the official image of PostgreSQL.
+# what stands in for the official image of PostgreSQL.  With HYPE_NGINX_ORG (see
+# t/lib/Hype/Debian.pm) so is what stands in for that of nginx.
 
 use lib 't/lib';
 use Hype::Test;
+use Hype::Debian;
 use Hype::Util qw(at_end);
 
-my $source = source_dir();
-my @as_root = $> == 0 ? () : ('sudo', '-n');
+need_root('containers');
 
-plan skip_all => 'it takes root, or sudo without a password, to make containers'
-    if (do_it(@as_root, 'true'))[0];
-
-my $storage = "$source/build/containers";
-my @buildah = (@as_root, 'env', 'BUILDAH_ISOLATION=chroot', 'buildah',
+my %based;
+my $storage = source_dir() . '/build/containers';
+my @buildah = (as_root(), 'env', 'BUILDAH_ISOLATION=chroot', 'buildah',
                '--root', "$storage/root", '--runroot', "$storage/run",
                '--storage-driver', 'vfs');
 
-must(@as_root, 'rm', '-rf', $storage);
-at_end(sub { !(do_it(@as_root, 'rm', '-rf', $storage))[0] });
+must(as_root(), 'rm', '-rf', $storage);
+at_end(sub { !(do_it(as_root(), 'rm', '-rf', $storage))[0] });
 
-my $debian = must(@as_root, 'bin/fetch', 'debian', 'trixie');
-$debian =~ s/.*\n(?=.)//s;
-chomp $debian;
+must(as_root(), 'mkdir', '-p', $storage);
 
-my $base = must(@buildah, 'from', 'scratch');
-chomp $base;
-must(@as_root, 'mkdir', '-p', $storage);
-must(@as_root, 'tar', '-C', $debian, '-cf', "$storage/base.tar", '.');
-must(@buildah, 'add', '-q', $base, "$storage/base.tar", '/');
-must(@buildah, 'commit', '-q', $base, 'localhost/hype-debian');
-
-build('localhost/hype', 'examples/container/Containerfile', DEBIAN => 'localhost/hype-debian');
+base('trixie');
 build('localhost/postgres', 't/package/Containerfile.postgres');
+build('localhost/hype', 'examples/container/Containerfile',
+      '--build-arg', 'DEBIAN=localhost/hype-trixie');
+in_containers('localhost/hype', '/entrypoint.sh');
 
-my ($status, $output) = do_it(@as_root, 'unshare', '--net', '--pid', '--fork',
-                              '--kill-child', '--mount-proc',
-                              't/package/in-container', "$storage/work",
-                              @buildah);
+SKIP: {
+    my ($folder, $deb, $suite) = nginx_org()
+        or skip 'HYPE_NGINX_ORG is not set: no nginx of nginx.org', 1;
 
-for my $line (split /\n/, $output) {
-    $line =~ /^(not )?ok \d+ - (.*)/ ? ok(!$1, $2) : diag($line);
+    my @volume = ('-v', "$folder:/nginx_org:ro");
+
+    base($suite);
+    build('localhost/nginx', 't/package/Containerfile.nginx', @volume,
+          '--build-arg', "DEBIAN=localhost/hype-$suite");
+    build('localhost/hype-nginx', 'examples/container/Containerfile.nginx', @volume,
+          '--build-arg', 'NGINX=localhost/nginx',
+          '--build-arg', 'SOURCES=file:///nginx_org');
+    in_containers('localhost/hype-nginx', '/docker-entrypoint.sh');
 }
-
-is($status, 0, 'to its end');
 
 done_testing();
 
 
+sub base
+{
+    my ($suite) = @_;
+
+    return if $based{$suite}++;
+
+    my $base = must(@buildah, 'from', 'scratch');
+    chomp $base;
+    must(as_root(), 'tar', '-C', pristine($suite), '-cf', "$storage/base.tar", '.');
+    must(@buildah, 'add', '-q', $base, "$storage/base.tar", '/');
+    must(@buildah, 'commit', '-q', $base, "localhost/hype-$suite");
+    must(as_root(), 'rm', "$storage/base.tar");
+}
+
+
 sub build
 {
-    my ($image, $file, %arguments) = @_;
+    my ($image, $file, @options) = @_;
 
-    my ($status, $output) = do_it(@buildah, 'build', '--network', 'host',
-        (map { ('--build-arg', "$_=$arguments{$_}") } keys %arguments),
-        '-t', $image, '-f', $file, '.');
+    my ($status, $output) = do_it(@buildah, 'build', '--network', 'host', @options,
+                                  '-t', $image, '-f', $file, '.');
 
-    is($status, 0, "$file is built") or diag($output);
+    is($status, 0, "$file is built") or diag($output), done_testing(), exit;
 }
 
 
-sub do_it
+sub in_containers
 {
-    return run(command => [@_], chdir => $source);
-}
+    my ($image, $entrypoint) = @_;
 
-
-sub must
-{
-    my ($status, $output) = do_it(@_);
-
-    die "@_:\n$output" if $status;
-    return $output;
+    must(as_root(), 'rm', '-rf', "$storage/work");
+    tap(do_it(as_root(), 'unshare', '--net', '--pid', '--fork', '--kill-child',
+              '--mount-proc', 't/package/in-container', "$storage/work", $image,
+              $entrypoint, @buildah));
 }

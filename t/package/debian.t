@@ -1,17 +1,17 @@
 # The Debian package: lintian has nothing to say, and in a Debian of its own it
-# is installed, used, upgraded, removed and purged, with nothing left behind.
+# is installed, used, upgraded, removed and purged, with nothing left behind.  And
+# version 0.1.0 is upgraded to it, with data.
 
 use lib 't/lib';
 use Hype::Test;
+use Hype::Debian;
 use Hype::Docs;
-use Hype::Util qw(at_end);
 
 my $source = source_dir();
-my @as_root = $> == 0 ? () : ('sudo', '-n');
+my $first = 'e96f16ccd090976f87f50eb3b9b055dc0be90c44';    # 0.1.0
 my ($suite) = read_file('/etc/os-release') =~ /^VERSION_CODENAME=(\S+)/m;
 
-plan skip_all => 'it takes root, or sudo without a password, to make a Debian'
-    if (do_it(@as_root, 'true'))[0];
+need_root('a Debian');
 plan skip_all => 'this is no suite of Debian that has a name' if !$suite;
 
 my ($status, $output) = do_it('bin/package');
@@ -40,59 +40,41 @@ for my $file (map { s{^\Q$source\E/}{}r } glob "$source/monitoring/*") {
 
 ok(-e "$root/README.Debian", 'README.Debian');
 
-my $debian = prepare();
-at_end(sub { !(do_it(@as_root, 'rm', '-rf', "$debian.test"))[0] });
+my $run = kept($suite, 'run', sub {
+    must('bin/chroot', '--online', $_[0], '/root/deps', 'run');
+});
 
-must(@as_root, 'rm', '-rf', "$debian.test");
-must(@as_root, 'cp', '-a', '--reflink=auto', $debian, "$debian.test");
-must(@as_root, 'mkdir', "$debian.test/hype");
-must(@as_root, 'cp', '-R', 'debian', 't', $deb, "$debian.test/hype");
+in_debian('in-debian', $deb);
 
-$deb =~ s{.*/}{};
-($status, $output) = do_it('bin/chroot', "$debian.test",
-                           '/hype/t/package/in-debian', "/hype/$deb");
+# From the first version, which is built as its own tree says
 
-for my $line (split /\n/, $output) {
-    $line =~ /^(not )?ok \d+ - (.*)/ ? ok(!$1, $2) : diag($line);
+SKIP: {
+    skip 'the history of this clone has no 0.1.0', 1
+        if (do_it('git', 'cat-file', '-e', "$first^{commit}"))[0];
+
+    my $old = "$source/build/0.1.0";
+    my $built = join '', glob "$old/build/libnginx-mod-http-hype_0.1.0_*.deb";
+
+    if (!-e $built) {
+        must('sh', '-c', 'rm -rf "$1"; mkdir -p "$1"; git archive "$2" | tar -x -C "$1"',
+             'sh', $old, $first);
+        $built = must("$old/bin/package") =~ m{^(build/\S+\.deb)$}m ? "$old/$1" : '';
+    }
+
+    in_debian('in-upgrade', $built, $deb);
 }
-
-is($status, 0, 'to its end');
 
 done_testing();
 
 
-# A Debian with nginx and PostgreSQL, kept from run to run
-
-sub prepare
+sub in_debian
 {
-    my $folder = "$source/build/debian/$suite.run";
+    my ($script, @packages) = @_;
 
-    return $folder if -e $folder;
+    my $debian = copy_of($run);
 
-    my $pristine = must(@as_root, 'bin/fetch', 'debian', $suite);
-    $pristine =~ s/.*\n(?=.)//s;
-    chomp $pristine;
-
-    must(@as_root, 'rm', '-rf', "$folder.new");
-    must(@as_root, 'cp', '-a', $pristine, "$folder.new");
-    must(@as_root, 'cp', 'bin/deps', "$folder.new/root");
-    must('bin/chroot', '--online', "$folder.new", '/root/deps', 'run');
-    must(@as_root, 'mv', "$folder.new", $folder);
-
-    return $folder;
-}
-
-
-sub do_it
-{
-    return run(command => [@_], chdir => $source);
-}
-
-
-sub must
-{
-    my ($status, $output) = do_it(@_);
-
-    die "@_:\n$output" if $status;
-    return $output;
+    must(as_root(), 'mkdir', "$debian/hype");
+    must(as_root(), 'cp', '-R', 'debian', 't', @packages, "$debian/hype");
+    tap(do_it('bin/chroot', $debian, "/hype/t/package/$script",
+              map { "/hype/" . s{.*/}{}r } @packages));
 }

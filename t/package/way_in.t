@@ -3,34 +3,39 @@
 #
 # A machine has what a minimal Debian has, and sudo.  The words are run without a
 # network, as ports are the machine's then: what apt will ask for is in its cache.
-# HYPE_SUITES=trixie has that one only.
+# HYPE_SUITES=trixie has that one only; HYPE_NGINX_ORG has the nginx of nginx.org, too
+# (see t/lib/Hype/Debian.pm).
 
 use lib 't/lib';
 use Hype::Test;
+use Hype::Debian;
 use Hype::Docs;
-use Hype::Util qw(at_end);
 
 use Sys::Hostname qw(hostname);
 
-my $source = source_dir();
-my @as_root = $> == 0 ? () : ('sudo', '-n');
-
-plan skip_all => 'it takes root, or sudo without a password, to make a Debian'
-    if (do_it(@as_root, 'true'))[0];
+need_root('a Debian');
 
 my @page = ('README.md', 'On your own machine');
 my $loaded = "until curl -sf -o /dev/null http://localhost/hype; do sleep 0.1; done\n";
 my @end = ('docs/upgrading.md', 'Uninstalling');
 
 for my $suite (split ' ', $ENV{HYPE_SUITES} // 'bookworm trixie') {
-    my $bare = prepare($suite);
+    my $bare = kept($suite, 'bare', \&prepare);
 
     way($suite, $bare, 'as a package',
         steps(@page, qr/^bin\/deps build|^load_module/),
-        steps(@end, qr/^sudo make/));
+        steps(@end, qr/^sudo make|module-hype/));
     way($suite, $bare, 'from source',
-        steps(@page, qr/^bin\/package/), steps(@end, qr/^sudo apt/));
+        steps(@page, qr/^bin\/package/),
+        steps(@end, qr/^sudo apt|module-hype/));
     demo($suite, $bare);
+}
+
+SKIP: {
+    my ($folder, $deb, $suite) = nginx_org()
+        or skip 'HYPE_NGINX_ORG is not set: no nginx of nginx.org', 1;
+
+    with_nginx_org($folder, $deb, $suite);
 }
 
 done_testing();
@@ -40,9 +45,11 @@ done_testing();
 
 sub way
 {
-    my ($suite, $bare, $name, $to, $back) = @_;
+    my ($suite, $bare, $name, $to, $back, $before) = @_;
 
     my $debian = copy($bare);
+
+    $before->($debian) if $before;
 
     # a reader is slower than nginx that reloads
 
@@ -80,6 +87,36 @@ END
 }
 
 
+# Its package is there before, and its sources where the documentation has them from
+
+sub with_nginx_org
+{
+    my ($folder, $deb, $suite) = @_;
+
+    my $to = steps(@page, qr/^bin\/deps build|^load_module/);
+    my $build = steps('docs/building.md', "For nginx.org's packages");
+    my $conf = '/etc/nginx/conf.d/default.conf';
+
+    $build =~ s{https://nginx\.org/download}{file:///srv}
+        or die 'docs/building.md has no download';
+    $to =~ s/^bin\/package\nsudo apt.*\n/$build/m
+        or die 'README.md has no bin/package';
+    $to =~ s/-o www-data/-o nginx/ or die 'README.md has no www-data';
+
+    way($suite, kept($suite, 'bare', \&prepare), "nginx.org's", $to,
+        steps(@end, qr/^sudo make|libnginx-mod/)
+        . "sudo mv $conf.off $conf\nsudo nginx -s reload\n",
+        sub {
+            my ($debian) = @_;
+
+            must(as_root(), 'cp', $deb, glob("$folder/nginx-*.tar.gz"),
+                 "$debian/srv");
+            must('bin/chroot', '--online', $debian, 'sh', '-c',
+                 'apt-get install -y /srv/nginx_*.deb');
+        });
+}
+
+
 sub end_of
 {
     return $_[0] =~ /((?:.*\n){1,200})\z/ ? $1 : $_[0];
@@ -96,8 +133,7 @@ sub demo
     my $script = steps('README.md', 'Try it', qr/--check/) =~ s/\n$//r;
     my $check = steps('README.md', 'Try it', qr/^bin\/demo$/m);
 
-    must(@as_root, 'sh', '-c', 'cat > "$1"', 'sh', "$debian/root/demo",
-         input => <<"END");
+    write_in($debian, '/root/demo', <<"END");
 cd /home/admin/hype
 $script > /root/said 2>&1 &
 until grep -q '^What comes in' /root/said || ! kill -0 \$!; do sleep 0.5; done
@@ -125,8 +161,7 @@ sub as_user
 {
     my ($debian, $script) = @_;
 
-    must(@as_root, 'sh', '-c', 'cat > "$1"', 'sh', "$debian/home/admin/steps",
-         input => $script);
+    write_in($debian, '/home/admin/steps', $script);
 
     return do_it('bin/chroot', $debian, 'setsid', '-w', 'runuser', '-u', 'admin', '--',
                  'sh', '-c',
@@ -140,13 +175,9 @@ sub copy
 {
     my ($bare) = @_;
 
-    my $debian = "$bare.test";
-    my $admin = "$debian/home/admin/hype";
+    my $debian = copy_of($bare);
 
-    at_end(sub { !(do_it(@as_root, 'rm', '-rf', $debian))[0] });
-    must(@as_root, 'rm', '-rf', $debian);
-    must(@as_root, 'cp', '-a', '--reflink=auto', $bare, $debian);
-    must('sh', '-c', <<'END', 'sh', $admin, @as_root);
+    must('sh', '-c', <<'END', 'sh', "$debian/home/admin/hype", as_root());
 admin=$1
 shift
 "$@" mkdir "$admin"
@@ -160,25 +191,11 @@ END
 }
 
 
-# Kept from run to run
-
 sub prepare
 {
-    my ($suite) = @_;
+    my ($folder) = @_;
 
-    my $folder = "$source/build/debian/$suite.bare";
-
-    return $folder if -e $folder;
-
-    my $pristine = must(@as_root, 'bin/fetch', 'debian', $suite);
-    $pristine =~ s/.*\n(?=.)//s;
-    chomp $pristine;
-
-    must(@as_root, 'rm', '-rf', "$folder.new");
-    must(@as_root, 'cp', '-a', $pristine, "$folder.new");
-    must(@as_root, 'cp', 'bin/deps', "$folder.new/root");
-    must(@as_root, 'sh', '-c', 'cat > "$1"', 'sh', "$folder.new/root/prepare",
-         input => <<'END');
+    write_in($folder, '/root/prepare', <<'END');
 set -e
 conf=/etc/apt/apt.conf.d/99test
 printf '%s\n' 'APT::Get::Assume-Yes "true";' \
@@ -192,42 +209,11 @@ echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin
 apt-get install --download-only nginx postgresql curl
 echo 'APT::Get::Download-Only "true";' > $conf.only
 mv $conf.only ${conf}only
-/root/deps build run package
+/root/deps build sources run package
 rm ${conf}only /root/deps /root/prepare
 END
-    must('bin/chroot', '--online', "$folder.new", 'sh', '/root/prepare');
-    must(@as_root, 'sh', '-c', 'cat > "$1"', 'sh', "$folder.new/etc/hosts",
-         input => "127.0.0.1\tlocalhost\n127.0.1.1\t" . hostname() . "\n"
-                  . "::1\tlocalhost ip6-localhost ip6-loopback\n");
-    must(@as_root, 'mv', "$folder.new", $folder);
-
-    return $folder;
-}
-
-
-sub do_it
-{
-    return run(command => [@_], chdir => $source);
-}
-
-
-# must(command ..., input => text)
-
-sub must
-{
-    my @command = @_;
-    my $input = @command > 2 && $command[-2] eq 'input'
-        ? (splice @command, -2)[1] : undef;
-
-    if (defined $input) {
-        my $file = temp_dir() . '/input';
-        write_file($file, $input);
-        @command = ('sh', '-c', 'file=$1; shift; exec "$@" < "$file"', 'sh', $file,
-                    @command);
-    }
-
-    my ($status, $output) = do_it(@command);
-
-    die "@command:\n$output" if $status;
-    return $output;
+    must('bin/chroot', '--online', $folder, 'sh', '/root/prepare');
+    write_in($folder, '/etc/hosts',
+             "127.0.0.1\tlocalhost\n127.0.1.1\t" . hostname() . "\n"
+             . "::1\tlocalhost ip6-localhost ip6-loopback\n");
 }
