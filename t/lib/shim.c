@@ -6,9 +6,9 @@
  * The file named by HYPE_SHIM has lines "call errno milliseconds"; a call is
  * write, short (half of a write), pread (of a file with "unreadable" in its
  * name), ftruncate, unlink, fsync, getaddrinfo or gss_acquire_cred (for which
- * there are no credentials then).  With -1 milliseconds it takes until the line is
- * gone.  "clock seconds 0" sets the clock.  Each fsync is noted in that file's name
- * with ".log" behind it.
+ * there are no credentials then).  With -1 milliseconds it takes until the line
+ * is gone.  "clock seconds 0" sets the clock.  Each fsync is noted in that
+ * file's name with ".log" behind it.
  */
 
 
