@@ -165,8 +165,12 @@ sub url
 is(url('/links'), "$host/ref/ID/", 'a URL is absolute');
 is(url('/links', Host => 'Shop.example:99'), "http://shop.example:$port/ref/ID/",
    'of the host that was asked');
-is(url('/links', Host => q(a"<b>)), "http://a%22%3Cb%3E:$port/ref/ID/",
-   'whatever that is');
+SKIP: {
+    skip 'this nginx refuses such a host', 1
+        if $nginx->get('/none', Host => q(a"<b>))->status == 400;
+    is(url('/links', Host => q(a"<b>)), "http://a%22%3Cb%3E:$port/ref/ID/",
+       'whatever that is');
+}
 is(url('/to'), "$host/r/ID/", 'to=');
 is(url('/variable?to=en/r'), "$host/en/r/ID/", 'to= with a variable');
 is(url('/variable?to=/evil.example'), "$host/ref/ID/", 'which leads nowhere else');
