@@ -1,5 +1,5 @@
-# The module built with --with-compat and --with-threads alone, as for the nginx of
-# another distribution: loaded by an nginx that has TLS, it knows of it.
+# The module built with --with-compat alone, as for the nginx of another distribution:
+# loaded by an nginx that has TLS, it knows of it.
 
 use lib 't/lib';
 use Hype::Test;
@@ -13,7 +13,7 @@ my $dir = temp_dir('compat');
 
 my ($status, $output) = run(command => ['make', '-s', '-j2', '-C', source_dir(),
     'module', "NGINX_SRC=$source", "BUILD=$dir", 'SANITIZE=', 'CC_OPT=-g -O0',
-    'NGINX_OPTIONS=--with-compat --with-threads']);
+    'NGINX_OPTIONS=--with-compat']);
 is($status, 0, 'it is built') or diag($output), done_testing(), exit;
 
 my @files = map { s{.*/}{}r } grep { -e $_ } glob "$dir/*.so $dir/nginx";

@@ -202,11 +202,6 @@ for my $text (
     right("$text without hype_database", http => $text);
 }
 
-# The threads are those of nginx's default pool, which may be set
-
-right('thread_pool', main => 'thread_pool default threads=2 max_queue=100;',
-      http => 'hype_database "host=/nonexistent";');
-
 # nginx -t does not wait for anybody
 
 my $begin = time;

@@ -86,16 +86,8 @@ ngx_http_hype_conf_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_uint_t                   i;
     ngx_http_hype_conf_param_t  *param;
 
-    static ngx_str_t  pool = ngx_string("default");
-
     if (hmcf->database) {
         return "is duplicate";
-    }
-
-    /* later Angie gives it no threads: those of all pools are settled then */
-
-    if (ngx_thread_pool_add(cf, &pool) == NULL) {
-        return NGX_CONF_ERROR;
     }
 
     hmcf->database = 1;
