@@ -1248,7 +1248,7 @@ COMMENT ON TABLE hype.referral_hit_default IS
 -- Citus
 --
 -- Hits are distributed by "node": hits of one value are in one shard.  A value
--- belongs to one machine of the cluster for good, whose transactions write it
+-- belongs to one server of the cluster for good, whose transactions write it
 -- and are in xact: to that of the group node % 128.
 
 CREATE OR REPLACE FUNCTION hype.distributed() RETURNS boolean
@@ -1321,7 +1321,7 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.my_node() IS
-    'Where hits go that are written on this machine: on Citus a value of '
+    'Where hits go that are written on this server: on Citus a value of '
     'referral_hit.node whose shard is here; else 0';
 
 
@@ -2229,7 +2229,7 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION hype.read_from(text) IS
-    'How far a log was read on each machine';
+    'How far a log was read on each server';
 
 
 CREATE OR REPLACE FUNCTION hype.distribute(shards integer DEFAULT NULL)
@@ -2244,7 +2244,7 @@ BEGIN
     IF to_regclass('pg_catalog.pg_dist_partition') IS NULL THEN
         RAISE EXCEPTION 'hype.distribute: the extension "citus" is not there'
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'CREATE EXTENSION citus on each machine, then '
+                  HINT = 'CREATE EXTENSION citus on each server, then '
                       'citus_set_coordinator_host() and citus_add_node().';
     END IF;
 
@@ -2264,7 +2264,7 @@ BEGIN
     END IF;
 
     IF most > 127 THEN
-        RAISE EXCEPTION 'hype.distribute: a machine has group %, the last one '
+        RAISE EXCEPTION 'hype.distribute: a server has group %, the last one '
             'that can be told apart is 127', most
             USING ERRCODE = 'program_limit_exceeded';
     END IF;
@@ -2293,14 +2293,14 @@ BEGIN
 
     GRANT INSERT ON hype.referral_hit TO hype_nginx;
     PERFORM hype.add_positions();
-    PERFORM hype.make_faces();
+    PERFORM hype.set_up_workers();
     PERFORM hype.use_custom_plans();
 END
 $$;
 
 COMMENT ON FUNCTION hype.distribute(integer) IS
     'On the coordinator of a Citus cluster: distributes hits over the '
-    'machines; or, where that was done, sees to it again';
+    'servers; or, where that was done, sees to it again';
 
 
 CREATE OR REPLACE FUNCTION hype.add_positions() RETURNS void
@@ -2328,8 +2328,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Citus passes SET LOCAL on to other machines, from a DO block only.  More
-    -- than one connection a machine takes longer than it spares.
+    -- Citus passes SET LOCAL on to other servers, from a DO block only.  More
+    -- than one connection a server takes longer than it spares.
 
     DO $do$
     BEGIN
@@ -2340,14 +2340,14 @@ BEGIN
     END
     $do$;
 
-    -- An error here, before anything is tried, if a machine is away.
+    -- An error here, before anything is tried, if a server is away.
 
     PERFORM hype.node_state(s.node) FROM hype.shard s;
 END
 $$;
 
 COMMENT ON FUNCTION hype.tune_shards() IS
-    'On Citus: until the end of the transaction other machines wait for no '
+    'On Citus: until the end of the transaction other servers wait for no '
     'lock, and compile no query; raises an error if one can''t be reached';
 
 
@@ -2379,7 +2379,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- Citus has no triggers on a statement, and wants "node" in each unique
-    -- index.  What reads the log of one machine needs it in an index, too.
+    -- index.  What reads the log of one server needs it in an index, too.
 
     DROP TRIGGER IF EXISTS referral_hit_truncated ON hype.referral_hit;
     DROP TRIGGER IF EXISTS referral_hit_deleted ON hype.referral_hit;
@@ -2391,12 +2391,12 @@ BEGIN
     CREATE INDEX referral_hit_xact_id_idx
         ON hype.referral_hit ((node & 127::smallint), xact, id);
 
-    -- Who names no node writes to a shard of this machine, too, as the hit gets
+    -- Who names no node writes to a shard of this server, too, as the hit gets
     -- an id of its transactions.  Citus can't set a default afterwards.
 
     ALTER TABLE hype.referral_hit ALTER COLUMN node SET DEFAULT hype.my_node();
 
-    -- One connection a machine, as all is in one transaction.
+    -- One connection a server, as all is in one transaction.
 
     PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true),
             set_config('citus.shard_count', shards::text, true);
@@ -2423,7 +2423,7 @@ BEGIN
 
     COMMENT ON TABLE hype.shard IS
         'A row in each shard of the hits: by it hype.derive() asks each '
-        'machine for its snapshot';
+        'server for its snapshot';
 
     PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
 
@@ -2474,13 +2474,13 @@ COMMENT ON FUNCTION hype.on_coordinator(text) IS
     'transaction of its own';
 
 
-CREATE OR REPLACE FUNCTION hype.face_tables(host text, port integer)
+CREATE OR REPLACE FUNCTION hype.worker_tables(host text, port integer)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN format($face$
+    RETURN format($worker$
 CREATE EXTENSION IF NOT EXISTS postgres_fdw SCHEMA public;
 
 DROP SERVER IF EXISTS hype_coordinator CASCADE;
@@ -2498,20 +2498,20 @@ CREATE FOREIGN TABLE hype.link_alias (
 ) SERVER hype_coordinator OPTIONS (schema_name 'hype');
 GRANT SELECT ON hype.referral_link, hype.link_alias TO hype_nginx;
 
-    $face$, host, port, current_database());
+    $worker$, host, port, current_database());
 END
 $$;
 
-COMMENT ON FUNCTION hype.face_tables(text, integer) IS
+COMMENT ON FUNCTION hype.worker_tables(text, integer) IS
     'SQL that makes the tables that nginx reads on a worker of Citus: they '
     'lead to the coordinator';
 
 
-CREATE OR REPLACE FUNCTION hype.face_writes() RETURNS text
+CREATE OR REPLACE FUNCTION hype.worker_writes() RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT $face$
+    SELECT $worker$
 CREATE OR REPLACE FUNCTION hype.claim_batch(
     visitors uuid[], user_ids text[], created timestamptz[]
 )
@@ -2566,19 +2566,19 @@ BEGIN
 END
 $body$;
 
-    $face$
+    $worker$
 $$;
 
-COMMENT ON FUNCTION hype.face_writes() IS
+COMMENT ON FUNCTION hype.worker_writes() IS
     'SQL that makes the functions that take records on a worker of Citus: '
     'they call those of the coordinator';
 
 
-CREATE OR REPLACE FUNCTION hype.face_calls() RETURNS text
+CREATE OR REPLACE FUNCTION hype.worker_calls() RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT $face$
+    SELECT $worker$
 CREATE OR REPLACE FUNCTION hype.probe(stream text, size integer) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -2666,34 +2666,34 @@ BEGIN
         move_up_to));
 END
 $body$;
-    $face$
+    $worker$
 $$;
 
-COMMENT ON FUNCTION hype.face_calls() IS
-    'As hype.face_writes(), the other functions that nginx calls';
+COMMENT ON FUNCTION hype.worker_calls() IS
+    'As hype.worker_writes(), the other functions that nginx calls';
 
 
-CREATE OR REPLACE FUNCTION hype.make_faces() RETURNS void
+CREATE OR REPLACE FUNCTION hype.set_up_workers() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    own    record;
-    failed record;
-    face   text;
+    own      record;
+    failed   record;
+    commands text;
 BEGIN
     EXECUTE 'SELECT n.nodename AS name, n.nodeport AS port FROM pg_dist_node n '
             'WHERE n.groupid = 0' INTO own;
 
-    face := hype.face_tables(own.name, own.port) || hype.face_writes()
-            || hype.face_calls();
+    commands := hype.worker_tables(own.name, own.port) || hype.worker_writes()
+                || hype.worker_calls();
 
     EXECUTE 'SELECT w.* FROM run_command_on_workers($1) AS w '
             'WHERE NOT w.success LIMIT 1' INTO failed
     USING format('DO $do$ BEGIN PERFORM '
                  'set_config(''citus.enable_ddl_propagation'', ''off'', true); '
                  'SET LOCAL client_min_messages = warning; '
-                 'EXECUTE %L; END $do$', face);
+                 'EXECUTE %L; END $do$', commands);
 
     IF failed IS NOT NULL THEN
         RAISE EXCEPTION 'hype.distribute: on "%", port %: %', failed.nodename,
@@ -2702,7 +2702,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION hype.make_faces() IS
+COMMENT ON FUNCTION hype.set_up_workers() IS
     'What nginx looks up and calls on a worker of Citus, but for hits, is '
     'asked of the coordinator';
 
@@ -2718,7 +2718,7 @@ DECLARE
     pending xid8[];
 BEGIN
     -- One statement: what is committed in this snapshot, and may not be on
-    -- another machine yet, is in its pg_dist_transaction.
+    -- another server yet, is in its pg_dist_transaction.
 
     EXECUTE $citus$
         SELECT l.groupid, c.s, ARRAY(
@@ -2741,9 +2741,9 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.node_state(smallint) IS
-    'On Citus the group of this machine, and its hype.log_snapshot(), in which '
+    'On Citus the group of this server, and its hype.log_snapshot(), in which '
     'a transaction is running if its second phase may still come on another '
-    'machine. Each machine that has a row of hype.shard is asked for it';
+    'server. Each server that has a row of hype.shard is asked for it';
 
 
 CREATE OR REPLACE FUNCTION hype.add_targets(log_name text) RETURNS void
@@ -2755,7 +2755,7 @@ DECLARE
     others text[];
 BEGIN
     -- Over the connections that are there: run_command_on_all_nodes() makes
-    -- new ones, which takes most of the time.  It is for machines without
+    -- new ones, which takes most of the time.  It is for servers without
     -- shards.  Those of them that can't be reached are read later.
 
     states := ARRAY(SELECT hype.node_state(s.node) FROM hype.shard s);
@@ -2790,7 +2790,7 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.add_targets(text) IS
-    'On Citus: up to where hype.read_shards() reads the hits of each machine';
+    'On Citus: up to where hype.read_shards() reads the hits of each server';
 
 
 CREATE OR REPLACE FUNCTION hype.read_shards(log_name text, max bigint)
@@ -2862,7 +2862,7 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.read_shards(text, bigint) IS
-    'hype.read_log() on Citus: each machine has transaction ids of its own, '
+    'hype.read_log() on Citus: each server has transaction ids of its own, '
     'and so a position of its own';
 
 
@@ -5414,8 +5414,8 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.node_xact(smallint) IS
-    'On Citus the group of this machine, and the id that the transaction has '
-    'here: each machine that has a row of hype.shard is asked for it';
+    'On Citus the group of this server, and the id that the transaction has '
+    'here: each server that has a row of hype.shard is asked for it';
 
 
 CREATE OR REPLACE FUNCTION hype.node_xacts(nodes smallint[]) RETURNS jsonb
@@ -5445,7 +5445,7 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.node_xacts(smallint[]) IS
-    'On Citus, of those of these nodes whose shard is on the machine that they '
+    'On Citus, of those of these nodes whose shard is on the server that they '
     'belong to: the id that this transaction has there';
 
 
@@ -5466,7 +5466,7 @@ DECLARE
     last     timestamptz;
     inserted bigint;
 BEGIN
-    -- One connection a machine, and so one transaction there
+    -- One connection a server, and so one transaction there
 
     PERFORM set_config('citus.max_adaptive_executor_pool_size', '1', true);
 
@@ -5505,7 +5505,7 @@ BEGIN
         RETURN inserted;
     END IF;
 
-    -- The row of another machine's node that has no id of a transaction there,
+    -- The row of another server's node that has no id of a transaction there,
     -- as its shard was moved, gets a node of this one.
 
     moved := ARRAY(
@@ -8454,7 +8454,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM hype.log_position l
                    WHERE (pg_snapshot_xmax(l.done) > newest
                           OR pg_snapshot_xmax(l.target) > newest)
-                     AND l.name NOT LIKE '%/%')     -- of another machine
+                     AND l.name NOT LIKE '%/%')     -- of another server
     THEN
         RETURN false;
     END IF;

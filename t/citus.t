@@ -43,12 +43,12 @@ for my $i (0 .. $#nginx) {
 
     my ($row) = $pg->query('select node, node & 127, referral_link_id
         from hype.referral_hit where id = ?', $r->header('X-Hit'));
-    is($row->[1], $i, "node $i: of that machine's transactions");
+    is($row->[1], $i, "node $i: of that server's transactions");
     is($row->[2], 1, "node $i: of the link");
     is($pg->value("select groupid from pg_dist_placement where shardid =
            get_shard_id_for_distribution_column('hype.referral_hit',
                                                 ?::smallint)", $row->[0]), $i,
-       "node $i: in a shard of that machine");
+       "node $i: in a shard of that server");
 
     my $dbh = ($citus->nodes)[$i]->connect;
     $dbh->begin_work;
@@ -145,7 +145,7 @@ fault 'Citus: the shard is moved to another worker, and back', %load, sub {
     my $node = $pg->value($latest);
     $citus->move($node, $citus->worker(2));
     is_soon { $pg->value($latest) == $node ? 'same' : 'other' } 'other',
-        'nginx takes another shard of its machine', 30;
+        'nginx takes another shard of its server', 30;
 
     $load->more(200);
     $citus->move($node, $citus->worker(1));

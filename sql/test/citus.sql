@@ -34,7 +34,7 @@ $$;
 
 SELECT is(pg_temp.replay(), 1::bigint, 'a hit that was sent to Citus');
 SELECT is(pg_temp.replay(), 0::bigint, 'comes once');
-SELECT is(node, 0::smallint, 'and has the node of this machine')
+SELECT is(node, 0::smallint, 'and has the node of this server')
 FROM hype.referral_hit WHERE id = '00000000-0000-7000-8000-000000000002';
 
 -- hype.distribute() refuses, and changes nothing

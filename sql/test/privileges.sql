@@ -117,7 +117,7 @@ FROM unnest(ARRAY[
         'VALUES (900001, ''1'')',
     'SELECT hype.maintain(3, ''1 day'')',
     'SELECT hype.distribute()',
-    'SELECT hype.make_faces()',
+    'SELECT hype.set_up_workers()',
     'SELECT hype.maintain(3, NULL, 1000000)',
     'CREATE TABLE hype.x ()'
 ]) AS statement;

@@ -192,6 +192,8 @@ ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
 {
     ngx_http_hype_db_conn_t *conn = data;
 
+    char  *code;
+
     switch (outcome) {
 
     case NGX_HTTP_HYPE_DB_DONE:
@@ -203,10 +205,10 @@ ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
 
         /* PREPARE was done, but an older schema lacks the function */
 
+        code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
         conn->prepared = !conn->db->pooled
-                         && ngx_strcmp(PQresultErrorField(res,
-                                                          PG_DIAG_SQLSTATE),
-                                       "42883") == 0;
+                         && code && ngx_strcmp(code, "42883") == 0;
         break;
 
     default:
