@@ -2232,6 +2232,23 @@ COMMENT ON FUNCTION hype.read_from(text) IS
     'How far a log was read on each server';
 
 
+CREATE OR REPLACE FUNCTION hype.read_arrays(
+    log_name text, OUT nodes smallint[], OUT done pg_snapshot[],
+    OUT target pg_snapshot[], OUT xact xid8[], OUT id uuid[]
+)
+RETURNS record
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT array_agg(w.node), array_agg(w.done), array_agg(w.target),
+           array_agg(w.xact),
+           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
+    FROM hype.read_from(log_name) AS w;
+END;
+
+COMMENT ON FUNCTION hype.read_arrays(text) IS
+    'As hype.read_from(), as arrays: Citus joins hits with those';
+
+
 CREATE OR REPLACE FUNCTION hype.distribute(shards integer DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
@@ -2812,13 +2829,7 @@ BEGIN
         PERFORM hype.add_targets(log_name);
     END IF;
 
-    SELECT array_agg(w.node) AS nodes, array_agg(w.done) AS done,
-           array_agg(w.target) AS target, array_agg(w.xact) AS xact,
-           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
-               AS id
-    INTO p
-    FROM hype.read_from(log_name) AS w
-    WHERE w.target::text <> w.done::text;
+    SELECT r.* INTO p FROM hype.read_arrays(log_name) AS r;
 
     FOR hit IN
         SELECT h.*
@@ -2874,12 +2885,7 @@ AS $$
 DECLARE
     p record;
 BEGIN
-    SELECT array_agg(w.node) AS nodes, array_agg(w.done) AS done,
-           array_agg(w.target) AS target, array_agg(w.xact) AS xact,
-           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
-               AS id
-    INTO p
-    FROM hype.read_from('roll_up') AS w;
+    SELECT r.* INTO p FROM hype.read_arrays('roll_up') AS r;
 
     RETURN QUERY
         SELECT h.*
@@ -2906,12 +2912,7 @@ AS $$
 DECLARE
     p record;
 BEGIN
-    SELECT array_agg(w.node) AS nodes, array_agg(w.done) AS done,
-           array_agg(w.target) AS target, array_agg(w.xact) AS xact,
-           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
-               AS id
-    INTO p
-    FROM hype.read_from('roll_up') AS w;
+    SELECT r.* INTO p FROM hype.read_arrays('roll_up') AS r;
 
     RETURN QUERY
         SELECT h.*
