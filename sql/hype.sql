@@ -2690,6 +2690,95 @@ COMMENT ON FUNCTION hype.worker_calls() IS
     'As hype.worker_writes(), the other functions that nginx calls';
 
 
+CREATE OR REPLACE FUNCTION hype.worker_relay(host text, port integer)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    conninfo text;
+BEGIN
+    SELECT string_agg(
+        format('%s=''%s''', o.key, regexp_replace(o.value, '([\\''])', '\\\1',
+                                                  'g')), ' ')
+    INTO conninfo
+    FROM (VALUES ('host', host), ('port', port::text), ('user', 'hype_nginx'),
+                 ('dbname', current_database()), ('connect_timeout', '2'),
+                 ('application_name', 'hype.relay')) AS o (key, value);
+
+    RETURN format($worker$
+CREATE EXTENSION IF NOT EXISTS dblink SCHEMA public;
+
+CREATE OR REPLACE FUNCTION hype.relay() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+AS $body$
+DECLARE
+    name CONSTANT text := 'hype';
+    ask  CONSTANT text := 'SELECT count(*) FROM pg_listening_channels(); '
+                          'LISTEN hype_link; LISTEN hype_claim';
+    told text;
+BEGIN
+    IF name = ANY (dblink_get_connections()) THEN
+        PERFORM pg_notify(n.notify_name, n.extra)
+        FROM dblink_get_notify(name) AS n;
+
+        -- The answer to the last question is here the next time.
+
+        IF dblink_is_busy(name) = 1 THEN
+            IF current_setting('hype.asked')::timestamptz
+               < clock_timestamp() - interval '10 seconds'
+            THEN
+                RAISE EXCEPTION 'hype.relay: the coordinator does not answer';
+            END IF;
+
+            RETURN;
+        END IF;
+
+        LOOP
+            SELECT r.answer INTO told
+            FROM dblink_get_result(name) AS r (answer text);
+
+            EXIT WHEN NOT FOUND;
+
+            -- Until then it did not listen, and anything may have changed.
+
+            IF told = '0' THEN
+                PERFORM pg_notify('hype_link', ''), pg_notify('hype_claim', '');
+            END IF;
+        END LOOP;
+    ELSE
+        PERFORM dblink_connect(name, %L);
+    END IF;
+
+    IF dblink_send_query(name, ask) = 0 THEN
+        RAISE EXCEPTION 'hype.relay: the connection to the coordinator is lost';
+    END IF;
+
+    PERFORM set_config('hype.asked', clock_timestamp()::text, false);
+END
+$body$;
+
+DO $body$
+BEGIN
+    EXECUTE format('ALTER FUNCTION hype.relay() SET search_path = pg_catalog, '
+                   '%%s, pg_temp', e.extnamespace::regnamespace)
+    FROM pg_extension e WHERE e.extname = 'dblink';
+END
+$body$;
+
+REVOKE ALL ON FUNCTION hype.relay() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hype.relay() TO hype_nginx;
+
+    $worker$, conninfo);
+END
+$$;
+
+COMMENT ON FUNCTION hype.worker_relay(text, integer) IS
+    'SQL that makes hype.relay() on a worker of Citus: nginx calls it twice a '
+    'second, and it sends what the coordinator has sent by NOTIFY. An error '
+    'ends its session, and so the connection that it listens on';
+
+
 CREATE OR REPLACE FUNCTION hype.set_up_workers() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -2703,7 +2792,7 @@ BEGIN
             'WHERE n.groupid = 0' INTO own;
 
     commands := hype.worker_tables(own.name, own.port) || hype.worker_writes()
-                || hype.worker_calls();
+                || hype.worker_calls() || hype.worker_relay(own.name, own.port);
 
     EXECUTE 'SELECT w.* FROM run_command_on_workers($1) AS w '
             'WHERE NOT w.success LIMIT 1' INTO failed

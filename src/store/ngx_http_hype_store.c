@@ -72,6 +72,8 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
     ngx_http_hype_derive_init(&store->derive, store->db, cache->metrics,
                               cycle->log);
 
+    ngx_http_hype_relay_init(&store->relay, store->db, cycle->log);
+
     ngx_http_hype_event_init(&store->tidy, ngx_http_hype_store_tidy_handler,
                              store, store->log, 1);
 
