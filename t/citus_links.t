@@ -68,6 +68,15 @@ is($citus->worker(1)->value("select string_agg(r, ' ' order by r)
        where has_function_privilege(r, 'hype.relay()', 'execute')"),
    'hype_nginx', 'nobody else may call what relays');
 
+# What is notified while nobody relays
+
+for my $round (1 .. 3) {
+    acts(q(select pg_terminate_backend(pid) from pg_stat_activity
+           where application_name = 'hype.relay'; ) . disable('true'),
+         \&outcome, 'abc', 'disabled', "its connections are terminated ($round)");
+    acts(disable('false'), \&outcome, 'abc', 'hit', '- it has others');
+}
+
 # Who is away does not hinder a change, and follows it later
 
 sub changes_go_on
