@@ -184,6 +184,22 @@ fault 'Citus: backends of a worker are terminated', %load, sub {
     }
 };
 
+fault 'Citus: the shard is moved while backends are terminated', %load, sub {
+    my ($load) = @_;
+
+    for (1 .. 3) {
+        $load->more(50);
+
+        my $node = $citus->worker(1)->value('select hype.my_node()');
+
+        $citus->worker(1)->terminate;
+        $citus->move($node, $citus->worker(2));
+        $citus->worker(1)->terminate;
+        $load->more(50);
+        $citus->move($node, $citus->worker(1));
+    }
+};
+
 fault 'Citus: a worker is killed', %load, sub {
     my ($load) = @_;
 
