@@ -63,7 +63,6 @@ typedef enum {
 
 typedef struct ngx_http_hype_db_s       ngx_http_hype_db_t;
 typedef struct ngx_http_hype_db_conn_s  ngx_http_hype_db_conn_t;
-typedef struct ngx_http_hype_db_cancel_s  ngx_http_hype_db_cancel_t;
 typedef struct ngx_http_hype_db_task_s  ngx_http_hype_db_task_t;
 
 
@@ -175,9 +174,9 @@ struct ngx_http_hype_db_conn_s {
     ngx_uint_t                  first;   /* of several hosts */
     ngx_http_hype_db_task_t    *task;    /* of a thread, or NULL */
 
-    ngx_http_hype_db_cancel_t  *cancel;
-    ngx_event_t                 cancel_poll;
-    ngx_msec_t                  cancel_idle;  /* since when it waits for it */
+    ngx_http_hype_thread_t      canceller;
+    PGcancel                   *cancel;  /* what it sends, */
+    char                        cancel_error[256];   /* or why it could not */
 
     ngx_http_hype_db_statement_t  statement;
     ngx_http_hype_db_outcome_e  outcome;

@@ -5,6 +5,10 @@
 #include "ngx_http_hype_db_conn.h"
 
 
+/* milliseconds that an idle connection waits for a request to cancel */
+#define NGX_HTTP_HYPE_DB_CANCEL_WAIT  3000
+
+
 static void ngx_http_hype_db_notifies(ngx_http_hype_db_conn_t *conn);
 static ngx_int_t ngx_http_hype_db_result(ngx_http_hype_db_conn_t *conn,
     PGresult *res);
@@ -399,6 +403,7 @@ ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn)
 
         /* the request could cancel the next statement */
 
+        ngx_http_hype_db_timer(conn, NGX_HTTP_HYPE_DB_CANCEL_WAIT, 0);
         return;
     }
 
