@@ -39,7 +39,6 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
     }
 
     db->conf = conf;
-    db->log = cycle->log;
     db->counters = metrics->counters;
     db->worker = worker;
 
@@ -56,9 +55,9 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
                       : NGX_HTTP_HYPE_DB_DERIVE;
 
         ngx_http_hype_event_init(&conn->timer, ngx_http_hype_db_timer_handler,
-                                 conn, db->log, 0);
+                                 conn, 0);
         ngx_http_hype_event_init(&conn->next, ngx_http_hype_db_next_handler,
-                                 conn, db->log, 0);
+                                 conn, 0);
 
         conn->canceller.work = ngx_http_hype_db_cancel_thread;
         conn->canceller.done = ngx_http_hype_db_cancel_done;

@@ -32,6 +32,10 @@
 #define NGX_HTTP_HYPE_DB_LINKS  0x01
 #define NGX_HTTP_HYPE_DB_HITS   0x02
 
+/* those that visitors wait for */
+#define NGX_HTTP_HYPE_DB_VISITS                                               \
+    (NGX_HTTP_HYPE_DB_LINKS|NGX_HTTP_HYPE_DB_HITS)
+
 /* one more, which is opened for maintenance or a report, and closed then */
 #define NGX_HTTP_HYPE_DB_CHORES  0x04
 
@@ -121,7 +125,6 @@ struct ngx_http_hype_db_s {
     ngx_http_hype_db_conf_t    *conf;
     ngx_http_hype_db_conn_t    *conns;
     ngx_uint_t                  nconns;
-    ngx_log_t                  *log;
 
     ngx_atomic_t               *counters;
     ngx_http_hype_worker_t     *worker;
@@ -141,11 +144,6 @@ struct ngx_http_hype_db_s {
 
     /* the worker ends: no connection is opened any more */
     ngx_uint_t                  closed;  /* unsigned closed:1 */
-
-    ngx_http_hype_trouble_t     trouble;
-    ngx_http_hype_trouble_t     chores;  /* of the connection for that role */
-    ngx_http_hype_trouble_t     pages;
-    ngx_http_hype_trouble_t     derive;
 
     void                      (*work)(void *data,
                                     ngx_http_hype_db_conn_t *conn);
@@ -168,6 +166,7 @@ struct ngx_http_hype_db_conn_s {
     ngx_connection_t           *connection;
     ngx_event_t                 timer;
     ngx_event_t                 next;    /* posted until it asks for work */
+    ngx_http_hype_trouble_t     trouble;
     ngx_msec_t                  backoff;
     ngx_msec_t                  made;    /* since when it is set up */
     int64_t                     question;  /* when it was sent, ms */

@@ -466,7 +466,7 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
         size += item->size + NGX_HTTP_HYPE_BATCH_NODE_LEN;
     }
 
-    buf = ngx_alloc(size, batch->queue->stream->log);
+    buf = ngx_alloc(size, ngx_cycle->log);
     if (buf == NULL) {
         ngx_http_hype_queue_handler(batch, NGX_HTTP_HYPE_DB_RETRY, NULL);
         return;

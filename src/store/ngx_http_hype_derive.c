@@ -55,19 +55,16 @@ static const char  ngx_http_hype_derive_sql[] =
 
 void
 ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive,
-    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics, ngx_log_t *log)
+    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics)
 {
     derive->db = db;
     derive->metrics = metrics;
-    derive->log = log;
 
     ngx_http_hype_event_init(&derive->timer,
-                             ngx_http_hype_derive_timer_handler,
-                             derive, derive->log, 1);
+                             ngx_http_hype_derive_timer_handler, derive, 1);
 
     ngx_http_hype_event_init(&derive->watch,
-                             ngx_http_hype_derive_watch_handler,
-                             derive, derive->log, 1);
+                             ngx_http_hype_derive_watch_handler, derive, 1);
 
     if (ngx_worker == 0) {
 
@@ -329,7 +326,7 @@ ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive, char *text)
     len = ngx_http_hype_trouble_line(line, sizeof(line), text,
                                      ngx_strlen(text));
 
-    ngx_log_error(NGX_LOG_ERR, derive->log, 0,
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "hype: confirms are set aside in hype.pending_confirm, one "
                   "of them: %*s", len, line);
 }

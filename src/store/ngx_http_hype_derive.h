@@ -23,7 +23,6 @@ typedef struct {
     ngx_http_hype_ident_t     ident;
     ngx_http_hype_db_t       *db;
     ngx_http_hype_metrics_t  *metrics;
-    ngx_log_t                *log;
 
     ngx_event_t               timer;      /* until the next call */
     ngx_event_t               watch;      /* looks for what was written */
@@ -45,7 +44,7 @@ typedef struct {
 /* In zeroed memory.  Starts in worker 0; in others it does nothing. */
 
 void ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive,
-    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics, ngx_log_t *log);
+    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics);
 
 /* A claim or a confirm was written somewhere: calls hype.derive() soon. */
 

@@ -69,7 +69,7 @@ ngx_http_hype_queue_refused(ngx_http_hype_batch_t *batch, PGresult *res)
     message = PQresultErrorMessage(res);
     len = strcspn(message, "\n");
 
-    batch->reason = ngx_alloc(len + 1, batch->queue->stream->log);
+    batch->reason = ngx_alloc(len + 1, ngx_cycle->log);
 
     if (batch->reason) {
 
@@ -78,7 +78,7 @@ ngx_http_hype_queue_refused(ngx_http_hype_batch_t *batch, PGresult *res)
         len = ngx_http_hype_trouble_line(batch->reason, len, message, len);
         batch->reason[len] = '\0';
 
-        ngx_log_error(NGX_LOG_INFO, batch->queue->stream->log, 0,
+        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                       "hype: PostgreSQL refused a batch of %ui records: %s",
                       batch->n, batch->reason);
     }
@@ -329,7 +329,7 @@ ngx_http_hype_queue_pause(ngx_http_hype_batch_t *batch, PGresult *res)
 
     delay = ngx_http_hype_trouble_spread(faults->backoff);
 
-    if (faults->background) {
+    if (queue->stream->n != NGX_HTTP_HYPE_STREAM_HITS) {
         share = (ngx_http_hype_queue_time() - batch->sent) / 1000
                 * NGX_HTTP_HYPE_QUEUE_SHARE;
 

@@ -66,14 +66,13 @@ const ngx_http_hype_report_kind_t  ngx_http_hype_report_owner = {
 void
 ngx_http_hype_report_init(ngx_http_hype_report_t *report,
     const ngx_http_hype_report_kind_t *kind, ngx_http_hype_db_t *db,
-    ngx_http_hype_park_t *park, ngx_log_t *log)
+    ngx_http_hype_park_t *park)
 {
     ngx_uint_t  i;
 
     report->kind = kind;
     report->db = db;
     report->park = park;
-    report->log = log;
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
         ngx_queue_init(&report->entries[i].waits);
@@ -435,7 +434,7 @@ ngx_http_hype_report_refused(ngx_http_hype_report_t *report, PGresult *res)
     if (ngx_http_hype_trouble_log(&report->trouble)) {
         text = PQresultErrorMessage(res);
 
-        ngx_log_error(NGX_LOG_ERR, report->log, 0,
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "hype: PostgreSQL can't %s: %*s",
                       report->kind->doing, strcspn(text, "\n"), text);
     }
