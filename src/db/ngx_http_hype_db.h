@@ -244,6 +244,10 @@ void ngx_http_hype_db_accepted(ngx_http_hype_db_t *db,
 
 void ngx_http_hype_db_refuse_hits(ngx_http_hype_db_t *db, ngx_uint_t refused);
 
+/* Whether a result, which may be NULL, is an error of that SQLSTATE. */
+
+ngx_uint_t ngx_http_hype_db_is(PGresult *res, const char *code);
+
 /* Closes an idle connection, and opens it again soon. */
 
 void ngx_http_hype_db_renew(ngx_http_hype_db_conn_t *conn);

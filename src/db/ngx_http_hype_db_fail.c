@@ -277,15 +277,10 @@ ngx_http_hype_db_trouble(ngx_http_hype_db_conn_t *conn)
 static const char *
 ngx_http_hype_db_hint(PGresult *res)
 {
-    const char  *code;
-
-    code = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-
-    if (code
-        && (ngx_strcmp(code, "3F000") == 0         /* no schema */
-            || ngx_strcmp(code, "42P01") == 0      /* no table */
-            || ngx_strcmp(code, "42703") == 0      /* no column */
-            || ngx_strcmp(code, "42883") == 0))    /* no function */
+    if (ngx_http_hype_db_is(res, "3F000")          /* no schema */
+        || ngx_http_hype_db_is(res, "42P01")       /* no table */
+        || ngx_http_hype_db_is(res, "42703")       /* no column */
+        || ngx_http_hype_db_is(res, "42883"))      /* no function */
     {
         return ", is sql/hype.sql installed in this database?";
     }

@@ -16,7 +16,6 @@ static ngx_http_hype_db_outcome_e ngx_http_hype_db_classify(PGresult *res);
 static ngx_int_t ngx_http_hype_db_flush(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn);
 static ngx_uint_t ngx_http_hype_db_failed(ngx_http_hype_db_conn_t *conn);
-static ngx_uint_t ngx_http_hype_db_is(PGresult *res, const char *code);
 static void ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn);
 
 
@@ -358,10 +357,14 @@ ngx_http_hype_db_failed(ngx_http_hype_db_conn_t *conn)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_hype_db_is(PGresult *res, const char *code)
 {
-    return ngx_strcmp(PQresultErrorField(res, PG_DIAG_SQLSTATE), code) == 0;
+    const char  *state;
+
+    state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    return state && ngx_strcmp(state, code) == 0;
 }
 
 

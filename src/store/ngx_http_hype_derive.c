@@ -283,13 +283,9 @@ ngx_http_hype_derive_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 static void
 ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive, PGresult *res)
 {
-    const char  *code;
-
     ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_DERIVE_ERRORS, 1);
 
-    code = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-
-    if (code && ngx_strcmp(code, "55P03") == 0) {
+    if (ngx_http_hype_db_is(res, "55P03")) {
 
         /* somebody holds a lock: it may end at any moment */
 

@@ -49,11 +49,9 @@ void
 ngx_http_hype_queue_refused(ngx_http_hype_batch_t *batch, PGresult *res)
 {
     size_t       len;
-    const char  *code, *message;
+    const char  *message;
 
-    code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
-    if (batch->conn->cancelling && code && ngx_strcmp(code, "57014") != 0) {
+    if (batch->conn->cancelling && !ngx_http_hype_db_is(res, "57014")) {
 
         /*
          * the request to cancel may still arrive, and must not cancel the
