@@ -51,15 +51,13 @@ static const char  ngx_http_hype_derive_sql[] =
 
 void
 ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive,
-    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics, ngx_log_t *log)
+    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics)
 {
     derive->db = db;
     derive->metrics = metrics;
-    derive->log = log;
 
     ngx_http_hype_event_init(&derive->timer,
-                             ngx_http_hype_derive_timer_handler,
-                             derive, derive->log, 1);
+                             ngx_http_hype_derive_timer_handler, derive, 1);
 
     if (ngx_worker == 0 && derive->metrics->derived == 0) {
         derive->metrics->derived = ngx_current_msec;
@@ -260,13 +258,9 @@ ngx_http_hype_derive_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 static void
 ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive, PGresult *res)
 {
-    const char  *code;
-
     ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_DERIVE_ERRORS, 1);
 
-    code = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-
-    if (code && ngx_strcmp(code, "55P03") == 0) {
+    if (ngx_http_hype_db_is(res, "55P03")) {
 
         /* somebody holds a lock: it may end at any moment */
 
@@ -303,7 +297,7 @@ ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive, char *text)
     len = ngx_http_hype_trouble_line(line, sizeof(line), text,
                                      ngx_strlen(text));
 
-    ngx_log_error(NGX_LOG_ERR, derive->log, 0,
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "hype: confirms are set aside in hype.pending_confirm, one "
                   "of them: %*s", len, line);
 }

@@ -23,7 +23,6 @@ typedef struct {
     ngx_http_hype_ident_t     ident;
     ngx_http_hype_db_t       *db;
     ngx_http_hype_metrics_t  *metrics;
-    ngx_log_t                *log;
 
     ngx_event_t               timer;      /* until the next call */
 
@@ -44,7 +43,7 @@ typedef struct {
 /* In zeroed memory.  Worker 0 calls; in others it does nothing. */
 
 void ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive,
-    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics, ngx_log_t *log);
+    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics);
 
 /*
  * For worker 0 to call several times a second: calls hype.derive() if something

@@ -30,7 +30,6 @@ typedef struct {
     ngx_http_hype_cache_t   *cache;
     ngx_http_hype_worker_t  *worker;     /* its metrics */
     ngx_http_hype_threads_t  threads;
-    ngx_log_t               *log;
 
     ngx_http_hype_park_t     park;
     ngx_http_hype_links_t    links;
@@ -41,7 +40,6 @@ typedef struct {
 
     ngx_http_hype_uuid_pool_t  uuids;
 
-    ngx_event_t              gather;     /* to send what has come */
     ngx_event_t              release;      /* to let go who waits in vain */
 
     ngx_uint_t               next;       /* stream whose turn it is */
@@ -107,10 +105,6 @@ void ngx_http_hype_store_expire(ngx_http_hype_store_t *store,
 /* The database's "work". */
 
 void ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn);
-
-/* Handler of the event "gather". */
-
-void ngx_http_hype_store_gather_handler(ngx_event_t *ev);
 
 
 /* ngx_http_hype_store_chores.c: maintenance, and what the database tells */

@@ -166,7 +166,7 @@ ngx_http_hype_store_maintained(void *data,
     if (outcome == NGX_HTTP_HYPE_DB_DONE) {
         store->maintain = ngx_current_msec + NGX_HTTP_HYPE_STORE_MAINTAIN;
 
-        ngx_log_error(NGX_LOG_INFO, store->log, 0,
+        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                       "hype: daily maintenance done");
     }
 }
