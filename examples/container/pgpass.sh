@@ -15,4 +15,4 @@ fi
 escaped=$(sed 's/[\\:]/\\&/g' "$secret")
 
 install -m 600 $owner /dev/null "$file"
-echo "*:*:*:hype_nginx:$escaped" > "$file"
+printf '%s\n' "*:*:*:hype_nginx:$escaped" > "$file"
