@@ -15,9 +15,8 @@ static void ngx_http_hype_thread_join(ngx_http_hype_thread_t *thread);
 
 
 void
-ngx_http_hype_threads_init(ngx_http_hype_threads_t *threads, ngx_log_t *log)
+ngx_http_hype_threads_init(ngx_http_hype_threads_t *threads)
 {
-    threads->log = log;
 
     ngx_queue_init(&threads->running);
 }
@@ -121,13 +120,13 @@ ngx_http_hype_threads_watch(ngx_http_hype_threads_t *threads)
         return NGX_ERROR;
     }
 
-    c = ngx_get_connection(threads->pipe[0], threads->log);
+    c = ngx_get_connection(threads->pipe[0], ngx_cycle->log);
     if (c == NULL) {
         return NGX_ERROR;
     }
 
     c->data = threads;
-    c->log = threads->log;
+    c->log = ngx_cycle->log;
     c->read->log = c->log;
     c->write->log = c->log;
     c->read->handler = ngx_http_hype_threads_handler;
@@ -176,7 +175,7 @@ ngx_http_hype_thread_main(void *data)
               sizeof(ngx_http_hype_thread_t *))
         != (ssize_t) sizeof(ngx_http_hype_thread_t *))
     {
-        ngx_log_error(NGX_LOG_ALERT, thread->threads->log, ngx_errno,
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
                       "hype: a thread could not tell that it is done");
     }
 

@@ -20,7 +20,6 @@
 /* those of a worker */
 
 typedef struct {
-    ngx_log_t                *log;
     ngx_queue_t               running;
     ngx_connection_t         *connection;  /* reads from the pipe, or NULL */
     ngx_fd_t                  pipe[2];     /* names those that are done */
@@ -42,8 +41,7 @@ typedef struct {
 
 /* Sets up zeroed memory.  Starts no thread. */
 
-void ngx_http_hype_threads_init(ngx_http_hype_threads_t *threads,
-    ngx_log_t *log);
+void ngx_http_hype_threads_init(ngx_http_hype_threads_t *threads);
 
 /*
  * Ends the threads that are cancelable where they wait, and waits for all.

@@ -55,7 +55,6 @@ typedef struct {
     ngx_http_hype_worker_t       *worker;
     ngx_http_hype_park_t         *park;
     ngx_http_hype_threads_t      *threads;
-    ngx_log_t                    *log;
 
     ngx_queue_t                   files;     /* the oldest first */
     ngx_http_hype_spool_file_t   *tail;      /* the one that is written */

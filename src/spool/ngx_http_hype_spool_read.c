@@ -82,7 +82,7 @@ ngx_http_hype_spool_read_file(ngx_http_hype_spool_t *spool,
 
 again:
 
-    buf = ngx_alloc(room, spool->log);
+    buf = ngx_alloc(room, ngx_cycle->log);
     if (buf == NULL) {
         return 0;
     }
@@ -173,7 +173,7 @@ ngx_http_hype_spool_broken(ngx_http_hype_spool_t *spool,
     }
 
     if (torn) {
-        ngx_log_error(NGX_LOG_WARN, spool->log, 0,
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "hype: spool file \"%V\" was cut short by a crash, "
                       "skipped %O bytes at %O",
                       &file->name, file->size - file->read,
@@ -360,18 +360,18 @@ ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
 {
     u_char  *name;
 
-    ngx_log_error(NGX_LOG_ALERT, spool->log, 0,
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                   "hype: spool file \"%V\" %s at byte %O of %O, and is kept "
                   "as \"%V.damaged\"", &file->name, reason,
                   file->read, file->size, &file->name);
 
-    name = ngx_alloc(file->name.len + sizeof(".damaged"), spool->log);
+    name = ngx_alloc(file->name.len + sizeof(".damaged"), ngx_cycle->log);
 
     if (name) {
         ngx_sprintf(name, "%V.damaged%Z", &file->name);
 
         if (ngx_rename_file(file->name.data, name) == NGX_FILE_ERROR) {
-            ngx_log_error(NGX_LOG_ALERT, spool->log, ngx_errno,
+            ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
                           "hype: " ngx_rename_file_n " \"%V\" failed",
                           &file->name);
         }

@@ -35,7 +35,7 @@ ngx_http_hype_spool_reserve(ngx_http_hype_spool_t *spool, size_t size)
         room = ngx_max(NGX_HTTP_HYPE_SPOOL_BUFFER,
                        ngx_max(spool->used + size, spool->size * 2));
 
-        p = ngx_alloc(room, spool->log);
+        p = ngx_alloc(room, ngx_cycle->log);
         if (p == NULL) {
             return NULL;
         }
@@ -179,7 +179,7 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
     tail->dirty = 1;
     spool->worker->spool += size;
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, spool->log, 0,
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
                    "http hype spooled %uz bytes to \"%V\"", size,
                    &tail->name);
 
@@ -187,7 +187,7 @@ ngx_http_hype_spool_write(ngx_http_hype_spool_t *spool, u_char *p,
                         size);
 
     if (spool->failed) {
-        ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "hype: the spool works again, after %ui errors",
                       spool->trouble.errors);
         spool->failed = 0;

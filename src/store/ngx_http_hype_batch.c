@@ -37,9 +37,8 @@ static ngx_int_t ngx_http_hype_batch_copy_data(void *data, PGconn *pg);
 static void ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch);
 static void ngx_http_hype_batch_statement(ngx_http_hype_batch_t *batch,
     ngx_http_hype_db_statement_t *st);
-static size_t ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_item_t *item, ngx_uint_t n, u_char **element,
-    u_char *length);
+static u_char *ngx_http_hype_batch_put(u_char *p, ngx_http_hype_batch_t *batch,
+    ngx_http_hype_item_t *item, ngx_uint_t n);
 
 
 static const char  ngx_http_hype_batch_prepare_sql[] =
@@ -195,8 +194,6 @@ ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
 {
     ngx_http_hype_db_conn_t *conn = data;
 
-    char  *code;
-
     switch (outcome) {
 
     case NGX_HTTP_HYPE_DB_DONE:
@@ -208,10 +205,8 @@ ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
 
         /* PREPARE was done, but an older schema lacks the function */
 
-        code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
         conn->prepared = !conn->db->pooled
-                         && code && ngx_strcmp(code, "42883") == 0;
+                         && ngx_http_hype_db_is(res, "42883");
         break;
 
     default:
@@ -267,16 +262,13 @@ ngx_http_hype_batch_statement(ngx_http_hype_batch_t *batch,
 ngx_uint_t
 ngx_http_hype_batch_other_way(ngx_http_hype_batch_t *batch, PGresult *res)
 {
-    const char               *code;
     ngx_http_hype_db_conn_t  *conn;
 
     conn = batch->conn;
 
-    code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
     if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
         && !(conn->flags & NGX_HTTP_HYPE_CONN_NO_COPY)
-        && code && ngx_strcmp(code, "0A000") == 0)
+        && ngx_http_hype_db_is(res, "0A000"))
     {
         conn->flags |= NGX_HTTP_HYPE_CONN_NO_COPY;
         return 1;
@@ -325,7 +317,6 @@ ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch)
 
     st.sql = "SELECT hype.probe($1, $2), "
              "has_column_privilege('hype.referral_hit', 'args', 'INSERT')";
-    st.judged = 1;
     st.neutral = 1;
     st.nparams = 2;
     st.types = types;
@@ -441,8 +432,8 @@ static void
 ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
 {
     int                                lengths[NGX_HTTP_HYPE_BATCH_PARAMS];
-    size_t                             size, len;
-    u_char                            *p, *buf, *element, length[4];
+    size_t                             size;
+    u_char                            *p, *buf;
     ngx_uint_t                         i;
     ngx_queue_t                       *q;
     const char                        *values[NGX_HTTP_HYPE_BATCH_PARAMS];
@@ -469,7 +460,7 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
         size += item->size + NGX_HTTP_HYPE_BATCH_NODE_LEN;
     }
 
-    buf = ngx_alloc(size, batch->queue->stream->log);
+    buf = ngx_alloc(size, ngx_cycle->log);
     if (buf == NULL) {
         ngx_http_hype_queue_handler(batch, NGX_HTTP_HYPE_DB_RETRY, NULL);
         return;
@@ -487,17 +478,7 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
              q = ngx_queue_next(q))
         {
             item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
-
-            if (call->columns[i] == NGX_HTTP_HYPE_BATCH_NODE) {
-                p = ngx_http_hype_batch_node_put(p,
-                                     ngx_http_hype_record_node(item->record));
-                continue;
-            }
-
-            len = ngx_http_hype_batch_element(batch, item, call->columns[i],
-                                              &element, length);
-            p = ngx_cpymem(p, length, 4);
-            p = ngx_cpymem(p, element, len);
+            p = ngx_http_hype_batch_put(p, batch, item, call->columns[i]);
         }
 
         lengths[i] = p - (u_char *) values[i];
@@ -517,15 +498,11 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
 }
 
 
-/*
- * Returns the size of an element of an array, and its bytes and length as they
- * are sent.  An identifier that is not needed is a NULL.
- */
+/* writes an element of an array, which is what a column of a record is */
 
-static size_t
-ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_item_t *item, ngx_uint_t n, u_char **element,
-    u_char *length)
+static u_char *
+ngx_http_hype_batch_put(u_char *p, ngx_http_hype_batch_t *batch,
+    ngx_http_hype_item_t *item, ngx_uint_t n)
 {
     u_char     *tuple, *column;
     size_t      size;
@@ -533,23 +510,22 @@ ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
 
     if (batch->kind >= NGX_HTTP_HYPE_BATCH_CLAIM) {
         size = ngx_http_hype_record_field(item->record, n, &column);
-
-    } else {
-        tuple = ngx_http_hype_record_tuple(item->record, &identifier);
-
-        if (n == NGX_HTTP_HYPE_BATCH_IDENTIFIER) {
-            (void) ngx_http_hype_put32(length, identifier.len
-                                               ? (uint32_t) identifier.len
-                                               : (uint32_t) -1);
-            *element = identifier.data;
-            return identifier.len;
-        }
-
-        size = ngx_http_hype_row_column(tuple, n, &column);
+        return ngx_cpymem(p, column, size);
     }
 
-    ngx_memcpy(length, column, 4);
-    *element = column + 4;
+    tuple = ngx_http_hype_record_tuple(item->record, &identifier);
 
-    return size - 4;
+    switch (n) {
+
+    case NGX_HTTP_HYPE_BATCH_IDENTIFIER:
+        return ngx_http_hype_column_text(p, &identifier);
+
+    case NGX_HTTP_HYPE_BATCH_NODE:
+        return ngx_http_hype_batch_node_put(p,
+                                     ngx_http_hype_record_node(item->record));
+
+    default:
+        size = ngx_http_hype_row_column(tuple, n, &column);
+        return ngx_cpymem(p, column, size);
+    }
 }

@@ -78,7 +78,7 @@ ngx_http_hype_links_work(ngx_http_hype_links_t *links,
         return 0;
     }
 
-    array = ngx_alloc(size, links->log);
+    array = ngx_alloc(size, ngx_cycle->log);
     if (array == NULL) {
         ngx_http_hype_links_fail(links, &links->flight);
         return 0;
@@ -244,7 +244,7 @@ ngx_http_hype_links_row(ngx_http_hype_links_t *links, PGresult *res, int row)
     ngx_http_hype_links_value(res, row, 3, &link.destination);
 
     if (ngx_http_hype_has_control(&link.destination)) {
-        ngx_log_error(NGX_LOG_ERR, links->log, 0,
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "hype: the destination of link \"%V\" has a control "
                       "character and is not used", &identifier);
         link.destination.len = 0;
