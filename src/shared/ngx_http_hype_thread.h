@@ -56,8 +56,9 @@ void ngx_http_hype_threads_close(ngx_http_hype_threads_t *threads);
 
 /*
  * Has a thread that is not running do its work.  It is zeroed memory, with
- * "work" to "cancelable" set, that stays until "threads" are closed.  The first one takes a connection of
- * worker_connections.  NGX_ERROR: there is none, or no resources for a thread.
+ * "work" to "cancelable" set, that stays until "threads" are closed.  The first
+ * one takes a connection of worker_connections.  NGX_ERROR: there is none, or
+ * no resources for a thread.
  */
 
 ngx_int_t ngx_http_hype_thread_start(ngx_http_hype_threads_t *threads,
