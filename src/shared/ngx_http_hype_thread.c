@@ -17,7 +17,6 @@ static void ngx_http_hype_thread_join(ngx_http_hype_thread_t *thread);
 void
 ngx_http_hype_threads_init(ngx_http_hype_threads_t *threads)
 {
-
     ngx_queue_init(&threads->running);
 }
 
