@@ -419,6 +419,9 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
                    WHERE a.attrelid = to_regclass('hype.confirmed_referral')
                      AND a.attname = 'via') AS hype_no_via,
        to_regclass('hype.reward') IS NULL AS hype_new_rewards,
+       NOT EXISTS (SELECT FROM pg_trigger t
+                   WHERE t.tgrelid = to_regclass('hype.reward')
+                     AND t.tgname = 'reward_inserted') AS hype_new_totals,
        coalesce(pg_get_indexdef(to_regclass('hype.confirmed_referral_via_idx'))
                 LIKE '%told%', false) AS hype_old_via \gset
 
@@ -455,6 +458,22 @@ SET LOCAL lock_timeout = '10s';
 \elif :hype_new_taken
 
 LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE;
+
+\endif
+
+-- Who writes to the ledger waits until all that is in it is added up, see
+-- hype.reward_total.
+
+\if :hype_new_rewards
+\elif :hype_new_totals
+
+SELECT set_config('hype.ddl', $$
+    LOCK TABLE hype.confirmed_referral, hype.reward
+        IN SHARE ROW EXCLUSIVE MODE
+$$, false) AS ddl \gset hype_
+:hype_in_a_moment
+
+SET LOCAL lock_timeout = '10s';
 
 \endif
 
@@ -1600,8 +1619,6 @@ COMMENT ON COLUMN hype.pending_confirm.error IS
 
 CREATE INDEX IF NOT EXISTS referral_link_user_id_idx
     ON hype.referral_link (user_id) WHERE user_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS confirmed_referral_referrer_idx
-    ON hype.confirmed_referral (referrer) WHERE referrer IS NOT NULL;
 
 \endif
 
@@ -1692,8 +1709,6 @@ CREATE UNIQUE INDEX reward_beneficiary_currency_n_key
     ON hype.reward (beneficiary, currency, n) WHERE kind = 'paid';
 CREATE UNIQUE INDEX reward_reference_key
     ON hype.reward (reference) WHERE reference IS NOT NULL;
-CREATE INDEX reward_beneficiary_currency_idx
-    ON hype.reward (beneficiary, currency) WHERE beneficiary IS NOT NULL;
 CREATE INDEX reward_beneficiary_reward_rule_id_idx
     ON hype.reward (beneficiary, reward_rule_id)
     WHERE reward_rule_id IS NOT NULL;
@@ -1746,6 +1761,73 @@ CREATE TABLE IF NOT EXISTS hype.reward_count (
     n              integer NOT NULL,
     PRIMARY KEY (reward_rule_id, beneficiary)
 );
+
+CREATE TABLE IF NOT EXISTS hype.reward_total (
+    beneficiary text,
+    currency    text,
+    entries     bigint NOT NULL,
+    amount      numeric NOT NULL,
+    due_entries bigint NOT NULL,
+    due         numeric NOT NULL,
+    paid        numeric NOT NULL,
+    PRIMARY KEY (beneficiary, currency)
+);
+
+CREATE TABLE IF NOT EXISTS hype.reward_change (
+    beneficiary text,
+    currency    text,
+    reward_id   bigint,
+    PRIMARY KEY (beneficiary, currency, reward_id)
+);
+
+CREATE TABLE IF NOT EXISTS hype.reward_position (
+    id           integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    available_at timestamptz NOT NULL DEFAULT '-infinity',
+    reward_id    bigint NOT NULL DEFAULT 0
+);
+
+\if :hype_new_totals
+
+DROP INDEX IF EXISTS hype.confirmed_referral_referrer_idx;
+CREATE INDEX IF NOT EXISTS confirmed_referral_referrer_told_idx
+    ON hype.confirmed_referral (referrer, told) WHERE referrer IS NOT NULL;
+
+DROP INDEX IF EXISTS hype.reward_beneficiary_currency_idx;
+CREATE INDEX reward_beneficiary_available_at_idx
+    ON hype.reward (beneficiary, available_at) WHERE beneficiary IS NOT NULL;
+CREATE INDEX reward_available_at_id_idx ON hype.reward (available_at, id);
+
+DELETE FROM hype.reward_change;
+DELETE FROM hype.reward_total;
+DELETE FROM hype.reward_position;
+
+INSERT INTO hype.reward_position (available_at, reward_id)
+VALUES (now(), 9223372036854775807);
+
+INSERT INTO hype.reward_total
+    (beneficiary, currency, entries, amount, due_entries, due, paid)
+SELECT r.beneficiary, r.currency, count(*), sum(r.amount),
+       count(*) FILTER (WHERE r.kind = 'paid' OR r.available_at <= now()),
+       coalesce(sum(r.amount) FILTER (WHERE r.kind = 'paid'
+                                         OR r.available_at <= now()), 0),
+       coalesce(sum(-r.amount) FILTER (WHERE r.kind = 'paid'), 0)
+FROM hype.reward r
+WHERE r.beneficiary IS NOT NULL
+GROUP BY r.beneficiary, r.currency;
+
+\endif
+
+COMMENT ON TABLE hype.reward_total IS
+    'Roll-up of the ledger: what hype.balance reads. It waits for nobody, as '
+    'entries go to reward_change first';
+COMMENT ON COLUMN hype.reward_total.due IS
+    'The sum of pay-outs, and of what was available at reward_position';
+COMMENT ON TABLE hype.reward_change IS
+    'Entries of the ledger that reward_total has not got yet';
+COMMENT ON TABLE hype.reward_position IS
+    'Up to which entry, in the order of available_at and id, those that are in '
+    'reward_total are in its "due"; the row is also what those who change '
+    'reward_total lock';
 
 COMMENT ON TABLE hype.reward_count IS
     'How many rewards of a rule with max_per_beneficiary each beneficiary has: '
@@ -6454,6 +6536,83 @@ $$;
 COMMENT ON FUNCTION hype.keep_ledger() IS
     'Trigger: refuses to change the ledger; hype.erase() may take names out';
 
+CREATE OR REPLACE FUNCTION hype.log_balance() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM hype.reward_change;
+        DELETE FROM hype.reward_total;
+        DELETE FROM hype.reward_count;
+        RETURN NULL;
+    END IF;
+
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO hype.reward_change (beneficiary, currency, reward_id)
+        SELECT n.beneficiary, n.currency, n.id
+        FROM new_rows n WHERE n.beneficiary IS NOT NULL;
+        RETURN NULL;
+    END IF;
+
+    -- hype.erase() takes names out.  What is changed is taken out of the totals,
+    -- and comes to them anew.
+
+    IF NOT EXISTS (SELECT FROM old_rows o JOIN new_rows n ON n.id = o.id
+                   WHERE (n.beneficiary, n.amount, n.available_at)
+                         IS DISTINCT FROM
+                         (o.beneficiary, o.amount, o.available_at))
+    THEN
+        RETURN NULL;
+    END IF;
+
+    PERFORM FROM hype.reward_position FOR UPDATE;
+
+    WITH queued AS (
+        DELETE FROM hype.reward_change c USING old_rows o
+        WHERE c.beneficiary = o.beneficiary AND c.currency = o.currency
+          AND c.reward_id = o.id
+        RETURNING c.reward_id
+    ), counted AS (
+        SELECT o.beneficiary, o.currency, count(*) AS entries,
+               sum(o.amount) AS amount,
+               count(*) FILTER (WHERE d.due) AS due_entries,
+               coalesce(sum(o.amount) FILTER (WHERE d.due), 0) AS due,
+               coalesce(sum(-o.amount) FILTER (WHERE o.kind = 'paid'), 0)
+                   AS paid
+        FROM old_rows o
+        CROSS JOIN LATERAL (
+            SELECT o.kind = 'paid' OR EXISTS (
+                SELECT FROM hype.reward_position p
+                WHERE (o.available_at, o.id)
+                      <= (p.available_at, p.reward_id)) AS due) AS d
+        WHERE o.beneficiary IS NOT NULL
+          AND o.id NOT IN (SELECT q.reward_id FROM queued q)
+        GROUP BY o.beneficiary, o.currency
+    )
+    UPDATE hype.reward_total t
+    SET entries = t.entries - c.entries, amount = t.amount - c.amount,
+        due_entries = t.due_entries - c.due_entries, due = t.due - c.due,
+        paid = t.paid - c.paid
+    FROM counted c
+    WHERE t.beneficiary = c.beneficiary AND t.currency = c.currency;
+
+    DELETE FROM hype.reward_total t
+    USING (SELECT DISTINCT o.beneficiary, o.currency FROM old_rows o) AS c
+    WHERE t.beneficiary = c.beneficiary AND t.currency = c.currency
+      AND t.entries = 0;
+
+    INSERT INTO hype.reward_change (beneficiary, currency, reward_id)
+    SELECT n.beneficiary, n.currency, n.id
+    FROM new_rows n WHERE n.beneficiary IS NOT NULL;
+
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.log_balance() IS
+    'Trigger: has the totals of balances follow the ledger';
+
 \if :hype_new_rewards
 
 CREATE TRIGGER reward_rule_check
@@ -6470,6 +6629,30 @@ CREATE TRIGGER reward_event
 
 \endif
 
+\if :hype_new_totals
+
+CREATE TRIGGER reward_inserted
+    AFTER INSERT ON hype.reward
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.log_balance();
+
+CREATE TRIGGER reward_updated
+    AFTER UPDATE ON hype.reward
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.log_balance();
+
+CREATE TRIGGER reward_truncated
+    AFTER TRUNCATE ON hype.reward
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.log_balance();
+
+\endif
+
+COMMENT ON TRIGGER reward_inserted ON hype.reward IS
+    'Has balances follow';
+COMMENT ON TRIGGER reward_updated ON hype.reward IS
+    'Has balances follow hype.erase()';
+COMMENT ON TRIGGER reward_truncated ON hype.reward IS
+    'Has balances follow';
 COMMENT ON TRIGGER reward_rule_check ON hype.reward_rule IS
     'Says what is wrong with a rule';
 COMMENT ON TRIGGER reward_keep ON hype.reward IS
@@ -6599,21 +6782,31 @@ BEGIN
         WHERE o.side = ANY (sides)
           AND NOT EXISTS (SELECT FROM hype.live_rewards((referral).id) l
                           WHERE l.reward_rule_id = o.reward_rule_id)
+    ), had AS MATERIALIZED (
+        SELECT d.reward_rule_id, d.beneficiary, d.max, c.n AS counted,
+               coalesce(c.n, (
+                   SELECT sum(sign(r.amount)) FROM hype.reward r
+                   WHERE r.reward_rule_id = d.reward_rule_id
+                     AND r.beneficiary = d.beneficiary), 0)::integer AS n
+        FROM due d
+        LEFT JOIN hype.reward_count c
+               ON c.reward_rule_id = d.reward_rule_id
+              AND c.beneficiary = d.beneficiary
+        WHERE d.max IS NOT NULL
+    ), reached AS (
+
+        -- Those who had more before the rule had a limit
+
+        INSERT INTO hype.reward_count (reward_rule_id, beneficiary, n)
+        SELECT h.reward_rule_id, h.beneficiary, h.n FROM had h
+        WHERE h.n >= h.max AND h.counted IS NULL
+        ORDER BY h.reward_rule_id
+        ON CONFLICT DO NOTHING
     ), counted AS (
         INSERT INTO hype.reward_count AS k (reward_rule_id, beneficiary, n)
-        SELECT d.reward_rule_id, d.beneficiary, h.had + 1
-        FROM due d
-        CROSS JOIN LATERAL (
-            SELECT coalesce(
-                (SELECT c.n FROM hype.reward_count c
-                 WHERE c.reward_rule_id = d.reward_rule_id
-                   AND c.beneficiary = d.beneficiary),
-                (SELECT sum(sign(r.amount)) FROM hype.reward r
-                 WHERE r.reward_rule_id = d.reward_rule_id
-                   AND r.beneficiary = d.beneficiary), 0)::integer AS had
-        ) AS h
-        WHERE d.max IS NOT NULL AND h.had < d.max
-        ORDER BY d.reward_rule_id
+        SELECT h.reward_rule_id, h.beneficiary, h.n + 1 FROM had h
+        WHERE h.n < h.max
+        ORDER BY h.reward_rule_id
         ON CONFLICT (reward_rule_id, beneficiary) DO UPDATE SET n = k.n + 1
         WHERE k.n < (SELECT r.max_per_beneficiary FROM hype.reward_rule r
                      WHERE r.id = k.reward_rule_id)
@@ -6849,21 +7042,86 @@ COMMENT ON FUNCTION hype.revoke(text, bigint, text) IS
 -- Paying
 
 CREATE OR REPLACE VIEW hype.balance AS
-SELECT r.beneficiary AS user_id, r.currency,
-       coalesce(sum(r.amount) FILTER (WHERE r.available_at > now()
-                                        AND r.kind <> 'paid'), 0) AS pending,
-       coalesce(sum(r.amount) FILTER (WHERE r.available_at <= now()
-                                         OR r.kind = 'paid'), 0) AS available,
-       coalesce(sum(-r.amount) FILTER (WHERE r.kind = 'paid'), 0) AS paid
-FROM hype.reward r
-WHERE r.beneficiary IS NOT NULL
-GROUP BY r.beneficiary, r.currency;
+SELECT b.beneficiary AS user_id, b.currency,
+       CASE WHEN sum(b.entries) > sum(b.due_entries)
+            THEN sum(b.amount) - sum(b.due) ELSE 0 END AS pending,
+       sum(b.due) AS available, sum(b.paid) AS paid
+FROM (
+    SELECT t.beneficiary, t.currency, t.entries, t.amount, t.due_entries,
+           t.due, t.paid
+    FROM hype.reward_total t
+
+    -- What the totals do not have yet, as they would have it
+
+    UNION ALL
+    SELECT c.beneficiary, c.currency, 1, r.amount, d.due::integer,
+           CASE WHEN d.due THEN r.amount ELSE 0 END,
+           CASE WHEN r.kind = 'paid' THEN -r.amount ELSE 0 END
+    FROM hype.reward_change c
+    JOIN hype.reward r ON r.id = c.reward_id
+    CROSS JOIN LATERAL (
+        SELECT r.kind = 'paid' OR EXISTS (
+            SELECT FROM hype.reward_position p
+            WHERE (r.available_at, r.id)
+                  <= (p.available_at, p.reward_id)) AS due) AS d
+
+    -- What has become available since; or, where now() is an old time, what had
+    -- not yet
+
+    UNION ALL
+    SELECT r.beneficiary, r.currency, 0, 0, 1, r.amount, 0
+    FROM hype.reward r
+    WHERE r.available_at >= (SELECT p.available_at FROM hype.reward_position p)
+      AND r.available_at <= now()
+      AND (r.available_at, r.id)
+          > (SELECT p.available_at, p.reward_id FROM hype.reward_position p)
+      AND r.kind <> 'paid' AND r.beneficiary IS NOT NULL
+    UNION ALL
+    SELECT r.beneficiary, r.currency, 0, 0, -1, -r.amount, 0
+    FROM hype.reward r
+    WHERE r.available_at > now()
+      AND r.available_at <= (SELECT p.available_at FROM hype.reward_position p)
+      AND (r.available_at, r.id)
+          <= (SELECT p.available_at, p.reward_id FROM hype.reward_position p)
+      AND r.kind <> 'paid' AND r.beneficiary IS NOT NULL
+) AS b
+GROUP BY b.beneficiary, b.currency;
 
 COMMENT ON VIEW hype.balance IS
-    'What each user is owed, and was paid: sums of hype.reward';
+    'What each user is owed, and was paid: the sums of hype.reward, at every '
+    'moment';
 COMMENT ON COLUMN hype.balance.available IS
     'What the next pay-out pays; below zero: what is owed back, as it was '
     'taken back after it was paid';
+
+
+CREATE OR REPLACE FUNCTION hype.movable_credits(user_id text, currency text)
+RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT c.id
+    FROM (SELECT f.id FROM hype.confirmed_referral f
+          WHERE f.referrer = movable_credits.user_id AND NOT f.told
+          UNION
+          SELECT u.id FROM hype.confirmed_referral u
+          WHERE u.user_id = movable_credits.user_id AND NOT u.told) AS c
+    WHERE EXISTS (SELECT FROM hype.reward r
+                  WHERE r.confirmed_referral_id = c.id
+                    AND r.beneficiary = movable_credits.user_id
+                    AND r.currency = movable_credits.currency
+                    AND r.kind = 'earned' AND r.available_at <= now());
+END
+$$;
+
+COMMENT ON FUNCTION hype.movable_credits(text, text) IS
+    'The confirmed referrals that the user can be paid for and whose credit '
+    'still moves';
 
 
 CREATE OR REPLACE FUNCTION hype.hold_credit(user_id text, currency text)
@@ -6884,10 +7142,8 @@ BEGIN
         SELECT c.id
         FROM hype.confirmed_referral c
         WHERE NOT c.told
-          AND c.id IN (SELECT r.confirmed_referral_id FROM hype.reward r
-                       WHERE r.beneficiary = hold_credit.user_id
-                         AND r.currency = hold_credit.currency
-                         AND r.kind = 'earned' AND r.available_at <= now())
+          AND c.id IN (SELECT hype.movable_credits(hold_credit.user_id,
+                                                   hold_credit.currency))
         ORDER BY c.id
         FOR UPDATE);
 
@@ -6950,17 +7206,17 @@ BEGIN
 
         -- What became available since then is not held yet.
 
-        SELECT greatest(0, sum(r.amount) FILTER (WHERE r.kind = 'paid'
-                                                   OR r.available_at <= now())),
-               coalesce(max(r.n) FILTER (WHERE r.kind = 'paid'), 0),
-               coalesce(bool_and(c.told) FILTER (
-                   WHERE r.kind = 'earned' AND r.available_at <= now()
-                     AND pay_out.user_id IN (c.referrer, c.user_id)), true)
-        INTO total, last, held
-        FROM hype.reward r
-        LEFT JOIN hype.confirmed_referral c ON c.id = r.confirmed_referral_id
-        WHERE r.beneficiary = pay_out.user_id
-          AND r.currency = pay_out.currency;
+        SELECT greatest(0, (SELECT b.available FROM hype.balance b
+                            WHERE b.user_id = pay_out.user_id
+                              AND b.currency = pay_out.currency)),
+               coalesce((SELECT r.n FROM hype.reward r
+                         WHERE r.beneficiary = pay_out.user_id
+                           AND r.currency = pay_out.currency
+                           AND r.kind = 'paid'
+                         ORDER BY r.n DESC LIMIT 1), 0),
+               NOT EXISTS (SELECT FROM hype.movable_credits(pay_out.user_id,
+                                                            pay_out.currency))
+        INTO total, last, held;
 
         CONTINUE WHEN NOT held;
 
@@ -7456,9 +7712,20 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    hit hype.referral_hit;
+    hit   hype.referral_hit;
+    moves boolean := true;
 BEGIN
-    IF TG_OP <> 'INSERT' AND OLD.revoked IS NULL THEN
+    -- A pay-out may set "told" of many.
+
+    IF TG_OP = 'UPDATE' THEN
+        moves := (NEW.referral_hit_id, NEW.referral_link_id, NEW.user_id,
+                  NEW.visitor, NEW.value, NEW.revoked)
+                 IS DISTINCT FROM
+                 (OLD.referral_hit_id, OLD.referral_link_id, OLD.user_id,
+                  OLD.visitor, OLD.value, OLD.revoked);
+    END IF;
+
+    IF TG_OP <> 'INSERT' AND OLD.revoked IS NULL AND moves THEN
         hit := hype.find_hit(OLD.referral_hit_id);
 
         INSERT INTO hype.confirmed_change
@@ -7495,7 +7762,7 @@ BEGIN
         END IF;
     END IF;
 
-    IF TG_OP <> 'DELETE' AND NEW.revoked IS NULL THEN
+    IF TG_OP <> 'DELETE' AND NEW.revoked IS NULL AND moves THEN
         hit := hype.find_hit(NEW.referral_hit_id);
 
         INSERT INTO hype.confirmed_change
@@ -8156,6 +8423,106 @@ COMMENT ON FUNCTION hype.count_confirmed(integer) IS
     'returns their number';
 
 
+CREATE OR REPLACE FUNCTION hype.count_rewards(max integer) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    p       hype.reward_position;
+    n       bigint;
+    matured bigint;
+BEGIN
+    -- hype.erase() may be at work.
+
+    SELECT l.* INTO p FROM hype.reward_position l FOR UPDATE SKIP LOCKED;
+
+    IF NOT FOUND THEN
+        INSERT INTO hype.reward_position DEFAULT VALUES
+        ON CONFLICT DO NOTHING RETURNING * INTO p;
+
+        IF NOT FOUND THEN
+            RETURN 0;
+        END IF;
+    END IF;
+
+    WITH taken AS (
+        DELETE FROM hype.reward_change c
+        WHERE (c.beneficiary, c.currency, c.reward_id) IN (
+            SELECT d.beneficiary, d.currency, d.reward_id
+            FROM hype.reward_change d
+            ORDER BY d.beneficiary, d.currency, d.reward_id LIMIT max)
+        RETURNING c.beneficiary, c.currency, c.reward_id
+    ), entries AS (
+        SELECT t.beneficiary, t.currency, r.amount, r.kind = 'paid' AS paid,
+               r.kind = 'paid' OR (r.available_at, r.id)
+                                  <= (p.available_at, p.reward_id) AS due
+        FROM taken t JOIN hype.reward r ON r.id = t.reward_id
+    ), totals AS (
+        INSERT INTO hype.reward_total AS t
+            (beneficiary, currency, entries, amount, due_entries, due, paid)
+        SELECT e.beneficiary, e.currency, count(*), sum(e.amount),
+               count(*) FILTER (WHERE e.due),
+               coalesce(sum(e.amount) FILTER (WHERE e.due), 0),
+               coalesce(sum(-e.amount) FILTER (WHERE e.paid), 0)
+        FROM entries e
+        GROUP BY e.beneficiary, e.currency
+        ON CONFLICT (beneficiary, currency) DO UPDATE
+        SET entries = t.entries + excluded.entries,
+            amount = t.amount + excluded.amount,
+            due_entries = t.due_entries + excluded.due_entries,
+            due = t.due + excluded.due,
+            paid = t.paid + excluded.paid
+    )
+    SELECT count(*) INTO n FROM taken;
+
+    -- What has become available; of what comes later it is known when it comes.
+
+    WITH due AS MATERIALIZED (
+        SELECT r.id, r.kind, r.beneficiary, r.currency, r.amount,
+               r.available_at
+        FROM hype.reward r
+        WHERE (r.available_at, r.id) > (p.available_at, p.reward_id)
+          AND r.available_at <= now()
+        ORDER BY r.available_at, r.id LIMIT max
+    ), totals AS (
+        UPDATE hype.reward_total t
+        SET due_entries = t.due_entries + s.n, due = t.due + s.amount
+        FROM (SELECT d.beneficiary, d.currency, count(*) AS n,
+                     sum(d.amount) AS amount
+              FROM due d
+              WHERE d.kind <> 'paid'
+                AND NOT EXISTS (
+                    SELECT FROM hype.reward_change c
+                    WHERE c.beneficiary = d.beneficiary
+                      AND c.currency = d.currency AND c.reward_id = d.id)
+              GROUP BY d.beneficiary, d.currency) AS s
+        WHERE t.beneficiary = s.beneficiary AND t.currency = s.currency
+    ), moved AS (
+        UPDATE hype.reward_position l
+        SET available_at = d.available_at, reward_id = d.id
+        FROM (SELECT e.available_at, e.id FROM due e
+              ORDER BY e.available_at DESC, e.id DESC LIMIT 1) AS d
+    )
+    SELECT count(*) INTO matured FROM due;
+
+    -- Who has an older snapshot and changes totals is to fail.
+
+    IF n > 0 AND matured = 0 THEN
+        UPDATE hype.reward_position l SET reward_id = l.reward_id;
+    END IF;
+
+    RETURN n + matured;
+END
+$$;
+
+COMMENT ON FUNCTION hype.count_rewards(integer) IS
+    'Has the totals of balances follow some entries of the ledger, and some '
+    'that have become available; returns their number';
+
+
 CREATE OR REPLACE FUNCTION hype.uncount(since timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql
@@ -8274,7 +8641,7 @@ BEGIN
 
     LOOP
         n := hype.count_hits(1000000) + hype.count_claims(10000)
-             + hype.count_confirmed(10000);
+             + hype.count_confirmed(10000) + hype.count_rewards(10000);
         total := total + n;
         EXIT WHEN n = 0;
     END LOOP;
@@ -8378,7 +8745,8 @@ BEGIN
         BEGIN
             LOOP
                 rolled := hype.count_hits(500) + hype.count_claims(100)
-                          + hype.count_confirmed(500);
+                          + hype.count_confirmed(500)
+                          + hype.count_rewards(500);
 
                 EXIT WHEN rolled = 0
                           OR clock_timestamp() >= began + long;
@@ -10432,6 +10800,7 @@ RESET standard_conforming_strings;
 \unset hype_new_truncated
 \unset hype_new_claims
 \unset hype_new_rewards
+\unset hype_new_totals
 \unset hype_new_taken
 \unset hype_no_columns
 \unset hype_no_codes
