@@ -6537,7 +6537,7 @@ COMMENT ON FUNCTION hype.keep_ledger() IS
     'Trigger: refuses to change the ledger; hype.erase() may take names out';
 
 CREATE OR REPLACE FUNCTION hype.log_balance() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
