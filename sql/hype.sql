@@ -8253,6 +8253,29 @@ COMMENT ON FUNCTION hype.count_hits(bigint, timestamptz) IS
     'Adds the next hits to the roll-ups; returns their number';
 
 
+CREATE OR REPLACE FUNCTION hype.gone_users(users text[])
+RETURNS SETOF hype.link_user
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT l.*
+    FROM hype.link_user l
+    WHERE l.user_id = ANY (users)
+      AND NOT EXISTS (
+          SELECT FROM hype.visitor_claim c
+          JOIN hype.visit v ON v.subject = c.visitor AND NOT v.known
+          WHERE c.user_id = l.user_id
+            AND v.referral_link_id = l.referral_link_id)
+      AND NOT EXISTS (
+          SELECT FROM hype.visit v
+          WHERE v.subject = hype.user_key(l.user_id) AND v.known
+            AND v.referral_link_id = l.referral_link_id);
+END;
+
+COMMENT ON FUNCTION hype.gone_users(text[]) IS
+    'Rows of link_user of users whose later claim an earlier one has replaced, '
+    'and who have no hit of the link any more';
+
+
 CREATE OR REPLACE FUNCTION hype.count_claims(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -8302,21 +8325,10 @@ BEGIN
     FROM (SELECT w.link, count(*) AS n FROM new_users w GROUP BY w.link) AS u
     WHERE t.referral_link_id = u.link;
 
-    -- Users whose later claim an earlier one has replaced may have no hit of
-    -- a link any more.
-
     WITH gone AS (
-        DELETE FROM hype.link_user l
-        WHERE l.user_id = ANY (were)
-          AND NOT EXISTS (
-              SELECT FROM hype.visitor_claim c
-              JOIN hype.visit v ON v.subject = c.visitor AND NOT v.known
-              WHERE c.user_id = l.user_id
-                AND v.referral_link_id = l.referral_link_id)
-          AND NOT EXISTS (
-              SELECT FROM hype.visit v
-              WHERE v.subject = hype.user_key(l.user_id) AND v.known
-                AND v.referral_link_id = l.referral_link_id)
+        DELETE FROM hype.link_user l USING hype.gone_users(were) g
+        WHERE l.user_id = g.user_id
+          AND l.referral_link_id = g.referral_link_id
         RETURNING l.referral_link_id AS link
     )
     UPDATE hype.link_total t SET linked_users = t.linked_users - g.n
@@ -9187,9 +9199,10 @@ BEGIN
         SELECT s.link, h.bot, h.created, h.source,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known,
-               coalesce(h.user_id, (
-                   SELECT c.user_id FROM hype.visitor_claim c
-                   WHERE c.visitor = h.visitor)) AS user_id
+               coalesce(CASE WHEN NOT h.authenticated THEN (
+                            SELECT c.user_id FROM hype.visitor_claim c
+                            WHERE c.visitor = h.visitor) END,
+                        h.user_id) AS user_id
         FROM hype.unrolled_hits() h
         CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
             AS s (link)
@@ -9201,6 +9214,11 @@ BEGIN
         FROM hype.pending_claim p
         JOIN hype.visitor_claim c ON c.visitor = p.visitor
         JOIN hype.visit v ON v.subject = p.visitor AND NOT v.known
+    ), gone AS (
+        SELECT g.referral_link_id AS link, g.user_id
+        FROM hype.gone_users(ARRAY(
+            SELECT unnest(p.was) FROM hype.pending_claim p
+            WHERE p.was <> '{}')) g
     )
     SELECT link, sum(hits)::bigint, sum(bots)::bigint, sum(visitors)::bigint,
            sum(users)::bigint, min(first_hit), max(last_hit),
@@ -9229,6 +9247,13 @@ BEGIN
             SELECT FROM hype.link_user l
             WHERE l.user_id = u.user_id AND l.referral_link_id = u.link)
         GROUP BY u.link
+        UNION ALL
+        SELECT g.link, 0, 0, 0, -count(*), NULL, NULL, 0
+        FROM gone g
+        WHERE NOT EXISTS (
+            SELECT FROM users u
+            WHERE u.user_id = g.user_id AND u.link = g.link)
+        GROUP BY g.link
     ) AS r
     GROUP BY link;
 END
@@ -9874,9 +9899,10 @@ AS $$
         SELECT s.link, h.bot, hype.quarter(h.created) AS quarter,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known,
-               coalesce(h.user_id, (
-                   SELECT c.user_id FROM hype.visitor_claim c
-                   WHERE c.visitor = h.visitor)) AS user_id
+               coalesce(CASE WHEN NOT h.authenticated THEN (
+                            SELECT c.user_id FROM hype.visitor_claim c
+                            WHERE c.visitor = h.visitor) END,
+                        h.user_id) AS user_id
         FROM hype.unrolled_hits() h
         CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
             AS s (link)
@@ -9918,6 +9944,17 @@ AS $$
                - coalesce(u.rolled BETWEEN first_q AND last_q,
                           false)::integer)
     FROM users u GROUP BY u.link
+    UNION ALL
+    SELECT g.referral_link_id, 0, 0, 0, -count(*)
+    FROM hype.gone_users(ARRAY(
+        SELECT unnest(p.was) FROM hype.pending_claim p
+        WHERE p.was <> '{}')) g
+    WHERE g.referral_link_id BETWEEN first_link AND last_link
+      AND g.quarter BETWEEN first_q AND last_q
+      AND NOT EXISTS (
+          SELECT FROM users u
+          WHERE u.user_id = g.user_id AND u.link = g.referral_link_id)
+    GROUP BY g.referral_link_id
 $$;
 
 COMMENT ON FUNCTION hype.unrolled_within(bigint, bigint, bigint, bigint) IS
