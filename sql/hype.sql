@@ -426,7 +426,18 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
                 LIKE '%told%', false) AS hype_old_via \gset
 
 
--- Functions that schemas of version 2 had with other results or arguments
+-- Functions that schemas of version 2 had with other results or arguments.  What
+-- was granted on hype.replay() goes to the new one.
+
+SELECT set_config('hype.replay_grants', coalesce(string_agg(DISTINCT format(
+           'GRANT EXECUTE ON FUNCTION hype.replay TO %s%s',
+           a.grantee::regrole, CASE WHEN a.is_grantable
+                                    THEN ' WITH GRANT OPTION' ELSE '' END),
+           '; '), ''), true) AS grants
+FROM pg_proc p, aclexplode(p.proacl) AS a
+WHERE p.pronamespace = to_regnamespace('hype') AND p.proname = 'replay'
+  AND p.pronargs < 15 AND a.grantee NOT IN (0, p.proowner) \gset hype_
+\unset hype_grants
 
 SELECT format('DROP FUNCTION %s', p.oid::regprocedure)
 FROM pg_proc p
@@ -1636,6 +1647,20 @@ COMMENT ON COLUMN hype.erased.subject IS
     'A hash: hype.user_key() of the user, or of the visitor';
 COMMENT ON COLUMN hype.erased.known IS
     'It is a user, not a visitor';
+
+
+CREATE TABLE IF NOT EXISTS hype.typed_code (
+    referral_link_id bigint,
+    subject          uuid,
+    at               timestamptz NOT NULL,
+    PRIMARY KEY (referral_link_id, subject)
+);
+
+COMMENT ON TABLE hype.typed_code IS
+    'Who has typed which link''s code in the last day: the row is what calls of '
+    'hype.refer() at the same time wait for, so that one of them makes the hit';
+COMMENT ON COLUMN hype.typed_code.subject IS
+    'hype.user_key() of the user';
 
 
 -- What is owed, and paid
@@ -3378,6 +3403,12 @@ DECLARE
     first timestamptz;
     found record;
 BEGIN
+    -- Who credits the hit at this moment is waited for, and seen afterwards.
+
+    IF NOT hype.distributed() THEN
+        PERFORM FROM hype.referral_hit h WHERE h.id = hit FOR NO KEY UPDATE;
+    END IF;
+
     SELECT min(r.created) INTO first
     FROM hype.confirmed_referral r
     WHERE r.referral_hit_id = hit AND r.revoked IS NULL;
@@ -3603,10 +3634,11 @@ BEGIN
         RETURN NULL;
     END IF;
 
+    -- Also where it is not the first: hype.mark_hit() waits for the row.
+
     UPDATE hype.referral_hit h
-    SET confirmed = new.created
-    WHERE h.id = new.referral_hit_id AND h.created = hit_created
-      AND (h.confirmed IS NULL OR h.confirmed > new.created);
+    SET confirmed = least(h.confirmed, new.created)
+    WHERE h.id = new.referral_hit_id AND h.created = hit_created;
 
     RETURN made;
 END
@@ -3675,13 +3707,17 @@ BEGIN
 
     IF hit.id IS NULL THEN
 
-        -- Nor what has lost its link, or was given away with it.
+        -- Nor what has lost its link, or was given away with it; but what
+        -- turned out to be another user's hit never was this one's.
 
         known := known AND old.created = at
                  AND (old.referrer = who) IS NOT TRUE AND NOT EXISTS (
             SELECT FROM hype.referral_link l
             WHERE l.id = old.referral_link_id
-              AND l.user_id IS NOT DISTINCT FROM old.referrer);
+              AND l.user_id IS NOT DISTINCT FROM old.referrer)
+                 AND NOT EXISTS (
+            SELECT h.id FROM hype.referral_hit h
+            WHERE h.id = old.referral_hit_id AND h.user_id <> who);
 
         IF NOT known AND old.created = at THEN
             PERFORM hype.unconfirm(old);
@@ -6072,10 +6108,12 @@ BEGIN
         RETURN;
     END IF;
 
-    -- A form that is sent twice is one code, also at the same time.
+    -- A form that is sent twice is one code, also at the same time: the second
+    -- one waits for the row, or fails in a higher isolation level.
 
-    PERFORM pg_advisory_xact_lock(hashtextextended(
-        'hype.refer ' || link.id || ' ' || refer.user_id, 0));
+    INSERT INTO hype.typed_code (referral_link_id, subject, at)
+    VALUES (link.id, hype.user_key(refer.user_id), clock_timestamp())
+    ON CONFLICT ON CONSTRAINT typed_code_pkey DO UPDATE SET at = excluded.at;
 
     SELECT r.id INTO hit
     FROM (SELECT h.id, h.referral_link_id, h.source, h.created
@@ -6183,6 +6221,7 @@ COMMENT ON FUNCTION hype.confirm(
 DO $$
 BEGIN
     EXECUTE current_setting('hype.grants');
+    EXECUTE current_setting('hype.replay_grants');
 END
 $$;
 
@@ -7398,6 +7437,28 @@ COMMENT ON FUNCTION hype.erase_credits(text, uuid[]) IS
     'way round';
 
 
+CREATE OR REPLACE FUNCTION hype.nameless_hits(user_id text) RETURNS uuid[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    credited uuid[] := ARRAY(
+        SELECT c.referral_hit_id FROM hype.confirmed_referral c
+        WHERE c.user_id = nameless_hits.user_id);
+BEGIN
+    RETURN ARRAY(SELECT h.id FROM hype.referral_hit h
+                 WHERE h.id = ANY (credited)
+                   AND h.visitor IS NULL AND h.user_id IS NULL);
+END
+$$;
+
+COMMENT ON FUNCTION hype.nameless_hits(text) IS
+    'The hits without visitor by which the user came, see hype.credit_hit()';
+
+
 CREATE OR REPLACE FUNCTION hype.erase_hits(user_id text, visitors uuid[])
 RETURNS bigint
 LANGUAGE plpgsql
@@ -7409,8 +7470,13 @@ AS $$
 DECLARE
     of_user    bigint;
     of_visitor bigint;
+    of_nobody  bigint;
 BEGIN
     PERFORM set_config('hype.keep_totals', 'on', true);
+
+    DELETE FROM hype.referral_hit h
+    WHERE h.id = ANY (hype.nameless_hits(erase_hits.user_id));
+    GET DIAGNOSTICS of_nobody = ROW_COUNT;
 
     DELETE FROM hype.referral_hit h WHERE h.user_id = erase_hits.user_id;
     GET DIAGNOSTICS of_user = ROW_COUNT;
@@ -7421,7 +7487,7 @@ BEGIN
 
     PERFORM set_config('hype.keep_totals', 'off', true);
 
-    RETURN of_user + of_visitor;
+    RETURN of_user + of_visitor + of_nobody;
 END
 $$;
 
@@ -7511,6 +7577,7 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     visitors uuid[] := hype.visitors_of(export.user_id);
+    nameless uuid[] := hype.nameless_hits(export.user_id);
 BEGIN
     RETURN jsonb_build_object(
         'user_id', export.user_id,
@@ -7532,7 +7599,10 @@ BEGIN
                   WHERE u.user_id = export.user_id
                   UNION ALL
                   SELECT v.* FROM hype.referral_hit v
-                  WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL) AS h),
+                  WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL
+                  UNION ALL
+                  SELECT n.* FROM hype.referral_hit n
+                  WHERE n.id = ANY (nameless)) AS h),
         'confirmed', (
             SELECT coalesce(jsonb_agg(to_jsonb(c) - 'id' - 'told'
                                       ORDER BY c.created, c.id), '[]')
@@ -7640,6 +7710,7 @@ BEGIN
        OR (NOT v.known AND v.subject = ANY (visitors));
     DELETE FROM hype.link_user u WHERE u.user_id = erase.user_id;
     DELETE FROM hype.first_link f WHERE f.subject = own_key;
+    DELETE FROM hype.typed_code t WHERE t.subject = own_key;
 
     PERFORM hype.roll_up();
 
@@ -8954,6 +9025,8 @@ AS $$
 BEGIN
     DELETE FROM hype.pending_confirm p
     WHERE p.due IS NULL AND p.created < now() - interval '7 days';
+
+    DELETE FROM hype.typed_code t WHERE t.at < now() - interval '1 day';
 
     DELETE FROM hype.event e
     WHERE e.id < coalesce((SELECT f.id FROM hype.event f

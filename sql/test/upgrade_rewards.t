@@ -93,8 +93,13 @@ $c->query("CREATE FUNCTION hype.replay($args, identifiers text[])
 $c->query("CREATE FUNCTION hype.check_value(text, numeric) RETURNS void
 	LANGUAGE sql AS ''");
 $c->query("COMMENT ON SEQUENCE hype.referral_link_id_seq IS 'numbers'");
+$c->query("GRANT EXECUTE ON FUNCTION hype.replay($args, identifiers text[])
+	TO hype_report WITH GRANT OPTION");
 isnt(definitions(), $new, 'with former functions');
 is(qx($psql 2>&1), '', 'is upgraded, too');
+is($c->query("SELECT has_function_privilege('hype_report', 'hype.replay'::regproc,
+	'EXECUTE WITH GRANT OPTION')"), 't', 'what was granted stays');
+$c->query("REVOKE EXECUTE ON FUNCTION hype.replay FROM hype_report");
 is(definitions(), $new, 'and is as a new one is');
 
 done_testing();
