@@ -2690,6 +2690,95 @@ COMMENT ON FUNCTION hype.worker_calls() IS
     'As hype.worker_writes(), the other functions that nginx calls';
 
 
+CREATE OR REPLACE FUNCTION hype.worker_relay(host text, port integer)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    conninfo text;
+BEGIN
+    SELECT string_agg(
+        format('%s=''%s''', o.key, regexp_replace(o.value, '([\\''])', '\\\1',
+                                                  'g')), ' ')
+    INTO conninfo
+    FROM (VALUES ('host', host), ('port', port::text), ('user', 'hype_nginx'),
+                 ('dbname', current_database()), ('connect_timeout', '2'),
+                 ('application_name', 'hype.relay')) AS o (key, value);
+
+    RETURN format($worker$
+CREATE EXTENSION IF NOT EXISTS dblink SCHEMA public;
+
+CREATE OR REPLACE FUNCTION hype.relay() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+AS $body$
+DECLARE
+    name CONSTANT text := 'hype';
+    ask  CONSTANT text := 'SELECT count(*) FROM pg_listening_channels(); '
+                          'LISTEN hype_link; LISTEN hype_claim';
+    told text;
+BEGIN
+    IF name = ANY (dblink_get_connections()) THEN
+        PERFORM pg_notify(n.notify_name, n.extra)
+        FROM dblink_get_notify(name) AS n;
+
+        -- The answer to the last question is here the next time.
+
+        IF dblink_is_busy(name) = 1 THEN
+            IF current_setting('hype.asked')::timestamptz
+               < clock_timestamp() - interval '10 seconds'
+            THEN
+                RAISE EXCEPTION 'hype.relay: the coordinator does not answer';
+            END IF;
+
+            RETURN;
+        END IF;
+
+        LOOP
+            SELECT r.answer INTO told
+            FROM dblink_get_result(name) AS r (answer text);
+
+            EXIT WHEN NOT FOUND;
+
+            -- Until then it did not listen, and anything may have changed.
+
+            IF told = '0' THEN
+                PERFORM pg_notify('hype_link', ''), pg_notify('hype_claim', '');
+            END IF;
+        END LOOP;
+    ELSE
+        PERFORM dblink_connect(name, %L);
+    END IF;
+
+    IF dblink_send_query(name, ask) = 0 THEN
+        RAISE EXCEPTION 'hype.relay: the connection to the coordinator is lost';
+    END IF;
+
+    PERFORM set_config('hype.asked', clock_timestamp()::text, false);
+END
+$body$;
+
+DO $body$
+BEGIN
+    EXECUTE format('ALTER FUNCTION hype.relay() SET search_path = pg_catalog, '
+                   '%%s, pg_temp', e.extnamespace::regnamespace)
+    FROM pg_extension e WHERE e.extname = 'dblink';
+END
+$body$;
+
+REVOKE ALL ON FUNCTION hype.relay() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hype.relay() TO hype_nginx;
+
+    $worker$, conninfo);
+END
+$$;
+
+COMMENT ON FUNCTION hype.worker_relay(text, integer) IS
+    'SQL that makes hype.relay() on a worker of Citus: nginx calls it four '
+    'times a second, and it sends what the coordinator has sent by NOTIFY. An '
+    'error ends its session, and so the connection that it listens on';
+
+
 CREATE OR REPLACE FUNCTION hype.set_up_workers() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -2703,7 +2792,7 @@ BEGIN
             'WHERE n.groupid = 0' INTO own;
 
     commands := hype.worker_tables(own.name, own.port) || hype.worker_writes()
-                || hype.worker_calls();
+                || hype.worker_calls() || hype.worker_relay(own.name, own.port);
 
     EXECUTE 'SELECT w.* FROM run_command_on_workers($1) AS w '
             'WHERE NOT w.success LIMIT 1' INTO failed
@@ -5450,6 +5539,71 @@ COMMENT ON FUNCTION hype.node_xacts(smallint[]) IS
     'belong to: the id that this transaction has there';
 
 
+CREATE OR REPLACE FUNCTION hype.replay_here(hits jsonb) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own      integer;
+    inserted bigint;
+BEGIN
+    EXECUTE 'SELECT l.groupid FROM pg_dist_local_group l' INTO own;
+
+    INSERT INTO hype.referral_hit
+        (id, referral_link_id, created, authenticated, bot, visitor, user_id,
+         ip, user_agent, http_referer, next, source, args, xact, node)
+    SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
+           h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
+           h.source, h.args, pg_current_xact_id(), h.node
+    FROM jsonb_populate_recordset(NULL::hype.referral_hit, hits) AS h
+    WHERE h.node & 127::smallint = own
+    ON CONFLICT DO NOTHING;
+
+    GET DIAGNOSTICS inserted = ROW_COUNT;
+    RETURN inserted;
+END
+$$;
+
+COMMENT ON FUNCTION hype.replay_here(jsonb) IS
+    'On Citus: inserts those of the hits, to whatever shards, that belong to '
+    'this server';
+
+
+CREATE OR REPLACE FUNCTION hype.replay_moved(hits hype.referral_hit[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    inserted bigint;
+    failed   text;
+BEGIN
+    EXECUTE $citus$
+        SELECT coalesce(sum(CASE WHEN r.success THEN r.result::bigint END), 0),
+               min(r.result) FILTER (WHERE NOT r.success)
+        FROM pg_dist_node n
+        CROSS JOIN LATERAL master_run_on_worker(
+            ARRAY[n.nodename], ARRAY[n.nodeport],
+            ARRAY[format('SELECT hype.replay_here(%L)', to_jsonb($1))],
+            false) AS r
+        WHERE n.noderole = 'primary'
+          AND n.groupid IN (SELECT h.node & 127::smallint
+                            FROM unnest($1) AS h)
+    $citus$ INTO inserted, failed USING hits;
+
+    IF failed IS NOT NULL THEN
+        RAISE EXCEPTION 'hype.replay: on the server of a hit: %', failed;
+    END IF;
+
+    RETURN inserted;
+END
+$$;
+
+COMMENT ON FUNCTION hype.replay_moved(hype.referral_hit[]) IS
+    'On Citus: has each of these hits, whose shard was moved, inserted by the '
+    'server that it belongs to, in transactions of their own';
+
+
 CREATE OR REPLACE FUNCTION hype.replay_shards(hits hype.referral_hit[])
 RETURNS bigint
 LANGUAGE plpgsql
@@ -5462,7 +5616,8 @@ DECLARE
     there    uuid[];
     nodes    smallint[];
     xacts    jsonb := '{}';
-    moved    uuid[];
+    moved    smallint[] := '{}';
+    replayed bigint := 0;
     first    timestamptz;
     last     timestamptz;
     inserted bigint;
@@ -5482,12 +5637,28 @@ BEGIN
                    WHERE h.node <> 0 AND NOT h.id = ANY (there)
                      AND (h.node & 127::smallint) <> (own & 127::smallint));
 
+    -- All go to the node that they were sent to: there they wait for a
+    -- transaction that may still write them, and later ones fail.  If its
+    -- shard was moved, this transaction has no id of the node's server; if that
+    -- server was removed, nothing comes of it any more.
+
     IF nodes <> '{}' THEN
         xacts := hype.node_xacts(nodes);
+
+        EXECUTE $citus$
+            SELECT ARRAY(
+                SELECT v.node FROM unnest($1) AS v (node)
+                WHERE NOT $2 ? v.node::text
+                  AND EXISTS (SELECT FROM pg_dist_node n
+                              WHERE n.groupid = v.node & 127))
+        $citus$ INTO moved USING nodes, xacts;
     END IF;
 
-    -- To the node that a hit was sent to: there it waits for a transaction that
-    -- may still write it, and later ones fail.
+    IF moved <> '{}' THEN
+        replayed := hype.replay_moved(ARRAY(
+            SELECT h FROM unnest(hits) AS h
+            WHERE h.node = ANY (moved) AND NOT h.id = ANY (there)));
+    END IF;
 
     INSERT INTO hype.referral_hit
         (id, referral_link_id, created, authenticated, bot, visitor, user_id,
@@ -5495,48 +5666,33 @@ BEGIN
     SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
            h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
            h.source, h.args, coalesce((xacts ->> h.node::text)::xid8, this),
-           coalesce(nullif(h.node, 0), own)
+           CASE WHEN h.node = 0 OR h.node = ANY (nodes)
+                     AND NOT xacts ? h.node::text
+           THEN own ELSE h.node END
     FROM unnest(hits) AS h
-    WHERE NOT h.id = ANY (there)
+    WHERE NOT h.id = ANY (there) AND NOT h.node = ANY (moved)
     ON CONFLICT DO NOTHING;
 
     GET DIAGNOSTICS inserted = ROW_COUNT;
 
-    IF inserted = 0 OR nodes = '{}' THEN
-        RETURN inserted;
+    IF xacts = '{}' THEN
+        RETURN inserted + replayed;
     END IF;
 
-    -- The row of another server's node that has no id of a transaction there,
-    -- as its shard was moved, gets a node of this one.
+    PERFORM h.id FROM hype.referral_hit h
+    WHERE h.id = ANY (ids) AND NOT h.id = ANY (there)
+      AND h.created >= first AND h.created <= last
+      AND h.node = ANY (nodes)
+      AND h.xact::text = ANY (ARRAY(
+              SELECT x FROM jsonb_each_text(xacts) AS e (n, x)))
+      AND h.xmin::text::bigint <> h.xact::text::numeric % 4294967296;
 
-    moved := ARRAY(
-        SELECT h.id FROM hype.referral_hit h
-        WHERE h.id = ANY (ids) AND NOT h.id = ANY (there)
-          AND h.created >= first AND h.created <= last
-          AND h.node = ANY (nodes)
-          AND (h.xact = this
-               OR (h.xact::text = ANY (ARRAY(
-                       SELECT x FROM jsonb_each_text(xacts) AS e (n, x)))
-                   AND h.xmin::text::bigint
-                       <> h.xact::text::numeric % 4294967296)));
-
-    IF moved = '{}' THEN
-        RETURN inserted;
+    IF FOUND THEN
+        RAISE EXCEPTION 'hype.replay: the shard of a hit was moved meanwhile'
+            USING ERRCODE = 'serialization_failure';
     END IF;
 
-    DELETE FROM hype.referral_hit h
-    WHERE h.id = ANY (moved) AND h.created >= first AND h.created <= last;
-
-    INSERT INTO hype.referral_hit
-        (id, referral_link_id, created, authenticated, bot, visitor, user_id,
-         ip, user_agent, http_referer, next, source, args, xact, node)
-    SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
-           h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
-           h.source, h.args, this, own
-    FROM unnest(hits) AS h
-    WHERE h.id = ANY (moved);
-
-    RETURN inserted;
+    RETURN inserted + replayed;
 END
 $$;
 

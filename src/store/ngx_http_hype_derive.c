@@ -8,9 +8,6 @@
 /* milliseconds: from a notification to the call, which serves several */
 #define NGX_HTTP_HYPE_DERIVE_NOTIFIED     20
 
-/* between two looks at what was written */
-#define NGX_HTTP_HYPE_DERIVE_WATCH        250
-
 /*
  * between two calls, at most: a machine or a worker that was killed may have
  * committed records; behind a pooler there are no notifications
@@ -35,7 +32,6 @@
 static void ngx_http_hype_derive_after(ngx_http_hype_derive_t *derive,
     ngx_msec_t delay);
 static void ngx_http_hype_derive_timer_handler(ngx_event_t *ev);
-static void ngx_http_hype_derive_watch_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_http_hype_derive_due(ngx_http_hype_derive_t *derive);
 static void ngx_http_hype_derive_handler(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
@@ -63,16 +59,8 @@ ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive,
     ngx_http_hype_event_init(&derive->timer,
                              ngx_http_hype_derive_timer_handler, derive, 1);
 
-    ngx_http_hype_event_init(&derive->watch,
-                             ngx_http_hype_derive_watch_handler, derive, 1);
-
-    if (ngx_worker == 0) {
-
-        if (derive->metrics->derived == 0) {
-            derive->metrics->derived = ngx_current_msec;
-        }
-
-        ngx_add_timer(&derive->watch, NGX_HTTP_HYPE_DERIVE_WATCH);
+    if (ngx_worker == 0 && derive->metrics->derived == 0) {
+        derive->metrics->derived = ngx_current_msec;
     }
 }
 
@@ -131,22 +119,9 @@ ngx_http_hype_derive_timer_handler(ngx_event_t *ev)
 }
 
 
-static void
-ngx_http_hype_derive_watch_handler(ngx_event_t *ev)
+void
+ngx_http_hype_derive_watch(ngx_http_hype_derive_t *derive)
 {
-    ngx_http_hype_derive_t  *derive;
-
-    derive = ev->data;
-
-    if (ngx_exiting) {
-
-        /* the first of the new workers does it */
-
-        return;
-    }
-
-    ngx_add_timer(ev, NGX_HTTP_HYPE_DERIVE_WATCH);
-
     if (derive->pending || derive->calling) {
         return;
     }

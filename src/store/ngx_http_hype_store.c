@@ -51,10 +51,7 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
     ngx_http_hype_event_init(&store->release,
                              ngx_http_hype_store_release_handler, store, 0);
 
-    ngx_http_hype_event_init(&store->maintain,
-                             ngx_http_hype_store_maintain_handler, store, 1);
-
-    ngx_http_hype_event_init(&store->tidy, ngx_http_hype_store_tidy_handler,
+    ngx_http_hype_event_init(&store->tick, ngx_http_hype_store_tick_handler,
                              store, 1);
 
     if (ngx_http_hype_streams_init(store->streams, store->db, cache,
@@ -66,12 +63,13 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
 
     ngx_http_hype_derive_init(&store->derive, store->db, cache->metrics);
 
-    if (ngx_worker == 0) {
-        ngx_add_timer(&store->maintain, 1);
-    }
+    store->relay.db = store->db;
 
-    if (spool->path) {
-        ngx_add_timer(&store->tidy, NGX_HTTP_HYPE_STORE_TIDY);
+    store->tidied = ngx_current_msec;
+    store->maintain = ngx_current_msec;
+
+    if (ngx_worker == 0 || spool->path) {
+        ngx_add_timer(&store->tick, 1);
     }
 
     return store;

@@ -18,14 +18,11 @@
 #include "ngx_http_hype_links.h"
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_record.h"
+#include "ngx_http_hype_relay.h"
 #include "ngx_http_hype_report.h"
 #include "ngx_http_hype_stream.h"
 #include "ngx_http_hype_thread.h"
 #include "ngx_http_hype_uuid.h"
-
-
-/* milliseconds between two looks at the spool's directory */
-#define NGX_HTTP_HYPE_STORE_TIDY  1000
 
 
 typedef struct {
@@ -41,6 +38,7 @@ typedef struct {
     ngx_http_hype_report_t   report;     /* of hype_status, */
     ngx_http_hype_report_t   owner;      /* and of hype_links */
     ngx_http_hype_derive_t   derive;
+    ngx_http_hype_relay_t    relay;
 
     ngx_http_hype_uuid_pool_t  uuids;
 
@@ -49,8 +47,9 @@ typedef struct {
     ngx_uint_t               next;       /* stream whose turn it is */
     ngx_msec_t               visited;    /* when the last live hit came */
 
-    ngx_event_t              maintain;
-    ngx_event_t              tidy;       /* the spool's files, each second */
+    ngx_event_t              tick;
+    ngx_msec_t               tidied;     /* when the spool's files were */
+    ngx_msec_t               maintain;   /* when it is due */
 
     unsigned                 others:1;   /* the last batch was no live hits' */
     unsigned                 looked:1;   /* the last turn was for links */
@@ -118,11 +117,10 @@ void ngx_http_hype_store_notify(void *data, ngx_str_t *channel,
     ngx_str_t *payload);
 void ngx_http_hype_store_unavailable(void *data);
 
-/* Handlers of the events "release", "maintain" and "tidy". */
+/* Handlers of the events "release" and "tick". */
 
 void ngx_http_hype_store_release_handler(ngx_event_t *ev);
-void ngx_http_hype_store_maintain_handler(ngx_event_t *ev);
-void ngx_http_hype_store_tidy_handler(ngx_event_t *ev);
+void ngx_http_hype_store_tick_handler(ngx_event_t *ev);
 
 /* Sends the daily maintenance if it is due.  Returns 1, or 0 if it is not. */
 
