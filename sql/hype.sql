@@ -419,11 +419,25 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
                    WHERE a.attrelid = to_regclass('hype.confirmed_referral')
                      AND a.attname = 'via') AS hype_no_via,
        to_regclass('hype.reward') IS NULL AS hype_new_rewards,
+       NOT EXISTS (SELECT FROM pg_trigger t
+                   WHERE t.tgrelid = to_regclass('hype.reward')
+                     AND t.tgname = 'reward_inserted') AS hype_new_totals,
        coalesce(pg_get_indexdef(to_regclass('hype.confirmed_referral_via_idx'))
                 LIKE '%told%', false) AS hype_old_via \gset
 
 
--- Functions that schemas of version 2 had with other results or arguments
+-- Functions that schemas of version 2 had with other results or arguments.  What
+-- was granted on hype.replay() goes to the new one.
+
+SELECT set_config('hype.replay_grants', coalesce(string_agg(DISTINCT format(
+           'GRANT EXECUTE ON FUNCTION hype.replay TO %s%s',
+           a.grantee::regrole, CASE WHEN a.is_grantable
+                                    THEN ' WITH GRANT OPTION' ELSE '' END),
+           '; '), ''), true) AS grants
+FROM pg_proc p, aclexplode(p.proacl) AS a
+WHERE p.pronamespace = to_regnamespace('hype') AND p.proname = 'replay'
+  AND p.pronargs < 15 AND a.grantee NOT IN (0, p.proowner) \gset hype_
+\unset hype_grants
 
 SELECT format('DROP FUNCTION %s', p.oid::regprocedure)
 FROM pg_proc p
@@ -455,6 +469,22 @@ SET LOCAL lock_timeout = '10s';
 \elif :hype_new_taken
 
 LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE;
+
+\endif
+
+-- Who writes to the ledger waits until all that is in it is added up, see
+-- hype.reward_total.
+
+\if :hype_new_rewards
+\elif :hype_new_totals
+
+SELECT set_config('hype.ddl', $$
+    LOCK TABLE hype.confirmed_referral, hype.reward
+        IN SHARE ROW EXCLUSIVE MODE
+$$, false) AS ddl \gset hype_
+:hype_in_a_moment
+
+SET LOCAL lock_timeout = '10s';
 
 \endif
 
@@ -1520,8 +1550,6 @@ COMMENT ON COLUMN hype.pending_confirm.error IS
 
 CREATE INDEX IF NOT EXISTS referral_link_user_id_idx
     ON hype.referral_link (user_id) WHERE user_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS confirmed_referral_referrer_idx
-    ON hype.confirmed_referral (referrer) WHERE referrer IS NOT NULL;
 
 \endif
 
@@ -1539,6 +1567,20 @@ COMMENT ON COLUMN hype.erased.subject IS
     'A hash: hype.user_key() of the user, or of the visitor';
 COMMENT ON COLUMN hype.erased.known IS
     'It is a user, not a visitor';
+
+
+CREATE TABLE IF NOT EXISTS hype.typed_code (
+    referral_link_id bigint,
+    subject          uuid,
+    at               timestamptz NOT NULL,
+    PRIMARY KEY (referral_link_id, subject)
+);
+
+COMMENT ON TABLE hype.typed_code IS
+    'Who has typed which link''s code in the last day: the row is what calls of '
+    'hype.refer() at the same time wait for, so that one of them makes the hit';
+COMMENT ON COLUMN hype.typed_code.subject IS
+    'hype.user_key() of the user';
 
 
 -- What is owed, and paid
@@ -1612,8 +1654,6 @@ CREATE UNIQUE INDEX reward_beneficiary_currency_n_key
     ON hype.reward (beneficiary, currency, n) WHERE kind = 'paid';
 CREATE UNIQUE INDEX reward_reference_key
     ON hype.reward (reference) WHERE reference IS NOT NULL;
-CREATE INDEX reward_beneficiary_currency_idx
-    ON hype.reward (beneficiary, currency) WHERE beneficiary IS NOT NULL;
 CREATE INDEX reward_beneficiary_reward_rule_id_idx
     ON hype.reward (beneficiary, reward_rule_id)
     WHERE reward_rule_id IS NOT NULL;
@@ -1666,6 +1706,73 @@ CREATE TABLE IF NOT EXISTS hype.reward_count (
     n              integer NOT NULL,
     PRIMARY KEY (reward_rule_id, beneficiary)
 );
+
+CREATE TABLE IF NOT EXISTS hype.reward_total (
+    beneficiary text,
+    currency    text,
+    entries     bigint NOT NULL,
+    amount      numeric NOT NULL,
+    due_entries bigint NOT NULL,
+    due         numeric NOT NULL,
+    paid        numeric NOT NULL,
+    PRIMARY KEY (beneficiary, currency)
+);
+
+CREATE TABLE IF NOT EXISTS hype.reward_change (
+    beneficiary text,
+    currency    text,
+    reward_id   bigint,
+    PRIMARY KEY (beneficiary, currency, reward_id)
+);
+
+CREATE TABLE IF NOT EXISTS hype.reward_position (
+    id           integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    available_at timestamptz NOT NULL DEFAULT '-infinity',
+    reward_id    bigint NOT NULL DEFAULT 0
+);
+
+\if :hype_new_totals
+
+DROP INDEX IF EXISTS hype.confirmed_referral_referrer_idx;
+CREATE INDEX IF NOT EXISTS confirmed_referral_referrer_told_idx
+    ON hype.confirmed_referral (referrer, told) WHERE referrer IS NOT NULL;
+
+DROP INDEX IF EXISTS hype.reward_beneficiary_currency_idx;
+CREATE INDEX reward_beneficiary_available_at_idx
+    ON hype.reward (beneficiary, available_at) WHERE beneficiary IS NOT NULL;
+CREATE INDEX reward_available_at_id_idx ON hype.reward (available_at, id);
+
+DELETE FROM hype.reward_change;
+DELETE FROM hype.reward_total;
+DELETE FROM hype.reward_position;
+
+INSERT INTO hype.reward_position (available_at, reward_id)
+VALUES (now(), 9223372036854775807);
+
+INSERT INTO hype.reward_total
+    (beneficiary, currency, entries, amount, due_entries, due, paid)
+SELECT r.beneficiary, r.currency, count(*), sum(r.amount),
+       count(*) FILTER (WHERE r.kind = 'paid' OR r.available_at <= now()),
+       coalesce(sum(r.amount) FILTER (WHERE r.kind = 'paid'
+                                         OR r.available_at <= now()), 0),
+       coalesce(sum(-r.amount) FILTER (WHERE r.kind = 'paid'), 0)
+FROM hype.reward r
+WHERE r.beneficiary IS NOT NULL
+GROUP BY r.beneficiary, r.currency;
+
+\endif
+
+COMMENT ON TABLE hype.reward_total IS
+    'Roll-up of the ledger: what hype.balance reads. It waits for nobody, as '
+    'entries go to reward_change first';
+COMMENT ON COLUMN hype.reward_total.due IS
+    'The sum of pay-outs, and of what was available at reward_position';
+COMMENT ON TABLE hype.reward_change IS
+    'Entries of the ledger that reward_total has not got yet';
+COMMENT ON TABLE hype.reward_position IS
+    'Up to which entry, in the order of available_at and id, those that are in '
+    'reward_total are in its "due"; the row is also what those who change '
+    'reward_total lock';
 
 COMMENT ON TABLE hype.reward_count IS
     'How many rewards of a rule with max_per_beneficiary each beneficiary has: '
@@ -2458,6 +2565,12 @@ DECLARE
     first timestamptz;
     found record;
 BEGIN
+    -- Who credits the hit at this moment is waited for, and seen afterwards.
+
+    IF NOT hype.distributed() THEN
+        PERFORM FROM hype.referral_hit h WHERE h.id = hit FOR NO KEY UPDATE;
+    END IF;
+
     SELECT min(r.created) INTO first
     FROM hype.confirmed_referral r
     WHERE r.referral_hit_id = hit AND r.revoked IS NULL;
@@ -2683,10 +2796,11 @@ BEGIN
         RETURN NULL;
     END IF;
 
+    -- Also where it is not the first: hype.mark_hit() waits for the row.
+
     UPDATE hype.referral_hit h
-    SET confirmed = new.created
-    WHERE h.id = new.referral_hit_id AND h.created = hit_created
-      AND (h.confirmed IS NULL OR h.confirmed > new.created);
+    SET confirmed = least(h.confirmed, new.created)
+    WHERE h.id = new.referral_hit_id AND h.created = hit_created;
 
     RETURN made;
 END
@@ -2755,13 +2869,17 @@ BEGIN
 
     IF hit.id IS NULL THEN
 
-        -- Nor what has lost its link, or was given away with it.
+        -- Nor what has lost its link, or was given away with it; but what
+        -- turned out to be another user's hit never was this one's.
 
         known := known AND old.created = at
                  AND (old.referrer = who) IS NOT TRUE AND NOT EXISTS (
             SELECT FROM hype.referral_link l
             WHERE l.id = old.referral_link_id
-              AND l.user_id IS NOT DISTINCT FROM old.referrer);
+              AND l.user_id IS NOT DISTINCT FROM old.referrer)
+                 AND NOT EXISTS (
+            SELECT h.id FROM hype.referral_hit h
+            WHERE h.id = old.referral_hit_id AND h.user_id <> who);
 
         IF NOT known AND old.created = at THEN
             PERFORM hype.unconfirm(old);
@@ -4628,10 +4746,12 @@ BEGIN
         RETURN;
     END IF;
 
-    -- A form that is sent twice is one code, also at the same time.
+    -- A form that is sent twice is one code, also at the same time: the second
+    -- one waits for the row, or fails in a higher isolation level.
 
-    PERFORM pg_advisory_xact_lock(hashtextextended(
-        'hype.refer ' || link.id || ' ' || refer.user_id, 0));
+    INSERT INTO hype.typed_code (referral_link_id, subject, at)
+    VALUES (link.id, hype.user_key(refer.user_id), clock_timestamp())
+    ON CONFLICT ON CONSTRAINT typed_code_pkey DO UPDATE SET at = excluded.at;
 
     SELECT r.id INTO hit
     FROM (SELECT h.id, h.referral_link_id, h.source, h.created
@@ -4739,6 +4859,7 @@ COMMENT ON FUNCTION hype.confirm(
 DO $$
 BEGIN
     EXECUTE current_setting('hype.grants');
+    EXECUTE current_setting('hype.replay_grants');
 END
 $$;
 
@@ -5092,6 +5213,83 @@ $$;
 COMMENT ON FUNCTION hype.keep_ledger() IS
     'Trigger: refuses to change the ledger; hype.erase() may take names out';
 
+CREATE OR REPLACE FUNCTION hype.log_balance() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM hype.reward_change;
+        DELETE FROM hype.reward_total;
+        DELETE FROM hype.reward_count;
+        RETURN NULL;
+    END IF;
+
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO hype.reward_change (beneficiary, currency, reward_id)
+        SELECT n.beneficiary, n.currency, n.id
+        FROM new_rows n WHERE n.beneficiary IS NOT NULL;
+        RETURN NULL;
+    END IF;
+
+    -- hype.erase() takes names out.  What is changed is taken out of the totals,
+    -- and comes to them anew.
+
+    IF NOT EXISTS (SELECT FROM old_rows o JOIN new_rows n ON n.id = o.id
+                   WHERE (n.beneficiary, n.amount, n.available_at)
+                         IS DISTINCT FROM
+                         (o.beneficiary, o.amount, o.available_at))
+    THEN
+        RETURN NULL;
+    END IF;
+
+    PERFORM FROM hype.reward_position FOR UPDATE;
+
+    WITH queued AS (
+        DELETE FROM hype.reward_change c USING old_rows o
+        WHERE c.beneficiary = o.beneficiary AND c.currency = o.currency
+          AND c.reward_id = o.id
+        RETURNING c.reward_id
+    ), counted AS (
+        SELECT o.beneficiary, o.currency, count(*) AS entries,
+               sum(o.amount) AS amount,
+               count(*) FILTER (WHERE d.due) AS due_entries,
+               coalesce(sum(o.amount) FILTER (WHERE d.due), 0) AS due,
+               coalesce(sum(-o.amount) FILTER (WHERE o.kind = 'paid'), 0)
+                   AS paid
+        FROM old_rows o
+        CROSS JOIN LATERAL (
+            SELECT o.kind = 'paid' OR EXISTS (
+                SELECT FROM hype.reward_position p
+                WHERE (o.available_at, o.id)
+                      <= (p.available_at, p.reward_id)) AS due) AS d
+        WHERE o.beneficiary IS NOT NULL
+          AND o.id NOT IN (SELECT q.reward_id FROM queued q)
+        GROUP BY o.beneficiary, o.currency
+    )
+    UPDATE hype.reward_total t
+    SET entries = t.entries - c.entries, amount = t.amount - c.amount,
+        due_entries = t.due_entries - c.due_entries, due = t.due - c.due,
+        paid = t.paid - c.paid
+    FROM counted c
+    WHERE t.beneficiary = c.beneficiary AND t.currency = c.currency;
+
+    DELETE FROM hype.reward_total t
+    USING (SELECT DISTINCT o.beneficiary, o.currency FROM old_rows o) AS c
+    WHERE t.beneficiary = c.beneficiary AND t.currency = c.currency
+      AND t.entries = 0;
+
+    INSERT INTO hype.reward_change (beneficiary, currency, reward_id)
+    SELECT n.beneficiary, n.currency, n.id
+    FROM new_rows n WHERE n.beneficiary IS NOT NULL;
+
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.log_balance() IS
+    'Trigger: has the totals of balances follow the ledger';
+
 \if :hype_new_rewards
 
 CREATE TRIGGER reward_rule_check
@@ -5108,6 +5306,30 @@ CREATE TRIGGER reward_event
 
 \endif
 
+\if :hype_new_totals
+
+CREATE TRIGGER reward_inserted
+    AFTER INSERT ON hype.reward
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.log_balance();
+
+CREATE TRIGGER reward_updated
+    AFTER UPDATE ON hype.reward
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.log_balance();
+
+CREATE TRIGGER reward_truncated
+    AFTER TRUNCATE ON hype.reward
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.log_balance();
+
+\endif
+
+COMMENT ON TRIGGER reward_inserted ON hype.reward IS
+    'Has balances follow';
+COMMENT ON TRIGGER reward_updated ON hype.reward IS
+    'Has balances follow hype.erase()';
+COMMENT ON TRIGGER reward_truncated ON hype.reward IS
+    'Has balances follow';
 COMMENT ON TRIGGER reward_rule_check ON hype.reward_rule IS
     'Says what is wrong with a rule';
 COMMENT ON TRIGGER reward_keep ON hype.reward IS
@@ -5237,21 +5459,31 @@ BEGIN
         WHERE o.side = ANY (sides)
           AND NOT EXISTS (SELECT FROM hype.live_rewards((referral).id) l
                           WHERE l.reward_rule_id = o.reward_rule_id)
+    ), had AS MATERIALIZED (
+        SELECT d.reward_rule_id, d.beneficiary, d.max, c.n AS counted,
+               coalesce(c.n, (
+                   SELECT sum(sign(r.amount)) FROM hype.reward r
+                   WHERE r.reward_rule_id = d.reward_rule_id
+                     AND r.beneficiary = d.beneficiary), 0)::integer AS n
+        FROM due d
+        LEFT JOIN hype.reward_count c
+               ON c.reward_rule_id = d.reward_rule_id
+              AND c.beneficiary = d.beneficiary
+        WHERE d.max IS NOT NULL
+    ), reached AS (
+
+        -- Those who had more before the rule had a limit
+
+        INSERT INTO hype.reward_count (reward_rule_id, beneficiary, n)
+        SELECT h.reward_rule_id, h.beneficiary, h.n FROM had h
+        WHERE h.n >= h.max AND h.counted IS NULL
+        ORDER BY h.reward_rule_id
+        ON CONFLICT DO NOTHING
     ), counted AS (
         INSERT INTO hype.reward_count AS k (reward_rule_id, beneficiary, n)
-        SELECT d.reward_rule_id, d.beneficiary, h.had + 1
-        FROM due d
-        CROSS JOIN LATERAL (
-            SELECT coalesce(
-                (SELECT c.n FROM hype.reward_count c
-                 WHERE c.reward_rule_id = d.reward_rule_id
-                   AND c.beneficiary = d.beneficiary),
-                (SELECT sum(sign(r.amount)) FROM hype.reward r
-                 WHERE r.reward_rule_id = d.reward_rule_id
-                   AND r.beneficiary = d.beneficiary), 0)::integer AS had
-        ) AS h
-        WHERE d.max IS NOT NULL AND h.had < d.max
-        ORDER BY d.reward_rule_id
+        SELECT h.reward_rule_id, h.beneficiary, h.n + 1 FROM had h
+        WHERE h.n < h.max
+        ORDER BY h.reward_rule_id
         ON CONFLICT (reward_rule_id, beneficiary) DO UPDATE SET n = k.n + 1
         WHERE k.n < (SELECT r.max_per_beneficiary FROM hype.reward_rule r
                      WHERE r.id = k.reward_rule_id)
@@ -5487,21 +5719,86 @@ COMMENT ON FUNCTION hype.revoke(text, bigint, text) IS
 -- Paying
 
 CREATE OR REPLACE VIEW hype.balance AS
-SELECT r.beneficiary AS user_id, r.currency,
-       coalesce(sum(r.amount) FILTER (WHERE r.available_at > now()
-                                        AND r.kind <> 'paid'), 0) AS pending,
-       coalesce(sum(r.amount) FILTER (WHERE r.available_at <= now()
-                                         OR r.kind = 'paid'), 0) AS available,
-       coalesce(sum(-r.amount) FILTER (WHERE r.kind = 'paid'), 0) AS paid
-FROM hype.reward r
-WHERE r.beneficiary IS NOT NULL
-GROUP BY r.beneficiary, r.currency;
+SELECT b.beneficiary AS user_id, b.currency,
+       CASE WHEN sum(b.entries) > sum(b.due_entries)
+            THEN sum(b.amount) - sum(b.due) ELSE 0 END AS pending,
+       sum(b.due) AS available, sum(b.paid) AS paid
+FROM (
+    SELECT t.beneficiary, t.currency, t.entries, t.amount, t.due_entries,
+           t.due, t.paid
+    FROM hype.reward_total t
+
+    -- What the totals do not have yet, as they would have it
+
+    UNION ALL
+    SELECT c.beneficiary, c.currency, 1, r.amount, d.due::integer,
+           CASE WHEN d.due THEN r.amount ELSE 0 END,
+           CASE WHEN r.kind = 'paid' THEN -r.amount ELSE 0 END
+    FROM hype.reward_change c
+    JOIN hype.reward r ON r.id = c.reward_id
+    CROSS JOIN LATERAL (
+        SELECT r.kind = 'paid' OR EXISTS (
+            SELECT FROM hype.reward_position p
+            WHERE (r.available_at, r.id)
+                  <= (p.available_at, p.reward_id)) AS due) AS d
+
+    -- What has become available since; or, where now() is an old time, what had
+    -- not yet
+
+    UNION ALL
+    SELECT r.beneficiary, r.currency, 0, 0, 1, r.amount, 0
+    FROM hype.reward r
+    WHERE r.available_at >= (SELECT p.available_at FROM hype.reward_position p)
+      AND r.available_at <= now()
+      AND (r.available_at, r.id)
+          > (SELECT p.available_at, p.reward_id FROM hype.reward_position p)
+      AND r.kind <> 'paid' AND r.beneficiary IS NOT NULL
+    UNION ALL
+    SELECT r.beneficiary, r.currency, 0, 0, -1, -r.amount, 0
+    FROM hype.reward r
+    WHERE r.available_at > now()
+      AND r.available_at <= (SELECT p.available_at FROM hype.reward_position p)
+      AND (r.available_at, r.id)
+          <= (SELECT p.available_at, p.reward_id FROM hype.reward_position p)
+      AND r.kind <> 'paid' AND r.beneficiary IS NOT NULL
+) AS b
+GROUP BY b.beneficiary, b.currency;
 
 COMMENT ON VIEW hype.balance IS
-    'What each user is owed, and was paid: sums of hype.reward';
+    'What each user is owed, and was paid: the sums of hype.reward, at every '
+    'moment';
 COMMENT ON COLUMN hype.balance.available IS
     'What the next pay-out pays; below zero: what is owed back, as it was '
     'taken back after it was paid';
+
+
+CREATE OR REPLACE FUNCTION hype.movable_credits(user_id text, currency text)
+RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT c.id
+    FROM (SELECT f.id FROM hype.confirmed_referral f
+          WHERE f.referrer = movable_credits.user_id AND NOT f.told
+          UNION
+          SELECT u.id FROM hype.confirmed_referral u
+          WHERE u.user_id = movable_credits.user_id AND NOT u.told) AS c
+    WHERE EXISTS (SELECT FROM hype.reward r
+                  WHERE r.confirmed_referral_id = c.id
+                    AND r.beneficiary = movable_credits.user_id
+                    AND r.currency = movable_credits.currency
+                    AND r.kind = 'earned' AND r.available_at <= now());
+END
+$$;
+
+COMMENT ON FUNCTION hype.movable_credits(text, text) IS
+    'The confirmed referrals that the user can be paid for and whose credit '
+    'still moves';
 
 
 CREATE OR REPLACE FUNCTION hype.hold_credit(user_id text, currency text)
@@ -5522,10 +5819,8 @@ BEGIN
         SELECT c.id
         FROM hype.confirmed_referral c
         WHERE NOT c.told
-          AND c.id IN (SELECT r.confirmed_referral_id FROM hype.reward r
-                       WHERE r.beneficiary = hold_credit.user_id
-                         AND r.currency = hold_credit.currency
-                         AND r.kind = 'earned' AND r.available_at <= now())
+          AND c.id IN (SELECT hype.movable_credits(hold_credit.user_id,
+                                                   hold_credit.currency))
         ORDER BY c.id
         FOR UPDATE);
 
@@ -5588,17 +5883,17 @@ BEGIN
 
         -- What became available since then is not held yet.
 
-        SELECT greatest(0, sum(r.amount) FILTER (WHERE r.kind = 'paid'
-                                                   OR r.available_at <= now())),
-               coalesce(max(r.n) FILTER (WHERE r.kind = 'paid'), 0),
-               coalesce(bool_and(c.told) FILTER (
-                   WHERE r.kind = 'earned' AND r.available_at <= now()
-                     AND pay_out.user_id IN (c.referrer, c.user_id)), true)
-        INTO total, last, held
-        FROM hype.reward r
-        LEFT JOIN hype.confirmed_referral c ON c.id = r.confirmed_referral_id
-        WHERE r.beneficiary = pay_out.user_id
-          AND r.currency = pay_out.currency;
+        SELECT greatest(0, (SELECT b.available FROM hype.balance b
+                            WHERE b.user_id = pay_out.user_id
+                              AND b.currency = pay_out.currency)),
+               coalesce((SELECT r.n FROM hype.reward r
+                         WHERE r.beneficiary = pay_out.user_id
+                           AND r.currency = pay_out.currency
+                           AND r.kind = 'paid'
+                         ORDER BY r.n DESC LIMIT 1), 0),
+               NOT EXISTS (SELECT FROM hype.movable_credits(pay_out.user_id,
+                                                            pay_out.currency))
+        INTO total, last, held;
 
         CONTINUE WHEN NOT held;
 
@@ -5780,6 +6075,28 @@ COMMENT ON FUNCTION hype.erase_credits(text, uuid[]) IS
     'way round';
 
 
+CREATE OR REPLACE FUNCTION hype.nameless_hits(user_id text) RETURNS uuid[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    credited uuid[] := ARRAY(
+        SELECT c.referral_hit_id FROM hype.confirmed_referral c
+        WHERE c.user_id = nameless_hits.user_id);
+BEGIN
+    RETURN ARRAY(SELECT h.id FROM hype.referral_hit h
+                 WHERE h.id = ANY (credited)
+                   AND h.visitor IS NULL AND h.user_id IS NULL);
+END
+$$;
+
+COMMENT ON FUNCTION hype.nameless_hits(text) IS
+    'The hits without visitor by which the user came, see hype.credit_hit()';
+
+
 CREATE OR REPLACE FUNCTION hype.erase_hits(user_id text, visitors uuid[])
 RETURNS bigint
 LANGUAGE plpgsql
@@ -5791,8 +6108,13 @@ AS $$
 DECLARE
     of_user    bigint;
     of_visitor bigint;
+    of_nobody  bigint;
 BEGIN
     PERFORM set_config('hype.keep_totals', 'on', true);
+
+    DELETE FROM hype.referral_hit h
+    WHERE h.id = ANY (hype.nameless_hits(erase_hits.user_id));
+    GET DIAGNOSTICS of_nobody = ROW_COUNT;
 
     DELETE FROM hype.referral_hit h WHERE h.user_id = erase_hits.user_id;
     GET DIAGNOSTICS of_user = ROW_COUNT;
@@ -5803,7 +6125,7 @@ BEGIN
 
     PERFORM set_config('hype.keep_totals', 'off', true);
 
-    RETURN of_user + of_visitor;
+    RETURN of_user + of_visitor + of_nobody;
 END
 $$;
 
@@ -5893,6 +6215,7 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     visitors uuid[] := hype.visitors_of(export.user_id);
+    nameless uuid[] := hype.nameless_hits(export.user_id);
 BEGIN
     RETURN jsonb_build_object(
         'user_id', export.user_id,
@@ -5914,7 +6237,10 @@ BEGIN
                   WHERE u.user_id = export.user_id
                   UNION ALL
                   SELECT v.* FROM hype.referral_hit v
-                  WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL) AS h),
+                  WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL
+                  UNION ALL
+                  SELECT n.* FROM hype.referral_hit n
+                  WHERE n.id = ANY (nameless)) AS h),
         'confirmed', (
             SELECT coalesce(jsonb_agg(to_jsonb(c) - 'id' - 'told'
                                       ORDER BY c.created, c.id), '[]')
@@ -6022,6 +6348,7 @@ BEGIN
        OR (NOT v.known AND v.subject = ANY (visitors));
     DELETE FROM hype.link_user u WHERE u.user_id = erase.user_id;
     DELETE FROM hype.first_link f WHERE f.subject = own_key;
+    DELETE FROM hype.typed_code t WHERE t.subject = own_key;
 
     PERFORM hype.roll_up();
 
@@ -6644,9 +6971,9 @@ END
 $$;
 
 COMMENT ON FUNCTION hype.worker_relay(text, integer) IS
-    'SQL that makes hype.relay() on a worker of Citus: nginx calls it twice a '
-    'second, and it sends what the coordinator has sent by NOTIFY. An error '
-    'ends its session, and so the connection that it listens on';
+    'SQL that makes hype.relay() on a worker of Citus: nginx calls it four '
+    'times a second, and it sends what the coordinator has sent by NOTIFY. An '
+    'error ends its session, and so the connection that it listens on';
 
 
 CREATE OR REPLACE FUNCTION hype.set_up_workers() RETURNS void
@@ -7647,9 +7974,20 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    hit hype.referral_hit;
+    hit   hype.referral_hit;
+    moves boolean := true;
 BEGIN
-    IF TG_OP <> 'INSERT' AND OLD.revoked IS NULL THEN
+    -- A pay-out may set "told" of many.
+
+    IF TG_OP = 'UPDATE' THEN
+        moves := (NEW.referral_hit_id, NEW.referral_link_id, NEW.user_id,
+                  NEW.visitor, NEW.value, NEW.revoked)
+                 IS DISTINCT FROM
+                 (OLD.referral_hit_id, OLD.referral_link_id, OLD.user_id,
+                  OLD.visitor, OLD.value, OLD.revoked);
+    END IF;
+
+    IF TG_OP <> 'INSERT' AND OLD.revoked IS NULL AND moves THEN
         hit := hype.find_hit(OLD.referral_hit_id);
 
         INSERT INTO hype.confirmed_change
@@ -7686,7 +8024,7 @@ BEGIN
         END IF;
     END IF;
 
-    IF TG_OP <> 'DELETE' AND NEW.revoked IS NULL THEN
+    IF TG_OP <> 'DELETE' AND NEW.revoked IS NULL AND moves THEN
         hit := hype.find_hit(NEW.referral_hit_id);
 
         INSERT INTO hype.confirmed_change
@@ -8177,6 +8515,29 @@ COMMENT ON FUNCTION hype.count_hits(bigint, timestamptz) IS
     'Adds the next hits to the roll-ups; returns their number';
 
 
+CREATE OR REPLACE FUNCTION hype.gone_users(users text[])
+RETURNS SETOF hype.link_user
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT l.*
+    FROM hype.link_user l
+    WHERE l.user_id = ANY (users)
+      AND NOT EXISTS (
+          SELECT FROM hype.visitor_claim c
+          JOIN hype.visit v ON v.subject = c.visitor AND NOT v.known
+          WHERE c.user_id = l.user_id
+            AND v.referral_link_id = l.referral_link_id)
+      AND NOT EXISTS (
+          SELECT FROM hype.visit v
+          WHERE v.subject = hype.user_key(l.user_id) AND v.known
+            AND v.referral_link_id = l.referral_link_id);
+END;
+
+COMMENT ON FUNCTION hype.gone_users(text[]) IS
+    'Rows of link_user of users whose later claim an earlier one has replaced, '
+    'and who have no hit of the link any more';
+
+
 CREATE OR REPLACE FUNCTION hype.count_claims(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -8226,21 +8587,10 @@ BEGIN
     FROM (SELECT w.link, count(*) AS n FROM new_users w GROUP BY w.link) AS u
     WHERE t.referral_link_id = u.link;
 
-    -- Users whose later claim an earlier one has replaced may have no hit of
-    -- a link any more.
-
     WITH gone AS (
-        DELETE FROM hype.link_user l
-        WHERE l.user_id = ANY (were)
-          AND NOT EXISTS (
-              SELECT FROM hype.visitor_claim c
-              JOIN hype.visit v ON v.subject = c.visitor AND NOT v.known
-              WHERE c.user_id = l.user_id
-                AND v.referral_link_id = l.referral_link_id)
-          AND NOT EXISTS (
-              SELECT FROM hype.visit v
-              WHERE v.subject = hype.user_key(l.user_id) AND v.known
-                AND v.referral_link_id = l.referral_link_id)
+        DELETE FROM hype.link_user l USING hype.gone_users(were) g
+        WHERE l.user_id = g.user_id
+          AND l.referral_link_id = g.referral_link_id
         RETURNING l.referral_link_id AS link
     )
     UPDATE hype.link_total t SET linked_users = t.linked_users - g.n
@@ -8345,6 +8695,106 @@ $$;
 COMMENT ON FUNCTION hype.count_confirmed(integer) IS
     'Has the roll-ups follow some of the changes of confirmed_referral; '
     'returns their number';
+
+
+CREATE OR REPLACE FUNCTION hype.count_rewards(max integer) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    p       hype.reward_position;
+    n       bigint;
+    matured bigint;
+BEGIN
+    -- hype.erase() may be at work.
+
+    SELECT l.* INTO p FROM hype.reward_position l FOR UPDATE SKIP LOCKED;
+
+    IF NOT FOUND THEN
+        INSERT INTO hype.reward_position DEFAULT VALUES
+        ON CONFLICT DO NOTHING RETURNING * INTO p;
+
+        IF NOT FOUND THEN
+            RETURN 0;
+        END IF;
+    END IF;
+
+    WITH taken AS (
+        DELETE FROM hype.reward_change c
+        WHERE (c.beneficiary, c.currency, c.reward_id) IN (
+            SELECT d.beneficiary, d.currency, d.reward_id
+            FROM hype.reward_change d
+            ORDER BY d.beneficiary, d.currency, d.reward_id LIMIT max)
+        RETURNING c.beneficiary, c.currency, c.reward_id
+    ), entries AS (
+        SELECT t.beneficiary, t.currency, r.amount, r.kind = 'paid' AS paid,
+               r.kind = 'paid' OR (r.available_at, r.id)
+                                  <= (p.available_at, p.reward_id) AS due
+        FROM taken t JOIN hype.reward r ON r.id = t.reward_id
+    ), totals AS (
+        INSERT INTO hype.reward_total AS t
+            (beneficiary, currency, entries, amount, due_entries, due, paid)
+        SELECT e.beneficiary, e.currency, count(*), sum(e.amount),
+               count(*) FILTER (WHERE e.due),
+               coalesce(sum(e.amount) FILTER (WHERE e.due), 0),
+               coalesce(sum(-e.amount) FILTER (WHERE e.paid), 0)
+        FROM entries e
+        GROUP BY e.beneficiary, e.currency
+        ON CONFLICT (beneficiary, currency) DO UPDATE
+        SET entries = t.entries + excluded.entries,
+            amount = t.amount + excluded.amount,
+            due_entries = t.due_entries + excluded.due_entries,
+            due = t.due + excluded.due,
+            paid = t.paid + excluded.paid
+    )
+    SELECT count(*) INTO n FROM taken;
+
+    -- What has become available; of what comes later it is known when it comes.
+
+    WITH due AS MATERIALIZED (
+        SELECT r.id, r.kind, r.beneficiary, r.currency, r.amount,
+               r.available_at
+        FROM hype.reward r
+        WHERE (r.available_at, r.id) > (p.available_at, p.reward_id)
+          AND r.available_at <= now()
+        ORDER BY r.available_at, r.id LIMIT max
+    ), totals AS (
+        UPDATE hype.reward_total t
+        SET due_entries = t.due_entries + s.n, due = t.due + s.amount
+        FROM (SELECT d.beneficiary, d.currency, count(*) AS n,
+                     sum(d.amount) AS amount
+              FROM due d
+              WHERE d.kind <> 'paid'
+                AND NOT EXISTS (
+                    SELECT FROM hype.reward_change c
+                    WHERE c.beneficiary = d.beneficiary
+                      AND c.currency = d.currency AND c.reward_id = d.id)
+              GROUP BY d.beneficiary, d.currency) AS s
+        WHERE t.beneficiary = s.beneficiary AND t.currency = s.currency
+    ), moved AS (
+        UPDATE hype.reward_position l
+        SET available_at = d.available_at, reward_id = d.id
+        FROM (SELECT e.available_at, e.id FROM due e
+              ORDER BY e.available_at DESC, e.id DESC LIMIT 1) AS d
+    )
+    SELECT count(*) INTO matured FROM due;
+
+    -- Who has an older snapshot and changes totals is to fail.
+
+    IF n > 0 AND matured = 0 THEN
+        UPDATE hype.reward_position l SET reward_id = l.reward_id;
+    END IF;
+
+    RETURN n + matured;
+END
+$$;
+
+COMMENT ON FUNCTION hype.count_rewards(integer) IS
+    'Has the totals of balances follow some entries of the ledger, and some '
+    'that have become available; returns their number';
 
 
 CREATE OR REPLACE FUNCTION hype.uncount(since timestamptz)
@@ -8465,7 +8915,7 @@ BEGIN
 
     LOOP
         n := hype.count_hits(1000000) + hype.count_claims(10000)
-             + hype.count_confirmed(10000);
+             + hype.count_confirmed(10000) + hype.count_rewards(10000);
         total := total + n;
         EXIT WHEN n = 0;
     END LOOP;
@@ -8569,7 +9019,8 @@ BEGIN
         BEGIN
             LOOP
                 rolled := hype.count_hits(500) + hype.count_claims(100)
-                          + hype.count_confirmed(500);
+                          + hype.count_confirmed(500)
+                          + hype.count_rewards(500);
 
                 EXIT WHEN rolled = 0
                           OR clock_timestamp() >= began + long;
@@ -8745,6 +9196,8 @@ AS $$
 BEGIN
     DELETE FROM hype.pending_confirm p
     WHERE p.due IS NULL AND p.created < now() - interval '7 days';
+
+    DELETE FROM hype.typed_code t WHERE t.at < now() - interval '1 day';
 
     DELETE FROM hype.event e
     WHERE e.id < coalesce((SELECT f.id FROM hype.event f
@@ -8990,9 +9443,10 @@ BEGIN
         SELECT s.link, h.bot, h.created, h.source,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known,
-               coalesce(h.user_id, (
-                   SELECT c.user_id FROM hype.visitor_claim c
-                   WHERE c.visitor = h.visitor)) AS user_id
+               coalesce(CASE WHEN NOT h.authenticated THEN (
+                            SELECT c.user_id FROM hype.visitor_claim c
+                            WHERE c.visitor = h.visitor) END,
+                        h.user_id) AS user_id
         FROM hype.unrolled_hits() h
         CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
             AS s (link)
@@ -9004,6 +9458,11 @@ BEGIN
         FROM hype.pending_claim p
         JOIN hype.visitor_claim c ON c.visitor = p.visitor
         JOIN hype.visit v ON v.subject = p.visitor AND NOT v.known
+    ), gone AS (
+        SELECT g.referral_link_id AS link, g.user_id
+        FROM hype.gone_users(ARRAY(
+            SELECT unnest(p.was) FROM hype.pending_claim p
+            WHERE p.was <> '{}')) g
     )
     SELECT link, sum(hits)::bigint, sum(bots)::bigint, sum(visitors)::bigint,
            sum(users)::bigint, min(first_hit), max(last_hit),
@@ -9032,6 +9491,13 @@ BEGIN
             SELECT FROM hype.link_user l
             WHERE l.user_id = u.user_id AND l.referral_link_id = u.link)
         GROUP BY u.link
+        UNION ALL
+        SELECT g.link, 0, 0, 0, -count(*), NULL, NULL, 0
+        FROM gone g
+        WHERE NOT EXISTS (
+            SELECT FROM users u
+            WHERE u.user_id = g.user_id AND u.link = g.link)
+        GROUP BY g.link
     ) AS r
     GROUP BY link;
 END
@@ -9677,9 +10143,10 @@ AS $$
         SELECT s.link, h.bot, hype.quarter(h.created) AS quarter,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known,
-               coalesce(h.user_id, (
-                   SELECT c.user_id FROM hype.visitor_claim c
-                   WHERE c.visitor = h.visitor)) AS user_id
+               coalesce(CASE WHEN NOT h.authenticated THEN (
+                            SELECT c.user_id FROM hype.visitor_claim c
+                            WHERE c.visitor = h.visitor) END,
+                        h.user_id) AS user_id
         FROM hype.unrolled_hits() h
         CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
             AS s (link)
@@ -9721,6 +10188,17 @@ AS $$
                - coalesce(u.rolled BETWEEN first_q AND last_q,
                           false)::integer)
     FROM users u GROUP BY u.link
+    UNION ALL
+    SELECT g.referral_link_id, 0, 0, 0, -count(*)
+    FROM hype.gone_users(ARRAY(
+        SELECT unnest(p.was) FROM hype.pending_claim p
+        WHERE p.was <> '{}')) g
+    WHERE g.referral_link_id BETWEEN first_link AND last_link
+      AND g.quarter BETWEEN first_q AND last_q
+      AND NOT EXISTS (
+          SELECT FROM users u
+          WHERE u.user_id = g.user_id AND u.link = g.referral_link_id)
+    GROUP BY g.referral_link_id
 $$;
 
 COMMENT ON FUNCTION hype.unrolled_within(bigint, bigint, bigint, bigint) IS
@@ -10603,6 +11081,7 @@ RESET standard_conforming_strings;
 \unset hype_new_truncated
 \unset hype_new_claims
 \unset hype_new_rewards
+\unset hype_new_totals
 \unset hype_new_taken
 \unset hype_no_columns
 \unset hype_no_codes

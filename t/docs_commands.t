@@ -280,6 +280,7 @@ is_deeply([left_out(
     ['docs/guide.md', qr/^geoip2/],                 # a module that Debian has not
     ['docs/deploying.md', qr/^curl .*nginx\.org/],   # t/compat.t
     ['examples/container/README.md', qr/./],         # t/package/container.t
+    ['examples/kubernetes/README.md', qr/./],        # t/package/kubernetes.t, container.t
     ['examples/ansible/README.md', qr/./],           # t/package/ansible.t
     ['docs/building.md', qr/^curl .*\n(?:.*\n)*bin\/matrix/],   # what it runs
     ['docs/building.md', qr/^NGINX_SRC=\S+ BUILD=\S+ bin\/test/],

@@ -5,45 +5,17 @@
 #include "ngx_http_hype_relay.h"
 
 
-/* milliseconds between two calls, and for one */
-#define NGX_HTTP_HYPE_RELAY_TIME     500
+/* milliseconds for a call */
 #define NGX_HTTP_HYPE_RELAY_TIMEOUT  5000
 
 
-static void ngx_http_hype_relay_timer_handler(ngx_event_t *ev);
 static void ngx_http_hype_relay_handler(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
 
 
 void
-ngx_http_hype_relay_init(ngx_http_hype_relay_t *relay,
-    ngx_http_hype_db_t *db, ngx_log_t *log)
+ngx_http_hype_relay_watch(ngx_http_hype_relay_t *relay)
 {
-    relay->db = db;
-
-    ngx_http_hype_event_init(&relay->timer,
-                             ngx_http_hype_relay_timer_handler,
-                             relay, log, 1);
-
-    if (ngx_worker == 0) {
-        ngx_add_timer(&relay->timer, NGX_HTTP_HYPE_RELAY_TIME);
-    }
-}
-
-
-static void
-ngx_http_hype_relay_timer_handler(ngx_event_t *ev)
-{
-    ngx_http_hype_relay_t  *relay;
-
-    relay = ev->data;
-
-    if (ngx_exiting) {
-        return;
-    }
-
-    ngx_add_timer(ev, NGX_HTTP_HYPE_RELAY_TIME);
-
     /* who does not listen trusts no link */
 
     if (relay->db->relayed && relay->db->listening) {

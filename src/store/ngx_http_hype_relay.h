@@ -1,8 +1,9 @@
 
 /*
- * On a worker of Citus, changes of links and new claims are not heard by LISTEN,
- * as NOTIFY on the coordinator does not reach it.  Worker 0 calls hype.relay(),
- * which is there only: it passes on what the coordinator has sent.
+ * On a worker of Citus, changes of links and new claims are not heard by
+ * LISTEN, as NOTIFY on the coordinator does not reach it.  Worker 0 calls
+ * hype.relay(), which is there only: it passes on what the coordinator has
+ * sent.
  */
 
 
@@ -14,22 +15,18 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include "ngx_http_hype_db.h"
-#include "ngx_http_hype_event.h"
 
 
 typedef struct {
-    ngx_http_hype_ident_t     ident;
     ngx_http_hype_db_t       *db;
     ngx_http_hype_db_conn_t  *conn;       /* that of the last call */
-    ngx_event_t               timer;
     ngx_uint_t                pending;    /* call when there is a connection */
 } ngx_http_hype_relay_t;
 
 
-/* In zeroed memory.  Only worker 0 ever calls. */
+/* In zeroed memory but for "db".  Has worker 0 call, four times a second. */
 
-void ngx_http_hype_relay_init(ngx_http_hype_relay_t *relay,
-    ngx_http_hype_db_t *db, ngx_log_t *log);
+void ngx_http_hype_relay_watch(ngx_http_hype_relay_t *relay);
 
 /* Sends a due call on an idle connection.  Returns 1, or 0 if none is due. */
 
