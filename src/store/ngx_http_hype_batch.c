@@ -1,7 +1,6 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_http_hype_array.h"
 #include "ngx_http_hype_batch_node.h"
 #include "ngx_http_hype_queue_fault.h"
 #include "ngx_http_hype_stream.h"
