@@ -271,12 +271,6 @@ ngx_http_hype_handler(ngx_http_request_t *r)
 
     hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
 
-    /* the error page of a malformed request is no visit */
-
-    if (!ngx_http_hype_asked(r)) {
-        return hlcf->ref ? NGX_HTTP_BAD_REQUEST : NGX_DECLINED;
-    }
-
     if (r->internal && r->upstream && hlcf->user
         && ngx_http_hype_keep_user(r, hlcf) != NGX_OK)
     {
@@ -298,22 +292,9 @@ ngx_http_hype_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_hype_header_filter(ngx_http_request_t *r)
 {
-    ngx_http_hype_ctx_t       *ctx;
-    ngx_http_hype_loc_conf_t  *hlcf;
-
-    if (r != r->main) {
-        return ngx_http_next_header_filter(r);
-    }
-
-    hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
-    ctx = ngx_http_hype_get_ctx(r);
-
-    /* a user without a cookie has no visitor to be claimed */
-
-    if ((ctx || hlcf->confirm || hlcf->code
-         || (hlcf->user && ngx_http_hype_cookies(r)))
-        && ngx_http_hype_asked(r)
-        && ngx_http_hype_answer(r, ctx, hlcf) != NGX_OK)
+    if (r == r->main
+        && ngx_http_hype_answers(r)
+        && ngx_http_hype_answer(r) != NGX_OK)
     {
         return NGX_ERROR;
     }

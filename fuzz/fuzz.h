@@ -5,6 +5,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "hype_sql.h"
 
 
 #define fuzz_assert(condition)                                                \
@@ -101,6 +102,29 @@ fuzz_same(u_char *data, size_t len, u_char *other, size_t other_len)
 {
     return len == other_len
            && (len == 0 || ngx_memcmp(data, other, len) == 0);
+}
+
+
+/* a record as SQL has printable characters only */
+
+static ngx_inline void
+fuzz_sql(u_char *record)
+{
+    char    *sql;
+    size_t   i, n;
+    FILE    *file;
+
+    file = open_memstream(&sql, &n);
+    fuzz_assert(file != NULL);
+
+    hype_sql_record(file, record);
+    (void) fclose(file);
+
+    for (i = 0; i < n; i++) {
+        fuzz_assert(sql[i] >= 0x20 && sql[i] < 0x7f);
+    }
+
+    free(sql);
 }
 
 

@@ -6,7 +6,6 @@
  */
 
 
-#include "hype_sql.h"
 #include "ngx_http_hype_record.h"
 #include "fuzz.h"
 
@@ -76,8 +75,8 @@ LLVMFuzzerTestOneInput(const u_char *data, size_t size)
 static void
 use_record(u_char *record, size_t len)
 {
-    size_t      i, n, size;
-    u_char     *p, *sql, *end;
+    size_t      i, size;
+    u_char     *p, *column, *end;
     ngx_str_t   identifier;
 
     fuzz_assert(ngx_http_hype_record_length(record) == len);
@@ -89,38 +88,28 @@ use_record(u_char *record, size_t len)
         fuzz_assert(identifier.len <= 64);
 
         for (i = 0; i < NGX_HTTP_HYPE_ROW_NCOLUMNS; i++) {
-            size = ngx_http_hype_row_column(p, i, &sql);
+            size = ngx_http_hype_row_column(p, i, &column);
 
             if (i >= ngx_http_hype_row_columns(p)) {
-                fuzz_assert(size == 4 && ngx_http_hype_get32(sql) + 1 == 0);
+                fuzz_assert(size == 4 && ngx_http_hype_get32(column) + 1 == 0);
                 continue;
             }
 
-            end = sql + size;
+            end = column + size;
             fuzz_assert(end <= record + len);
         }
 
     } else {
         for (i = 0; i < NGX_HTTP_HYPE_RECORD_FIELDS; i++) {
-            size = ngx_http_hype_record_field(record, i, &sql);
-            end = sql + size;
+            size = ngx_http_hype_record_field(record, i, &column);
+            end = column + size;
             fuzz_assert(end <= record + len);
         }
     }
 
     fuzz_assert(end == record + len);
 
-    size = hype_sql_record_length(record);
-    sql = fuzz_alloc(size);
-
-    n = hype_sql_record(sql, record) - sql;
-    fuzz_assert(n <= size);
-
-    for (i = 0; i < n; i++) {
-        fuzz_assert(sql[i] >= 0x20 && sql[i] < 0x7f);
-    }
-
-    free(sql);
+    fuzz_sql(record);
 }
 
 

@@ -280,6 +280,7 @@ is_deeply([left_out(
     ['docs/guide.md', qr/^geoip2/],                 # a module that Debian has not
     ['docs/deploying.md', qr/^curl .*nginx\.org/],   # t/compat.t
     ['examples/container/README.md', qr/./],         # t/package/container.t
+    ['examples/kubernetes/README.md', qr/./],        # t/package/kubernetes.t, container.t
     ['examples/ansible/README.md', qr/./],           # t/package/ansible.t
     ['examples/patroni/README.md', qr/^sed -i/],     # t/patroni.t
     ['examples/patroni/README.md', qr/^sudo |^ExecStartPre/],   # wants four machines

@@ -3,8 +3,10 @@
 
 use lib 't/lib';
 use Hype::Test;
-use Hype::Browser ();
+use Hype::Browser;
 use Hype::Look;
+
+need_browser();
 
 my $hostile = q{<img src=x onerror="document.title='hacked'">};
 

@@ -3,9 +3,9 @@
 
 use lib 't/lib';
 use Hype::Test;
-use Hype::Browser ();
+use Hype::Browser;
 
-plan(skip_all => 'no Chromium') if !defined Hype::Browser::program();
+need_browser();
 
 my $pg = database();
 $pg->link('abc', destination => '/welcome');

@@ -18,7 +18,7 @@ sub report { return $nginx->get(($_[1] // '/status') . '?report' . ($_[0] // '')
 
 sub asked
 {
-    my @asked = $pg->log =~ /parameters: \$1 = '(\{.*\})'$/mg;
+    my @asked = $pg->log =~ /parameters: \$1 = '(\{.*\})'$/img;
     return @asked;
 }
 

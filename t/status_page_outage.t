@@ -3,7 +3,9 @@
 
 use lib 't/lib';
 use Hype::Test;
-use Hype::Browser ();
+use Hype::Browser;
+
+need_browser();
 
 my $pg = cluster();
 $pg->exec('grant hype_report to hype_nginx');

@@ -18,12 +18,6 @@
 
 typedef struct {
     const char              *name;
-    ngx_http_hype_column_e   type;
-} hype_spool_column_t;
-
-
-typedef struct {
-    const char              *name;
     u_char                  *data;
     size_t                   size;
     size_t                   records[NGX_HTTP_HYPE_RECORD_CONFIRM + 1];
@@ -41,7 +35,6 @@ static size_t hype_spool_damage(hype_spool_file_t *file, size_t offset,
     ngx_int_t rc, size_t len);
 static void hype_spool_record(hype_spool_file_t *file, u_char *record);
 static void hype_spool_note(hype_spool_file_t *file, u_char *record);
-static void hype_spool_sql(u_char *record);
 static void hype_spool_json(hype_spool_file_t *file, u_char *record);
 static void hype_spool_json_value(const char *name, u_char *column,
     ngx_http_hype_column_e type);
@@ -81,29 +74,13 @@ static struct option  hype_spool_options[] = {
 static const char  *hype_spool_types[] = { NULL, "hit", "claim", "confirm" };
 
 
-static hype_spool_column_t  hype_spool_hit[] = {
-    { "id", NGX_HTTP_HYPE_COLUMN_UUID },
-    { "referral_link_id", NGX_HTTP_HYPE_COLUMN_BIGINT },
-    { "created", NGX_HTTP_HYPE_COLUMN_TIME },
-    { "authenticated", NGX_HTTP_HYPE_COLUMN_BOOLEAN },
-    { "bot", NGX_HTTP_HYPE_COLUMN_BOOLEAN },
-    { "visitor", NGX_HTTP_HYPE_COLUMN_UUID },
-    { "user_id", NGX_HTTP_HYPE_COLUMN_TEXT },
-    { "ip", NGX_HTTP_HYPE_COLUMN_INET },
-    { "user_agent", NGX_HTTP_HYPE_COLUMN_TEXT },
-    { "http_referer", NGX_HTTP_HYPE_COLUMN_TEXT },
-    { "next", NGX_HTTP_HYPE_COLUMN_TEXT },
-    { "source", NGX_HTTP_HYPE_COLUMN_TEXT },
-    { "args", NGX_HTTP_HYPE_COLUMN_TEXT }
+static const char  *hype_spool_hit[] = {
+    "id", "referral_link_id", "created", "authenticated", "bot", "visitor",
+    "user_id", "ip", "user_agent", "http_referer", "next", "source", "args"
 };
 
-
-static hype_spool_column_t  hype_spool_event[] = {
-    { "visitor", NGX_HTTP_HYPE_COLUMN_UUID },
-    { "user_id", NGX_HTTP_HYPE_COLUMN_TEXT },
-    { "created", NGX_HTTP_HYPE_COLUMN_TIME },
-    { "event", NGX_HTTP_HYPE_COLUMN_TEXT },
-    { "value", NGX_HTTP_HYPE_COLUMN_TEXT }
+static const char  *hype_spool_event[] = {
+    "visitor", "user_id", "created", "event", "value"
 };
 
 
@@ -387,7 +364,8 @@ hype_spool_record(hype_spool_file_t *file, u_char *record)
     }
 
     if (hype_spool_as_sql) {
-        hype_spool_sql(record);
+        hype_sql_record(stdout, record);
+        printf(";\n");
 
     } else {
         hype_spool_json(file, record);
@@ -430,20 +408,6 @@ hype_spool_note(hype_spool_file_t *file, u_char *record)
 
 
 static void
-hype_spool_sql(u_char *record)
-{
-    u_char  *sql, *last;
-
-    sql = hype_spool_alloc(NULL, hype_sql_record_length(record));
-    last = hype_sql_record(sql, record);
-
-    printf("%.*s;\n", (int) (last - sql), sql);
-
-    free(sql);
-}
-
-
-static void
 hype_spool_json(hype_spool_file_t *file, u_char *record)
 {
     u_char                       *tuple, *column;
@@ -472,16 +436,16 @@ hype_spool_json(hype_spool_file_t *file, u_char *record)
 
         for (n = 0; n < NGX_HTTP_HYPE_ROW_NCOLUMNS; n++) {
             (void) ngx_http_hype_row_column(tuple, n, &column);
-            hype_spool_json_value(hype_spool_hit[n].name, column,
-                                  hype_spool_hit[n].type);
+            hype_spool_json_value(hype_spool_hit[n], column,
+                                  ngx_http_hype_row_format[n].type);
         }
 
     } else {
 
         for (n = 0; n < NGX_HTTP_HYPE_RECORD_FIELDS; n++) {
             (void) ngx_http_hype_record_field(record, n, &column);
-            hype_spool_json_value(hype_spool_event[n].name, column,
-                                  hype_spool_event[n].type);
+            hype_spool_json_value(hype_spool_event[n], column,
+                                  ngx_http_hype_record_format[n].type);
         }
     }
 
@@ -493,36 +457,23 @@ static void
 hype_spool_json_value(const char *name, u_char *column,
     ngx_http_hype_column_e type)
 {
-    size_t   len;
-    u_char  *sql, *last;
-
-    len = ngx_http_hype_column_length(column) - 4;
+    const char  *quote;
 
     printf(", \"%s\": ", name);
 
-    if (ngx_http_hype_get32(column) == (uint32_t) -1) {
+    if (ngx_http_hype_get32(column) == NGX_HTTP_HYPE_NULL) {
         printf("null");
-        return;
-    }
 
-    if (type == NGX_HTTP_HYPE_COLUMN_TEXT) {
-        hype_spool_json_text(column + 4, len);
-        return;
-    }
-
-    /* of numbers and words as JSON has them, and of '...' */
-
-    sql = hype_spool_alloc(NULL, hype_sql_column_length(column));
-    last = hype_sql_column(sql, column, type);
-
-    if (*sql == '\'') {
-        printf("\"%.*s\"", (int) (last - sql - 2), sql + 1);
+    } else if (type == NGX_HTTP_HYPE_COLUMN_TEXT) {
+        hype_spool_json_text(column + 4, ngx_http_hype_get32(column));
 
     } else {
-        printf("%.*s", (int) (last - sql), sql);
-    }
+        quote = hype_sql_quoted(type) ? "\"" : "";
 
-    free(sql);
+        printf("%s", quote);
+        hype_sql_value(stdout, column, type);
+        printf("%s", quote);
+    }
 }
 
 

@@ -6,109 +6,59 @@
 
 
 typedef struct {
-    ngx_str_t                      before;
+    const char                    *before;
     ngx_http_hype_record_field_e   field;
 } hype_sql_arg_t;
 
 
-static u_char *hype_sql_replay(u_char *p, u_char *record);
-static u_char *hype_sql_call(u_char *p, u_char *record,
-    hype_sql_arg_t *args, ngx_uint_t nargs);
-static u_char *hype_sql_time(u_char *dst, u_char *p);
-static u_char *hype_sql_inet(u_char *dst, u_char *p);
-static u_char *hype_sql_text(u_char *dst, u_char *p, size_t len);
+static void hype_sql_replay(FILE *out, u_char *record);
+static void hype_sql_call(FILE *out, u_char *record, hype_sql_arg_t *args,
+    ngx_uint_t nargs);
+static void hype_sql_time(FILE *out, u_char *p);
+static void hype_sql_inet(FILE *out, u_char *p);
+static void hype_sql_text(FILE *out, u_char *p, size_t len);
 
 
-static ngx_str_t  hype_sql_insert =
-    ngx_string("INSERT INTO hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS
-               ") VALUES (");
+/* what is before each column of a hit, its identifier and node, and the end */
 
-static ngx_str_t  hype_sql_select =
-    ngx_string("(SELECT hype.link_at('");
-
-static ngx_str_t  hype_sql_conflict =
-    ngx_string(") ON CONFLICT DO NOTHING");
-
-
-/* what is before each column of a hit, and its identifier and node behind them */
-
-static ngx_str_t  hype_sql_replay_args[] = {
-    ngx_string("SELECT hype.replay(ARRAY["),
-    ngx_string("]::uuid[], ARRAY["),
-    ngx_string("]::bigint[], ARRAY["),
-    ngx_string("]::timestamptz[], ARRAY["),
-    ngx_string("]::boolean[], ARRAY["),
-    ngx_string("]::boolean[], ARRAY["),
-    ngx_string("]::uuid[], ARRAY["),
-    ngx_string("]::text[], ARRAY["),
-    ngx_string("]::inet[], ARRAY["),
-    ngx_string("]::text[], ARRAY["),
-    ngx_string("]::text[], ARRAY["),
-    ngx_string("]::text[], sources => ARRAY["),
-    ngx_string("]::text[], args => ARRAY["),
-    ngx_string("]::text[], identifiers => ARRAY["),
-    ngx_string("]::text[], nodes => ARRAY["),
-    ngx_string("]::smallint[])")
+static const char  *hype_sql_replay_args[] = {
+    "SELECT hype.replay(ARRAY[",
+    "]::uuid[], ARRAY[",
+    "]::bigint[], ARRAY[",
+    "]::timestamptz[], ARRAY[",
+    "]::boolean[], ARRAY[",
+    "]::boolean[], ARRAY[",
+    "]::uuid[], ARRAY[",
+    "]::text[], ARRAY[",
+    "]::inet[], ARRAY[",
+    "]::text[], ARRAY[",
+    "]::text[], ARRAY[",
+    "]::text[], sources => ARRAY[",
+    "]::text[], args => ARRAY[",
+    "]::text[], identifiers => ARRAY[",
+    "]::text[], nodes => ARRAY[",
+    "]::smallint[])"
 };
 
 
 static hype_sql_arg_t  hype_sql_claim[] = {
-    { ngx_string("SELECT hype.claim_batch(ARRAY["),
-      NGX_HTTP_HYPE_RECORD_VISITOR },
-    { ngx_string("]::uuid[], ARRAY["), NGX_HTTP_HYPE_RECORD_USER },
-    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_CREATED }
+    { "SELECT hype.claim_batch(ARRAY[", NGX_HTTP_HYPE_RECORD_VISITOR },
+    { "]::uuid[], ARRAY[", NGX_HTTP_HYPE_RECORD_USER },
+    { "]::text[], ARRAY[", NGX_HTTP_HYPE_RECORD_CREATED }
 };
 
 
 static hype_sql_arg_t  hype_sql_confirm[] = {
-    { ngx_string("SELECT hype.confirm_batch(ARRAY["),
-      NGX_HTTP_HYPE_RECORD_EVENT },
-    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_USER },
-    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_VISITOR },
-    { ngx_string("]::uuid[], ARRAY["), NGX_HTTP_HYPE_RECORD_VALUE },
-    { ngx_string("]::text[], ARRAY["), NGX_HTTP_HYPE_RECORD_CREATED }
+    { "SELECT hype.confirm_batch(ARRAY[", NGX_HTTP_HYPE_RECORD_EVENT },
+    { "]::text[], ARRAY[", NGX_HTTP_HYPE_RECORD_USER },
+    { "]::text[], ARRAY[", NGX_HTTP_HYPE_RECORD_VISITOR },
+    { "]::uuid[], ARRAY[", NGX_HTTP_HYPE_RECORD_VALUE },
+    { "]::text[], ARRAY[", NGX_HTTP_HYPE_RECORD_CREATED }
 };
 
 
-static ngx_str_t  hype_sql_call_end =
-    ngx_string("]::timestamptz[])");
-
-
-size_t
-hype_sql_record_length(u_char *record)
-{
-    size_t       len;
-    u_char      *p;
-    ngx_str_t    identifier;
-    ngx_uint_t   n;
-
-    if (ngx_http_hype_record_type(record) == NGX_HTTP_HYPE_RECORD_HIT) {
-        p = ngx_http_hype_record_tuple(record, &identifier);
-        len = hype_sql_row_length(p, &identifier);
-
-        for (n = 0; n < sizeof(hype_sql_replay_args) / sizeof(ngx_str_t); n++) {
-            len += hype_sql_replay_args[n].len;
-        }
-
-        return len + sizeof("NULL65535") - 1;
-    }
-
-    /* a confirm is the longer one */
-
-    len = hype_sql_call_end.len;
-
-    for (n = 0; n < NGX_HTTP_HYPE_RECORD_FIELDS; n++) {
-        (void) ngx_http_hype_record_field(record, n, &p);
-        len += hype_sql_confirm[n].before.len
-               + hype_sql_column_length(p);
-    }
-
-    return len;
-}
-
-
-u_char *
-hype_sql_record(u_char *p, u_char *record)
+void
+hype_sql_record(FILE *out, u_char *record)
 {
     u_char     *tuple;
     ngx_str_t   identifier;
@@ -118,20 +68,20 @@ hype_sql_record(u_char *p, u_char *record)
     case NGX_HTTP_HYPE_RECORD_HIT:
 
         if (ngx_http_hype_record_node(record)) {
-            return hype_sql_replay(p, record);
+            hype_sql_replay(out, record);
+            return;
         }
 
         tuple = ngx_http_hype_record_tuple(record, &identifier);
-
-        return hype_sql_row(p, tuple, &identifier);
+        hype_sql_row(out, tuple, &identifier);
+        return;
 
     case NGX_HTTP_HYPE_RECORD_CLAIM:
-        return hype_sql_call(p, record,
-                                             hype_sql_claim, 3);
+        hype_sql_call(out, record, hype_sql_claim, 3);
+        return;
 
     default: /* NGX_HTTP_HYPE_RECORD_CONFIRM */
-        return hype_sql_call(p, record,
-                                             hype_sql_confirm, 5);
+        hype_sql_call(out, record, hype_sql_confirm, 5);
     }
 }
 
@@ -141,190 +91,158 @@ hype_sql_record(u_char *p, u_char *record)
  * writes to a node of the coordinator, would not find it.
  */
 
-static u_char *
-hype_sql_replay(u_char *p, u_char *record)
+static void
+hype_sql_replay(FILE *out, u_char *record)
 {
-    u_char      *tuple, *column;
-    ngx_str_t    identifier, *before;
-    ngx_uint_t   n;
+    u_char       *tuple, *column;
+    ngx_str_t     identifier;
+    ngx_uint_t    n;
+    const char  **before;
 
     tuple = ngx_http_hype_record_tuple(record, &identifier);
     before = hype_sql_replay_args;
 
     for (n = 0; n < NGX_HTTP_HYPE_ROW_NCOLUMNS; n++) {
-        p = ngx_cpymem(p, before->data, before->len);
-        before++;
+        fputs(*before++, out);
 
         (void) ngx_http_hype_row_column(tuple, n, &column);
-        p = hype_sql_column(p, column, ngx_http_hype_row_format[n].type);
+        hype_sql_column(out, column, ngx_http_hype_row_format[n].type);
     }
 
-    p = ngx_cpymem(p, before->data, before->len);
-    before++;
+    fputs(*before++, out);
 
     if (identifier.len) {
-        *p++ = '\'';
-        p = ngx_cpymem(p, identifier.data, identifier.len);
-        *p++ = '\'';
+        hype_sql_text(out, identifier.data, identifier.len);
 
     } else {
-        p = ngx_cpymem(p, "NULL", sizeof("NULL") - 1);
+        fputs("NULL", out);
     }
 
-    p = ngx_cpymem(p, before->data, before->len);
-    before++;
-
-    p += snprintf((char *) p, sizeof("65535"), "%u",
-                  (unsigned) ngx_http_hype_record_node(record));
-
-    return ngx_cpymem(p, before->data, before->len);
+    fprintf(out, "%s%u%s", before[0],
+            (unsigned) ngx_http_hype_record_node(record), before[1]);
 }
 
 
-static u_char *
-hype_sql_call(u_char *p, u_char *record,
-    hype_sql_arg_t *args, ngx_uint_t nargs)
+static void
+hype_sql_call(FILE *out, u_char *record, hype_sql_arg_t *args,
+    ngx_uint_t nargs)
 {
     u_char      *field;
     ngx_uint_t   i;
 
     for (i = 0; i < nargs; i++) {
-        p = ngx_cpymem(p, args[i].before.data, args[i].before.len);
+        fputs(args[i].before, out);
 
         (void) ngx_http_hype_record_field(record, args[i].field, &field);
-
-        p = hype_sql_column(p, field,
-                            ngx_http_hype_record_format[args[i].field].type);
+        hype_sql_column(out, field,
+                        ngx_http_hype_record_format[args[i].field].type);
     }
 
-    return ngx_cpymem(p, hype_sql_call_end.data,
-                      hype_sql_call_end.len);
+    fputs("]::timestamptz[])", out);
 }
 
 
-size_t
-hype_sql_row_length(u_char *tuple, ngx_str_t *identifier)
-{
-    size_t       len;
-    u_char      *column;
-    ngx_uint_t   n;
-
-    len = hype_sql_insert.len + hype_sql_conflict.len
-          + hype_sql_select.len + identifier->len
-          + sizeof("', ))") - 1;
-
-    (void) ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_CREATED, &column);
-    len += hype_sql_column_length(column);
-
-    for (n = 0; n < NGX_HTTP_HYPE_ROW_NCOLUMNS; n++) {
-        (void) ngx_http_hype_row_column(tuple, n, &column);
-        len += sizeof(", ") - 1 + hype_sql_column_length(column);
-    }
-
-    return len;
-}
-
-
-u_char *
-hype_sql_row(u_char *p, u_char *tuple, ngx_str_t *identifier)
+void
+hype_sql_row(FILE *out, u_char *tuple, ngx_str_t *identifier)
 {
     size_t       size;
     u_char      *column;
     ngx_uint_t   n;
 
-    p = ngx_cpymem(p, hype_sql_insert.data,
-                   hype_sql_insert.len);
+    fputs("INSERT INTO hype.referral_hit (" NGX_HTTP_HYPE_ROW_COLUMNS ") "
+          "VALUES (", out);
 
     for (n = 0; n < NGX_HTTP_HYPE_ROW_NCOLUMNS; n++) {
 
         if (n) {
-            *p++ = ',';
-            *p++ = ' ';
+            fputs(", ", out);
         }
 
         size = ngx_http_hype_row_column(tuple, n, &column);
 
         if (n == NGX_HTTP_HYPE_ROW_LINK && size == 4 && identifier->len) {
-            p = ngx_cpymem(p, hype_sql_select.data,
-                           hype_sql_select.len);
-            p = ngx_cpymem(p, identifier->data, identifier->len);
-            p = ngx_cpymem(p, "', ", sizeof("', ") - 1);
+            fprintf(out, "(SELECT hype.link_at('%.*s', ",
+                    (int) identifier->len, identifier->data);
 
             (void) ngx_http_hype_row_column(tuple, NGX_HTTP_HYPE_ROW_CREATED,
                                             &column);
-            p = hype_sql_column(p, column,
-                                         NGX_HTTP_HYPE_COLUMN_TIME);
-            *p++ = ')';
-            *p++ = ')';
+            hype_sql_column(out, column, NGX_HTTP_HYPE_COLUMN_TIME);
+            fputs("))", out);
 
         } else {
-            p = hype_sql_column(p, column,
-                                         ngx_http_hype_row_format[n].type);
+            hype_sql_column(out, column, ngx_http_hype_row_format[n].type);
         }
     }
 
-    return ngx_cpymem(p, hype_sql_conflict.data,
-                      hype_sql_conflict.len);
+    fputs(") ON CONFLICT DO NOTHING", out);
 }
 
 
-size_t
-hype_sql_column_length(u_char *p)
+void
+hype_sql_column(FILE *out, u_char *column, ngx_http_hype_column_e type)
 {
-    /* a byte of a text becomes at most "\x01", other values need less */
+    const char  *quote;
 
-    return sizeof("E''") + INET6_ADDRSTRLEN
-           + ngx_http_hype_column_length(p) * 4;
-}
+    if (ngx_http_hype_get32(column) == NGX_HTTP_HYPE_NULL) {
+        fputs("NULL", out);
 
+    } else if (type == NGX_HTTP_HYPE_COLUMN_TEXT) {
+        hype_sql_text(out, column + 4, ngx_http_hype_get32(column));
 
-u_char *
-hype_sql_column(u_char *dst, u_char *p, ngx_http_hype_column_e type)
-{
-    uint32_t  len;
+    } else {
+        quote = hype_sql_quoted(type) ? "'" : "";
 
-    len = ngx_http_hype_get32(p);
-    p += 4;
-
-    if (len == NGX_HTTP_HYPE_NULL) {
-        return ngx_cpymem(dst, "NULL", sizeof("NULL") - 1);
+        fputs(quote, out);
+        hype_sql_value(out, column, type);
+        fputs(quote, out);
     }
+}
+
+
+ngx_uint_t
+hype_sql_quoted(ngx_http_hype_column_e type)
+{
+    return type != NGX_HTTP_HYPE_COLUMN_BIGINT
+           && type != NGX_HTTP_HYPE_COLUMN_BOOLEAN;
+}
+
+
+void
+hype_sql_value(FILE *out, u_char *column, ngx_http_hype_column_e type)
+{
+    u_char  *p, uuid[NGX_HTTP_HYPE_UUID_TEXT_LEN];
+
+    p = column + 4;
 
     switch (type) {
 
     case NGX_HTTP_HYPE_COLUMN_UUID:
-        *dst++ = '\'';
-        dst = ngx_http_hype_uuid_format(dst, p);
-        *dst++ = '\'';
-        return dst;
+        (void) ngx_http_hype_uuid_format(uuid, p);
+        fwrite(uuid, 1, sizeof(uuid), out);
+        break;
 
     case NGX_HTTP_HYPE_COLUMN_BIGINT:
-        return dst + snprintf((char *) dst, NGX_INT64_LEN + 1, "%lld",
-                              (long long) (int64_t) ngx_http_hype_get64(p));
+        fprintf(out, "%lld", (long long) (int64_t) ngx_http_hype_get64(p));
+        break;
 
     case NGX_HTTP_HYPE_COLUMN_TIME:
-        return hype_sql_time(dst, p);
+        hype_sql_time(out, p);
+        break;
 
     case NGX_HTTP_HYPE_COLUMN_BOOLEAN:
+        fputs(*p ? "true" : "false", out);
+        break;
 
-        if (*p) {
-            return ngx_cpymem(dst, "true", sizeof("true") - 1);
-        }
-
-        return ngx_cpymem(dst, "false", sizeof("false") - 1);
-
-    case NGX_HTTP_HYPE_COLUMN_INET:
-        return hype_sql_inet(dst, p);
-
-    default: /* NGX_HTTP_HYPE_COLUMN_TEXT */
-        return hype_sql_text(dst, p, len);
+    default: /* NGX_HTTP_HYPE_COLUMN_INET */
+        hype_sql_inet(out, p);
     }
 }
 
 
-static u_char *
-hype_sql_time(u_char *dst, u_char *p)
+static void
+hype_sql_time(FILE *out, u_char *p)
 {
+    char       text[sizeof("2000-01-01 00:00:00")];
     time_t     sec;
     int64_t    us;
     struct tm  tm;
@@ -333,36 +251,28 @@ hype_sql_time(u_char *dst, u_char *p)
     sec = (time_t) (us / 1000000);
 
     (void) gmtime_r(&sec, &tm);
+    (void) strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
 
-    dst += strftime((char *) dst, sizeof("'2000-01-01 00:00:00"),
-                    "'%Y-%m-%d %H:%M:%S", &tm);
-
-    return dst + snprintf((char *) dst, sizeof(".000000+00'"), ".%06d+00'",
-                          (int) (us % 1000000));
+    fprintf(out, "%s.%06d+00", text, (int) (us % 1000000));
 }
 
 
-static u_char *
-hype_sql_inet(u_char *dst, u_char *p)
+static void
+hype_sql_inet(FILE *out, u_char *p)
 {
-    int  family;
+    int   family;
+    char  text[INET6_ADDRSTRLEN];
 
     family = (p[0] == NGX_HTTP_HYPE_AF_INET) ? AF_INET : AF_INET6;
 
-    *dst++ = '\'';
+    (void) inet_ntop(family, p + NGX_HTTP_HYPE_INET_LEN, text, sizeof(text));
 
-    (void) inet_ntop(family, p + NGX_HTTP_HYPE_INET_LEN, (char *) dst,
-                     INET6_ADDRSTRLEN);
-    dst += ngx_strlen(dst);
-
-    *dst++ = '\'';
-
-    return dst;
+    fputs(text, out);
 }
 
 
-static u_char *
-hype_sql_text(u_char *dst, u_char *p, size_t len)
+static void
+hype_sql_text(FILE *out, u_char *p, size_t len)
 {
     u_char    *s, *last;
     uint32_t   c;
@@ -371,36 +281,32 @@ hype_sql_text(u_char *dst, u_char *p, size_t len)
 
     for (s = p; s < last; s++) {
         if (*s < 0x20 || *s > 0x7e || *s == '\\') {
-            *dst++ = 'E';
+            putc('E', out);
             break;
         }
     }
 
-    *dst++ = '\'';
+    putc('\'', out);
 
     while (p < last) {
 
         if (*p >= 0x80) {
             c = ngx_http_hype_utf8_decode(&p);
-            dst += snprintf((char *) dst, sizeof("\\U00000000"),
-                            (c > 0xffff) ? "\\U%08x" : "\\u%04x",
-                            (unsigned) c);
+            fprintf(out, (c > 0xffff) ? "\\U%08x" : "\\u%04x", (unsigned) c);
             continue;
         }
 
         if (*p < 0x20 || *p == 0x7f) {
-            dst += snprintf((char *) dst, sizeof("\\x00"), "\\x%02x", *p++);
+            fprintf(out, "\\x%02x", *p++);
             continue;
         }
 
         if (*p == '\'' || *p == '\\') {
-            *dst++ = *p;
+            putc(*p, out);
         }
 
-        *dst++ = *p++;
+        putc(*p++, out);
     }
 
-    *dst++ = '\'';
-
-    return dst;
+    putc('\'', out);
 }

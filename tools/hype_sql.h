@@ -15,34 +15,33 @@
 
 
 /*
- * Each of these writes to "p" and returns the end; the length that belongs to it
- * is an upper bound in bytes.
+ * Writes a statement that does what a well-formed record asks for, on one line
+ * without its end: a hit's INSERT, or the call that the module itself sends for
+ * a claim, a confirm, or a hit that was sent to a node of Citus.
  */
 
-/*
- * A statement that does what a well-formed record asks for, on one line without
- * its end: a hit's INSERT, or the call that the module itself sends for a claim,
- * a confirm, or a hit that was sent to a node of Citus.
- */
-
-size_t hype_sql_record_length(u_char *record);
-u_char *hype_sql_record(u_char *p, u_char *record);
+void hype_sql_record(FILE *out, u_char *record);
 
 /*
- * A statement that inserts a well-formed tuple's row: INSERT INTO
+ * Writes a statement that inserts a well-formed tuple's row: INSERT INTO
  * hype.referral_hit (...) VALUES (...) ON CONFLICT DO NOTHING.  Where the link
  * is NULL, the value is a sub-select of the link that "identifier" led to at
  * the time, if that is not empty.
  */
 
-size_t hype_sql_row_length(u_char *tuple, ngx_str_t *identifier);
-u_char *hype_sql_row(u_char *p, u_char *tuple, ngx_str_t *identifier);
+void hype_sql_row(FILE *out, u_char *tuple, ngx_str_t *identifier);
 
-/* A well-formed column as a literal. */
+/* Writes a well-formed column as a literal. */
 
-size_t hype_sql_column_length(u_char *column);
-u_char *hype_sql_column(u_char *p, u_char *column,
-    ngx_http_hype_column_e type);
+void hype_sql_column(FILE *out, u_char *column, ngx_http_hype_column_e type);
+
+/*
+ * The same without quotes, of a column that is neither a text nor NULL; and
+ * whether it has quotes.  Returns 1 or 0.
+ */
+
+void hype_sql_value(FILE *out, u_char *column, ngx_http_hype_column_e type);
+ngx_uint_t hype_sql_quoted(ngx_http_hype_column_e type);
 
 
 #endif /* _HYPE_SQL_H_INCLUDED_ */

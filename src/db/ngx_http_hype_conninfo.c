@@ -89,11 +89,12 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
         n++;
     }
 
-    /* the presets with their ends, host, hostaddr, and port */
+    /* the presets with their ends, and the lists */
 
     n += (sizeof(ngx_http_hype_conninfo_defaults)
           + sizeof(ngx_http_hype_conninfo_forced))
-         / sizeof(ngx_http_hype_conninfo_pair_t) + 3;
+         / sizeof(ngx_http_hype_conninfo_pair_t)
+         + NGX_HTTP_HYPE_CONNINFO_LISTS;
 
     info->keywords = ngx_pcalloc(cf->pool, n * sizeof(char *));
     info->values = ngx_pcalloc(cf->pool, n * sizeof(char *));
@@ -101,16 +102,14 @@ ngx_http_hype_conninfo_copy(ngx_conf_t *cf, PQconninfoOption *options,
         return NGX_ERROR;
     }
 
-    info->host = 0;
-    info->hostaddr = 1;
-    info->port = 2;
-    info->keywords[0] = "host";
-    info->keywords[1] = "hostaddr";
-    info->keywords[2] = "port";
+    info->keywords[NGX_HTTP_HYPE_CONNINFO_HOST] = "host";
+    info->keywords[NGX_HTTP_HYPE_CONNINFO_HOSTADDR] = "hostaddr";
+    info->keywords[NGX_HTTP_HYPE_CONNINFO_PORT] = "port";
 
     ngx_http_hype_conninfo_environment(options);
 
-    n = ngx_http_hype_conninfo_presets(info, 3, options,
+    n = ngx_http_hype_conninfo_presets(info, NGX_HTTP_HYPE_CONNINFO_LISTS,
+                                       options,
                                        ngx_http_hype_conninfo_defaults);
 
     for (o = options; o->keyword; o++) {
@@ -184,7 +183,7 @@ ngx_http_hype_conninfo_set(ngx_conf_t *cf, PQconninfoOption *o,
         return NGX_ERROR;
     }
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < NGX_HTTP_HYPE_CONNINFO_LISTS; i++) {
         if (ngx_strcmp(o->keyword, info->keywords[i]) == 0) {
             info->values[i] = value;
             return NGX_OK;
@@ -242,11 +241,10 @@ static ngx_int_t
 ngx_http_hype_conninfo_hosts(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)
 {
     char        **ports;
-    ngx_uint_t    i, nports;
+    ngx_uint_t    i, n;
+    const char   *list;
 
-    /* host, hostaddr and port */
-
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < NGX_HTTP_HYPE_CONNINFO_LISTS; i++) {
         if (info->values[i] && *info->values[i] == '\0') {
             info->values[i] = NULL;
         }
@@ -256,50 +254,38 @@ ngx_http_hype_conninfo_hosts(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)
         return NGX_ERROR;
     }
 
-    if (info->values[info->host] == NULL) {
+    list = info->values[NGX_HTTP_HYPE_CONNINFO_HOST];
+
+    if (list == NULL) {
 
         /* a Unix domain socket, or addresses: nothing to resolve */
 
         return NGX_OK;
     }
 
-    info->hosts = ngx_http_hype_conninfo_split(cf->pool,
-                                               info->values[info->host],
-                                               &info->nhosts);
+    info->hosts = ngx_http_hype_conninfo_split(cf->pool, list, &info->nhosts);
     if (info->hosts == NULL) {
         return NGX_ERROR;
     }
 
-    if (info->values[info->hostaddr]) {
+    if (info->values[NGX_HTTP_HYPE_CONNINFO_HOSTADDR]) {
         return ngx_http_hype_conninfo_hostaddr(cf, info);
     }
 
+    list = info->values[NGX_HTTP_HYPE_CONNINFO_PORT];
+
+    ports = ngx_http_hype_conninfo_split(cf->pool, list ? list : "", &n);
+    info->ports = ngx_palloc(cf->pool, info->nhosts * sizeof(char *));
+
+    if (ports == NULL || info->ports == NULL) {
+        return NGX_ERROR;
+    }
+
     for (i = 0; i < info->nhosts; i++) {
+        info->ports[i] = ports[n == 1 ? 0 : i];
+
         if (!ngx_http_hype_conninfo_literal(info->hosts[i])) {
             info->resolve = 1;
-        }
-    }
-
-    info->ports = ngx_pcalloc(cf->pool, info->nhosts * sizeof(char *));
-    if (info->ports == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (info->values[info->port] == NULL) {
-        return NGX_OK;
-    }
-
-    ports = ngx_http_hype_conninfo_split(cf->pool, info->values[info->port],
-                                         &nports);
-    if (ports == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < info->nhosts; i++) {
-        info->ports[i] = ports[nports == 1 ? 0 : i];
-
-        if (*info->ports[i] == '\0') {
-            info->ports[i] = NULL;
         }
     }
 
@@ -317,7 +303,7 @@ ngx_http_hype_conninfo_hostaddr(ngx_conf_t *cf,
     ngx_uint_t    i, n;
 
     addrs = ngx_http_hype_conninfo_split(cf->temp_pool,
-                                         info->values[info->hostaddr], &n);
+                            info->values[NGX_HTTP_HYPE_CONNINFO_HOSTADDR], &n);
     if (addrs == NULL) {
         return NGX_ERROR;
     }
@@ -342,11 +328,15 @@ ngx_http_hype_conninfo_hostaddr(ngx_conf_t *cf,
 static ngx_int_t
 ngx_http_hype_conninfo_counts(ngx_conf_t *cf, ngx_http_hype_conninfo_t *info)
 {
-    ngx_uint_t  hosts, addrs, ports;
+    ngx_uint_t  i, hosts, addrs, ports, n[NGX_HTTP_HYPE_CONNINFO_LISTS];
 
-    hosts = ngx_http_hype_conninfo_count(info->values[info->host]);
-    addrs = ngx_http_hype_conninfo_count(info->values[info->hostaddr]);
-    ports = ngx_http_hype_conninfo_count(info->values[info->port]);
+    for (i = 0; i < NGX_HTTP_HYPE_CONNINFO_LISTS; i++) {
+        n[i] = ngx_http_hype_conninfo_count(info->values[i]);
+    }
+
+    hosts = n[NGX_HTTP_HYPE_CONNINFO_HOST];
+    addrs = n[NGX_HTTP_HYPE_CONNINFO_HOSTADDR];
+    ports = n[NGX_HTTP_HYPE_CONNINFO_PORT];
 
     if (hosts && addrs && hosts != addrs) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

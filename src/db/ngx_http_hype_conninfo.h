@@ -15,19 +15,24 @@
 #include <libpq-fe.h>
 
 
+/* the parameters that are lists, with an item for each host, come first */
+
+enum {
+    NGX_HTTP_HYPE_CONNINFO_HOST = 0,
+    NGX_HTTP_HYPE_CONNINFO_HOSTADDR,
+    NGX_HTTP_HYPE_CONNINFO_PORT,
+    NGX_HTTP_HYPE_CONNINFO_LISTS
+};
+
+
 typedef struct {
     const char                     **keywords;     /* ending with NULL */
     const char                     **values;
     ngx_uint_t                       nhosts;
     char                           **hosts;
-    char                           **ports;        /* NULL: the default */
+    char                           **ports;        /* empty: the default */
     unsigned                         resolve:1;    /* a host is a name */
     unsigned                         blocking:1;   /* to connect may block */
-
-    /* where values[] has the lists, if there are names to resolve */
-    ngx_uint_t                       host;
-    ngx_uint_t                       hostaddr;
-    ngx_uint_t                       port;
 } ngx_http_hype_conninfo_t;
 
 
@@ -82,9 +87,7 @@ ngx_int_t ngx_http_hype_conninfo_check(ngx_conf_t *cf, const char *keyword,
 /* the same lists with each address of each name, for one connection */
 
 typedef struct {
-    char                            *host;
-    char                            *hostaddr;
-    char                            *port;
+    char                            *lists[NGX_HTTP_HYPE_CONNINFO_LISTS];
     int                              error;        /* of getaddrinfo() */
     const char                      *failed;       /* the name, or NULL */
 } ngx_http_hype_conninfo_addrs_t;

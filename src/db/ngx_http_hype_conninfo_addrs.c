@@ -5,11 +5,11 @@
 #include "ngx_http_hype_conninfo.h"
 
 
-static ngx_int_t ngx_http_hype_conninfo_add(
-    ngx_http_hype_conninfo_addrs_t *addrs, const char *host,
-    const char *hostaddr, const char *port);
+static ngx_int_t ngx_http_hype_conninfo_add(ngx_http_hype_conninfo_t *info,
+    ngx_uint_t n, ngx_http_hype_conninfo_addrs_t *addrs,
+    const char *hostaddr);
 static ngx_int_t ngx_http_hype_conninfo_append(char **list,
-    const char *value, ngx_uint_t first);
+    const char *value);
 static char *ngx_http_hype_conninfo_rotate(const char *list, ngx_uint_t n);
 
 
@@ -31,10 +31,7 @@ ngx_http_hype_conninfo_resolve(ngx_http_hype_conninfo_t *info,
     for (i = 0; i < info->nhosts; i++) {
 
         if (ngx_http_hype_conninfo_literal(info->hosts[i])) {
-            if (ngx_http_hype_conninfo_add(addrs, info->hosts[i], "",
-                                           info->ports[i])
-                != NGX_OK)
-            {
+            if (ngx_http_hype_conninfo_add(info, i, addrs, "") != NGX_OK) {
                 goto failed;
             }
 
@@ -55,9 +52,7 @@ ngx_http_hype_conninfo_resolve(ngx_http_hype_conninfo_t *info,
                              NULL, 0, NI_NUMERICHOST);
 
             if (rc == 0
-                && ngx_http_hype_conninfo_add(addrs, info->hosts[i], text,
-                                              info->ports[i])
-                   != NGX_OK)
+                && ngx_http_hype_conninfo_add(info, i, addrs, text) != NGX_OK)
             {
                 freeaddrinfo(res);
                 goto failed;
@@ -67,7 +62,7 @@ ngx_http_hype_conninfo_resolve(ngx_http_hype_conninfo_t *info,
         freeaddrinfo(res);
     }
 
-    return addrs->host ? NGX_OK : NGX_ERROR;
+    return addrs->lists[0] ? NGX_OK : NGX_ERROR;
 
 failed:
 
@@ -78,49 +73,51 @@ failed:
 }
 
 
+/* adds an address of host number "n" */
+
 static ngx_int_t
-ngx_http_hype_conninfo_add(ngx_http_hype_conninfo_addrs_t *addrs,
-    const char *host, const char *hostaddr, const char *port)
+ngx_http_hype_conninfo_add(ngx_http_hype_conninfo_t *info, ngx_uint_t n,
+    ngx_http_hype_conninfo_addrs_t *addrs, const char *hostaddr)
 {
-    ngx_uint_t  first;
+    ngx_uint_t   i;
+    const char  *values[NGX_HTTP_HYPE_CONNINFO_LISTS];
 
-    first = (addrs->host == NULL);
+    values[NGX_HTTP_HYPE_CONNINFO_HOST] = info->hosts[n];
+    values[NGX_HTTP_HYPE_CONNINFO_HOSTADDR] = hostaddr;
+    values[NGX_HTTP_HYPE_CONNINFO_PORT] = info->ports[n];
 
-    if (ngx_http_hype_conninfo_append(&addrs->host, host, first) != NGX_OK
-        || ngx_http_hype_conninfo_append(&addrs->hostaddr, hostaddr, first)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
+    for (i = 0; i < NGX_HTTP_HYPE_CONNINFO_LISTS; i++) {
+        if (ngx_http_hype_conninfo_append(&addrs->lists[i], values[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
-    return ngx_http_hype_conninfo_append(&addrs->port, port ? port : "",
-                                         first);
+    return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_hype_conninfo_append(char **list, const char *value,
-    ngx_uint_t first)
+ngx_http_hype_conninfo_append(char **list, const char *value)
 {
     char    *p;
     size_t   used, len;
 
-    used = first ? 0 : ngx_strlen(*list);
+    used = *list ? ngx_strlen(*list) + 1 : 0;
     len = ngx_strlen(value) + 1;
 
-    p = realloc(*list, used + 1 + len);
+    p = realloc(*list, used + len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    *list = p;
-    p += used;
-
-    if (!first) {
-        *p++ = ',';
+    if (used) {
+        p[used - 1] = ',';
     }
 
-    ngx_memcpy(p, value, len);
+    ngx_memcpy(p + used, value, len);
+    *list = p;
 
     return NGX_OK;
 }
@@ -129,13 +126,12 @@ ngx_http_hype_conninfo_append(char **list, const char *value,
 void
 ngx_http_hype_conninfo_free(ngx_http_hype_conninfo_addrs_t *addrs)
 {
-    free(addrs->host);
-    free(addrs->hostaddr);
-    free(addrs->port);
+    ngx_uint_t  i;
 
-    addrs->host = NULL;
-    addrs->hostaddr = NULL;
-    addrs->port = NULL;
+    for (i = 0; i < NGX_HTTP_HYPE_CONNINFO_LISTS; i++) {
+        free(addrs->lists[i]);
+        addrs->lists[i] = NULL;
+    }
 }
 
 
@@ -144,15 +140,15 @@ ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
     ngx_http_hype_conninfo_addrs_t *addrs, ngx_uint_t first,
     ngx_uint_t timeout)
 {
-    char         *lists[3];
+    char         *lists[NGX_HTTP_HYPE_CONNINFO_LISTS];
     u_char        seconds[NGX_INT_T_LEN + 1];
     PGconn       *pg;
     ngx_uint_t    i, n;
-    const char  **keywords, **values;
+    const char   *list, **keywords, **values;
 
-    /* the first three are always there */
-
-    for (n = 3; info->keywords[n]; n++) { /* void */ }
+    for (n = NGX_HTTP_HYPE_CONNINFO_LISTS; info->keywords[n]; n++) {
+        /* void */
+    }
 
     /* a copy, with room for one more, as threads share the parameters */
 
@@ -176,28 +172,17 @@ ngx_http_hype_conninfo_connect(ngx_http_hype_conninfo_t *info,
     keywords[n] = NULL;
     values[n] = NULL;
 
-    if (addrs) {
-        values[info->host] = addrs->host;
-        values[info->hostaddr] = addrs->hostaddr;
-        values[info->port] = addrs->port;
-    }
-
     pg = NULL;
 
-    for (i = 0; i < 3; i++) {
-        lists[i] = NULL;
+    for (i = 0; i < NGX_HTTP_HYPE_CONNINFO_LISTS; i++) {
+        list = addrs ? addrs->lists[i] : info->values[i];
 
-        if (values[i] == NULL) {
-            continue;
-        }
+        lists[i] = list ? ngx_http_hype_conninfo_rotate(list, first) : NULL;
+        values[i] = lists[i];
 
-        lists[i] = ngx_http_hype_conninfo_rotate(values[i], first);
-
-        if (lists[i] == NULL) {
+        if (list && lists[i] == NULL) {
             goto done;
         }
-
-        values[i] = lists[i];
     }
 
     pg = timeout ? PQconnectdbParams(keywords, values, 0)

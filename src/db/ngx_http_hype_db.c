@@ -39,7 +39,6 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
     }
 
     db->conf = conf;
-    db->log = cycle->log;
     db->counters = metrics->counters;
     db->worker = worker;
 
@@ -56,13 +55,14 @@ ngx_http_hype_db_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *conf,
                       : NGX_HTTP_HYPE_DB_DERIVE;
 
         ngx_http_hype_event_init(&conn->timer, ngx_http_hype_db_timer_handler,
-                                 conn, db->log, 0);
+                                 conn, 0);
         ngx_http_hype_event_init(&conn->next, ngx_http_hype_db_next_handler,
-                                 conn, db->log, 0);
+                                 conn, 0);
 
-        ngx_http_hype_event_init(&conn->cancel_poll,
-                                 ngx_http_hype_db_cancel_handler,
-                                 conn, db->log, 0);
+        conn->canceller.work = ngx_http_hype_db_cancel_thread;
+        conn->canceller.done = ngx_http_hype_db_cancel_done;
+        conn->canceller.data = conn;
+        conn->canceller.cancelable = 1;
 
         if (conf->info.resolve || conf->info.blocking) {
             conn->task = ngx_pcalloc(cycle->pool,
@@ -169,7 +169,9 @@ ngx_http_hype_db_timer_handler(ngx_event_t *ev)
 
     case NGX_HTTP_HYPE_DB_IDLE:
 
-        /* it asks for work in a moment, see "next" */
+        if (!conn->next.posted) {
+            ngx_http_hype_db_fail(conn, "no answer to a cancel request");
+        }
 
         break;
 

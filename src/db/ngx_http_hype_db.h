@@ -32,13 +32,17 @@
 #define NGX_HTTP_HYPE_DB_LINKS  0x01
 #define NGX_HTTP_HYPE_DB_HITS   0x02
 
+/* those that visitors wait for */
+#define NGX_HTTP_HYPE_DB_VISITS                                               \
+    (NGX_HTTP_HYPE_DB_LINKS|NGX_HTTP_HYPE_DB_HITS)
+
 /* one more, which is opened for maintenance or a report, and closed then */
 #define NGX_HTTP_HYPE_DB_CHORES  0x04
 
 /* one more of worker 0, for the derivation, which stays open */
 #define NGX_HTTP_HYPE_DB_DERIVE  0x08
 
-/* one more that is opened for an owner's page, and stays open */
+/* one more that is opened for an owner's page or a relay, and stays open */
 #define NGX_HTTP_HYPE_DB_PAGES  0x10
 
 /* those that are opened when there is work, and only then */
@@ -63,7 +67,6 @@ typedef enum {
 
 typedef struct ngx_http_hype_db_s       ngx_http_hype_db_t;
 typedef struct ngx_http_hype_db_conn_s  ngx_http_hype_db_conn_t;
-typedef struct ngx_http_hype_db_cancel_s  ngx_http_hype_db_cancel_t;
 typedef struct ngx_http_hype_db_task_s  ngx_http_hype_db_task_t;
 
 
@@ -122,7 +125,6 @@ struct ngx_http_hype_db_s {
     ngx_http_hype_db_conf_t    *conf;
     ngx_http_hype_db_conn_t    *conns;
     ngx_uint_t                  nconns;
-    ngx_log_t                  *log;
 
     ngx_atomic_t               *counters;
     ngx_http_hype_worker_t     *worker;
@@ -137,16 +139,14 @@ struct ngx_http_hype_db_s {
     /* a pooler is between, and its sessions can't listen */
     ngx_uint_t                  pooled;  /* unsigned pooled:1 */
 
+    /* a worker of Citus: another server notifies, see hype.relay() */
+    ngx_uint_t                  relayed;  /* unsigned relayed:1 */
+
     /* hits are refused, whatever they are: they are not available */
     ngx_uint_t                  refused;  /* unsigned refused:1 */
 
     /* the worker ends: no connection is opened any more */
     ngx_uint_t                  closed;  /* unsigned closed:1 */
-
-    ngx_http_hype_trouble_t     trouble;
-    ngx_http_hype_trouble_t     chores;  /* of the connection for that role */
-    ngx_http_hype_trouble_t     pages;
-    ngx_http_hype_trouble_t     derive;
 
     void                      (*work)(void *data,
                                     ngx_http_hype_db_conn_t *conn);
@@ -169,15 +169,16 @@ struct ngx_http_hype_db_conn_s {
     ngx_connection_t           *connection;
     ngx_event_t                 timer;
     ngx_event_t                 next;    /* posted until it asks for work */
+    ngx_http_hype_trouble_t     trouble;
     ngx_msec_t                  backoff;
     ngx_msec_t                  made;    /* since when it is set up */
     int64_t                     question;  /* when it was sent, ms */
     ngx_uint_t                  first;   /* of several hosts */
     ngx_http_hype_db_task_t    *task;    /* of a thread, or NULL */
 
-    ngx_http_hype_db_cancel_t  *cancel;
-    ngx_event_t                 cancel_poll;
-    ngx_msec_t                  cancel_idle;  /* since when it waits for it */
+    ngx_http_hype_thread_t      canceller;
+    PGcancel                   *cancel;  /* what it sends, */
+    char                        cancel_error[256];   /* or why it could not */
 
     ngx_http_hype_db_statement_t  statement;
     ngx_http_hype_db_outcome_e  outcome;
@@ -245,6 +246,10 @@ void ngx_http_hype_db_accepted(ngx_http_hype_db_t *db,
 /* Sets or clears "refused". */
 
 void ngx_http_hype_db_refuse_hits(ngx_http_hype_db_t *db, ngx_uint_t refused);
+
+/* Whether a result, which may be NULL, is an error of that SQLSTATE. */
+
+ngx_uint_t ngx_http_hype_db_is(PGresult *res, const char *code);
 
 /* Closes an idle connection, and opens it again soon. */
 

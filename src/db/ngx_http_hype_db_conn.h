@@ -157,9 +157,10 @@ void ngx_http_hype_db_log(ngx_http_hype_db_conn_t *conn, const char *event,
 
 ngx_int_t ngx_http_hype_db_cancel(ngx_http_hype_db_conn_t *conn);
 
-/* Handler of the event "cancel_poll". */
+/* What the thread "canceller" does, and what is done after it. */
 
-void ngx_http_hype_db_cancel_handler(ngx_event_t *ev);
+void ngx_http_hype_db_cancel_thread(void *data);
+void ngx_http_hype_db_cancel_done(void *data);
 
 
 #endif /* _NGX_HTTP_HYPE_DB_CONN_H_INCLUDED_ */

@@ -202,7 +202,7 @@ ngx_http_hype_db_connect(ngx_http_hype_db_conn_t *conn,
         return;
     }
 
-    PQsetNoticeProcessor(conn->pg, ngx_http_hype_db_notice, conn);
+    PQsetNoticeProcessor(conn->pg, ngx_http_hype_db_notice, NULL);
 
     ngx_http_hype_db_poll(conn, info->blocking ? PGRES_POLLING_OK
                                                : PGRES_POLLING_WRITING);
@@ -220,7 +220,7 @@ ngx_http_hype_db_attach(ngx_http_hype_db_conn_t *conn)
 {
     ngx_connection_t  *c;
 
-    c = ngx_get_connection(PQsocket(conn->pg), conn->db->log);
+    c = ngx_get_connection(PQsocket(conn->pg), ngx_cycle->log);
     if (c == NULL) {
         return NGX_ERROR;
     }
@@ -228,7 +228,7 @@ ngx_http_hype_db_attach(ngx_http_hype_db_conn_t *conn)
     c->data = conn;
     c->shared = 1;    /* the socket is closed by libpq */
 
-    c->log = conn->db->log;
+    c->log = ngx_cycle->log;
     c->read->log = c->log;
     c->write->log = c->log;
     c->read->handler = ngx_http_hype_db_event_handler;
@@ -326,7 +326,10 @@ ngx_http_hype_db_setup(ngx_http_hype_db_conn_t *conn)
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
     st.sql = "SELECT pg_backend_pid(), "
-             "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+             "(extract(epoch FROM clock_timestamp()) * 1000)::bigint, "
+             "EXISTS (SELECT FROM pg_catalog.pg_proc p "
+             "JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
+             "WHERE n.nspname = 'hype' AND p.proname = 'relay')";
     st.handler = ngx_http_hype_db_setup_pid;
     st.data = conn;
 
@@ -374,7 +377,7 @@ ngx_http_hype_db_skew(ngx_http_hype_db_conn_t *conn, PGresult *res)
         return;
     }
 
-    ngx_log_error(NGX_LOG_WARN, conn->db->log, 0,
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                   "hype: the clock of PostgreSQL is %M ms %s nginx's, "
                   "see NTP in the documentation",
                   size, (skew > 0) ? "ahead of" : "behind");
@@ -405,6 +408,7 @@ ngx_http_hype_db_setup_pid(void *data, ngx_http_hype_db_outcome_e outcome,
     conn->db->pooled = ngx_atoi((u_char *) PQgetvalue(res, 0, 0),
                                 PQgetlength(res, 0, 0))
                        != PQbackendPID(conn->pg);
+    conn->db->relayed = (*PQgetvalue(res, 0, 2) == 't');
 
     if (conn->db->pooled) {
         ngx_http_hype_db_setup_done(conn, outcome, res);
@@ -453,7 +457,7 @@ ngx_http_hype_db_setup_done(void *data, ngx_http_hype_db_outcome_e outcome,
         db->listening = ngx_current_msec ? ngx_current_msec : 1;
     }
 
-    ngx_log_error(NGX_LOG_INFO, db->log, 0,
+    ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                   "hype: connected to PostgreSQL %d, process %d%s",
                   PQserverVersion(conn->pg), PQbackendPID(conn->pg),
                   db->pooled ? ", through a pooler" : "");
@@ -490,14 +494,12 @@ ngx_http_hype_db_event_handler(ngx_event_t *ev)
 static void
 ngx_http_hype_db_notice(void *data, const char *message)
 {
-    ngx_http_hype_db_conn_t *conn = data;
-
     size_t  len;
     u_char  text[512];
 
     len = ngx_http_hype_trouble_line(text, sizeof(text), message,
                                      strcspn(message, "\n"));
 
-    ngx_log_error(NGX_LOG_INFO, conn->db->log, 0,
+    ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                   "hype: PostgreSQL says: %*s", len, text);
 }

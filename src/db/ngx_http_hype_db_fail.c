@@ -15,6 +15,11 @@
 #define NGX_HTTP_HYPE_DB_MESSAGE        512
 
 
+static void ngx_http_hype_db_availability(ngx_http_hype_db_t *db,
+    ngx_uint_t less);
+static void ngx_http_hype_db_back_off(ngx_http_hype_db_conn_t *conn);
+static void ngx_http_hype_db_reopen(ngx_http_hype_db_conn_t *conn,
+    ngx_msec_t delay);
 static void ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn,
     const char *reason);
 static ngx_uint_t ngx_http_hype_db_lasted(ngx_http_hype_db_conn_t *conn);
@@ -78,7 +83,7 @@ ngx_http_hype_db_accepted(ngx_http_hype_db_t *db,
         return;
     }
 
-    ngx_log_error(NGX_LOG_NOTICE, db->log, 0,
+    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "hype: PostgreSQL works again, after %ui errors",
                   trouble->errors);
 
@@ -90,10 +95,27 @@ void
 ngx_http_hype_db_refuse_hits(ngx_http_hype_db_t *db, ngx_uint_t refused)
 {
     db->refused = refused;
+
+    ngx_http_hype_db_availability(db, refused);
+}
+
+
+void
+ngx_http_hype_db_failing(ngx_http_hype_db_conn_t *conn, ngx_uint_t failing)
+{
+    conn->failing = failing;
+
+    ngx_http_hype_db_availability(conn->db, failing);
+}
+
+
+static void
+ngx_http_hype_db_availability(ngx_http_hype_db_t *db, ngx_uint_t less)
+{
     db->worker->down = !ngx_http_hype_db_available(db,
                                                    NGX_HTTP_HYPE_DB_HITS);
 
-    if (refused) {
+    if (less) {
         db->unavailable(db->data);
     }
 }
@@ -113,12 +135,18 @@ ngx_http_hype_db_pause(ngx_http_hype_db_conn_t *conn)
     ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_PAUSED);
     conn->connection->idle = 1;
 
+    ngx_http_hype_db_back_off(conn);
+    ngx_http_hype_db_timer(conn, ngx_http_hype_trouble_spread(conn->backoff),
+                           1);
+}
+
+
+static void
+ngx_http_hype_db_back_off(ngx_http_hype_db_conn_t *conn)
+{
     conn->backoff = ngx_http_hype_trouble_back_off(conn->backoff,
                                                 NGX_HTTP_HYPE_DB_BACKOFF_MIN,
                                                 NGX_HTTP_HYPE_DB_BACKOFF_MAX);
-
-    ngx_http_hype_db_timer(conn, ngx_http_hype_trouble_spread(conn->backoff),
-                           1);
 }
 
 
@@ -142,18 +170,23 @@ ngx_http_hype_db_fail(ngx_http_hype_db_conn_t *conn, const char *reason)
 
     ngx_http_hype_db_disconnect(conn);
 
-    conn->backoff = !failing ? 1
-                    : ngx_http_hype_trouble_back_off(conn->backoff,
-                                                NGX_HTTP_HYPE_DB_BACKOFF_MIN,
-                                                NGX_HTTP_HYPE_DB_BACKOFF_MAX);
+    if (failing) {
+        ngx_http_hype_db_back_off(conn);
+        ngx_http_hype_db_failing(conn, 1);
 
-    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_ON_DEMAND)) {
-        ngx_http_hype_db_timer(conn,
-                               ngx_http_hype_trouble_spread(conn->backoff), 1);
+    } else {
+        conn->backoff = 1;
     }
 
-    if (failing) {
-        ngx_http_hype_db_failing(conn, 1);
+    ngx_http_hype_db_reopen(conn, ngx_http_hype_trouble_spread(conn->backoff));
+}
+
+
+static void
+ngx_http_hype_db_reopen(ngx_http_hype_db_conn_t *conn, ngx_msec_t delay)
+{
+    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_ON_DEMAND)) {
+        ngx_http_hype_db_timer(conn, delay, 1);
     }
 }
 
@@ -173,7 +206,7 @@ ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn, const char *reason)
     len = ngx_http_hype_trouble_line(text, NGX_HTTP_HYPE_DB_MESSAGE, reason,
                                      ngx_strlen(reason));
 
-    ngx_log_error(NGX_LOG_INFO, conn->db->log, 0,
+    ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                   "hype: idle connection to PostgreSQL ended: %*s",
                   len, text);
 
@@ -185,10 +218,7 @@ ngx_http_hype_db_ended(ngx_http_hype_db_conn_t *conn, const char *reason)
     }
 
     ngx_http_hype_db_disconnect(conn);
-
-    if (!ngx_exiting && !(conn->roles & NGX_HTTP_HYPE_DB_ON_DEMAND)) {
-        ngx_http_hype_db_timer(conn, 1, 1);
-    }
+    ngx_http_hype_db_reopen(conn, 1);
 }
 
 
@@ -196,24 +226,6 @@ static ngx_uint_t
 ngx_http_hype_db_lasted(ngx_http_hype_db_conn_t *conn)
 {
     return ngx_current_msec - conn->made >= NGX_HTTP_HYPE_DB_SESSION_MIN;
-}
-
-
-void
-ngx_http_hype_db_failing(ngx_http_hype_db_conn_t *conn, ngx_uint_t failing)
-{
-    ngx_http_hype_db_t  *db;
-
-    db = conn->db;
-
-    conn->failing = failing;
-
-    db->worker->down = !ngx_http_hype_db_available(db,
-                                                   NGX_HTTP_HYPE_DB_HITS);
-
-    if (failing) {
-        db->unavailable(db->data);
-    }
 }
 
 
@@ -245,7 +257,7 @@ ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
     len = ngx_http_hype_trouble_line(text, NGX_HTTP_HYPE_DB_MESSAGE, message,
                                      ngx_strlen(message));
 
-    ngx_log_error(NGX_LOG_ERR, db->log, 0,
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "hype: %s: %*s%s (%ui errors)",
                   event, len, text, ngx_http_hype_db_hint(res),
                   trouble->errors);
@@ -257,34 +269,18 @@ ngx_http_hype_db_complain(ngx_http_hype_db_t *db,
 static ngx_http_hype_trouble_t *
 ngx_http_hype_db_trouble(ngx_http_hype_db_conn_t *conn)
 {
-    if (conn->roles & NGX_HTTP_HYPE_DB_CHORES) {
-        return &conn->db->chores;
-    }
-
-    if (conn->roles & NGX_HTTP_HYPE_DB_PAGES) {
-        return &conn->db->pages;
-    }
-
-    if (conn->roles & NGX_HTTP_HYPE_DB_DERIVE) {
-        return &conn->db->derive;
-    }
-
-    return &conn->db->trouble;
+    return (conn->roles & NGX_HTTP_HYPE_DB_VISITS)
+           ? &conn->db->conns[0].trouble : &conn->trouble;
 }
 
 
 static const char *
 ngx_http_hype_db_hint(PGresult *res)
 {
-    const char  *code;
-
-    code = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-
-    if (code
-        && (ngx_strcmp(code, "3F000") == 0         /* no schema */
-            || ngx_strcmp(code, "42P01") == 0      /* no table */
-            || ngx_strcmp(code, "42703") == 0      /* no column */
-            || ngx_strcmp(code, "42883") == 0))    /* no function */
+    if (ngx_http_hype_db_is(res, "3F000")          /* no schema */
+        || ngx_http_hype_db_is(res, "42P01")       /* no table */
+        || ngx_http_hype_db_is(res, "42703")       /* no column */
+        || ngx_http_hype_db_is(res, "42883"))      /* no function */
     {
         return ", is sql/hype.sql installed in this database?";
     }

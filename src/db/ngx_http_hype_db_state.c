@@ -22,12 +22,12 @@ void
 ngx_http_hype_db_state(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_state_e state)
 {
-    ngx_uint_t                    extra;
+    ngx_uint_t                    visits;
     ngx_atomic_t                 *connections;
     ngx_http_hype_connections_e   before, after;
 
     connections = conn->db->worker->connections;
-    extra = conn->roles & (NGX_HTTP_HYPE_DB_ON_DEMAND|NGX_HTTP_HYPE_DB_DERIVE);
+    visits = conn->roles & NGX_HTTP_HYPE_DB_VISITS;
     before = ngx_http_hype_db_states[conn->state];
     after = ngx_http_hype_db_states[state];
 
@@ -35,11 +35,11 @@ ngx_http_hype_db_state(ngx_http_hype_db_conn_t *conn,
 
     /* connections that visitors do not need are not counted as closed */
 
-    if (before != NGX_HTTP_HYPE_CONNECTIONS_CLOSED || !extra) {
+    if (before != NGX_HTTP_HYPE_CONNECTIONS_CLOSED || visits) {
         connections[before]--;
     }
 
-    if (after != NGX_HTTP_HYPE_CONNECTIONS_CLOSED || !extra) {
+    if (after != NGX_HTTP_HYPE_CONNECTIONS_CLOSED || visits) {
         connections[after]++;
     }
 }

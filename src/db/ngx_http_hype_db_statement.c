@@ -5,6 +5,10 @@
 #include "ngx_http_hype_db_conn.h"
 
 
+/* milliseconds that an idle connection waits for a request to cancel */
+#define NGX_HTTP_HYPE_DB_CANCEL_WAIT  3000
+
+
 static void ngx_http_hype_db_notifies(ngx_http_hype_db_conn_t *conn);
 static ngx_int_t ngx_http_hype_db_result(ngx_http_hype_db_conn_t *conn,
     PGresult *res);
@@ -12,7 +16,6 @@ static ngx_http_hype_db_outcome_e ngx_http_hype_db_classify(PGresult *res);
 static ngx_int_t ngx_http_hype_db_flush(ngx_http_hype_db_conn_t *conn);
 static void ngx_http_hype_db_finish(ngx_http_hype_db_conn_t *conn);
 static ngx_uint_t ngx_http_hype_db_failed(ngx_http_hype_db_conn_t *conn);
-static ngx_uint_t ngx_http_hype_db_is(PGresult *res, const char *code);
 static void ngx_http_hype_db_next(ngx_http_hype_db_conn_t *conn);
 
 
@@ -354,10 +357,14 @@ ngx_http_hype_db_failed(ngx_http_hype_db_conn_t *conn)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_hype_db_is(PGresult *res, const char *code)
 {
-    return ngx_strcmp(PQresultErrorField(res, PG_DIAG_SQLSTATE), code) == 0;
+    const char  *state;
+
+    state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    return state && ngx_strcmp(state, code) == 0;
 }
 
 
@@ -399,6 +406,7 @@ ngx_http_hype_db_idle(ngx_http_hype_db_conn_t *conn)
 
         /* the request could cancel the next statement */
 
+        ngx_http_hype_db_timer(conn, NGX_HTTP_HYPE_DB_CANCEL_WAIT, 0);
         return;
     }
 

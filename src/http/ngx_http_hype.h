@@ -197,13 +197,9 @@ extern ngx_str_t  ngx_http_hype_outcomes[];
  * application has answered, claims, confirms and hits of typed codes.
  */
 
-/*
- * For the header filter, on main requests.  "ctx" may be NULL.  NGX_OK, or
- * NGX_ERROR if memory ran out.
- */
+/* For the header filter, on main requests.  NGX_ERROR if memory ran out. */
 
-ngx_int_t ngx_http_hype_answer(ngx_http_request_t *r,
-    ngx_http_hype_ctx_t *ctx, ngx_http_hype_loc_conf_t *hlcf);
+ngx_int_t ngx_http_hype_answer(ngx_http_request_t *r);
 
 
 /* ngx_http_hype_answer_headers.c: the cookie, and who may store an answer */
@@ -311,7 +307,7 @@ ngx_http_hype_asked(ngx_http_request_t *r)
 
     hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
 
-    return r->variables[hmcf->asked].len;
+    return (ngx_uint_t) r->variables[hmcf->asked].data;
 }
 
 

@@ -40,16 +40,26 @@ static uint64_t ngx_http_hype_answer_time(void);
 
 
 ngx_int_t
-ngx_http_hype_answer(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
-    ngx_http_hype_loc_conf_t *hlcf)
+ngx_http_hype_answer(ngx_http_request_t *r)
 {
     ngx_uint_t                  cookie;
+    ngx_http_hype_ctx_t        *ctx;
     ngx_http_hype_answer_t      a;
+    ngx_http_hype_loc_conf_t   *hlcf;
     ngx_http_hype_main_conf_t  *hmcf;
 
+    ctx = ngx_http_hype_get_ctx(r);
+
+    if (!ngx_http_hype_asked(r)
+        || (ctx == NULL && !ngx_http_hype_answers_all(r)))
+    {
+        return NGX_OK;
+    }
+
+    hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
     hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
 
-    ngx_memzero(&a, sizeof(ngx_http_hype_answer_t));
+    ngx_memzero(&a, offsetof(ngx_http_hype_answer_t, uuids));
 
     if (ctx && ctx->refused) {
         return ngx_http_hype_answer_cache_control(r, 1);

@@ -214,7 +214,6 @@ ngx_http_hype_conf_add_zone(ngx_conf_t *cf, ngx_http_hype_main_conf_t *hmcf,
 
     cache->valid = 10 * 60 * 1000;
     cache->unknown = 10 * 1000;
-    cache->log = &cf->cycle->new_log;
 
     hmcf->zone = ngx_shared_memory_add(cf, name, size, &ngx_http_hype_module);
     if (hmcf->zone == NULL) {

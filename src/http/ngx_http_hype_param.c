@@ -90,8 +90,8 @@ ngx_http_hype_param_start(ngx_http_request_t *r,
     ngx_str_t             query, value;
     ngx_http_hype_ctx_t  *ctx;
 
-    if (ngx_http_hype_param_query(r, &query) != NGX_OK
-        || !ngx_http_hype_param_applies(r)
+    if (!ngx_http_hype_param_applies(r)
+        || ngx_http_hype_param_query(r, &query) != NGX_OK
         || ngx_http_hype_args_find(&query, hlcf->params->elts,
                                    hlcf->params->nelts, &value)
            != NGX_OK
@@ -128,9 +128,9 @@ ngx_http_hype_param_start(ngx_http_request_t *r,
 
 
 /*
- * An error page also comes here when its request was refused before it had got
- * here; unless the page is there to decide on the status itself, as with
- * "error_page 404 =".
+ * An error page also comes here when its request was malformed, or refused
+ * before it had got here; unless the page is there to decide on the status
+ * itself, as with "error_page 404 =".
  */
 
 static ngx_uint_t

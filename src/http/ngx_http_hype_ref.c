@@ -19,6 +19,12 @@ ngx_http_hype_ref_handler(ngx_http_request_t *r,
     ngx_int_t             rc;
     ngx_http_hype_ctx_t  *ctx;
 
+    /* the error page of a malformed request is no visit */
+
+    if (!ngx_http_hype_asked(r)) {
+        return NGX_HTTP_BAD_REQUEST;
+    }
+
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return ngx_http_hype_not_allowed(r);
     }

@@ -252,9 +252,11 @@ ngx_http_hype_ask(ngx_http_request_t *r)
 {
     ngx_http_hype_main_conf_t  *hmcf;
 
-    if (r == r->main && !r->internal) {
+    /* a subrequest is internal, too */
+
+    if (!r->internal) {
         hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
-        r->variables[hmcf->asked].len = r->method;
+        r->variables[hmcf->asked].data = (u_char *) r->method;
     }
 
     return NGX_DECLINED;

@@ -351,7 +351,7 @@ ngx_http_hype_keep_user(ngx_http_request_t *r, ngx_http_hype_loc_conf_t *hlcf)
 
     ctx = ngx_http_hype_get_ctx(r);
 
-    if (ctx && ctx->user.len) {
+    if ((ctx && ctx->user.len) || !ngx_http_hype_asked(r)) {
         return NGX_OK;
     }
 

@@ -170,6 +170,33 @@ ngx_http_hype_cookies(ngx_http_request_t *r)
 #endif
 }
 
+/*
+ * Whether the location has all answers say who the user is, or what the user
+ * has done; a user without a cookie has no visitor to be claimed.  Returns 1 or
+ * 0.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_http_hype_answers_all(ngx_http_request_t *r)
+{
+    ngx_http_hype_loc_conf_t  *hlcf;
+
+    hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
+
+    return hlcf->confirm || hlcf->code
+           || (hlcf->user && ngx_http_hype_cookies(r));
+}
+
+/* The same, or the request may have a context: without a call, as for most. */
+
+static ngx_inline ngx_uint_t
+ngx_http_hype_answers(ngx_http_request_t *r)
+{
+    return ngx_http_get_module_ctx(r, ngx_http_hype_module)
+           || r->internal || r->filter_finalize
+           || ngx_http_hype_answers_all(r);
+}
+
 
 /*
  * The hit of a visit: whether there is one, and what it has, for the visit.

@@ -174,7 +174,7 @@ ngx_http_hype_cache_rebuild(ngx_http_hype_cache_t *cache)
     ngx_slab_pool_t           *pool;
     ngx_http_hype_cache_sh_t  *sh;
 
-    ngx_log_error(NGX_LOG_WARN, cache->log, 0,
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                   "hype: a worker died while it changed the link cache, "
                   "emptied the cache");
 
@@ -187,7 +187,7 @@ ngx_http_hype_cache_rebuild(ngx_http_hype_cache_t *cache)
     sh = ngx_slab_calloc_locked(pool, sizeof(ngx_http_hype_cache_sh_t));
 
     if (sh != cache->sh || ngx_http_hype_cache_create(cache) != NGX_OK) {
-        ngx_log_error(NGX_LOG_ALERT, cache->log, 0,
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                       "hype: could not rebuild the link cache");
         ngx_abort();
     }

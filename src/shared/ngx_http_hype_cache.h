@@ -47,7 +47,6 @@ typedef struct {
     ngx_atomic_t               *counters;     /* those of "metrics" */
     ngx_msec_t                  valid;
     ngx_msec_t                  unknown;
-    ngx_log_t                  *log;
 } ngx_http_hype_cache_t;
 
 

@@ -29,7 +29,7 @@ typedef struct {
 
 static ngx_inline void
 ngx_http_hype_event_init(ngx_event_t *ev, ngx_event_handler_pt handler,
-    void *data, ngx_log_t *log, ngx_uint_t cancelable)
+    void *data, ngx_uint_t cancelable)
 {
     ngx_http_hype_ident_t *ident = data;
 
@@ -37,7 +37,7 @@ ngx_http_hype_event_init(ngx_event_t *ev, ngx_event_handler_pt handler,
 
     ev->handler = handler;
     ev->data = data;
-    ev->log = log;
+    ev->log = ngx_cycle->log;
     ev->cancelable = cancelable;
 }
 

@@ -16,7 +16,7 @@ static void ngx_http_hype_park_event_handler(ngx_event_t *ev);
 
 void
 ngx_http_hype_park_init(ngx_http_hype_park_t *park, ngx_msec_t timeout,
-    ngx_atomic_t *n, ngx_log_t *log)
+    ngx_atomic_t *n)
 {
     ngx_queue_init(&park->waiting);
     ngx_queue_init(&park->ready);
@@ -24,10 +24,10 @@ ngx_http_hype_park_init(ngx_http_hype_park_t *park, ngx_msec_t timeout,
     park->timeout = timeout;
     park->n = n;
     ngx_http_hype_event_init(&park->timer, ngx_http_hype_park_timer_handler,
-                             park, log, 0);
+                             park, 0);
 
     ngx_http_hype_event_init(&park->event, ngx_http_hype_park_event_handler,
-                             park, log, 0);
+                             park, 0);
 }
 
 

@@ -65,7 +65,7 @@ typedef struct {
  */
 
 void ngx_http_hype_park_init(ngx_http_hype_park_t *park, ngx_msec_t timeout,
-    ngx_atomic_t *n, ngx_log_t *log);
+    ngx_atomic_t *n);
 
 /*
  * Parks a request behind all others in "place", for the park's timeout, or for

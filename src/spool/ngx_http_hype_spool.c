@@ -12,7 +12,6 @@ ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,
     ngx_http_hype_thread_t  *thread;
 
     spool->conf = conf;
-    spool->log = cycle->log;
 
     ngx_queue_init(&spool->files);
     ngx_queue_init(&spool->waits);
@@ -37,10 +36,10 @@ ngx_http_hype_spool_init(ngx_http_hype_spool_t *spool,
     thread->data = spool->task;
 
     ngx_http_hype_event_init(&spool->flush, ngx_http_hype_spool_flush_handler,
-                             spool, spool->log, 0);
+                             spool, 0);
 
     ngx_http_hype_event_init(&spool->sync, ngx_http_hype_spool_sync_handler,
-                             spool, spool->log, 1);
+                             spool, 1);
 
     ngx_http_hype_spool_scan(spool);
 

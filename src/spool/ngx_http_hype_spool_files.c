@@ -49,7 +49,7 @@ ngx_http_hype_spool_open(ngx_http_hype_spool_t *spool, ngx_str_t *name,
     path = &spool->conf->path->name;
 
     file = ngx_calloc(sizeof(ngx_http_hype_spool_file_t)
-                      + path->len + 1 + name->len + 1, spool->log);
+                      + path->len + 1 + name->len + 1, ngx_cycle->log);
     if (file == NULL) {
         return NULL;
     }
@@ -226,7 +226,7 @@ ngx_http_hype_spool_log(ngx_http_hype_spool_t *spool, ngx_err_t err,
     const char *what, ngx_str_t *name)
 {
     if (ngx_http_hype_trouble_log(&spool->trouble)) {
-        ngx_log_error(NGX_LOG_CRIT, spool->log, err,
+        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, err,
                       "hype: spool: %s \"%V\" failed (%ui errors)",
                       what, name, spool->trouble.errors);
     }
@@ -239,7 +239,7 @@ ngx_http_hype_spool_scan(ngx_http_hype_spool_t *spool)
     ngx_pool_t   *pool;
     ngx_array_t   names;
 
-    pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, spool->log);
+    pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, ngx_cycle->log);
     if (pool == NULL) {
         return;
     }
@@ -457,6 +457,7 @@ ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
     }
 
     ngx_queue_insert_tail(q, &file->queue);
+    file->adopted = 1;
 
     spool->worker->spool += file->size;
 
@@ -465,7 +466,7 @@ ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
         return NULL;
     }
 
-    ngx_log_error(NGX_LOG_NOTICE, spool->log, 0,
+    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "hype: adopted spool file \"%V\", %O bytes",
                   &file->name, file->size);
 

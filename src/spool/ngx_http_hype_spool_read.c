@@ -17,8 +17,7 @@
 
 static ngx_int_t ngx_http_hype_spool_read_file(
     ngx_http_hype_spool_t *spool, ngx_http_hype_spool_file_t *file,
-    ngx_uint_t max, ngx_int_t (*handler)(void *data, u_char *record,
-    size_t size, ngx_uint_t number));
+    ngx_uint_t max, ngx_http_hype_spool_handler_pt handler);
 static void ngx_http_hype_spool_broken(ngx_http_hype_spool_t *spool,
     ngx_http_hype_spool_file_t *file, u_char *buf, size_t size, ngx_int_t rc,
     size_t len);
@@ -35,8 +34,7 @@ static void ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
 
 ngx_uint_t
 ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
-    ngx_int_t (*handler)(void *data, u_char *record, size_t size,
-    ngx_uint_t number))
+    ngx_http_hype_spool_handler_pt handler)
 {
     ngx_int_t                    n;
     ngx_http_hype_spool_file_t  *file;
@@ -68,8 +66,7 @@ ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
 static ngx_int_t
 ngx_http_hype_spool_read_file(ngx_http_hype_spool_t *spool,
     ngx_http_hype_spool_file_t *file, ngx_uint_t max,
-    ngx_int_t (*handler)(void *data, u_char *record, size_t size,
-    ngx_uint_t number))
+    ngx_http_hype_spool_handler_pt handler)
 {
     u_char      *p, *last, *buf;
     size_t       len, room;
@@ -85,7 +82,7 @@ ngx_http_hype_spool_read_file(ngx_http_hype_spool_t *spool,
 
 again:
 
-    buf = ngx_alloc(room, spool->log);
+    buf = ngx_alloc(room, ngx_cycle->log);
     if (buf == NULL) {
         return 0;
     }
@@ -110,7 +107,8 @@ again:
         rc = ngx_http_hype_record_check(p, last, &len);
 
         if (rc != NGX_OK
-            || handler(spool->data, p, len, file->number) != NGX_OK)
+            || handler(spool->data, p, len, file->number, file->adopted)
+               != NGX_OK)
         {
             break;
         }
@@ -175,7 +173,7 @@ ngx_http_hype_spool_broken(ngx_http_hype_spool_t *spool,
     }
 
     if (torn) {
-        ngx_log_error(NGX_LOG_WARN, spool->log, 0,
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "hype: spool file \"%V\" was cut short by a crash, "
                       "skipped %O bytes at %O",
                       &file->name, file->size - file->read,
@@ -362,18 +360,18 @@ ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
 {
     u_char  *name;
 
-    ngx_log_error(NGX_LOG_ALERT, spool->log, 0,
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                   "hype: spool file \"%V\" %s at byte %O of %O, and is kept "
                   "as \"%V.damaged\"", &file->name, reason,
                   file->read, file->size, &file->name);
 
-    name = ngx_alloc(file->name.len + sizeof(".damaged"), spool->log);
+    name = ngx_alloc(file->name.len + sizeof(".damaged"), ngx_cycle->log);
 
     if (name) {
         ngx_sprintf(name, "%V.damaged%Z", &file->name);
 
         if (ngx_rename_file(file->name.data, name) == NGX_FILE_ERROR) {
-            ngx_log_error(NGX_LOG_ALERT, spool->log, ngx_errno,
+            ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
                           "hype: " ngx_rename_file_n " \"%V\" failed",
                           &file->name);
         }

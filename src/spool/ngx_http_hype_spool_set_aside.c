@@ -10,7 +10,7 @@
 
 
 static u_char *ngx_http_hype_spool_noted(u_char *record, const char *reason,
-    size_t *size, ngx_log_t *log);
+    size_t *size);
 static ngx_int_t ngx_http_hype_spool_append_set_aside(
     ngx_http_hype_spool_t *spool, ngx_str_t *name, u_char *p, size_t size);
 
@@ -36,7 +36,8 @@ ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, ngx_uint_t which,
 
     directory = &spool->conf->path->name;
 
-    name = ngx_alloc(directory->len + sizeof("/rejected.records"), spool->log);
+    name = ngx_alloc(directory->len + sizeof("/rejected.records"),
+                     ngx_cycle->log);
     if (name == NULL) {
         return NGX_ERROR;
     }
@@ -46,7 +47,7 @@ ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, ngx_uint_t which,
                            ngx_http_hype_spool_set_aside_names[which])
                - name - 1;
 
-    noted = ngx_http_hype_spool_noted(record, reason, &size, spool->log);
+    noted = ngx_http_hype_spool_noted(record, reason, &size);
 
     rc = noted ? ngx_http_hype_spool_append_set_aside(spool, &path, noted, size)
                : NGX_ERROR;
@@ -64,8 +65,7 @@ ngx_http_hype_spool_set_aside(ngx_http_hype_spool_t *spool, ngx_uint_t which,
 /* the record, and before it a note that says why it is here */
 
 static u_char *
-ngx_http_hype_spool_noted(u_char *record, const char *reason, size_t *size,
-    ngx_log_t *log)
+ngx_http_hype_spool_noted(u_char *record, const char *reason, size_t *size)
 {
     size_t                  len;
     u_char                 *p, *noted;
@@ -83,7 +83,7 @@ ngx_http_hype_spool_noted(u_char *record, const char *reason, size_t *size,
 
     *size = ngx_http_hype_record_event_length(&note) + len;
 
-    noted = ngx_alloc(*size, log);
+    noted = ngx_alloc(*size, ngx_cycle->log);
     if (noted == NULL) {
         return NULL;
     }

@@ -1,7 +1,6 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_http_hype_array.h"
 #include "ngx_http_hype_batch_node.h"
 #include "ngx_http_hype_queue_fault.h"
 #include "ngx_http_hype_stream.h"
@@ -37,9 +36,8 @@ static ngx_int_t ngx_http_hype_batch_copy_data(void *data, PGconn *pg);
 static void ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch);
 static void ngx_http_hype_batch_statement(ngx_http_hype_batch_t *batch,
     ngx_http_hype_db_statement_t *st);
-static size_t ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_item_t *item, ngx_uint_t n, u_char **element,
-    u_char *length);
+static u_char *ngx_http_hype_batch_put(u_char *p, ngx_http_hype_batch_t *batch,
+    ngx_http_hype_item_t *item, ngx_uint_t n);
 
 
 static const char  ngx_http_hype_batch_prepare_sql[] =
@@ -130,7 +128,8 @@ static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_call_node =
 
 
 ngx_http_hype_batch_kind_e
-ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
+ngx_http_hype_batch_kind(ngx_http_hype_item_t *item,
+    ngx_http_hype_db_conn_t *conn)
 {
     u_char     *tuple;
     ngx_str_t   identifier;
@@ -147,7 +146,9 @@ ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
         break;
     }
 
-    if (item->replay) {
+    /* a hit may be there with another node, which no index could tell */
+
+    if (item->replay || (item->adopted && conn->node)) {
         return NGX_HTTP_HYPE_BATCH_REPLAY;
     }
 
@@ -192,8 +193,6 @@ ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
 {
     ngx_http_hype_db_conn_t *conn = data;
 
-    char  *code;
-
     switch (outcome) {
 
     case NGX_HTTP_HYPE_DB_DONE:
@@ -205,10 +204,8 @@ ngx_http_hype_batch_prepared(void *data, ngx_http_hype_db_outcome_e outcome,
 
         /* PREPARE was done, but an older schema lacks the function */
 
-        code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
         conn->prepared = !conn->db->pooled
-                         && code && ngx_strcmp(code, "42883") == 0;
+                         && ngx_http_hype_db_is(res, "42883");
         break;
 
     default:
@@ -264,16 +261,13 @@ ngx_http_hype_batch_statement(ngx_http_hype_batch_t *batch,
 ngx_uint_t
 ngx_http_hype_batch_other_way(ngx_http_hype_batch_t *batch, PGresult *res)
 {
-    const char               *code;
     ngx_http_hype_db_conn_t  *conn;
 
     conn = batch->conn;
 
-    code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
     if (batch->kind == NGX_HTTP_HYPE_BATCH_COPY
         && !(conn->flags & NGX_HTTP_HYPE_CONN_NO_COPY)
-        && code && ngx_strcmp(code, "0A000") == 0)
+        && ngx_http_hype_db_is(res, "0A000"))
     {
         conn->flags |= NGX_HTTP_HYPE_CONN_NO_COPY;
         return 1;
@@ -322,7 +316,6 @@ ngx_http_hype_batch_probe(ngx_http_hype_batch_t *batch)
 
     st.sql = "SELECT hype.probe($1, $2), "
              "has_column_privilege('hype.referral_hit', 'args', 'INSERT')";
-    st.judged = 1;
     st.neutral = 1;
     st.nparams = 2;
     st.types = types;
@@ -438,8 +431,8 @@ static void
 ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
 {
     int                                lengths[NGX_HTTP_HYPE_BATCH_PARAMS];
-    size_t                             size, len;
-    u_char                            *p, *buf, *element, length[4];
+    size_t                             size;
+    u_char                            *p, *buf;
     ngx_uint_t                         i;
     ngx_queue_t                       *q;
     const char                        *values[NGX_HTTP_HYPE_BATCH_PARAMS];
@@ -466,7 +459,7 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
         size += item->size + NGX_HTTP_HYPE_BATCH_NODE_LEN;
     }
 
-    buf = ngx_alloc(size, batch->queue->stream->log);
+    buf = ngx_alloc(size, ngx_cycle->log);
     if (buf == NULL) {
         ngx_http_hype_queue_handler(batch, NGX_HTTP_HYPE_DB_RETRY, NULL);
         return;
@@ -484,17 +477,7 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
              q = ngx_queue_next(q))
         {
             item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
-
-            if (call->columns[i] == NGX_HTTP_HYPE_BATCH_NODE) {
-                p = ngx_http_hype_batch_node_put(p,
-                                     ngx_http_hype_record_node(item->record));
-                continue;
-            }
-
-            len = ngx_http_hype_batch_element(batch, item, call->columns[i],
-                                              &element, length);
-            p = ngx_cpymem(p, length, 4);
-            p = ngx_cpymem(p, element, len);
+            p = ngx_http_hype_batch_put(p, batch, item, call->columns[i]);
         }
 
         lengths[i] = p - (u_char *) values[i];
@@ -514,15 +497,11 @@ ngx_http_hype_batch_call(ngx_http_hype_batch_t *batch)
 }
 
 
-/*
- * Returns the size of an element of an array, and its bytes and length as they
- * are sent.  An identifier that is not needed is a NULL.
- */
+/* writes an element of an array, which is what a column of a record is */
 
-static size_t
-ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
-    ngx_http_hype_item_t *item, ngx_uint_t n, u_char **element,
-    u_char *length)
+static u_char *
+ngx_http_hype_batch_put(u_char *p, ngx_http_hype_batch_t *batch,
+    ngx_http_hype_item_t *item, ngx_uint_t n)
 {
     u_char     *tuple, *column;
     size_t      size;
@@ -530,23 +509,22 @@ ngx_http_hype_batch_element(ngx_http_hype_batch_t *batch,
 
     if (batch->kind >= NGX_HTTP_HYPE_BATCH_CLAIM) {
         size = ngx_http_hype_record_field(item->record, n, &column);
-
-    } else {
-        tuple = ngx_http_hype_record_tuple(item->record, &identifier);
-
-        if (n == NGX_HTTP_HYPE_BATCH_IDENTIFIER) {
-            (void) ngx_http_hype_put32(length, identifier.len
-                                               ? (uint32_t) identifier.len
-                                               : (uint32_t) -1);
-            *element = identifier.data;
-            return identifier.len;
-        }
-
-        size = ngx_http_hype_row_column(tuple, n, &column);
+        return ngx_cpymem(p, column, size);
     }
 
-    ngx_memcpy(length, column, 4);
-    *element = column + 4;
+    tuple = ngx_http_hype_record_tuple(item->record, &identifier);
 
-    return size - 4;
+    switch (n) {
+
+    case NGX_HTTP_HYPE_BATCH_IDENTIFIER:
+        return ngx_http_hype_column_text(p, &identifier);
+
+    case NGX_HTTP_HYPE_BATCH_NODE:
+        return ngx_http_hype_batch_node_put(p,
+                                     ngx_http_hype_record_node(item->record));
+
+    default:
+        size = ngx_http_hype_row_column(tuple, n, &column);
+        return ngx_cpymem(p, column, size);
+    }
 }

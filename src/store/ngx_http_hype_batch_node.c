@@ -37,8 +37,6 @@ ngx_http_hype_batch_node_answer(ngx_http_hype_db_conn_t *conn, PGresult *res)
 }
 
 
-/* a batch has succeeded with this result */
-
 void
 ngx_http_hype_batch_done(ngx_http_hype_batch_t *batch, PGresult *res)
 {

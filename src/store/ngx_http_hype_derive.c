@@ -8,9 +8,6 @@
 /* milliseconds: from a notification to the call, which serves several */
 #define NGX_HTTP_HYPE_DERIVE_NOTIFIED     20
 
-/* between two looks at what was written */
-#define NGX_HTTP_HYPE_DERIVE_WATCH        250
-
 /*
  * between two calls, at most: a machine or a worker that was killed may have
  * committed records; behind a pooler there are no notifications
@@ -35,7 +32,6 @@
 static void ngx_http_hype_derive_after(ngx_http_hype_derive_t *derive,
     ngx_msec_t delay);
 static void ngx_http_hype_derive_timer_handler(ngx_event_t *ev);
-static void ngx_http_hype_derive_watch_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_http_hype_derive_due(ngx_http_hype_derive_t *derive);
 static void ngx_http_hype_derive_handler(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
@@ -55,27 +51,16 @@ static const char  ngx_http_hype_derive_sql[] =
 
 void
 ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive,
-    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics, ngx_log_t *log)
+    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics)
 {
     derive->db = db;
     derive->metrics = metrics;
-    derive->log = log;
 
     ngx_http_hype_event_init(&derive->timer,
-                             ngx_http_hype_derive_timer_handler,
-                             derive, derive->log, 1);
+                             ngx_http_hype_derive_timer_handler, derive, 1);
 
-    ngx_http_hype_event_init(&derive->watch,
-                             ngx_http_hype_derive_watch_handler,
-                             derive, derive->log, 1);
-
-    if (ngx_worker == 0) {
-
-        if (derive->metrics->derived == 0) {
-            derive->metrics->derived = ngx_current_msec;
-        }
-
-        ngx_add_timer(&derive->watch, NGX_HTTP_HYPE_DERIVE_WATCH);
+    if (ngx_worker == 0 && derive->metrics->derived == 0) {
+        derive->metrics->derived = ngx_current_msec;
     }
 }
 
@@ -134,22 +119,9 @@ ngx_http_hype_derive_timer_handler(ngx_event_t *ev)
 }
 
 
-static void
-ngx_http_hype_derive_watch_handler(ngx_event_t *ev)
+void
+ngx_http_hype_derive_watch(ngx_http_hype_derive_t *derive)
 {
-    ngx_http_hype_derive_t  *derive;
-
-    derive = ev->data;
-
-    if (ngx_exiting) {
-
-        /* the first of the new workers does it */
-
-        return;
-    }
-
-    ngx_add_timer(ev, NGX_HTTP_HYPE_DERIVE_WATCH);
-
     if (derive->pending || derive->calling) {
         return;
     }
@@ -286,13 +258,9 @@ ngx_http_hype_derive_handler(void *data, ngx_http_hype_db_outcome_e outcome,
 static void
 ngx_http_hype_derive_fail(ngx_http_hype_derive_t *derive, PGresult *res)
 {
-    const char  *code;
-
     ngx_http_hype_count(derive->metrics, NGX_HTTP_HYPE_DERIVE_ERRORS, 1);
 
-    code = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-
-    if (code && ngx_strcmp(code, "55P03") == 0) {
+    if (ngx_http_hype_db_is(res, "55P03")) {
 
         /* somebody holds a lock: it may end at any moment */
 
@@ -329,7 +297,7 @@ ngx_http_hype_derive_reject(ngx_http_hype_derive_t *derive, char *text)
     len = ngx_http_hype_trouble_line(line, sizeof(line), text,
                                      ngx_strlen(text));
 
-    ngx_log_error(NGX_LOG_ERR, derive->log, 0,
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "hype: confirms are set aside in hype.pending_confirm, one "
                   "of them: %*s", len, line);
 }

@@ -23,10 +23,8 @@ typedef struct {
     ngx_http_hype_ident_t     ident;
     ngx_http_hype_db_t       *db;
     ngx_http_hype_metrics_t  *metrics;
-    ngx_log_t                *log;
 
     ngx_event_t               timer;      /* until the next call */
-    ngx_event_t               watch;      /* looks for what was written */
 
     ngx_msec_t                called;     /* the last time, with: */
     ngx_atomic_uint_t         rows;       /* the counter NGX_HTTP_HYPE_ROWS */
@@ -42,10 +40,17 @@ typedef struct {
 } ngx_http_hype_derive_t;
 
 
-/* In zeroed memory.  Starts in worker 0; in others it does nothing. */
+/* In zeroed memory.  Worker 0 calls; in others it does nothing. */
 
 void ngx_http_hype_derive_init(ngx_http_hype_derive_t *derive,
-    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics, ngx_log_t *log);
+    ngx_http_hype_db_t *db, ngx_http_hype_metrics_t *metrics);
+
+/*
+ * For worker 0 to call several times a second: calls hype.derive() if something
+ * was written.
+ */
+
+void ngx_http_hype_derive_watch(ngx_http_hype_derive_t *derive);
 
 /* A claim or a confirm was written somewhere: calls hype.derive() soon. */
 

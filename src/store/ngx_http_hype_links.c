@@ -19,12 +19,11 @@ static void ngx_http_hype_links_distrust_handler(ngx_event_t *ev);
 void
 ngx_http_hype_links_init(ngx_http_hype_links_t *links,
     ngx_http_hype_cache_t *cache, ngx_http_hype_db_t *db,
-    ngx_http_hype_park_t *park, ngx_log_t *log)
+    ngx_http_hype_park_t *park)
 {
     links->cache = cache;
     links->db = db;
     links->park = park;
-    links->log = log;
 
     ngx_rbtree_init(&links->rbtree, &links->sentinel,
                     ngx_str_rbtree_insert_value);
@@ -33,11 +32,10 @@ ngx_http_hype_links_init(ngx_http_hype_links_t *links,
     ngx_queue_init(&links->foreign);
 
     ngx_http_hype_event_init(&links->poll, ngx_http_hype_links_poll_handler,
-                             links, links->log, 1);
+                             links, 1);
 
     ngx_http_hype_event_init(&links->distrust,
-                             ngx_http_hype_links_distrust_handler,
-                             links, links->log, 1);
+                             ngx_http_hype_links_distrust_handler, links, 1);
 }
 
 
@@ -130,7 +128,7 @@ ngx_http_hype_links_lookup(ngx_http_hype_links_t *links,
         return lookup;
     }
 
-    lookup = ngx_alloc(sizeof(ngx_http_hype_lookup_t), links->log);
+    lookup = ngx_alloc(sizeof(ngx_http_hype_lookup_t), ngx_cycle->log);
     if (lookup == NULL) {
         return NULL;
     }

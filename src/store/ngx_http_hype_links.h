@@ -24,7 +24,6 @@ typedef struct {
     ngx_http_hype_cache_t    *cache;
     ngx_http_hype_db_t       *db;
     ngx_http_hype_park_t     *park;
-    ngx_log_t                *log;
 
     ngx_rbtree_t              rbtree;     /* all of them, by identifier */
     ngx_rbtree_node_t         sentinel;
@@ -54,7 +53,7 @@ typedef struct {
 
 void ngx_http_hype_links_init(ngx_http_hype_links_t *links,
     ngx_http_hype_cache_t *cache, ngx_http_hype_db_t *db,
-    ngx_http_hype_park_t *park, ngx_log_t *log);
+    ngx_http_hype_park_t *park);
 
 /*
  * Finds a link by a valid identifier.  The caller has set the "pool" of "wait",

@@ -1,7 +1,6 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_http_hype_array.h"
 #include "ngx_http_hype_column.h"
 #include "ngx_http_hype_links.h"
 #include "ngx_http_hype_uri.h"
@@ -78,7 +77,7 @@ ngx_http_hype_links_work(ngx_http_hype_links_t *links,
         return 0;
     }
 
-    array = ngx_alloc(size, links->log);
+    array = ngx_alloc(size, ngx_cycle->log);
     if (array == NULL) {
         ngx_http_hype_links_fail(links, &links->flight);
         return 0;
@@ -92,8 +91,8 @@ ngx_http_hype_links_work(ngx_http_hype_links_t *links,
     {
         lookup = ngx_queue_data(q, ngx_http_hype_lookup_t, queue);
 
-        p = ngx_http_hype_put32(p, lookup->node.str.len);
-        p = ngx_cpymem(p, lookup->data, lookup->node.str.len);
+        p = ngx_http_hype_column_bytes(p, lookup->data,
+                                       lookup->node.str.len);
     }
 
     value = (char *) array;
@@ -244,7 +243,7 @@ ngx_http_hype_links_row(ngx_http_hype_links_t *links, PGresult *res, int row)
     ngx_http_hype_links_value(res, row, 3, &link.destination);
 
     if (ngx_http_hype_has_control(&link.destination)) {
-        ngx_log_error(NGX_LOG_ERR, links->log, 0,
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "hype: the destination of link \"%V\" has a control "
                       "character and is not used", &identifier);
         link.destination.len = 0;

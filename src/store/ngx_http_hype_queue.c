@@ -37,17 +37,17 @@ ngx_http_hype_queue_init(ngx_http_hype_queue_t *queue,
     queue->pace = NGX_HTTP_HYPE_QUEUE_BATCH;
 
     ngx_http_hype_event_init(&queue->wake, ngx_http_hype_queue_wake_handler,
-                             queue, stream->log, 1);
+                             queue, 1);
 }
 
 
 ngx_http_hype_item_t *
-ngx_http_hype_queue_alloc(ngx_http_hype_queue_t *queue, size_t size)
+ngx_http_hype_queue_alloc(size_t size)
 {
     ngx_http_hype_item_t  *item;
 
     item = ngx_alloc(offsetof(ngx_http_hype_item_t, record) + size,
-                     queue->stream->log);
+                     ngx_cycle->log);
     if (item == NULL) {
         return NULL;
     }
@@ -70,7 +70,7 @@ ngx_http_hype_queue_push(ngx_http_hype_queue_t *queue,
 
     ngx_http_hype_queue_count(queue, 1, item->size);
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->stream->log, 0,
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
                    "http hype queued, %ui records, %uz bytes",
                    queue->n, queue->size);
 }
@@ -140,7 +140,7 @@ ngx_http_hype_queue_work(ngx_http_hype_queue_t *queue,
         trial = NULL;
     }
 
-    batch = ngx_calloc(sizeof(ngx_http_hype_batch_t), queue->stream->log);
+    batch = ngx_calloc(sizeof(ngx_http_hype_batch_t), ngx_cycle->log);
     if (batch == NULL) {
         return 0;
     }
@@ -160,7 +160,7 @@ ngx_http_hype_queue_work(ngx_http_hype_queue_t *queue,
         ngx_http_hype_queue_take(queue, batch);
     }
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->stream->log, 0,
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
                    "http hype batch of %ui records, kind: %d",
                    batch->n, batch->kind);
 
@@ -204,7 +204,9 @@ ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
         next = ngx_queue_next(q);
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-        if (batch->n && ngx_http_hype_batch_kind(item) != batch->kind) {
+        if (batch->n
+            && ngx_http_hype_batch_kind(item, batch->conn) != batch->kind)
+        {
             continue;
         }
 
@@ -229,7 +231,7 @@ ngx_http_hype_queue_take_item(ngx_http_hype_batch_t *batch,
     item->in_batch = 1;
     item->trial = 0;
 
-    batch->kind = ngx_http_hype_batch_kind(item);
+    batch->kind = ngx_http_hype_batch_kind(item, batch->conn);
     batch->n++;
 }
 
@@ -304,7 +306,7 @@ ngx_http_hype_queue_done(ngx_http_hype_batch_t *batch)
     queue = batch->queue;
     time = ngx_http_hype_queue_time() - batch->sent;
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, queue->stream->log, 0,
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
                    "http hype committed %ui records in %ui us",
                    batch->n, time);
 

@@ -38,7 +38,6 @@ typedef struct {
     uint32_t                        written;  /* batches */
     ngx_msec_t                      backoff;
     ngx_event_t                     pause;    /* set: nothing is sent */
-    ngx_uint_t                      background;  /* no visitor waits */
 } ngx_http_hype_queue_faults_t;
 
 
@@ -71,8 +70,7 @@ void ngx_http_hype_queue_init(ngx_http_hype_queue_t *queue,
 
 /* Allocates an item for a record of that size.  NULL if memory ran out. */
 
-ngx_http_hype_item_t *ngx_http_hype_queue_alloc(ngx_http_hype_queue_t *queue,
-    size_t size);
+ngx_http_hype_item_t *ngx_http_hype_queue_alloc(size_t size);
 
 /* Appends an item, which the queue owns from then on. */
 

@@ -49,11 +49,9 @@ void
 ngx_http_hype_queue_refused(ngx_http_hype_batch_t *batch, PGresult *res)
 {
     size_t       len;
-    const char  *code, *message;
+    const char  *message;
 
-    code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
-    if (batch->conn->cancelling && code && ngx_strcmp(code, "57014") != 0) {
+    if (batch->conn->cancelling && !ngx_http_hype_db_is(res, "57014")) {
 
         /*
          * the request to cancel may still arrive, and must not cancel the
@@ -69,7 +67,7 @@ ngx_http_hype_queue_refused(ngx_http_hype_batch_t *batch, PGresult *res)
     message = PQresultErrorMessage(res);
     len = strcspn(message, "\n");
 
-    batch->reason = ngx_alloc(len + 1, batch->queue->stream->log);
+    batch->reason = ngx_alloc(len + 1, ngx_cycle->log);
 
     if (batch->reason) {
 
@@ -78,7 +76,7 @@ ngx_http_hype_queue_refused(ngx_http_hype_batch_t *batch, PGresult *res)
         len = ngx_http_hype_trouble_line(batch->reason, len, message, len);
         batch->reason[len] = '\0';
 
-        ngx_log_error(NGX_LOG_INFO, batch->queue->stream->log, 0,
+        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                       "hype: PostgreSQL refused a batch of %ui records: %s",
                       batch->n, batch->reason);
     }
@@ -329,7 +327,7 @@ ngx_http_hype_queue_pause(ngx_http_hype_batch_t *batch, PGresult *res)
 
     delay = ngx_http_hype_trouble_spread(faults->backoff);
 
-    if (faults->background) {
+    if (queue->stream->n != NGX_HTTP_HYPE_STREAM_HITS) {
         share = (ngx_http_hype_queue_time() - batch->sent) / 1000
                 * NGX_HTTP_HYPE_QUEUE_SHARE;
 

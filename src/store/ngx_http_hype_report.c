@@ -66,14 +66,13 @@ const ngx_http_hype_report_kind_t  ngx_http_hype_report_owner = {
 void
 ngx_http_hype_report_init(ngx_http_hype_report_t *report,
     const ngx_http_hype_report_kind_t *kind, ngx_http_hype_db_t *db,
-    ngx_http_hype_park_t *park, ngx_log_t *log)
+    ngx_http_hype_park_t *park)
 {
     ngx_uint_t  i;
 
     report->kind = kind;
     report->db = db;
     report->park = park;
-    report->log = log;
 
     for (i = 0; i < NGX_HTTP_HYPE_REPORT_ENTRIES; i++) {
         ngx_queue_init(&report->entries[i].waits);
@@ -378,19 +377,14 @@ ngx_http_hype_report_refused(ngx_http_hype_report_t *report, PGresult *res)
     static const char  unclear[] = "the arguments can't be read";
 
     code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
-    if (code == NULL) {
-        code = "";
-    }
-
     problem = NGX_HTTP_HYPE_REPORT_FAILED;
 
     if (report->step == NGX_HTTP_HYPE_REPORT_BEGIN) {
 
-        if (ngx_strcmp(code, "42501") == 0) {
+        if (ngx_http_hype_db_is(res, "42501")) {
             problem = NGX_HTTP_HYPE_REPORT_GRANT;
 
-        } else if (ngx_strcmp(code, "22023") == 0) {
+        } else if (ngx_http_hype_db_is(res, "22023")) {
 
             /* there is no such role */
 
@@ -400,10 +394,10 @@ ngx_http_hype_report_refused(ngx_http_hype_report_t *report, PGresult *res)
         report->problem = problem;
         report->tried = ngx_current_msec;
 
-    } else if (ngx_strncmp(code, "22", 2) == 0) {
+    } else if (code && ngx_strncmp(code, "22", 2) == 0) {
         text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
 
-        if (text == NULL || ngx_strcmp(code, "22023") != 0) {
+        if (text == NULL || !ngx_http_hype_db_is(res, "22023")) {
             text = unclear;
 
         } else if (ngx_strncmp(text, "hype.report: ", 13) == 0) {
@@ -413,18 +407,18 @@ ngx_http_hype_report_refused(ngx_http_hype_report_t *report, PGresult *res)
         ngx_http_hype_report_keep(report, text, ngx_strlen(text), 1);
         return;
 
-    } else if (ngx_strcmp(code, "57014") == 0) {
+    } else if (ngx_http_hype_db_is(res, "57014")) {
         problem = NGX_HTTP_HYPE_REPORT_SLOW;
 
-    } else if (ngx_strcmp(code, "55P03") == 0) {
+    } else if (ngx_http_hype_db_is(res, "55P03")) {
 
         /* lock_timeout is also how long a viewer waits */
 
         problem = NGX_HTTP_HYPE_REPORT_PENDING;
 
-    } else if (ngx_strcmp(code, "42883") == 0
-               || ngx_strcmp(code, "42501") == 0
-               || ngx_strcmp(code, "3F000") == 0)
+    } else if (ngx_http_hype_db_is(res, "42883")
+               || ngx_http_hype_db_is(res, "42501")
+               || ngx_http_hype_db_is(res, "3F000"))
     {
         problem = NGX_HTTP_HYPE_REPORT_SCHEMA;
     }
@@ -435,7 +429,7 @@ ngx_http_hype_report_refused(ngx_http_hype_report_t *report, PGresult *res)
     if (ngx_http_hype_trouble_log(&report->trouble)) {
         text = PQresultErrorMessage(res);
 
-        ngx_log_error(NGX_LOG_ERR, report->log, 0,
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "hype: PostgreSQL can't %s: %*s",
                       report->kind->doing, strcspn(text, "\n"), text);
     }

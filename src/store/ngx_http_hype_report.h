@@ -81,7 +81,6 @@ typedef struct {
     const ngx_http_hype_report_kind_t  *kind;
     ngx_http_hype_db_t              *db;
     ngx_http_hype_park_t            *park;
-    ngx_log_t                       *log;
 
     ngx_http_hype_report_entry_t     entries[NGX_HTTP_HYPE_REPORT_ENTRIES];
     ngx_uint_t                       turn;       /* the next one */
@@ -113,7 +112,7 @@ typedef struct {
 
 void ngx_http_hype_report_init(ngx_http_hype_report_t *report,
     const ngx_http_hype_report_kind_t *kind, ngx_http_hype_db_t *db,
-    ngx_http_hype_park_t *park, ngx_log_t *log);
+    ngx_http_hype_park_t *park);
 
 /*
  * Gets a report that is at most "valid" milliseconds old.  "arguments" are

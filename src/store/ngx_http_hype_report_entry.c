@@ -89,7 +89,7 @@ ngx_http_hype_report_entry_create(ngx_http_hype_report_t *report,
         return NULL;
     }
 
-    p = ngx_alloc(arguments->len, report->log);
+    p = ngx_alloc(arguments->len, ngx_cycle->log);
     if (p == NULL) {
         return NULL;
     }
@@ -168,7 +168,7 @@ ngx_http_hype_report_entry_keep(ngx_http_hype_report_t *report,
     ngx_str_t   *kept;
     ngx_uint_t   i;
 
-    p = ngx_alloc(text->len, report->log);
+    p = ngx_alloc(text->len, ngx_cycle->log);
     if (p == NULL) {
         return NGX_ERROR;
     }

@@ -27,7 +27,7 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
         return NULL;
     }
 
-    ngx_http_hype_threads_init(&store->threads, cycle->log);
+    ngx_http_hype_threads_init(&store->threads);
 
     store->db->threads = &store->threads;
     store->db->work = ngx_http_hype_store_work;
@@ -36,51 +36,40 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
     store->db->data = store;
 
     store->cache = cache;
-    store->log = cycle->log;
 
     ngx_http_hype_park_init(&store->park, db->timeout,
-                            &store->worker->waiting, cycle->log);
+                            &store->worker->waiting);
 
-    ngx_http_hype_links_init(&store->links, cache, store->db, &store->park,
-                             cycle->log);
+    ngx_http_hype_links_init(&store->links, cache, store->db, &store->park);
 
     ngx_http_hype_report_init(&store->report, &ngx_http_hype_report_status,
-                              store->db, &store->park, cycle->log);
+                              store->db, &store->park);
 
     ngx_http_hype_report_init(&store->owner, &ngx_http_hype_report_owner,
-                              store->db, &store->park, cycle->log);
-
-    ngx_http_hype_event_init(&store->gather,
-                             ngx_http_hype_store_gather_handler,
-                             store, store->log, 0);
+                              store->db, &store->park);
 
     ngx_http_hype_event_init(&store->release,
-                             ngx_http_hype_store_release_handler,
-                             store, store->log, 0);
+                             ngx_http_hype_store_release_handler, store, 0);
 
-    ngx_http_hype_event_init(&store->maintain,
-                             ngx_http_hype_store_maintain_handler,
-                             store, store->log, 1);
+    ngx_http_hype_event_init(&store->tick, ngx_http_hype_store_tick_handler,
+                             store, 1);
 
     if (ngx_http_hype_streams_init(store->streams, store->db, cache,
-                                   &store->park, store->worker, spool, cycle)
+                                   &store->park, spool, cycle)
         != NGX_OK)
     {
         return NULL;
     }
 
-    ngx_http_hype_derive_init(&store->derive, store->db, cache->metrics,
-                              cycle->log);
+    ngx_http_hype_derive_init(&store->derive, store->db, cache->metrics);
 
-    ngx_http_hype_event_init(&store->tidy, ngx_http_hype_store_tidy_handler,
-                             store, store->log, 1);
+    store->relay.db = store->db;
 
-    if (ngx_worker == 0) {
-        ngx_add_timer(&store->maintain, 1);
-    }
+    store->tidied = ngx_current_msec;
+    store->maintain = ngx_current_msec;
 
-    if (spool->path) {
-        ngx_add_timer(&store->tidy, NGX_HTTP_HYPE_STORE_TIDY);
+    if (ngx_worker == 0 || spool->path) {
+        ngx_add_timer(&store->tick, 1);
     }
 
     return store;
@@ -131,7 +120,7 @@ ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
         }
     }
 
-    item = ngx_http_hype_queue_alloc(&stream->queue, size);
+    item = ngx_http_hype_queue_alloc(size);
     if (item == NULL) {
         wait->status = NGX_ERROR;
         return NGX_OK;
@@ -148,7 +137,7 @@ ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
 
         /* all hits of a turn of the event loop are one batch */
 
-        ngx_post_event(&store->gather, &ngx_posted_events);
+        ngx_http_hype_stream_wake(stream);
 
         return NGX_AGAIN;
     }
@@ -172,7 +161,7 @@ ngx_http_hype_store_keep_hit(ngx_http_hype_store_t *store,
 
     size = ngx_http_hype_record_hit_length(identifier, row);
 
-    record = ngx_alloc(size, store->log);
+    record = ngx_alloc(size, ngx_cycle->log);
     if (record == NULL) {
         ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_DROPPED, 1);
         return;
@@ -197,7 +186,7 @@ ngx_http_hype_store_event(ngx_http_hype_store_t *store,
 
     size = ngx_http_hype_record_event_length(event);
 
-    record = ngx_alloc(size, store->log);
+    record = ngx_alloc(size, ngx_cycle->log);
     if (record == NULL) {
         ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_DROPPED, 1);
         return;

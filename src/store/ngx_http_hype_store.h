@@ -18,14 +18,11 @@
 #include "ngx_http_hype_links.h"
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_record.h"
+#include "ngx_http_hype_relay.h"
 #include "ngx_http_hype_report.h"
 #include "ngx_http_hype_stream.h"
 #include "ngx_http_hype_thread.h"
 #include "ngx_http_hype_uuid.h"
-
-
-/* milliseconds between two looks at the spool's directory */
-#define NGX_HTTP_HYPE_STORE_TIDY  1000
 
 
 typedef struct {
@@ -34,7 +31,6 @@ typedef struct {
     ngx_http_hype_cache_t   *cache;
     ngx_http_hype_worker_t  *worker;     /* its metrics */
     ngx_http_hype_threads_t  threads;
-    ngx_log_t               *log;
 
     ngx_http_hype_park_t     park;
     ngx_http_hype_links_t    links;
@@ -42,17 +38,18 @@ typedef struct {
     ngx_http_hype_report_t   report;     /* of hype_status, */
     ngx_http_hype_report_t   owner;      /* and of hype_links */
     ngx_http_hype_derive_t   derive;
+    ngx_http_hype_relay_t    relay;
 
     ngx_http_hype_uuid_pool_t  uuids;
 
-    ngx_event_t              gather;     /* to send what has come */
     ngx_event_t              release;      /* to let go who waits in vain */
 
     ngx_uint_t               next;       /* stream whose turn it is */
     ngx_msec_t               visited;    /* when the last live hit came */
 
-    ngx_event_t              maintain;
-    ngx_event_t              tidy;       /* the spool's files, each second */
+    ngx_event_t              tick;
+    ngx_msec_t               tidied;     /* when the spool's files were */
+    ngx_msec_t               maintain;   /* when it is due */
 
     unsigned                 others:1;   /* the last batch was no live hits' */
     unsigned                 looked:1;   /* the last turn was for links */
@@ -111,10 +108,6 @@ void ngx_http_hype_store_expire(ngx_http_hype_store_t *store,
 
 void ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn);
 
-/* Handler of the event "gather". */
-
-void ngx_http_hype_store_gather_handler(ngx_event_t *ev);
-
 
 /* ngx_http_hype_store_chores.c: maintenance, and what the database tells */
 
@@ -124,11 +117,10 @@ void ngx_http_hype_store_notify(void *data, ngx_str_t *channel,
     ngx_str_t *payload);
 void ngx_http_hype_store_unavailable(void *data);
 
-/* Handlers of the events "release", "maintain" and "tidy". */
+/* Handlers of the events "release" and "tick". */
 
 void ngx_http_hype_store_release_handler(ngx_event_t *ev);
-void ngx_http_hype_store_maintain_handler(ngx_event_t *ev);
-void ngx_http_hype_store_tidy_handler(ngx_event_t *ev);
+void ngx_http_hype_store_tick_handler(ngx_event_t *ev);
 
 /* Sends the daily maintenance if it is due.  Returns 1, or 0 if it is not. */
 

@@ -11,8 +11,14 @@
 #define NGX_HTTP_HYPE_STORE_MAINTENANCE_TIMEOUT  (10 * 60 * 1000)
 
 
+/* milliseconds between two looks: at what others wrote, at the spool's files */
+#define NGX_HTTP_HYPE_STORE_WATCH                250
+#define NGX_HTTP_HYPE_STORE_TIDY                 1000
+
+
 static void ngx_http_hype_store_release_item(void *data,
     ngx_http_hype_item_t *item);
+static void ngx_http_hype_store_wake_maintain(ngx_http_hype_store_t *store);
 static void ngx_http_hype_store_maintained(void *data,
     ngx_http_hype_db_outcome_e outcome, PGresult *res);
 
@@ -78,39 +84,52 @@ ngx_http_hype_store_notify(void *data, ngx_str_t *channel,
 }
 
 
+/* one timer for all chores: each makes those of requests slower */
+
 void
-ngx_http_hype_store_maintain_handler(ngx_event_t *ev)
+ngx_http_hype_store_tick_handler(ngx_event_t *ev)
 {
+    ngx_uint_t              n, first;
     ngx_http_hype_store_t  *store;
 
     store = ev->data;
 
-    /* this worker listens for claims, so it stays connected */
+    /* of a worker that exits, the first of the new ones takes this over */
 
-    store->maintaining = 1;
+    first = (ngx_worker == 0 && !ngx_exiting);
 
-    ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_LINKS);
-    ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_CHORES);
+    if (first) {
+        ngx_http_hype_derive_watch(&store->derive);
+        ngx_http_hype_relay_watch(&store->relay);
 
-    ngx_add_timer(ev, NGX_HTTP_HYPE_STORE_MAINTAIN_RETRY);
+        if ((ngx_msec_int_t) (ngx_current_msec - store->maintain) >= 0) {
+            ngx_http_hype_store_wake_maintain(store);
+        }
+    }
+
+    if (ngx_current_msec - store->tidied >= NGX_HTTP_HYPE_STORE_TIDY) {
+        store->tidied = ngx_current_msec;
+
+        for (n = 0; n < NGX_HTTP_HYPE_STREAMS; n++) {
+            ngx_http_hype_spool_tidy(&store->streams[n].spool);
+        }
+    }
+
+    ngx_add_timer(ev, first ? NGX_HTTP_HYPE_STORE_WATCH
+                            : NGX_HTTP_HYPE_STORE_TIDY);
 }
 
 
-/* one timer for all spools: each makes those of requests slower */
-
-void
-ngx_http_hype_store_tidy_handler(ngx_event_t *ev)
+static void
+ngx_http_hype_store_wake_maintain(ngx_http_hype_store_t *store)
 {
-    ngx_uint_t              n;
-    ngx_http_hype_store_t  *store;
+    /* this worker listens for claims, so it stays connected */
 
-    store = ev->data;
+    store->maintaining = 1;
+    store->maintain = ngx_current_msec + NGX_HTTP_HYPE_STORE_MAINTAIN_RETRY;
 
-    for (n = 0; n < NGX_HTTP_HYPE_STREAMS; n++) {
-        ngx_http_hype_spool_tidy(&store->streams[n].spool);
-    }
-
-    ngx_add_timer(ev, NGX_HTTP_HYPE_STORE_TIDY);
+    ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_LINKS);
+    ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_CHORES);
 }
 
 
@@ -146,9 +165,9 @@ ngx_http_hype_store_maintained(void *data,
     ngx_http_hype_store_t *store = data;
 
     if (outcome == NGX_HTTP_HYPE_DB_DONE) {
-        ngx_add_timer(&store->maintain, NGX_HTTP_HYPE_STORE_MAINTAIN);
+        store->maintain = ngx_current_msec + NGX_HTTP_HYPE_STORE_MAINTAIN;
 
-        ngx_log_error(NGX_LOG_INFO, store->log, 0,
+        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                       "hype: daily maintenance done");
     }
 }

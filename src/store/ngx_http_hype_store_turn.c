@@ -27,17 +27,6 @@ static ngx_uint_t ngx_http_hype_store_target(ngx_http_hype_store_t *store);
 
 
 void
-ngx_http_hype_store_gather_handler(ngx_event_t *ev)
-{
-    ngx_http_hype_store_t  *store;
-
-    store = ev->data;
-
-    ngx_http_hype_db_wake(store->db, NGX_HTTP_HYPE_DB_HITS);
-}
-
-
-void
 ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
 {
     ngx_http_hype_store_t *store = data;
@@ -48,7 +37,10 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
     }
 
     if (conn->roles & NGX_HTTP_HYPE_DB_PAGES) {
-        (void) ngx_http_hype_report_work(&store->owner, conn);
+        if (!ngx_http_hype_relay_work(&store->relay, conn)) {
+            (void) ngx_http_hype_report_work(&store->owner, conn);
+        }
+
         return;
     }
 

@@ -35,19 +35,18 @@ static void ngx_http_hype_stream_report_handler(ngx_event_t *ev);
 static void ngx_http_hype_stream_log(ngx_http_hype_stream_t *stream,
     const char *reason);
 static void ngx_http_hype_stream_pause_handler(ngx_event_t *ev);
-static void ngx_http_hype_stream_wake(void *data);
 static void ngx_http_hype_stream_wake_handler(ngx_event_t *ev);
 static void ngx_http_hype_stream_lost(void *data, u_char *record,
     size_t size);
 static ngx_int_t ngx_http_hype_stream_read(void *data, u_char *record,
-    size_t size, ngx_uint_t number);
+    size_t size, ngx_uint_t number, ngx_uint_t adopted);
 
 
 ngx_int_t
 ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
     ngx_http_hype_db_t *db, ngx_http_hype_cache_t *cache,
-    ngx_http_hype_park_t *park, ngx_http_hype_worker_t *worker,
-    ngx_http_hype_spool_conf_t *spool, ngx_cycle_t *cycle)
+    ngx_http_hype_park_t *park, ngx_http_hype_spool_conf_t *spool,
+    ngx_cycle_t *cycle)
 {
     ngx_uint_t               n;
     ngx_http_hype_stream_t  *stream;
@@ -59,33 +58,26 @@ ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
         stream->db = db;
         stream->cache = cache;
         stream->park = park;
-        stream->worker = worker;
-        stream->log = cycle->log;
 
         ngx_http_hype_event_init(&stream->faults.pause,
                                  ngx_http_hype_stream_pause_handler,
-                                 stream, stream->log, 1);
+                                 stream, 1);
 
         ngx_http_hype_event_init(&stream->wake,
-                                 ngx_http_hype_stream_wake_handler,
-                                 stream, stream->log, 0);
+                                 ngx_http_hype_stream_wake_handler, stream, 0);
 
         ngx_http_hype_event_init(&stream->report,
                                  ngx_http_hype_stream_report_handler,
-                                 stream, stream->log, 1);
-
-        /* hits are what visitors wait for */
-
-        stream->faults.background = (n != NGX_HTTP_HYPE_STREAM_HITS);
+                                 stream, 1);
 
         ngx_http_hype_queue_init(&stream->queue, stream);
         ngx_http_hype_queue_init(&stream->drain, stream);
 
-        stream->queue.worker = worker;
+        stream->queue.worker = db->worker;
 
         stream->spool.stream = n;
         stream->spool.counters = cache->counters;
-        stream->spool.worker = worker;
+        stream->spool.worker = db->worker;
         stream->spool.park = park;
         stream->spool.threads = db->threads;
         stream->spool.wake = ngx_http_hype_stream_wake;
@@ -150,7 +142,7 @@ ngx_http_hype_stream_keep(ngx_http_hype_stream_t *stream, u_char *record,
     }
 
     item = ngx_http_hype_stream_room(stream, size)
-           ? ngx_http_hype_queue_alloc(&stream->queue, size) : NULL;
+           ? ngx_http_hype_queue_alloc(size) : NULL;
 
     if (item == NULL) {
         ngx_http_hype_stream_drop(stream, record, "no room");
@@ -214,7 +206,7 @@ ngx_http_hype_stream_tell(ngx_http_hype_stream_t *stream, u_char *record)
 
         (void) ngx_hex_dump(hex, record + pos, len);
 
-        ngx_log_error(NGX_LOG_ALERT, stream->log, 0,
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                       "hype: dropped record, part %ui of %ui: %*s",
                       pos / NGX_HTTP_HYPE_STREAM_LOG_LINE + 1, parts,
                       len * 2, hex);
@@ -337,14 +329,14 @@ ngx_http_hype_stream_log(ngx_http_hype_stream_t *stream, const char *reason)
     }
 
     if (stream->rejected) {
-        ngx_log_error(NGX_LOG_ERR, stream->log, 0,
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "hype: records that PostgreSQL refuses are set aside in "
                       "rejected.records: %ui%s%*s", stream->rejected,
                       len ? ", the last: " : "", len, text);
     }
 
     if (stream->dropped) {
-        ngx_log_error(NGX_LOG_ALERT, stream->log, 0,
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                       "hype: dropped records: %ui, of which dropped.records "
                       "has %ui%s%*s", stream->dropped, stream->kept,
                       len ? ", the last: " : "", len, text);
@@ -386,7 +378,7 @@ ngx_http_hype_stream_pause_handler(ngx_event_t *ev)
 }
 
 
-static void
+void
 ngx_http_hype_stream_wake(void *data)
 {
     ngx_http_hype_stream_t *stream = data;
@@ -500,7 +492,7 @@ ngx_http_hype_stream_drain(ngx_http_hype_stream_t *stream,
 
 static ngx_int_t
 ngx_http_hype_stream_read(void *data, u_char *record, size_t size,
-    ngx_uint_t number)
+    ngx_uint_t number, ngx_uint_t adopted)
 {
     ngx_http_hype_stream_t *stream = data;
 
@@ -516,7 +508,7 @@ ngx_http_hype_stream_read(void *data, u_char *record, size_t size,
         return NGX_ERROR;
     }
 
-    item = ngx_http_hype_queue_alloc(&stream->drain, size);
+    item = ngx_http_hype_queue_alloc(size);
     if (item == NULL) {
         return NGX_ERROR;
     }
@@ -524,6 +516,7 @@ ngx_http_hype_stream_read(void *data, u_char *record, size_t size,
     ngx_memcpy(item->record, record, size);
     item->spool = spool;
     item->file = number;
+    item->adopted = adopted;
 
     /* it was sent to that node: by COPY to another one it would come twice */
 

@@ -34,8 +34,6 @@ struct ngx_http_hype_stream_s {
     ngx_http_hype_db_t            *db;
     ngx_http_hype_cache_t         *cache;
     ngx_http_hype_park_t          *park;
-    ngx_http_hype_worker_t        *worker;
-    ngx_log_t                     *log;
 
     ngx_http_hype_queue_faults_t   faults;
     ngx_http_hype_queue_t          queue;
@@ -59,8 +57,8 @@ struct ngx_http_hype_stream_s {
 
 ngx_int_t ngx_http_hype_streams_init(ngx_http_hype_stream_t *streams,
     ngx_http_hype_db_t *db, ngx_http_hype_cache_t *cache,
-    ngx_http_hype_park_t *park, ngx_http_hype_worker_t *worker,
-    ngx_http_hype_spool_conf_t *spool, ngx_cycle_t *cycle);
+    ngx_http_hype_park_t *park, ngx_http_hype_spool_conf_t *spool,
+    ngx_cycle_t *cycle);
 
 /* For a worker that ends: what is not committed goes to the spool. */
 
@@ -70,6 +68,10 @@ void ngx_http_hype_streams_close(ngx_http_hype_stream_t *streams);
 
 ngx_uint_t ngx_http_hype_stream_room(ngx_http_hype_stream_t *stream,
     size_t size);
+
+/* Has a stream send what it has, at the end of this turn of the event loop. */
+
+void ngx_http_hype_stream_wake(void *stream);
 
 /*
  * Keeps a copy of a record: in the spool, or in memory if the spool does not

@@ -1,5 +1,5 @@
 # The images of examples/container: built on Debians of their own, and run with
-# PostgreSQL beside them, as compose.yaml has it.
+# PostgreSQL beside them, as compose.yaml has it, and as a pod of examples/kubernetes.
 #
 # Images can't be fetched where this runs: the base is made of packages, and so is
 # what stands in for the official image of PostgreSQL.  With HYPE_NGINX_ORG (see
@@ -27,7 +27,8 @@ base('trixie');
 build('localhost/postgres', 't/package/Containerfile.postgres');
 build('localhost/hype', 'examples/container/Containerfile',
       '--build-arg', 'DEBIAN=localhost/hype-trixie');
-in_containers('localhost/hype', '/entrypoint.sh');
+in_containers('in-container', 'localhost/hype', '/entrypoint.sh');
+in_containers('in-pods', 'localhost/hype');
 
 SKIP: {
     my ($folder, $deb, $suite) = nginx_org()
@@ -41,7 +42,7 @@ SKIP: {
     build('localhost/hype-nginx', 'examples/container/Containerfile.nginx', @volume,
           '--build-arg', 'NGINX=localhost/nginx',
           '--build-arg', 'SOURCES=file:///nginx_org');
-    in_containers('localhost/hype-nginx', '/docker-entrypoint.sh');
+    in_containers('in-container', 'localhost/hype-nginx', '/docker-entrypoint.sh');
 }
 
 done_testing();
@@ -75,10 +76,11 @@ sub build
 
 sub in_containers
 {
-    my ($image, $entrypoint) = @_;
+    my ($script, @image) = @_;
 
     must(as_root(), 'rm', '-rf', "$storage/work");
+    must(as_root(), 'mkdir', '-p', "$storage/work");
     tap(do_it(as_root(), 'unshare', '--net', '--pid', '--fork', '--kill-child',
-              '--mount-proc', 't/package/in-container', "$storage/work", $image,
-              $entrypoint, @buildah));
+              '--mount-proc', "t/package/$script", "$storage/work", @image,
+              @buildah));
 }

@@ -1,5 +1,5 @@
-# README.md's ways in, word for word, on machines that have nothing: bare Debians.
-# They end as docs/upgrading.md says, with nothing left behind.
+# README.md's ways in, word for word, on machines that have nothing: bare Debians, and
+# Ubuntu's noble.  They end as docs/upgrading.md says, with nothing left behind.
 #
 # A machine has what a minimal Debian has, and sudo.  The words are run without a
 # network, as ports are the machine's then: what apt will ask for is in its cache.
@@ -19,7 +19,7 @@ my @page = ('README.md', 'On your own machine');
 my $loaded = "until curl -sf -o /dev/null http://localhost/hype; do sleep 0.1; done\n";
 my @end = ('docs/upgrading.md', 'Uninstalling');
 
-for my $suite (split ' ', $ENV{HYPE_SUITES} // 'bookworm trixie') {
+for my $suite (split ' ', $ENV{HYPE_SUITES} // 'bookworm trixie noble') {
     my $bare = kept($suite, 'bare', \&prepare);
 
     way($suite, $bare, 'as a package',

@@ -437,7 +437,8 @@ check(ngx_http_hype_column_e type, ngx_uint_t nullable, ngx_str_t column)
 static void
 test_sql(void)
 {
-    u_char       buf[256], *p;
+    FILE        *file;
+    u_char       buf[256];
     ngx_uint_t   i;
 
     static struct {
@@ -512,10 +513,10 @@ test_sql(void)
     };
 
     for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-        p = hype_sql_column(buf, tests[i].column.data, tests[i].type);
+        file = tap_open(buf, sizeof(buf));
+        hype_sql_column(file, tests[i].column.data, tests[i].type);
 
-        tap_is_bytes(buf, p - buf, tests[i].sql, (char *) tests[i].sql.data);
-        tap_ok(hype_sql_column_length(tests[i].column.data)
-               > (size_t) (p - buf), "... its length has room");
+        tap_is_bytes(buf, tap_close(file), tests[i].sql,
+                     (char *) tests[i].sql.data);
     }
 }

@@ -377,21 +377,23 @@ test_access(void)
 static void
 test_sql(void)
 {
-    u_char      buf[1024], sql[2048], *p;
+    FILE       *file;
+    size_t      len;
+    u_char      buf[1024], sql[2048];
     ngx_uint_t  n;
 
     for (n = 0; n < NRECORDS; n++) {
         (void) make_record(buf, n);
 
-        p = hype_sql_record(sql, buf);
-        tap_ok(hype_sql_record_length(buf) >= (size_t) (p - sql),
-               "sql: its length");
+        file = tap_open(sql, sizeof(sql));
+        hype_sql_record(file, buf);
+        len = tap_close(file);
 
         switch (n) {
 
         case 0:
         case 5:
-            tap_is_bytes(sql, p - sql,
+            tap_is_bytes(sql, len,
                          tap_str(INSERT "(SELECT hype.link_at('abc', "
                                  "'2000-01-01 00:00:00.001000+00')), "
                                  "'2000-01-01 00:00:00.001000+00', "
@@ -403,7 +405,7 @@ test_sql(void)
             break;
 
         case 1:
-            tap_is_bytes(sql, p - sql,
+            tap_is_bytes(sql, len,
                          tap_str(INSERT "7, "
                                  "'2000-01-01 00:00:00.001000+00', "
                                  "false, false, "
@@ -417,7 +419,7 @@ test_sql(void)
             break;
 
         case 2:
-            tap_is_bytes(sql, p - sql,
+            tap_is_bytes(sql, len,
                          tap_str("SELECT hype.claim_batch(ARRAY["
                                  "'30313233-3435-3637-3839-616263646566'"
                                  "]::uuid[], ARRAY['42']::text[], ARRAY["
@@ -426,7 +428,7 @@ test_sql(void)
             break;
 
         case 3:
-            tap_is_bytes(sql, p - sql,
+            tap_is_bytes(sql, len,
                          tap_str("SELECT hype.confirm_batch(ARRAY['signup'"
                                  "]::text[], ARRAY[E'o''r\\u00e9']::text[], "
                                  "ARRAY[NULL]::uuid[], "
@@ -437,7 +439,7 @@ test_sql(void)
             break;
 
         default:
-            tap_is_bytes(sql, p - sql,
+            tap_is_bytes(sql, len,
                          tap_str("SELECT hype.confirm_batch(ARRAY['paid'"
                                  "]::text[], ARRAY[NULL]::text[], ARRAY["
                                  "'30313233-3435-3637-3839-616263646566'"

@@ -207,8 +207,7 @@ print_event(ngx_http_hype_record_type_e type, ngx_str_t *values)
 static void
 print_sql(u_char *record, u_char *last)
 {
-    size_t   len;
-    u_char  *sql;
+    size_t  len;
 
     ngx_http_hype_record_seal(record);
 
@@ -219,13 +218,9 @@ print_sql(u_char *record, u_char *last)
         exit(2);
     }
 
-    sql = allocate(hype_sql_record_length(record));
-    last = hype_sql_record(sql, record);
-
-    fwrite(sql, 1, last - sql, stdout);
+    hype_sql_record(stdout, record);
     printf(";\n");
 
-    free(sql);
     free(record);
 }
 

@@ -29,6 +29,27 @@ tap_bytes(u_char *data, size_t len)
 }
 
 
+/* a file in memory, and how much was written to it when it is closed */
+
+static ngx_inline FILE *
+tap_open(u_char *buf, size_t size)
+{
+    return fmemopen(buf, size, "w");
+}
+
+
+static ngx_inline size_t
+tap_close(FILE *file)
+{
+    long  n;
+
+    n = ftell(file);
+    (void) fclose(file);
+
+    return n;
+}
+
+
 static ngx_inline ngx_uint_t
 tap_ok(ngx_uint_t good, const char *name)
 {

@@ -13,13 +13,17 @@ use strict;
 use warnings;
 
 use Carp qw(croak);
+use Exporter qw(import);
 use Fcntl qw(F_SETFD);
 use IO::Select ();
 use JSON::PP ();
 use MIME::Base64 qw(decode_base64);
+use Test::More ();
 use Time::HiRes qw(sleep time);
 
 use Hype::Util qw(at_end spawn stop_process temp_dir write_file);
+
+our @EXPORT = qw(need_browser);
 
 my $json = JSON::PP->new->utf8->allow_nonref;
 
@@ -58,6 +62,14 @@ sub new
     $self->look(%o);
 
     return $self;
+}
+
+
+# Ubuntu has no package of it
+
+sub need_browser
+{
+    Test::More::plan(skip_all => 'no Chromium') if !defined program();
 }
 
 

@@ -10,7 +10,7 @@ use warnings;
 
 use Exporter qw(import);
 
-use Hype::Browser ();
+use Hype::Browser;
 
 our @EXPORT = qw(choose click fill_in first js names place report_browser rows_of
                  tile wait_for);
@@ -22,6 +22,7 @@ sub report_browser
 {
     ($pg) = @_;
 
+    need_browser();
     fill();
     $browser = Hype::Browser->new;
 
