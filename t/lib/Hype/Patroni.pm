@@ -24,6 +24,7 @@ use IO::Socket::INET ();
 use JSON::PP ();
 use MIME::Base64 qw(decode_base64 encode_base64);
 
+use Hype::Docs qw(block);
 use Hype::Example qw(example_file);
 use Hype::HTTP ();
 use Hype::Patroni::Node ();
@@ -38,13 +39,13 @@ sub new
 
     my $self = bless {
         password => Hype::Postgres::password(),
-        api => _api(),
     }, $class;
 
+    $self->{files} = $self->_files;
     $self->{etcd} = $self->_etcd;
     $self->{nodes} = [map { Hype::Patroni::Node->new(
-        name => "db$_", etcd => $self->{etcd}, api => $self->{api},
-        password => $self->{password})
+        name => "db$_", etcd => $self->{etcd}, password => $self->{password},
+        config => read_file("$self->{files}/patroni.yml"))
     } 1 .. 3];
 
     my ($first, @others) = $self->nodes;
@@ -116,16 +117,32 @@ sub _leader_v3
 }
 
 
-# With version 3 of etcd's API, a primary that runs again takes the leader lock
-# back in a Patroni before 3.0.3, and what the new primary has committed is lost.
+# examples/patroni, changed as its README says for a Patroni before 3.0.3: with
+# version 3 of etcd's API, a primary that runs again takes the leader lock back in
+# it, and what the new primary has committed is lost.
 
-sub _api
+sub _files
 {
+    my ($self) = @_;
+
     my ($status, $output) = run(command => ['patroni', '--version']);
     my ($major, $minor, $patch) = $output =~ /(\d+)\.(\d+)\.(\d+)/
         or croak "patroni --version: $output";
 
-    return $major * 1e4 + $minor * 100 + $patch < 30003 ? 2 : 3;
+    my $old = $major * 1e4 + $minor * 100 + $patch < 30003;
+    my $dir = temp_dir('example');
+
+    write_file("$dir/$_", example_file("patroni/$_"))
+        for qw(etcd haproxy.cfg nginx.conf patroni.yml);
+
+    if ($old) {
+        ($status, $output) = run(chdir => $dir, command => [
+            'sh', '-ec', block('examples/patroni/README.md', qr/^sed -i/)]);
+        croak $output if $status;
+    }
+
+    $self->{api} = $old ? 2 : 3;
+    return $dir;
 }
 
 
@@ -221,7 +238,7 @@ sub _directive
 {
     my ($self, $pattern, $hosts, $here) = @_;
 
-    my ($text) = example_file('patroni/nginx.conf') =~ $pattern
+    my ($text) = read_file("$self->{files}/nginx.conf") =~ $pattern
         or croak 'the example has no hype_database';
     $text =~ s/^# ?//mg;
 
@@ -244,7 +261,7 @@ sub haproxy
 
     my $dir = temp_dir('haproxy');
     my $port = free_port();
-    my $text = example_file('patroni/haproxy.cfg');
+    my $text = read_file("$self->{files}/haproxy.cfg");
 
     $text =~ s/127\.0\.0\.1:5000/127.0.0.1:$port/ or croak 'no bind';
 
@@ -258,6 +275,12 @@ sub haproxy
     write_file("$dir/haproxy.cfg", $text);
     chmod 0755, $dir;
     chmod 0644, "$dir/haproxy.cfg";
+
+    # at the end of what Debian has
+    my ($status, $output) = run(command => [
+        '/usr/sbin/haproxy', '-c', map { ('-f', $_) }
+        grep { -e } '/etc/haproxy/haproxy.cfg', "$dir/haproxy.cfg"]);
+    croak "haproxy -c: $output" if $status || $output =~ /'hype'/;
 
     my $pid = spawn(command => ['/usr/sbin/haproxy', '-db', '-f',
                                 "$dir/haproxy.cfg"],
@@ -309,11 +332,7 @@ sub _etcd_settings
 {
     my ($self, $port, $peers) = @_;
 
-    my $text = example_file('patroni/etcd');
-
-    if ($self->{api} == 2) {
-        $text =~ s/^# (?=ETCD_ENABLE_V2=true$)//m or croak 'no ETCD_ENABLE_V2';
-    }
+    my $text = read_file("$self->{files}/etcd");
 
     $text =~ s/^(ETCD_INITIAL_CLUSTER=\S+?),.*/$1/m or croak 'no other etcd';
     $text =~ s/etcd1\.example\.com|0\.0\.0\.0/127.0.0.1/g;

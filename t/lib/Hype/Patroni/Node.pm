@@ -12,10 +12,9 @@ use Carp qw(croak);
 use JSON::PP ();
 use Time::HiRes qw(sleep);
 
-use Hype::Example qw(example_file);
 use Hype::HTTP ();
 use Hype::Proxy ();
-use Hype::Util qw(at_end children free_port read_file server_user spawn
+use Hype::Util qw(at_end children free_port read_file run server_user spawn
                   stop_process temp_dir wait_until write_file);
 
 
@@ -50,7 +49,8 @@ sub new
     };
 
     write_file("$dir/patroni.yml", $self->_config);
-    $self->_own($dir, $self->{socket}, "$dir/patroni.yml");
+    $self->_certify;
+    $self->_own($dir, $self->{socket}, glob("$dir/server.*"), "$dir/patroni.yml");
     chmod 0600, "$dir/patroni.yml";
 
     at_end(sub { $self->_end; 1 });
@@ -250,14 +250,13 @@ sub _config
 {
     my ($self) = @_;
 
-    my $text = example_file('patroni/patroni.yml');
+    my $text = $self->{config};
     my $link = $self->{link};
     my $bin = Hype::Postgres::program('initdb') =~ s{/initdb$}{}r;
     my ($dir, $name, $password) = @$self{qw(dir name password)};
 
     my @replace = (
         'name: db1' => "name: $name",
-        'etcd3:' => $self->{api} == 2 ? 'etcd:' : 'etcd3:',
         'hosts: etcd1.example.com:2379,etcd2.example.com:2379,'
             . 'etcd3.example.com:2379'
             => 'hosts: 127.0.0.1:' . $link->{etcd}->port
@@ -266,13 +265,15 @@ sub _config
         'db1.example.com:8008' => '127.0.0.1:' . $link->{rest}->port,
         'listen: 0.0.0.0:5432' => "listen: 127.0.0.1:$self->{port}",
         'db1.example.com:5432' => '127.0.0.1:' . $link->{peers}->port,
-        '/var/lib/postgresql/17/app' => $self->{data},
-        '/usr/lib/postgresql/17/bin' => $bin,
+        qr{/var/lib/postgresql/\d+/app} => $self->{data},
+        qr{/usr/lib/postgresql/\d+/bin} => $bin,
         '/var/lib/postgresql/patroni.pgpass' => "$dir/pgpass",
         'change-this-1' => $password,
         'change-this-2' => $password,
         # its folder lets in who may
         'local all all peer' => 'local all all trust',
+        '/etc/ssl/certs/ssl-cert-snakeoil.pem' => "$dir/server.crt",
+        '/etc/ssl/private/ssl-cert-snakeoil.key' => "$dir/server.key",
         '/run/postgresql' => "$self->{socket}\n    fsync: 'off'"
             . "\n    shared_buffers: 32MB\n    timezone: UTC"
             # a shutdown waits so long for a standby that is cut off
@@ -282,11 +283,27 @@ sub _config
     );
 
     while (my ($from, $to) = splice @replace, 0, 2) {
-        $text =~ s/\Q$from\E(?=\n)/$to/
+        $from = quotemeta $from if !ref $from;
+        $text =~ s/$from(?=\n)/$to/
             or croak "\"$from\" is not in examples/patroni/patroni.yml";
     }
 
     return $text;
+}
+
+
+# In the place of Debian's
+
+sub _certify
+{
+    my ($self) = @_;
+
+    my ($status, $output) = run(command => [
+        qw(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1
+           -nodes -batch -days 7 -subj), "/CN=$self->{name}",
+        '-keyout', "$self->{dir}/server.key", '-out', "$self->{dir}/server.crt"]);
+    croak "openssl: $output" if $status;
+    chmod 0600, "$self->{dir}/server.key";
 }
 
 
