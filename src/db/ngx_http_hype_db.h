@@ -42,7 +42,7 @@
 /* one more of worker 0, for the derivation, which stays open */
 #define NGX_HTTP_HYPE_DB_DERIVE  0x08
 
-/* one more that is opened for an owner's page, and stays open */
+/* one more that is opened for an owner's page or a relay, and stays open */
 #define NGX_HTTP_HYPE_DB_PAGES  0x10
 
 /* those that are opened when there is work, and only then */
@@ -138,6 +138,9 @@ struct ngx_http_hype_db_s {
 
     /* a pooler is between, and its sessions can't listen */
     ngx_uint_t                  pooled;  /* unsigned pooled:1 */
+
+    /* a worker of Citus: another server notifies, see hype.relay() */
+    ngx_uint_t                  relayed;  /* unsigned relayed:1 */
 
     /* hits are refused, whatever they are: they are not available */
     ngx_uint_t                  refused;  /* unsigned refused:1 */

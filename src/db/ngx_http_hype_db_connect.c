@@ -326,7 +326,10 @@ ngx_http_hype_db_setup(ngx_http_hype_db_conn_t *conn)
     ngx_memzero(&st, sizeof(ngx_http_hype_db_statement_t));
 
     st.sql = "SELECT pg_backend_pid(), "
-             "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+             "(extract(epoch FROM clock_timestamp()) * 1000)::bigint, "
+             "EXISTS (SELECT FROM pg_catalog.pg_proc p "
+             "JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
+             "WHERE n.nspname = 'hype' AND p.proname = 'relay')";
     st.handler = ngx_http_hype_db_setup_pid;
     st.data = conn;
 
@@ -405,6 +408,7 @@ ngx_http_hype_db_setup_pid(void *data, ngx_http_hype_db_outcome_e outcome,
     conn->db->pooled = ngx_atoi((u_char *) PQgetvalue(res, 0, 0),
                                 PQgetlength(res, 0, 0))
                        != PQbackendPID(conn->pg);
+    conn->db->relayed = (*PQgetvalue(res, 0, 2) == 't');
 
     if (conn->db->pooled) {
         ngx_http_hype_db_setup_done(conn, outcome, res);

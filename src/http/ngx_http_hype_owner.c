@@ -15,25 +15,10 @@
 #define NGX_HTTP_HYPE_OWNER_USER   2048
 
 
-typedef struct {
-    ngx_str_t    argument;
-    const char  *type;       /* Content-Type */
-    ngx_str_t    text;
-} ngx_http_hype_owner_file_t;
-
-
-typedef struct {
-    ngx_str_t    name;
-    ngx_str_t    message;
-} ngx_http_hype_owner_problem_t;
-
-
 static ngx_int_t ngx_http_hype_owner_user(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *user);
 static ngx_uint_t ngx_http_hype_owner_valid(ngx_str_t *user);
 static ngx_int_t ngx_http_hype_owner_refuse(ngx_http_request_t *r);
-static ngx_http_hype_owner_file_t *ngx_http_hype_owner_file(
-    ngx_http_request_t *r);
 static ngx_int_t ngx_http_hype_owner_arguments(ngx_http_request_t *r,
     ngx_http_hype_loc_conf_t *hlcf, ngx_str_t *user, ngx_str_t *arguments);
 static ngx_int_t ngx_http_hype_owner_send_json(ngx_http_request_t *r,
@@ -46,23 +31,23 @@ static ngx_int_t ngx_http_hype_owner_put(ngx_http_request_t *r,
     ngx_str_t *page, ngx_str_t *json);
 
 
-/* what the page asks for has its own URL with an argument */
-
-static ngx_http_hype_owner_file_t  ngx_http_hype_owner_files[] = {
+static ngx_http_hype_status_part_t  ngx_http_hype_owner_parts[] = {
 
     { ngx_string("css"), "text/css; charset=utf-8",
-      { sizeof(ngx_http_hype_owner_page_css), ngx_http_hype_owner_page_css } },
+      { sizeof(ngx_http_hype_owner_page_css), ngx_http_hype_owner_page_css },
+      NULL },
 
     { ngx_string("js"), "text/javascript; charset=utf-8",
-      { sizeof(ngx_http_hype_owner_page_js), ngx_http_hype_owner_page_js } },
+      { sizeof(ngx_http_hype_owner_page_js), ngx_http_hype_owner_page_js },
+      NULL },
 
-    { ngx_null_string, NULL, ngx_null_string }
+    { ngx_null_string, NULL, ngx_null_string, NULL }
 };
 
 
-/* by ngx_http_hype_report_problem_e; what is behind "failed" is in the log */
+/* what is behind "failed" is in the log */
 
-static ngx_http_hype_owner_problem_t  ngx_http_hype_owner_problems[] = {
+static ngx_http_hype_status_problem_t  ngx_http_hype_owner_problems[] = {
 
     { ngx_string("pending"), ngx_string("not ready yet: ask again") },
 
@@ -75,7 +60,7 @@ static ngx_http_hype_owner_problem_t  ngx_http_hype_owner_problems[] = {
       ngx_string("the database is away: ask again later") }
 };
 
-static ngx_http_hype_owner_problem_t  ngx_http_hype_owner_failed = {
+static ngx_http_hype_status_problem_t  ngx_http_hype_owner_failed = {
     ngx_string("failed"),
     ngx_string("links can't be shown: ask again later")
 };
@@ -84,14 +69,14 @@ static ngx_http_hype_owner_problem_t  ngx_http_hype_owner_failed = {
 ngx_int_t
 ngx_http_hype_owner_handler(ngx_http_request_t *r)
 {
-    uint32_t                     viewer;
-    ngx_int_t                    rc;
-    ngx_str_t                    user, arguments;
-    ngx_http_hype_store_t       *store;
-    ngx_http_hype_await_pt       send;
-    ngx_http_hype_loc_conf_t    *hlcf;
-    ngx_http_hype_main_conf_t   *hmcf;
-    ngx_http_hype_owner_file_t  *file;
+    uint32_t                      viewer;
+    ngx_int_t                     rc;
+    ngx_str_t                     user, arguments;
+    ngx_http_hype_store_t        *store;
+    ngx_http_hype_await_pt        send;
+    ngx_http_hype_loc_conf_t     *hlcf;
+    ngx_http_hype_main_conf_t    *hmcf;
+    ngx_http_hype_status_part_t  *part;
 
     if (!ngx_http_hype_is_read(r)) {
         return ngx_http_hype_not_allowed(r);
@@ -113,10 +98,11 @@ ngx_http_hype_owner_handler(ngx_http_request_t *r)
 
     if (hlcf->links == NGX_HTTP_HYPE_LINKS_HTML) {
 
-        file = ngx_http_hype_owner_file(r);
-        if (file) {
-            return ngx_http_hype_status_send(r, NGX_HTTP_OK, file->type,
-                                             &file->text);
+        part = ngx_http_hype_status_find(ngx_http_hype_owner_parts, &r->args);
+
+        if (part->argument.len) {
+            return ngx_http_hype_status_send(r, NGX_HTTP_OK, part->type,
+                                             &part->text);
         }
 
         if (r->args.len != 4 || ngx_strncmp(r->args.data, "json", 4) != 0) {
@@ -192,24 +178,6 @@ ngx_http_hype_owner_refuse(ngx_http_request_t *r)
     }
 
     return NGX_HTTP_FORBIDDEN;
-}
-
-
-static ngx_http_hype_owner_file_t *
-ngx_http_hype_owner_file(ngx_http_request_t *r)
-{
-    ngx_http_hype_owner_file_t  *file;
-
-    for (file = ngx_http_hype_owner_files; file->argument.len; file++) {
-        if (r->args.len == file->argument.len
-            && ngx_strncmp(r->args.data, file->argument.data, r->args.len)
-               == 0)
-        {
-            return file;
-        }
-    }
-
-    return NULL;
 }
 
 
@@ -294,7 +262,7 @@ ngx_http_hype_owner_text(ngx_http_request_t *r,
 {
     u_char                         *p;
     ngx_http_hype_report_entry_t   *entry;
-    ngx_http_hype_owner_problem_t  *problem;
+    ngx_http_hype_status_problem_t  *problem;
 
     static ngx_str_t   later = ngx_string("5");
     static const char  format[] = "{\"problem\": \"%V\", \"message\": \"%V\"}";

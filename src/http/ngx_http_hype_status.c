@@ -6,23 +6,10 @@
 #include "ngx_http_hype_page.h"
 
 
-typedef struct {
-    ngx_str_t      argument;
-    const char    *type;         /* Content-Type */
-    ngx_str_t      text;         /* or what writes it: */
-    ngx_int_t    (*write)(ngx_http_hype_status_metrics_t *metrics,
-                       ngx_pool_t *pool, ngx_str_t *text);
-} ngx_http_hype_status_part_t;
-
-
-static ngx_http_hype_status_part_t *ngx_http_hype_status_find(
-    ngx_http_request_t *r);
 static ngx_uint_t ngx_http_hype_status_is_report(ngx_str_t *args);
 static ngx_int_t ngx_http_hype_status_write(ngx_http_request_t *r,
     ngx_http_hype_status_part_t *part, ngx_str_t *text);
 
-
-/* each part has its own URL: the page's, with an argument */
 
 static ngx_http_hype_status_part_t  ngx_http_hype_status_parts[] = {
 
@@ -72,7 +59,8 @@ ngx_http_hype_status_handler(ngx_http_request_t *r)
         return ngx_http_hype_status_report(r);
 
     } else {
-        part = ngx_http_hype_status_find(r);
+        part = ngx_http_hype_status_find(ngx_http_hype_status_parts,
+                                         &r->args);
     }
 
     text = part->text;
@@ -85,21 +73,18 @@ ngx_http_hype_status_handler(ngx_http_request_t *r)
 }
 
 
-static ngx_http_hype_status_part_t *
-ngx_http_hype_status_find(ngx_http_request_t *r)
+ngx_http_hype_status_part_t *
+ngx_http_hype_status_find(ngx_http_hype_status_part_t *parts, ngx_str_t *args)
 {
-    ngx_http_hype_status_part_t  *part;
-
-    for (part = ngx_http_hype_status_parts; part->argument.len; part++) {
-        if (r->args.len == part->argument.len
-            && ngx_strncmp(r->args.data, part->argument.data, r->args.len)
-               == 0)
-        {
-            break;
-        }
+    while (parts->argument.len
+           && (parts->argument.len != args->len
+               || ngx_strncmp(parts->argument.data, args->data, args->len)
+                  != 0))
+    {
+        parts++;
     }
 
-    return part;
+    return parts;
 }
 
 

@@ -27,6 +27,13 @@ ngx_int_t ngx_http_hype_status_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_hype_status_send(ngx_http_request_t *r,
     ngx_uint_t status, const char *type, ngx_str_t *text);
 
+/* why there is nothing to show, by ngx_http_hype_report_problem_e */
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_str_t                    message;
+} ngx_http_hype_status_problem_t;
+
 
 /* ngx_http_hype_status_report.c: "?report" */
 
@@ -105,6 +112,23 @@ ngx_int_t ngx_http_hype_status_json(ngx_http_hype_status_metrics_t *metrics,
 ngx_int_t ngx_http_hype_status_prometheus(
     ngx_http_hype_status_metrics_t *metrics, ngx_pool_t *pool,
     ngx_str_t *text);
+
+
+/* what has its own URL: the page's, with an argument */
+
+typedef struct {
+    ngx_str_t                    argument;
+    const char                  *type;       /* Content-Type */
+    ngx_str_t                    text;       /* or what writes it: */
+    ngx_int_t                  (*write)(
+                                     ngx_http_hype_status_metrics_t *metrics,
+                                     ngx_pool_t *pool, ngx_str_t *text);
+} ngx_http_hype_status_part_t;
+
+/* The one of these arguments, or the last one, which has no argument. */
+
+ngx_http_hype_status_part_t *ngx_http_hype_status_find(
+    ngx_http_hype_status_part_t *parts, ngx_str_t *args);
 
 
 #endif /* _NGX_HTTP_HYPE_STATUS_H_INCLUDED_ */

@@ -11,12 +11,6 @@
 #define NGX_HTTP_HYPE_STATUS_PROBLEM  2048
 
 
-typedef struct {
-    ngx_str_t                     name;
-    ngx_str_t                     message;
-} ngx_http_hype_status_problem_t;
-
-
 static ngx_int_t ngx_http_hype_status_arguments(ngx_http_request_t *r,
     ngx_str_t *json);
 static u_char *ngx_http_hype_status_argument(ngx_http_request_t *r,
@@ -33,8 +27,6 @@ static u_char *ngx_http_hype_status_problem(u_char *p,
     ngx_http_hype_report_wait_t *wait);
 static u_char *ngx_http_hype_status_grant(u_char *p, u_char *user);
 
-
-/* by ngx_http_hype_report_problem_e */
 
 static ngx_http_hype_status_problem_t  ngx_http_hype_status_problems[] = {
     { ngx_null_string, ngx_null_string },

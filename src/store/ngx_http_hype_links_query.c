@@ -1,7 +1,6 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_http_hype_array.h"
 #include "ngx_http_hype_column.h"
 #include "ngx_http_hype_links.h"
 #include "ngx_http_hype_uri.h"
@@ -92,8 +91,8 @@ ngx_http_hype_links_work(ngx_http_hype_links_t *links,
     {
         lookup = ngx_queue_data(q, ngx_http_hype_lookup_t, queue);
 
-        p = ngx_http_hype_put32(p, lookup->node.str.len);
-        p = ngx_cpymem(p, lookup->data, lookup->node.str.len);
+        p = ngx_http_hype_column_bytes(p, lookup->data,
+                                       lookup->node.str.len);
     }
 
     value = (char *) array;

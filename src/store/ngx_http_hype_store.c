@@ -63,6 +63,8 @@ ngx_http_hype_store_create(ngx_cycle_t *cycle, ngx_http_hype_db_conf_t *db,
 
     ngx_http_hype_derive_init(&store->derive, store->db, cache->metrics);
 
+    store->relay.db = store->db;
+
     store->tidied = ngx_current_msec;
     store->maintain = ngx_current_msec;
 

@@ -18,6 +18,7 @@
 #include "ngx_http_hype_links.h"
 #include "ngx_http_hype_park.h"
 #include "ngx_http_hype_record.h"
+#include "ngx_http_hype_relay.h"
 #include "ngx_http_hype_report.h"
 #include "ngx_http_hype_stream.h"
 #include "ngx_http_hype_thread.h"
@@ -37,6 +38,7 @@ typedef struct {
     ngx_http_hype_report_t   report;     /* of hype_status, */
     ngx_http_hype_report_t   owner;      /* and of hype_links */
     ngx_http_hype_derive_t   derive;
+    ngx_http_hype_relay_t    relay;
 
     ngx_http_hype_uuid_pool_t  uuids;
 

@@ -11,7 +11,7 @@
 #define NGX_HTTP_HYPE_STORE_MAINTENANCE_TIMEOUT  (10 * 60 * 1000)
 
 
-/* milliseconds between two looks, at what was written and at the spool's files */
+/* milliseconds between two looks: at what others wrote, at the spool's files */
 #define NGX_HTTP_HYPE_STORE_WATCH                250
 #define NGX_HTTP_HYPE_STORE_TIDY                 1000
 
@@ -100,6 +100,7 @@ ngx_http_hype_store_tick_handler(ngx_event_t *ev)
 
     if (first) {
         ngx_http_hype_derive_watch(&store->derive);
+        ngx_http_hype_relay_watch(&store->relay);
 
         if ((ngx_msec_int_t) (ngx_current_msec - store->maintain) >= 0) {
             ngx_http_hype_store_wake_maintain(store);

@@ -37,7 +37,10 @@ ngx_http_hype_store_work(void *data, ngx_http_hype_db_conn_t *conn)
     }
 
     if (conn->roles & NGX_HTTP_HYPE_DB_PAGES) {
-        (void) ngx_http_hype_report_work(&store->owner, conn);
+        if (!ngx_http_hype_relay_work(&store->relay, conn)) {
+            (void) ngx_http_hype_report_work(&store->owner, conn);
+        }
+
         return;
     }
 
