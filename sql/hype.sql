@@ -419,11 +419,25 @@ SELECT to_regclass('hype.referral_link') IS NULL AS hype_new,
                    WHERE a.attrelid = to_regclass('hype.confirmed_referral')
                      AND a.attname = 'via') AS hype_no_via,
        to_regclass('hype.reward') IS NULL AS hype_new_rewards,
+       NOT EXISTS (SELECT FROM pg_trigger t
+                   WHERE t.tgrelid = to_regclass('hype.reward')
+                     AND t.tgname = 'reward_inserted') AS hype_new_totals,
        coalesce(pg_get_indexdef(to_regclass('hype.confirmed_referral_via_idx'))
                 LIKE '%told%', false) AS hype_old_via \gset
 
 
--- Functions that schemas of version 2 had with other results or arguments
+-- Functions that schemas of version 2 had with other results or arguments.  What
+-- was granted on hype.replay() goes to the new one.
+
+SELECT set_config('hype.replay_grants', coalesce(string_agg(DISTINCT format(
+           'GRANT EXECUTE ON FUNCTION hype.replay TO %s%s',
+           a.grantee::regrole, CASE WHEN a.is_grantable
+                                    THEN ' WITH GRANT OPTION' ELSE '' END),
+           '; '), ''), true) AS grants
+FROM pg_proc p, aclexplode(p.proacl) AS a
+WHERE p.pronamespace = to_regnamespace('hype') AND p.proname = 'replay'
+  AND p.pronargs < 15 AND a.grantee NOT IN (0, p.proowner) \gset hype_
+\unset hype_grants
 
 SELECT format('DROP FUNCTION %s', p.oid::regprocedure)
 FROM pg_proc p
@@ -455,6 +469,22 @@ SET LOCAL lock_timeout = '10s';
 \elif :hype_new_taken
 
 LOCK TABLE hype.referral_link IN SHARE ROW EXCLUSIVE MODE;
+
+\endif
+
+-- Who writes to the ledger waits until all that is in it is added up, see
+-- hype.reward_total.
+
+\if :hype_new_rewards
+\elif :hype_new_totals
+
+SELECT set_config('hype.ddl', $$
+    LOCK TABLE hype.confirmed_referral, hype.reward
+        IN SHARE ROW EXCLUSIVE MODE
+$$, false) AS ddl \gset hype_
+:hype_in_a_moment
+
+SET LOCAL lock_timeout = '10s';
 
 \endif
 
@@ -1245,86 +1275,6 @@ COMMENT ON TABLE hype.referral_hit_default IS
     'Hits of months without a partition: none can fail for want of one';
 
 
--- Citus
---
--- Hits are distributed by "node": hits of one value are in one shard.  A value
--- belongs to one server of the cluster for good, whose transactions write it
--- and are in xact: to that of the group node % 128.
-
-CREATE OR REPLACE FUNCTION hype.distributed() RETURNS boolean
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    found boolean := false;
-BEGIN
-    IF to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
-        EXECUTE $citus$
-            SELECT EXISTS (
-                SELECT FROM pg_dist_partition p
-                WHERE p.logicalrelid = to_regclass('hype.referral_hit'))
-        $citus$ INTO found;
-    END IF;
-
-    RETURN found;
-END
-$$;
-
-COMMENT ON FUNCTION hype.distributed() IS
-    'Whether hits are distributed by Citus, see hype.distribute()';
-
-
-CREATE OR REPLACE FUNCTION hype.pace() RETURNS integer
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN CASE WHEN hype.distributed() THEN 8 ELSE 1 END;
-END
-$$;
-
-COMMENT ON FUNCTION hype.pace() IS
-    'How much longer than on one PostgreSQL a step of hype.derive() may take: '
-    'each query of it is planned for each shard';
-
-
-CREATE OR REPLACE FUNCTION hype.my_node() RETURNS smallint
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    own  integer;
-    node smallint;
-BEGIN
-    IF NOT hype.distributed() THEN
-        RETURN 0;
-    END IF;
-
-    EXECUTE 'SELECT l.groupid FROM pg_dist_local_group l' INTO own;
-
-    -- The least one whose shard is here; where no shard is here, any.
-
-    EXECUTE $citus$
-        SELECT v.node::smallint
-        FROM generate_series($1 + 128, 32767, 128) AS v (node)
-        WHERE EXISTS (
-            SELECT FROM pg_dist_shard s JOIN pg_dist_placement p USING (shardid)
-            WHERE s.logicalrelid = to_regclass('hype.referral_hit')
-              AND p.groupid = $1
-              AND hashint2(v.node::smallint)
-                  BETWEEN s.shardminvalue::integer AND s.shardmaxvalue::integer)
-        ORDER BY v.node LIMIT 1
-    $citus$ INTO node USING own;
-
-    RETURN coalesce(node, own + 128);
-END
-$$;
-
-COMMENT ON FUNCTION hype.my_node() IS
-    'Where hits go that are written on this server: on Citus a value of '
-    'referral_hit.node whose shard is here; else 0';
-
-
 -- What is derived
 --
 -- Claims, confirmed referrals and roll-ups are derived from the logs in
@@ -1600,8 +1550,6 @@ COMMENT ON COLUMN hype.pending_confirm.error IS
 
 CREATE INDEX IF NOT EXISTS referral_link_user_id_idx
     ON hype.referral_link (user_id) WHERE user_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS confirmed_referral_referrer_idx
-    ON hype.confirmed_referral (referrer) WHERE referrer IS NOT NULL;
 
 \endif
 
@@ -1619,6 +1567,20 @@ COMMENT ON COLUMN hype.erased.subject IS
     'A hash: hype.user_key() of the user, or of the visitor';
 COMMENT ON COLUMN hype.erased.known IS
     'It is a user, not a visitor';
+
+
+CREATE TABLE IF NOT EXISTS hype.typed_code (
+    referral_link_id bigint,
+    subject          uuid,
+    at               timestamptz NOT NULL,
+    PRIMARY KEY (referral_link_id, subject)
+);
+
+COMMENT ON TABLE hype.typed_code IS
+    'Who has typed which link''s code in the last day: the row is what calls of '
+    'hype.refer() at the same time wait for, so that one of them makes the hit';
+COMMENT ON COLUMN hype.typed_code.subject IS
+    'hype.user_key() of the user';
 
 
 -- What is owed, and paid
@@ -1692,8 +1654,6 @@ CREATE UNIQUE INDEX reward_beneficiary_currency_n_key
     ON hype.reward (beneficiary, currency, n) WHERE kind = 'paid';
 CREATE UNIQUE INDEX reward_reference_key
     ON hype.reward (reference) WHERE reference IS NOT NULL;
-CREATE INDEX reward_beneficiary_currency_idx
-    ON hype.reward (beneficiary, currency) WHERE beneficiary IS NOT NULL;
 CREATE INDEX reward_beneficiary_reward_rule_id_idx
     ON hype.reward (beneficiary, reward_rule_id)
     WHERE reward_rule_id IS NOT NULL;
@@ -1746,6 +1706,73 @@ CREATE TABLE IF NOT EXISTS hype.reward_count (
     n              integer NOT NULL,
     PRIMARY KEY (reward_rule_id, beneficiary)
 );
+
+CREATE TABLE IF NOT EXISTS hype.reward_total (
+    beneficiary text,
+    currency    text,
+    entries     bigint NOT NULL,
+    amount      numeric NOT NULL,
+    due_entries bigint NOT NULL,
+    due         numeric NOT NULL,
+    paid        numeric NOT NULL,
+    PRIMARY KEY (beneficiary, currency)
+);
+
+CREATE TABLE IF NOT EXISTS hype.reward_change (
+    beneficiary text,
+    currency    text,
+    reward_id   bigint,
+    PRIMARY KEY (beneficiary, currency, reward_id)
+);
+
+CREATE TABLE IF NOT EXISTS hype.reward_position (
+    id           integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    available_at timestamptz NOT NULL DEFAULT '-infinity',
+    reward_id    bigint NOT NULL DEFAULT 0
+);
+
+\if :hype_new_totals
+
+DROP INDEX IF EXISTS hype.confirmed_referral_referrer_idx;
+CREATE INDEX IF NOT EXISTS confirmed_referral_referrer_told_idx
+    ON hype.confirmed_referral (referrer, told) WHERE referrer IS NOT NULL;
+
+DROP INDEX IF EXISTS hype.reward_beneficiary_currency_idx;
+CREATE INDEX reward_beneficiary_available_at_idx
+    ON hype.reward (beneficiary, available_at) WHERE beneficiary IS NOT NULL;
+CREATE INDEX reward_available_at_id_idx ON hype.reward (available_at, id);
+
+DELETE FROM hype.reward_change;
+DELETE FROM hype.reward_total;
+DELETE FROM hype.reward_position;
+
+INSERT INTO hype.reward_position (available_at, reward_id)
+VALUES (now(), 9223372036854775807);
+
+INSERT INTO hype.reward_total
+    (beneficiary, currency, entries, amount, due_entries, due, paid)
+SELECT r.beneficiary, r.currency, count(*), sum(r.amount),
+       count(*) FILTER (WHERE r.kind = 'paid' OR r.available_at <= now()),
+       coalesce(sum(r.amount) FILTER (WHERE r.kind = 'paid'
+                                         OR r.available_at <= now()), 0),
+       coalesce(sum(-r.amount) FILTER (WHERE r.kind = 'paid'), 0)
+FROM hype.reward r
+WHERE r.beneficiary IS NOT NULL
+GROUP BY r.beneficiary, r.currency;
+
+\endif
+
+COMMENT ON TABLE hype.reward_total IS
+    'Roll-up of the ledger: what hype.balance reads. It waits for nobody, as '
+    'entries go to reward_change first';
+COMMENT ON COLUMN hype.reward_total.due IS
+    'The sum of pay-outs, and of what was available at reward_position';
+COMMENT ON TABLE hype.reward_change IS
+    'Entries of the ledger that reward_total has not got yet';
+COMMENT ON TABLE hype.reward_position IS
+    'Up to which entry, in the order of available_at and id, those that are in '
+    'reward_total are in its "due"; the row is also what those who change '
+    'reward_total lock';
 
 COMMENT ON TABLE hype.reward_count IS
     'How many rewards of a rule with max_per_beneficiary each beneficiary has: '
@@ -2211,815 +2238,6 @@ COMMENT ON FUNCTION hype.unrolled_hits() IS
     'The hits that the roll-ups do not have yet';
 
 
--- Reading the log on Citus
-
-CREATE OR REPLACE FUNCTION hype.read_from(
-    log_name text, OUT name text, OUT node smallint, OUT done pg_snapshot,
-    OUT target pg_snapshot, OUT xact xid8, OUT id uuid
-)
-RETURNS SETOF record
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT l.name,
-           CASE WHEN l.name LIKE '%/%'
-           THEN split_part(l.name, '/', 2)::smallint ELSE 0::smallint END,
-           l.done, l.target, l.xact, l.id
-    FROM hype.log_position l
-    WHERE split_part(l.name, '/', 1) = log_name;
-END;
-
-COMMENT ON FUNCTION hype.read_from(text) IS
-    'How far a log was read on each server';
-
-
-CREATE OR REPLACE FUNCTION hype.read_arrays(
-    log_name text, OUT nodes smallint[], OUT done pg_snapshot[],
-    OUT target pg_snapshot[], OUT xact xid8[], OUT id uuid[]
-)
-RETURNS record
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT array_agg(w.node), array_agg(w.done), array_agg(w.target),
-           array_agg(w.xact),
-           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
-    FROM hype.read_from(log_name) AS w;
-END;
-
-COMMENT ON FUNCTION hype.read_arrays(text) IS
-    'As hype.read_from(), as arrays: Citus joins hits with those';
-
-
-CREATE OR REPLACE FUNCTION hype.distribute(shards integer DEFAULT NULL)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    own  integer;
-    most integer;
-BEGIN
-    IF to_regclass('pg_catalog.pg_dist_partition') IS NULL THEN
-        RAISE EXCEPTION 'hype.distribute: the extension "citus" is not there'
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'CREATE EXTENSION citus on each server, then '
-                      'citus_set_coordinator_host() and citus_add_node().';
-    END IF;
-
-    IF shards < 1 OR shards > 1000 THEN
-        RAISE EXCEPTION 'hype.distribute: % shards, not 1 to 1000', shards
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    EXECUTE 'SELECT (SELECT l.groupid FROM pg_dist_local_group l), '
-            '(SELECT max(n.groupid) FROM pg_dist_node n)' INTO own, most;
-
-    IF own <> 0 OR most IS NULL THEN
-        RAISE EXCEPTION 'hype.distribute: this is not the coordinator of a '
-            'cluster' USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Connect to the coordinator, which has to know its '
-                      'own address: citus_set_coordinator_host().';
-    END IF;
-
-    IF most > 127 THEN
-        RAISE EXCEPTION 'hype.distribute: a server has group %, the last one '
-            'that can be told apart is 127', most
-            USING ERRCODE = 'program_limit_exceeded';
-    END IF;
-
-    IF NOT hype.distributed() THEN
-        IF shards IS NULL THEN
-            EXECUTE 'SELECT greatest(2 * count(*), 1) FROM pg_dist_node n '
-                    'WHERE n.shouldhaveshards AND n.noderole = ''primary'''
-            INTO shards;
-        END IF;
-
-        PERFORM hype.distribute_hits(shards);
-    END IF;
-
-    IF to_regclass('hype.shard') IS NULL THEN
-        PERFORM hype.add_shard_rows();
-    END IF;
-
-    -- A setting would do, if other roles could not set it, too.
-
-    IF to_regclass('hype.confirming') IS NULL THEN
-        CREATE UNLOGGED TABLE hype.confirming (xact xid8 PRIMARY KEY);
-        COMMENT ON TABLE hype.confirming IS
-            'The transaction in which hype.confirm_shards() is at work';
-    END IF;
-
-    GRANT INSERT ON hype.referral_hit TO hype_nginx;
-    PERFORM hype.add_positions();
-    PERFORM hype.set_up_workers();
-    PERFORM hype.use_custom_plans();
-END
-$$;
-
-COMMENT ON FUNCTION hype.distribute(integer) IS
-    'On the coordinator of a Citus cluster: distributes hits over the '
-    'servers; or, where that was done, sees to it again';
-
-
-CREATE OR REPLACE FUNCTION hype.add_positions() RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    EXECUTE $citus$
-        INSERT INTO hype.log_position (name, done)
-        SELECT l.name || '/' || n.groupid, '1:1:'
-        FROM pg_dist_node n
-        CROSS JOIN (VALUES ('claims'), ('roll_up')) AS l (name)
-        WHERE n.groupid > 0 AND n.noderole = 'primary'
-        ON CONFLICT DO NOTHING
-    $citus$;
-END
-$$;
-
-COMMENT ON FUNCTION hype.add_positions() IS
-    'On Citus: of what each worker is going to write nothing has been read';
-
-
-CREATE OR REPLACE FUNCTION hype.tune_shards() RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    -- Citus passes SET LOCAL on to other servers, from a DO block only.  More
-    -- than one connection a server takes longer than it spares.
-
-    DO $do$
-    BEGIN
-        SET LOCAL citus.max_adaptive_executor_pool_size = 1;
-        SET LOCAL citus.propagate_set_commands = 'local';
-        SET LOCAL lock_timeout = '20ms';
-        SET LOCAL jit = off;
-    END
-    $do$;
-
-    -- An error here, before anything is tried, if a server is away.
-
-    PERFORM hype.node_state(s.node) FROM hype.shard s;
-END
-$$;
-
-COMMENT ON FUNCTION hype.tune_shards() IS
-    'On Citus: until the end of the transaction other servers wait for no '
-    'lock, and compile no query; raises an error if one can''t be reached';
-
-
-CREATE OR REPLACE FUNCTION hype.use_custom_plans() RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    f regprocedure;
-BEGIN
-    FOR f IN
-        SELECT p.oid FROM pg_proc p
-        WHERE p.pronamespace = 'hype'::regnamespace
-          AND 'plan_cache_mode=force_generic_plan' = ANY (p.proconfig)
-    LOOP
-        EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = '
-                       'force_custom_plan', f);
-    END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION hype.use_custom_plans() IS
-    'On Citus: it has no generic plans';
-
-
-CREATE OR REPLACE FUNCTION hype.distribute_hits(shards integer) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    -- Citus has no triggers on a statement, and wants "node" in each unique
-    -- index.  What reads the log of one server needs it in an index, too.
-
-    DROP TRIGGER IF EXISTS referral_hit_truncated ON hype.referral_hit;
-    DROP TRIGGER IF EXISTS referral_hit_deleted ON hype.referral_hit;
-
-    ALTER TABLE hype.referral_hit DROP CONSTRAINT referral_hit_pkey;
-    ALTER TABLE hype.referral_hit ADD PRIMARY KEY (id, created, node);
-
-    DROP INDEX hype.referral_hit_xact_id_idx;
-    CREATE INDEX referral_hit_xact_id_idx
-        ON hype.referral_hit ((node & 127::smallint), xact, id);
-
-    -- Who names no node writes to a shard of this server, too, as the hit gets
-    -- an id of its transactions.  Citus can't set a default afterwards.
-
-    ALTER TABLE hype.referral_hit ALTER COLUMN node SET DEFAULT hype.my_node();
-
-    -- One connection a server, as all is in one transaction.
-
-    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true),
-            set_config('citus.shard_count', shards::text, true);
-
-    EXECUTE $citus$
-        SELECT create_distributed_table('hype.referral_hit', 'node',
-                                        colocate_with => 'none'),
-               truncate_local_data_after_distributing_table(
-                   'hype.referral_hit')
-    $citus$;
-END
-$$;
-
-COMMENT ON FUNCTION hype.distribute_hits(integer) IS
-    'Makes the table of hits a distributed one, with what is in it';
-
-
-CREATE OR REPLACE FUNCTION hype.add_shard_rows() RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    CREATE TABLE hype.shard (node smallint PRIMARY KEY);
-
-    COMMENT ON TABLE hype.shard IS
-        'A row in each shard of the hits: by it hype.derive() asks each '
-        'server for its snapshot';
-
-    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
-
-    EXECUTE $citus$
-        SELECT create_distributed_table('hype.shard', 'node',
-                                        colocate_with => 'hype.referral_hit')
-    $citus$;
-
-    EXECUTE $citus$
-        INSERT INTO hype.shard (node)
-        SELECT DISTINCT ON (s.shardid) v.node
-        FROM pg_dist_shard s
-        JOIN (SELECT i::smallint, hashint2(i::smallint)
-              FROM generate_series(0, 32767) AS i) AS v (node, hash)
-          ON v.hash BETWEEN s.shardminvalue::integer
-                        AND s.shardmaxvalue::integer
-        WHERE s.logicalrelid = 'hype.shard'::regclass
-        ORDER BY s.shardid, v.node
-    $citus$;
-END
-$$;
-
-COMMENT ON FUNCTION hype.add_shard_rows() IS
-    'On Citus: makes hype.shard, whose shards are where those of the hits are';
-
-
-CREATE OR REPLACE FUNCTION hype.on_coordinator(command text) RETURNS text
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    answer record;
-BEGIN
-    EXECUTE 'SELECT r.success, r.result '
-            'FROM run_command_on_coordinator($1) AS r'
-    INTO answer USING command;
-
-    IF NOT answer.success THEN
-        RAISE EXCEPTION 'on the coordinator: %', answer.result;
-    END IF;
-
-    RETURN answer.result;
-END
-$$;
-
-COMMENT ON FUNCTION hype.on_coordinator(text) IS
-    'On Citus: runs a query on the coordinator, as the same role, in a '
-    'transaction of its own';
-
-
-CREATE OR REPLACE FUNCTION hype.worker_tables(host text, port integer)
-RETURNS text
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN format($worker$
-CREATE EXTENSION IF NOT EXISTS postgres_fdw SCHEMA public;
-
-DROP SERVER IF EXISTS hype_coordinator CASCADE;
-CREATE SERVER hype_coordinator FOREIGN DATA WRAPPER postgres_fdw
-    OPTIONS (host %L, port %L, dbname %L);
-CREATE USER MAPPING FOR hype_nginx SERVER hype_coordinator
-    OPTIONS (user 'hype_nginx', password_required 'false');
-
-CREATE FOREIGN TABLE hype.referral_link (
-    id bigint, identifier text, user_id text, destination text,
-    disabled boolean, expires timestamptz
-) SERVER hype_coordinator OPTIONS (schema_name 'hype');
-CREATE FOREIGN TABLE hype.link_alias (
-    identifier text, referral_link_id bigint
-) SERVER hype_coordinator OPTIONS (schema_name 'hype');
-GRANT SELECT ON hype.referral_link, hype.link_alias TO hype_nginx;
-
-    $worker$, host, port, current_database());
-END
-$$;
-
-COMMENT ON FUNCTION hype.worker_tables(text, integer) IS
-    'SQL that makes the tables that nginx reads on a worker of Citus: they '
-    'lead to the coordinator';
-
-
-CREATE OR REPLACE FUNCTION hype.worker_writes() RETURNS text
-LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT $worker$
-CREATE OR REPLACE FUNCTION hype.claim_batch(
-    visitors uuid[], user_ids text[], created timestamptz[]
-)
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
-SET datestyle = 'ISO, YMD'
-AS $body$
-BEGIN
-    RETURN hype.on_coordinator(format(
-        'SELECT hype.claim_batch(%L, %L, %L)', visitors, user_ids, created));
-END
-$body$;
-
-CREATE OR REPLACE FUNCTION hype.confirm_batch(
-    events text[], user_ids text[], visitors uuid[], vals text[],
-    created timestamptz[]
-)
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
-SET datestyle = 'ISO, YMD'
-AS $body$
-BEGIN
-    RETURN hype.on_coordinator(format(
-        'SELECT hype.confirm_batch(%L, %L, %L, %L, %L)',
-        events, user_ids, visitors, vals, created));
-END
-$body$;
-
-CREATE OR REPLACE FUNCTION hype.replay(
-    ids uuid[], referral_link_ids bigint[], created timestamptz[],
-    authenticated boolean[], bot boolean[], visitors uuid[], user_ids text[],
-    ips inet[], user_agents text[], http_referers text[], nexts text[],
-    identifiers text[], sources text[] DEFAULT NULL, args text[] DEFAULT NULL,
-    nodes smallint[] DEFAULT NULL
-)
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
-SET datestyle = 'ISO, YMD'
-AS $body$
-BEGIN
-    RETURN hype.on_coordinator(format(
-        'SELECT hype.replay(%L, %L, %L, %L, %L, %L, %L, %L, %L, %L, '
-        '%L, %L, %L, %L, %L)', ids, referral_link_ids, created,
-        authenticated, bot, visitors, user_ids, ips, user_agents,
-        http_referers, nexts, identifiers, sources, args, nodes));
-END
-$body$;
-
-    $worker$
-$$;
-
-COMMENT ON FUNCTION hype.worker_writes() IS
-    'SQL that makes the functions that take records on a worker of Citus: '
-    'they call those of the coordinator';
-
-
-CREATE OR REPLACE FUNCTION hype.worker_calls() RETURNS text
-LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT $worker$
-CREATE OR REPLACE FUNCTION hype.probe(stream text, size integer) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $body$
-DECLARE
-    node smallint := hype.my_node();
-BEGIN
-    PERFORM hype.on_coordinator(
-        format('SELECT hype.probe(%L, %s)', stream, size));
-
-    IF stream <> 'hit' THEN
-        RETURN;
-    END IF;
-
-    BEGIN
-        INSERT INTO hype.referral_hit
-            (id, referral_link_id, created, user_agent, node)
-        VALUES (gen_random_uuid(), 1, now(), repeat('x', size), node);
-
-        RAISE EXCEPTION USING ERRCODE = 'ZHYPE', MESSAGE = 'probed';
-    EXCEPTION WHEN SQLSTATE 'ZHYPE' THEN
-        NULL;
-    END;
-END
-$body$;
-
-CREATE OR REPLACE FUNCTION hype.derive(OUT again integer, OUT set_aside text[])
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $body$
-DECLARE
-    answer jsonb;
-BEGIN
-    answer := hype.on_coordinator('SELECT to_jsonb(d) FROM hype.derive() AS d');
-    again := answer ->> 'again';
-    set_aside := ARRAY(SELECT jsonb_array_elements_text(
-        nullif(answer -> 'set_aside', 'null')));
-END
-$body$;
-
-CREATE OR REPLACE FUNCTION hype.roll_up(since timestamptz DEFAULT NULL)
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $body$
-BEGIN
-    RETURN hype.on_coordinator(format('SELECT hype.roll_up(%L)', since));
-END
-$body$;
-
-CREATE OR REPLACE FUNCTION hype.owner_page(
-    user_id text, make boolean DEFAULT false, base text DEFAULT '/ref/'
-)
-RETURNS jsonb
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $body$
-BEGIN
-    RETURN hype.on_coordinator(format('SELECT hype.owner_page(%L, %L, %L)',
-                                      user_id, make, base));
-END
-$body$;
-
-CREATE OR REPLACE FUNCTION hype.report(arguments jsonb DEFAULT '{}')
-RETURNS jsonb
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $body$
-BEGIN
-    RETURN hype.on_coordinator(format('SELECT hype.report(%L)', arguments));
-END
-$body$;
-
-CREATE OR REPLACE FUNCTION hype.maintain(
-    ahead integer DEFAULT 3, keep interval DEFAULT NULL,
-    move_up_to integer DEFAULT 20000
-)
-RETURNS TABLE (action text, object text, hits bigint)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $body$
-BEGIN
-    PERFORM hype.on_coordinator(format(
-        'SELECT count(*) FROM hype.maintain(%L, %L, %L)', ahead, keep,
-        move_up_to));
-END
-$body$;
-    $worker$
-$$;
-
-COMMENT ON FUNCTION hype.worker_calls() IS
-    'As hype.worker_writes(), the other functions that nginx calls';
-
-
-CREATE OR REPLACE FUNCTION hype.worker_relay(host text, port integer)
-RETURNS text
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    conninfo text;
-BEGIN
-    SELECT string_agg(
-        format('%s=''%s''', o.key, regexp_replace(o.value, '([\\''])', '\\\1',
-                                                  'g')), ' ')
-    INTO conninfo
-    FROM (VALUES ('host', host), ('port', port::text), ('user', 'hype_nginx'),
-                 ('dbname', current_database()), ('connect_timeout', '2'),
-                 ('application_name', 'hype.relay')) AS o (key, value);
-
-    RETURN format($worker$
-CREATE EXTENSION IF NOT EXISTS dblink SCHEMA public;
-
-CREATE OR REPLACE FUNCTION hype.relay() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
-AS $body$
-DECLARE
-    name CONSTANT text := 'hype';
-    ask  CONSTANT text := 'SELECT count(*) FROM pg_listening_channels(); '
-                          'LISTEN hype_link; LISTEN hype_claim';
-    told text;
-BEGIN
-    IF name = ANY (dblink_get_connections()) THEN
-        PERFORM pg_notify(n.notify_name, n.extra)
-        FROM dblink_get_notify(name) AS n;
-
-        -- The answer to the last question is here the next time.
-
-        IF dblink_is_busy(name) = 1 THEN
-            IF current_setting('hype.asked')::timestamptz
-               < clock_timestamp() - interval '10 seconds'
-            THEN
-                RAISE EXCEPTION 'hype.relay: the coordinator does not answer';
-            END IF;
-
-            RETURN;
-        END IF;
-
-        LOOP
-            SELECT r.answer INTO told
-            FROM dblink_get_result(name) AS r (answer text);
-
-            EXIT WHEN NOT FOUND;
-
-            -- Until then it did not listen, and anything may have changed.
-
-            IF told = '0' THEN
-                PERFORM pg_notify('hype_link', ''), pg_notify('hype_claim', '');
-            END IF;
-        END LOOP;
-    ELSE
-        PERFORM dblink_connect(name, %L);
-    END IF;
-
-    IF dblink_send_query(name, ask) = 0 THEN
-        RAISE EXCEPTION 'hype.relay: the connection to the coordinator is lost';
-    END IF;
-
-    PERFORM set_config('hype.asked', clock_timestamp()::text, false);
-END
-$body$;
-
-DO $body$
-BEGIN
-    EXECUTE format('ALTER FUNCTION hype.relay() SET search_path = pg_catalog, '
-                   '%%s, pg_temp', e.extnamespace::regnamespace)
-    FROM pg_extension e WHERE e.extname = 'dblink';
-END
-$body$;
-
-REVOKE ALL ON FUNCTION hype.relay() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION hype.relay() TO hype_nginx;
-
-    $worker$, conninfo);
-END
-$$;
-
-COMMENT ON FUNCTION hype.worker_relay(text, integer) IS
-    'SQL that makes hype.relay() on a worker of Citus: nginx calls it four '
-    'times a second, and it sends what the coordinator has sent by NOTIFY. An '
-    'error ends its session, and so the connection that it listens on';
-
-
-CREATE OR REPLACE FUNCTION hype.set_up_workers() RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    own      record;
-    failed   record;
-    commands text;
-BEGIN
-    EXECUTE 'SELECT n.nodename AS name, n.nodeport AS port FROM pg_dist_node n '
-            'WHERE n.groupid = 0' INTO own;
-
-    commands := hype.worker_tables(own.name, own.port) || hype.worker_writes()
-                || hype.worker_calls() || hype.worker_relay(own.name, own.port);
-
-    EXECUTE 'SELECT w.* FROM run_command_on_workers($1) AS w '
-            'WHERE NOT w.success LIMIT 1' INTO failed
-    USING format('DO $do$ BEGIN PERFORM '
-                 'set_config(''citus.enable_ddl_propagation'', ''off'', true); '
-                 'SET LOCAL client_min_messages = warning; '
-                 'EXECUTE %L; END $do$', commands);
-
-    IF failed IS NOT NULL THEN
-        RAISE EXCEPTION 'hype.distribute: on "%", port %: %', failed.nodename,
-            failed.nodeport, failed.result;
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION hype.set_up_workers() IS
-    'What nginx looks up and calls on a worker of Citus, but for hits, is '
-    'asked of the coordinator';
-
-
-CREATE OR REPLACE FUNCTION hype.node_state(shard smallint) RETURNS text
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET jit = off
-AS $$
-DECLARE
-    own     integer;
-    s       pg_snapshot;
-    pending xid8[];
-BEGIN
-    -- One statement: what is committed in this snapshot, and may not be on
-    -- another server yet, is in its pg_dist_transaction.
-
-    EXECUTE $citus$
-        SELECT l.groupid, c.s, ARRAY(
-            SELECT (x.xmax - ((x.xmax - t.xmin::text::bigint) & 4294967295))
-                   ::text::xid8
-            FROM pg_dist_transaction t,
-                 LATERAL (SELECT pg_snapshot_xmax(c.s)::text::bigint)
-                     AS x (xmax))
-        FROM hype.log_snapshot() AS c (s), pg_dist_local_group l
-    $citus$ INTO own, s, pending;
-
-    RETURN format('%s %s:%s:%s', own,
-                  (SELECT min(x)
-                   FROM unnest(pending || pg_snapshot_xmin(s)) AS x),
-                  pg_snapshot_xmax(s),
-                  (SELECT string_agg(x::text, ',' ORDER BY x)
-                   FROM (SELECT pg_snapshot_xip(s) UNION SELECT unnest(pending))
-                        AS u (x)));
-END
-$$;
-
-COMMENT ON FUNCTION hype.node_state(smallint) IS
-    'On Citus the group of this server, and its hype.log_snapshot(), in which '
-    'a transaction is running if its second phase may still come on another '
-    'server. Each server that has a row of hype.shard is asked for it';
-
-
-CREATE OR REPLACE FUNCTION hype.add_targets(log_name text) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    states text[];
-    others text[];
-BEGIN
-    -- Over the connections that are there: run_command_on_all_nodes() makes
-    -- new ones, which takes most of the time.  It is for servers without
-    -- shards.  Those of them that can't be reached are read later.
-
-    states := ARRAY(SELECT hype.node_state(s.node) FROM hype.shard s);
-
-    EXECUTE $citus$
-        SELECT array_agg(n.groupid::text) FROM pg_dist_node n
-        WHERE n.noderole = 'primary' AND n.isactive
-          AND NOT n.groupid::text = ANY (ARRAY(
-              SELECT split_part(s, ' ', 1) FROM unnest($1) AS s))
-    $citus$ INTO others USING states;
-
-    IF others IS NOT NULL THEN
-        EXECUTE $citus$
-            SELECT $1 || array_agg(r.result)
-            FROM run_command_on_all_nodes(
-                'SELECT hype.node_state(0::smallint)') AS r
-            WHERE r.success AND split_part(r.result, ' ', 1) = ANY ($2)
-        $citus$ INTO states USING states, others;
-    END IF;
-
-    INSERT INTO hype.log_position AS l (name, done, target, xact)
-    SELECT DISTINCT ON (n.name) n.name, '1:1:',
-           split_part(s.state, ' ', 2)::pg_snapshot, '0'
-    FROM unnest(states) AS s (state)
-    CROSS JOIN LATERAL (
-        SELECT concat_ws('/', log_name, nullif(split_part(s.state, ' ', 1),
-                                               '0'))) AS n (name)
-    ON CONFLICT (name) DO UPDATE
-    SET target = excluded.target, xact = '0', id = NULL
-    WHERE l.target IS NULL;
-END
-$$;
-
-COMMENT ON FUNCTION hype.add_targets(text) IS
-    'On Citus: up to where hype.read_shards() reads the hits of each server';
-
-
-CREATE OR REPLACE FUNCTION hype.read_shards(log_name text, max bigint)
-RETURNS SETOF hype.referral_hit
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    p    record;
-    hit  hype.referral_hit;
-    last hype.referral_hit;
-    n    bigint := 0;
-    old  boolean;
-BEGIN
-    old := NOT EXISTS (SELECT FROM hype.read_from(log_name) AS f
-                       WHERE f.target IS NULL);
-
-    IF NOT old THEN
-        PERFORM hype.add_targets(log_name);
-    END IF;
-
-    SELECT r.* INTO p FROM hype.read_arrays(log_name) AS r;
-
-    FOR hit IN
-        SELECT h.*
-        FROM hype.referral_hit h
-        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
-             AS w (node, done, target, xact, id)
-          ON h.node & 127::smallint = w.node
-        WHERE h.xact >= pg_snapshot_xmin(w.done)
-          AND h.xact < pg_snapshot_xmax(w.target)
-          AND NOT pg_visible_in_snapshot(h.xact, w.done)
-          AND pg_visible_in_snapshot(h.xact, w.target)
-          AND (h.xact, h.id) > (w.xact, w.id)
-        ORDER BY h.node & 127::smallint, h.xact, h.id
-        LIMIT max + 100
-    LOOP
-        -- Hits with one id, which only a person writes, are read at once.
-
-        EXIT WHEN n >= max AND (hit.xact, hit.id) <> (last.xact, last.id);
-
-        RETURN NEXT hit;
-        n := n + 1;
-        last := hit;
-    END LOOP;
-
-    UPDATE hype.log_position l
-    SET done = CASE WHEN w.read THEN l.target ELSE l.done END,
-        target = CASE WHEN NOT w.read THEN l.target END,
-        xact = CASE WHEN w.read THEN l.xact ELSE last.xact END,
-        id = CASE WHEN w.read THEN l.id ELSE last.id END,
-        rolled = CASE WHEN n < max THEN clock_timestamp() ELSE l.rolled END
-    FROM (SELECT f.name, n < max OR f.node < last.node & 127::smallint AS read
-          FROM hype.read_from(log_name) AS f
-          WHERE f.target IS NOT NULL
-            AND (n < max OR f.node <= last.node & 127::smallint)) AS w
-    WHERE l.name = w.name;
-
-    IF n = 0 AND old AND max > 0 THEN     -- as hype.read_log() does
-        RETURN QUERY SELECT h.* FROM hype.read_shards(log_name, max) AS h;
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION hype.read_shards(text, bigint) IS
-    'hype.read_log() on Citus: each server has transaction ids of its own, '
-    'and so a position of its own';
-
-
-CREATE OR REPLACE FUNCTION hype.unrolled_shards()
-RETURNS SETOF hype.referral_hit
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    p record;
-BEGIN
-    SELECT r.* INTO p FROM hype.read_arrays('roll_up') AS r;
-
-    RETURN QUERY
-        SELECT h.*
-        FROM hype.referral_hit h
-        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
-             AS w (node, done, target, xact, id)
-          ON h.node & 127::smallint = w.node
-        WHERE h.xact >= pg_snapshot_xmin(w.done)
-          AND NOT pg_visible_in_snapshot(h.xact, w.done)
-          AND (w.target IS NULL OR (h.xact, h.id) > (w.xact, w.id)
-               OR NOT pg_visible_in_snapshot(h.xact, w.target));
-END
-$$;
-
-COMMENT ON FUNCTION hype.unrolled_shards() IS
-    'hype.unrolled_hits() on Citus';
-
-
-CREATE OR REPLACE FUNCTION hype.rolled_shards(since timestamptz)
-RETURNS SETOF hype.referral_hit
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    p record;
-BEGIN
-    SELECT r.* INTO p FROM hype.read_arrays('roll_up') AS r;
-
-    RETURN QUERY
-        SELECT h.*
-        FROM hype.referral_hit h
-        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
-             AS w (node, done, target, xact, id)
-          ON h.node & 127::smallint = w.node
-        WHERE h.created >= since AND isfinite(h.created)
-          AND (pg_visible_in_snapshot(h.xact, w.done)
-               OR (pg_visible_in_snapshot(h.xact, w.target)
-                   AND (h.xact, h.id) <= (w.xact, w.id)));
-END
-$$;
-
-COMMENT ON FUNCTION hype.rolled_shards(timestamptz) IS
-    'On Citus the hits from then on that the roll-ups have';
-
-
 -- Small helpers
 
 CREATE OR REPLACE FUNCTION hype.quarter(at timestamptz) RETURNS bigint
@@ -3212,44 +2430,6 @@ COMMENT ON FUNCTION hype.is_creditable(
     'the link''s owner, and the link was live';
 
 
-CREATE OR REPLACE FUNCTION hype.subject_hits(
-    user_id  text,
-    visitors uuid[],
-    forward  boolean,
-    since    timestamptz,
-    until    timestamptz
-)
-RETURNS SETOF hype.referral_hit
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-BEGIN
-    -- One query, as each is one of every shard.
-
-    IF forward THEN
-        RETURN QUERY SELECT h.* FROM hype.referral_hit h
-            WHERE ((h.user_id = subject_hits.user_id AND NOT h.void)
-                   OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
-              AND h.created > since AND h.created <= until
-            ORDER BY h.created LIMIT 1000;
-    ELSE
-        RETURN QUERY SELECT h.* FROM hype.referral_hit h
-            WHERE ((h.user_id = subject_hits.user_id AND NOT h.void)
-                   OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
-              AND h.created > since AND h.created <= until
-            ORDER BY h.created DESC LIMIT 1000;
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION hype.subject_hits(
-    text, uuid[], boolean, timestamptz, timestamptz
-) IS
-    'On Citus the hits that hype.creditable_hit() looks at: Citus does not '
-    'join them with links';
-
-
 CREATE OR REPLACE FUNCTION hype.creditable_hit(
     user_id text,
     visitor uuid,
@@ -3385,6 +2565,12 @@ DECLARE
     first timestamptz;
     found record;
 BEGIN
+    -- Who credits the hit at this moment is waited for, and seen afterwards.
+
+    IF NOT hype.distributed() THEN
+        PERFORM FROM hype.referral_hit h WHERE h.id = hit FOR NO KEY UPDATE;
+    END IF;
+
     SELECT min(r.created) INTO first
     FROM hype.confirmed_referral r
     WHERE r.referral_hit_id = hit AND r.revoked IS NULL;
@@ -3610,10 +2796,11 @@ BEGIN
         RETURN NULL;
     END IF;
 
+    -- Also where it is not the first: hype.mark_hit() waits for the row.
+
     UPDATE hype.referral_hit h
-    SET confirmed = new.created
-    WHERE h.id = new.referral_hit_id AND h.created = hit_created
-      AND (h.confirmed IS NULL OR h.confirmed > new.created);
+    SET confirmed = least(h.confirmed, new.created)
+    WHERE h.id = new.referral_hit_id AND h.created = hit_created;
 
     RETURN made;
 END
@@ -3682,13 +2869,17 @@ BEGIN
 
     IF hit.id IS NULL THEN
 
-        -- Nor what has lost its link, or was given away with it.
+        -- Nor what has lost its link, or was given away with it; but what
+        -- turned out to be another user's hit never was this one's.
 
         known := known AND old.created = at
                  AND (old.referrer = who) IS NOT TRUE AND NOT EXISTS (
             SELECT FROM hype.referral_link l
             WHERE l.id = old.referral_link_id
-              AND l.user_id IS NOT DISTINCT FROM old.referrer);
+              AND l.user_id IS NOT DISTINCT FROM old.referrer)
+                 AND NOT EXISTS (
+            SELECT h.id FROM hype.referral_hit h
+            WHERE h.id = old.referral_hit_id AND h.user_id <> who);
 
         IF NOT known AND old.created = at THEN
             PERFORM hype.unconfirm(old);
@@ -3914,244 +3105,6 @@ $$;
 
 COMMENT ON FUNCTION hype.without_hits(bigint[]) IS
     'Those of these pending confirms whose user and visitor have no hit';
-
-
-CREATE OR REPLACE FUNCTION hype.pending_subjects(entries bigint[])
-RETURNS TABLE (
-    id bigint, event text, user_id text, visitor uuid, value numeric,
-    created timestamptz, who text, unknown uuid, visitors uuid[]
-)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
-AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-    SELECT p.id, p.event, p.user_id, p.visitor, p.value, p.created, w.who,
-           w.unknown, array_remove(ARRAY(
-               SELECT c.visitor FROM hype.visitor_claim c
-               WHERE c.user_id = w.who
-               ORDER BY c.created DESC LIMIT 20) || w.unknown, NULL)
-    FROM hype.pending_confirm p
-    LEFT JOIN hype.visitor_claim k ON k.visitor = p.visitor
-    CROSS JOIN LATERAL (
-        SELECT coalesce(p.user_id, k.user_id),
-               CASE WHEN k.user_id IS NULL THEN p.visitor END
-    ) AS w (who, unknown)
-    WHERE p.id = ANY (entries);
-END
-$$;
-
-COMMENT ON FUNCTION hype.pending_subjects(bigint[]) IS
-    'On Citus: pending confirms, and whose hits can be credited for them';
-
-
-CREATE OR REPLACE FUNCTION hype.batch_hits(
-    users text[], visitors uuid[], since timestamptz, until timestamptz
-)
-RETURNS SETOF hype.referral_hit
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    n bigint;
-BEGIN
-    RETURN QUERY SELECT h.* FROM hype.referral_hit h
-        WHERE ((h.user_id = ANY (users) AND NOT h.void)
-               OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
-          AND h.created > since AND h.created <= until
-        LIMIT 5001;
-
-    GET DIAGNOSTICS n = ROW_COUNT;
-
-    IF n > 5000 THEN
-        RAISE program_limit_exceeded;
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION hype.batch_hits(
-    text[], uuid[], timestamptz, timestamptz
-) IS
-    'On Citus all hits of these users and visitors; an error if there are many';
-
-
-CREATE OR REPLACE FUNCTION hype.judge_shards(entries bigint[])
-RETURNS TABLE (
-    id bigint, event text, user_id text, visitor uuid, value numeric,
-    created timestamptz, who text, old hype.confirmed_referral, olds bigint,
-    hit hype.referral_hit, referrer text, turn bigint
-)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
-AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-    WITH subjects AS MATERIALIZED (
-        SELECT s.* FROM hype.pending_subjects(entries) AS s
-    ), hits AS MATERIALIZED (
-        SELECT h AS hit, h.user_id, h.visitor, h.created, h.id,
-               h.referral_link_id
-        FROM (SELECT array_agg(s.who) AS users, min(s.created) AS since,
-                     max(s.created) AS until,
-                     ARRAY(SELECT DISTINCT unnest(v.visitors)
-                           FROM subjects v) AS visitors
-              FROM subjects s) AS a
-        CROSS JOIN LATERAL hype.batch_hits(a.users, a.visitors,
-                                           a.since - interval '90 days',
-                                           a.until) AS h
-    ), candidates AS (
-        SELECT s.id AS entry, h.*
-        FROM subjects s JOIN hits h ON h.user_id = s.who
-        UNION ALL
-        SELECT s.id, h.*
-        FROM subjects s
-        CROSS JOIN LATERAL unnest(s.visitors) AS v (visitor)
-        JOIN hits h ON h.visitor = v.visitor AND h.user_id IS NULL
-    ), best AS (
-        SELECT DISTINCT ON (c.entry) c.entry, c.hit, l.user_id AS referrer
-        FROM candidates c
-        JOIN subjects s ON s.id = c.entry
-        JOIN hype.referral_link l ON l.id = c.referral_link_id
-        WHERE c.created <= s.created
-          AND c.created > s.created - interval '90 days'
-          AND hype.is_creditable(c.hit, l, s.who)
-        ORDER BY c.entry, c.created DESC, c.id DESC
-    )
-    SELECT s.id, s.event, s.user_id, s.visitor, s.value, s.created, s.who,
-           o.old, o.olds, b.hit, b.referrer,
-           greatest(
-               CASE WHEN s.who IS NOT NULL THEN row_number() OVER (
-                    PARTITION BY s.event, s.who ORDER BY s.created, s.id) END,
-               CASE WHEN s.unknown IS NOT NULL THEN row_number() OVER (
-                    PARTITION BY s.event, s.unknown
-                    ORDER BY s.created, s.id) END)
-    FROM subjects s
-    LEFT JOIN LATERAL (
-        SELECT (array_agg(f.found))[1], count(*)
-        FROM (SELECT u AS found FROM hype.confirmed_referral u
-              WHERE u.user_id = s.who AND u.event = s.event
-              UNION ALL
-              SELECT v FROM hype.confirmed_referral v
-              WHERE v.user_id IS NULL AND v.event = s.event
-                AND v.visitor = ANY (s.visitors)) AS f
-    ) AS o (old, olds) ON true
-    LEFT JOIN best b ON b.entry = s.id;
-END
-$$;
-
-COMMENT ON FUNCTION hype.judge_shards(bigint[]) IS
-    'On Citus, of these pending confirms: what is confirmed, the hit that '
-    'deserves it, and which of them for the same user or visitor is the first';
-
-
-CREATE OR REPLACE FUNCTION hype.confirm_shards(entries bigint[])
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
-AS $$
-DECLARE
-    found record;
-BEGIN
-    INSERT INTO hype.confirming VALUES (pg_current_xact_id());
-
-    WITH judged AS MATERIALIZED (
-        SELECT j.* FROM hype.judge_shards(entries) AS j
-    ), fresh AS (
-        SELECT j.* FROM judged j
-        WHERE j.olds = 0 AND (j.hit).id IS NOT NULL AND j.turn = 1
-    ), made AS (
-        INSERT INTO hype.confirmed_referral
-            (event, user_id, referral_hit_id, referral_link_id, referrer,
-             value, created, visitor, via, told)
-        SELECT f.event, f.who, (f.hit).id, (f.hit).referral_link_id,
-               f.referrer, f.value, f.created,
-               CASE WHEN f.user_id IS NULL THEN f.visitor END, f.visitor,
-               EXISTS (SELECT FROM hype.told_visitor t
-                       WHERE t.visitor = f.visitor AND t.event = f.event)
-        FROM fresh f
-        ON CONFLICT DO NOTHING
-        RETURNING *
-    ), credited AS MATERIALIZED (
-        SELECT f.id, f.hit, m.created, m.user_id, m.visitor, m.value
-        FROM made m
-        JOIN fresh f ON f.event = m.event AND (f.hit).id = m.referral_hit_id
-         AND f.created = m.created
-         AND f.who IS NOT DISTINCT FROM m.user_id
-         AND f.visitor IS NOT DISTINCT FROM m.via
-    ), logged AS (
-        INSERT INTO hype.confirmed_change
-            (referral_link_id, subject, known, n, value, day, args)
-        SELECT c.referral_link_id,
-               coalesce(hype.user_key(c.user_id), c.visitor),
-               c.user_id IS NOT NULL, 1, c.value,
-               hype.utc_day((c.hit).created), (c.hit).args
-        FROM (SELECT m.*, (SELECT f.hit FROM fresh f
-                           WHERE (f.hit).id = m.referral_hit_id LIMIT 1) AS hit
-              FROM made m) AS c
-    ), marks AS (
-        SELECT (c.hit).id, (c.hit).node, min(c.created) AS created
-        FROM credited c
-        GROUP BY 1, 2
-    )
-    SELECT ARRAY(SELECT c.id FROM credited c
-                 UNION
-
-                 -- Of one subject, and told, earlier or the same.
-
-                 SELECT j.id FROM judged j
-                 WHERE j.olds = 1
-                   AND ((j.old).user_id IS NOT NULL OR j.who IS NULL)
-                   AND ((j.old).told OR (j.old).created < j.created
-                        OR ((j.old).created = j.created
-                            AND (j.old).referral_hit_id = (j.hit).id)))
-               AS done,
-           ARRAY(SELECT j.id FROM judged j
-                 WHERE j.olds = 0 AND (j.hit).id IS NULL) AS waiting,
-           ARRAY(SELECT k.id FROM marks k ORDER BY k.id) AS hits,
-           ARRAY(SELECT k.created FROM marks k ORDER BY k.id) AS times,
-           ARRAY(SELECT DISTINCT k.node FROM marks k) AS nodes
-    INTO found;
-
-    DELETE FROM hype.confirming c WHERE c.xact = pg_current_xact_id();
-
-    IF found.hits <> '{}' THEN
-        UPDATE hype.referral_hit h SET confirmed = k.created
-        FROM unnest(found.hits, found.times) AS k (id, created)
-        WHERE h.id = k.id AND h.id = ANY (found.hits)
-          AND h.node = ANY (found.nodes)
-          AND (h.confirmed IS NULL OR h.confirmed > k.created);
-    END IF;
-
-    -- As hype.confirm_pending() has some of them wait
-
-    found.waiting := found.waiting || ARRAY(
-        SELECT p.id FROM hype.pending_confirm p
-        WHERE p.id = ANY (found.done)
-          AND EXISTS (SELECT FROM hype.confirmed_referral c
-                      WHERE c.visitor = p.visitor AND c.event = p.event
-                        AND c.user_id IS NULL AND c.created < p.created));
-
-    PERFORM hype.let_wait(found.waiting);
-
-    DELETE FROM hype.pending_confirm p
-    WHERE p.id = ANY (found.done) AND p.due IS NOT NULL;
-
-    RETURN cardinality(found.done || found.waiting);
-END
-$$;
-
-COMMENT ON FUNCTION hype.confirm_shards(bigint[]) IS
-    'hype.confirm_pending() on Citus, for many: those that need no more than '
-    'a new row, or nothing. Returns how many; the others are left';
 
 
 CREATE OR REPLACE FUNCTION hype.confirm_some(
@@ -4596,57 +3549,6 @@ COMMENT ON FUNCTION hype.merge_claim(bigint) IS
     'Makes the claim unless there is an earlier one; returns NULL then';
 
 
-CREATE OR REPLACE FUNCTION hype.give_shards(ids uuid[], created timestamptz[])
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    owner   text;
-    of_it   uuid[];
-    own     bigint[];
-    n       bigint;
-    given   bigint := 0;
-    first   timestamptz := (SELECT min(t) FROM unnest(created) AS t);
-    reached timestamptz := (SELECT max(t) FROM unnest(created) AS t);
-    found   record;
-BEGIN
-    -- Citus can't lock rows of several shards, nor join what is local in an
-    -- UPDATE.
-
-    SELECT array_agg(h.id) AS ids, array_agg(h.visitor) AS visitors,
-           array_agg(DISTINCT h.node) AS nodes
-    INTO found
-    FROM (SELECT h.id, h.visitor, h.node FROM hype.referral_hit h
-          WHERE h.id = ANY (ids) AND h.created >= first
-            AND h.created <= reached) AS h;
-
-    FOR owner, of_it IN
-        SELECT c.user_id, array_agg(v.id)
-        FROM unnest(found.ids, found.visitors) AS v (id, visitor)
-        JOIN hype.visitor_claim c ON c.visitor = v.visitor
-        GROUP BY c.user_id
-    LOOP
-        own := ARRAY(SELECT l.id FROM hype.referral_link l
-                     WHERE l.user_id = owner);
-
-        UPDATE hype.referral_hit h
-        SET user_id = owner, void = h.bot OR h.referral_link_id = ANY (own)
-        WHERE h.id = ANY (of_it) AND h.node = ANY (found.nodes)
-          AND h.created >= first AND h.created <= reached;
-
-        GET DIAGNOSTICS n = ROW_COUNT;
-        given := given + n;
-    END LOOP;
-
-    RETURN given;
-END
-$$;
-
-COMMENT ON FUNCTION hype.give_shards(uuid[], timestamptz[]) IS
-    'hype.give_user() on Citus: waits for hits that are locked';
-
-
 CREATE OR REPLACE FUNCTION hype.give_user(
     ids uuid[], created timestamptz[], OUT given bigint,
     OUT missed timestamptz
@@ -5002,97 +3904,6 @@ $$;
 COMMENT ON FUNCTION hype.apply_claim(bigint, integer) IS
     'Gives the next hits of a pending claim''s visitor their user; returns how '
     'many. When all have it, confirmed referrals follow. Waits for no hit';
-
-
-CREATE OR REPLACE FUNCTION hype.claim_shards(entries bigint[], max integer)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
-AS $$
-DECLARE
-    visitors uuid[];
-    users    text[];
-    own      text[];
-    found    record;
-BEGIN
-    PERFORM hype.merge_claim(p.id)
-    FROM (SELECT c.id FROM hype.pending_claim c
-          WHERE c.id = ANY (entries) AND NOT c.merged
-          ORDER BY c.due, c.id) AS p;
-
-    -- Those that took the visitor from another user are left.
-
-    entries := ARRAY(SELECT c.id FROM hype.pending_claim c
-                     WHERE c.id = ANY (entries) AND c.was = '{}');
-
-    SELECT array_agg(c.visitor), array_agg(c.user_id) INTO visitors, users
-    FROM hype.visitor_claim c
-    WHERE c.visitor IN (SELECT p.visitor FROM hype.pending_claim p
-                        WHERE p.id = ANY (entries));
-
-    SELECT count(*) AS n, min(h.created) AS first, max(h.created) AS reached,
-           array_agg(DISTINCT h.node) AS nodes,
-           array_agg(DISTINCT h.referral_link_id) AS links
-    INTO found
-    FROM (SELECT v.created, v.node, v.referral_link_id
-          FROM hype.referral_hit v
-          WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL
-          LIMIT max + 1) AS h;
-
-    IF found.n > max THEN
-        RAISE program_limit_exceeded;
-    END IF;
-
-    IF found.n > 0 THEN
-        own := ARRAY(SELECT l.id::text || ' ' || l.user_id
-                     FROM hype.referral_link l
-                     WHERE l.id = ANY (found.links)
-                       AND l.user_id = ANY (users));
-
-        UPDATE hype.referral_hit h
-        SET user_id = c.user_id,
-            void = h.bot OR h.referral_link_id::text || ' ' || c.user_id
-                            = ANY (own)
-        FROM unnest(visitors, users) AS c (visitor, user_id)
-        WHERE h.visitor = c.visitor AND h.node = ANY (found.nodes)
-          AND h.visitor = ANY (visitors)
-          AND h.created >= found.first AND h.created <= found.reached
-          AND h.user_id IS NULL;
-    END IF;
-
-    PERFORM hype.adopt_confirmed(c.visitor, c.user_id)
-    FROM unnest(visitors, users) AS c (visitor, user_id)
-    WHERE EXISTS (SELECT FROM hype.confirmed_referral r
-                  WHERE r.visitor = c.visitor AND r.user_id IS NULL);
-
-    UPDATE hype.pending_confirm p SET claimant = c.user_id
-    FROM unnest(visitors, users) AS c (visitor, user_id)
-    WHERE p.visitor = c.visitor AND p.due IS NULL;
-
-    PERFORM hype.wake_confirms(users, visitors);
-    PERFORM hype.recheck(ARRAY(
-        SELECT r.id
-        FROM (SELECT DISTINCT unnest(users)) AS u (user_id)
-        CROSS JOIN LATERAL (
-            SELECT c.id FROM hype.confirmed_referral c
-            WHERE c.user_id = u.user_id AND NOT c.told
-            ORDER BY c.created DESC LIMIT 5000) AS r
-        UNION
-        SELECT r.id
-        FROM unnest(visitors) AS v (visitor)
-        CROSS JOIN LATERAL (
-            SELECT c.id FROM hype.confirmed_referral c
-            WHERE c.via = v.visitor AND NOT c.told LIMIT 5000) AS r));
-
-    UPDATE hype.pending_claim p SET applied = true WHERE p.id = ANY (entries);
-END
-$$;
-
-COMMENT ON FUNCTION hype.claim_shards(bigint[], integer) IS
-    'hype.apply_claim() on Citus, for many claims whose visitors have no more '
-    'than that many hits: a query of the shards takes as long as one for one';
 
 
 CREATE OR REPLACE FUNCTION hype.claim_some(
@@ -5487,217 +4298,6 @@ COMMENT ON FUNCTION hype.hits_to_replay(
 ) IS
     'The rows of hype.replay(): the planner makes it part of its statements, '
     'as it has no SET';
-
-
-CREATE OR REPLACE FUNCTION hype.node_xact(shard smallint) RETURNS text
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET jit = off
-AS $$
-DECLARE
-    own integer;
-BEGIN
-    EXECUTE 'SELECT l.groupid FROM pg_dist_local_group l' INTO own;
-
-    RETURN format('%s %s', own, pg_current_xact_id());
-END
-$$;
-
-COMMENT ON FUNCTION hype.node_xact(smallint) IS
-    'On Citus the group of this server, and the id that the transaction has '
-    'here: each server that has a row of hype.shard is asked for it';
-
-
-CREATE OR REPLACE FUNCTION hype.node_xacts(nodes smallint[]) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    states text[] := ARRAY(SELECT hype.node_xact(s.node) FROM hype.shard s);
-    found  jsonb;
-BEGIN
-    EXECUTE $citus$
-        SELECT jsonb_object_agg(v.node, x.xact)
-        FROM (SELECT DISTINCT n FROM unnest($1) AS n) AS v (node)
-        JOIN pg_dist_placement p
-          ON p.shardid = get_shard_id_for_distribution_column(
-              'hype.referral_hit', v.node)
-        JOIN (SELECT split_part(s, ' ', 1)::integer AS groupid,
-                     min(split_part(s, ' ', 2)) AS xact
-              FROM unnest($2) AS s
-              GROUP BY 1
-              HAVING count(DISTINCT s) = 1) AS x ON x.groupid = p.groupid
-        WHERE p.groupid = v.node & 127
-    $citus$ INTO found USING nodes, states;
-
-    RETURN coalesce(found, '{}');
-END
-$$;
-
-COMMENT ON FUNCTION hype.node_xacts(smallint[]) IS
-    'On Citus, of those of these nodes whose shard is on the server that they '
-    'belong to: the id that this transaction has there';
-
-
-CREATE OR REPLACE FUNCTION hype.replay_here(hits jsonb) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    own      integer;
-    inserted bigint;
-BEGIN
-    EXECUTE 'SELECT l.groupid FROM pg_dist_local_group l' INTO own;
-
-    INSERT INTO hype.referral_hit
-        (id, referral_link_id, created, authenticated, bot, visitor, user_id,
-         ip, user_agent, http_referer, next, source, args, xact, node)
-    SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
-           h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
-           h.source, h.args, pg_current_xact_id(), h.node
-    FROM jsonb_populate_recordset(NULL::hype.referral_hit, hits) AS h
-    WHERE h.node & 127::smallint = own
-    ON CONFLICT DO NOTHING;
-
-    GET DIAGNOSTICS inserted = ROW_COUNT;
-    RETURN inserted;
-END
-$$;
-
-COMMENT ON FUNCTION hype.replay_here(jsonb) IS
-    'On Citus: inserts those of the hits, to whatever shards, that belong to '
-    'this server';
-
-
-CREATE OR REPLACE FUNCTION hype.replay_moved(hits hype.referral_hit[])
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    inserted bigint;
-    failed   text;
-BEGIN
-    EXECUTE $citus$
-        SELECT coalesce(sum(CASE WHEN r.success THEN r.result::bigint END), 0),
-               min(r.result) FILTER (WHERE NOT r.success)
-        FROM pg_dist_node n
-        CROSS JOIN LATERAL master_run_on_worker(
-            ARRAY[n.nodename], ARRAY[n.nodeport],
-            ARRAY[format('SELECT hype.replay_here(%L)', to_jsonb($1))],
-            false) AS r
-        WHERE n.noderole = 'primary'
-          AND n.groupid IN (SELECT h.node & 127::smallint
-                            FROM unnest($1) AS h)
-    $citus$ INTO inserted, failed USING hits;
-
-    IF failed IS NOT NULL THEN
-        RAISE EXCEPTION 'hype.replay: on the server of a hit: %', failed;
-    END IF;
-
-    RETURN inserted;
-END
-$$;
-
-COMMENT ON FUNCTION hype.replay_moved(hype.referral_hit[]) IS
-    'On Citus: has each of these hits, whose shard was moved, inserted by the '
-    'server that it belongs to, in transactions of their own';
-
-
-CREATE OR REPLACE FUNCTION hype.replay_shards(hits hype.referral_hit[])
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    own      smallint := hype.my_node();
-    this     xid8 := pg_current_xact_id();
-    ids      uuid[];
-    there    uuid[];
-    nodes    smallint[];
-    xacts    jsonb := '{}';
-    moved    smallint[] := '{}';
-    replayed bigint := 0;
-    first    timestamptz;
-    last     timestamptz;
-    inserted bigint;
-BEGIN
-    -- One connection a server, and so one transaction there
-
-    PERFORM set_config('citus.max_adaptive_executor_pool_size', '1', true);
-
-    SELECT array_agg(h.id), min(h.created), max(h.created)
-    INTO ids, first, last FROM unnest(hits) AS h;
-
-    there := ARRAY(SELECT h.id FROM hype.referral_hit h
-                   WHERE h.id = ANY (ids) AND h.created >= first
-                     AND h.created <= last);
-
-    nodes := ARRAY(SELECT DISTINCT h.node FROM unnest(hits) AS h
-                   WHERE h.node <> 0 AND NOT h.id = ANY (there)
-                     AND (h.node & 127::smallint) <> (own & 127::smallint));
-
-    -- All go to the node that they were sent to: there they wait for a
-    -- transaction that may still write them, and later ones fail.  If its
-    -- shard was moved, this transaction has no id of the node's server; if that
-    -- server was removed, nothing comes of it any more.
-
-    IF nodes <> '{}' THEN
-        xacts := hype.node_xacts(nodes);
-
-        EXECUTE $citus$
-            SELECT ARRAY(
-                SELECT v.node FROM unnest($1) AS v (node)
-                WHERE NOT $2 ? v.node::text
-                  AND EXISTS (SELECT FROM pg_dist_node n
-                              WHERE n.groupid = v.node & 127))
-        $citus$ INTO moved USING nodes, xacts;
-    END IF;
-
-    IF moved <> '{}' THEN
-        replayed := hype.replay_moved(ARRAY(
-            SELECT h FROM unnest(hits) AS h
-            WHERE h.node = ANY (moved) AND NOT h.id = ANY (there)));
-    END IF;
-
-    INSERT INTO hype.referral_hit
-        (id, referral_link_id, created, authenticated, bot, visitor, user_id,
-         ip, user_agent, http_referer, next, source, args, xact, node)
-    SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
-           h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
-           h.source, h.args, coalesce((xacts ->> h.node::text)::xid8, this),
-           CASE WHEN h.node = 0 OR h.node = ANY (nodes)
-                     AND NOT xacts ? h.node::text
-           THEN own ELSE h.node END
-    FROM unnest(hits) AS h
-    WHERE NOT h.id = ANY (there) AND NOT h.node = ANY (moved)
-    ON CONFLICT DO NOTHING;
-
-    GET DIAGNOSTICS inserted = ROW_COUNT;
-
-    IF xacts = '{}' THEN
-        RETURN inserted + replayed;
-    END IF;
-
-    PERFORM h.id FROM hype.referral_hit h
-    WHERE h.id = ANY (ids) AND NOT h.id = ANY (there)
-      AND h.created >= first AND h.created <= last
-      AND h.node = ANY (nodes)
-      AND h.xact::text = ANY (ARRAY(
-              SELECT x FROM jsonb_each_text(xacts) AS e (n, x)))
-      AND h.xmin::text::bigint <> h.xact::text::numeric % 4294967296;
-
-    IF FOUND THEN
-        RAISE EXCEPTION 'hype.replay: the shard of a hit was moved meanwhile'
-            USING ERRCODE = 'serialization_failure';
-    END IF;
-
-    RETURN inserted + replayed;
-END
-$$;
-
-COMMENT ON FUNCTION hype.replay_shards(hype.referral_hit[]) IS
-    'hype.replay() on Citus: a hit may be in any shard';
 
 
 -- One function for modules whose hits have neither source nor arguments, too
@@ -6146,10 +4746,12 @@ BEGIN
         RETURN;
     END IF;
 
-    -- A form that is sent twice is one code, also at the same time.
+    -- A form that is sent twice is one code, also at the same time: the second
+    -- one waits for the row, or fails in a higher isolation level.
 
-    PERFORM pg_advisory_xact_lock(hashtextextended(
-        'hype.refer ' || link.id || ' ' || refer.user_id, 0));
+    INSERT INTO hype.typed_code (referral_link_id, subject, at)
+    VALUES (link.id, hype.user_key(refer.user_id), clock_timestamp())
+    ON CONFLICT ON CONSTRAINT typed_code_pkey DO UPDATE SET at = excluded.at;
 
     SELECT r.id INTO hit
     FROM (SELECT h.id, h.referral_link_id, h.source, h.created
@@ -6257,6 +4859,7 @@ COMMENT ON FUNCTION hype.confirm(
 DO $$
 BEGIN
     EXECUTE current_setting('hype.grants');
+    EXECUTE current_setting('hype.replay_grants');
 END
 $$;
 
@@ -6610,6 +5213,83 @@ $$;
 COMMENT ON FUNCTION hype.keep_ledger() IS
     'Trigger: refuses to change the ledger; hype.erase() may take names out';
 
+CREATE OR REPLACE FUNCTION hype.log_balance() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM hype.reward_change;
+        DELETE FROM hype.reward_total;
+        DELETE FROM hype.reward_count;
+        RETURN NULL;
+    END IF;
+
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO hype.reward_change (beneficiary, currency, reward_id)
+        SELECT n.beneficiary, n.currency, n.id
+        FROM new_rows n WHERE n.beneficiary IS NOT NULL;
+        RETURN NULL;
+    END IF;
+
+    -- hype.erase() takes names out.  What is changed is taken out of the totals,
+    -- and comes to them anew.
+
+    IF NOT EXISTS (SELECT FROM old_rows o JOIN new_rows n ON n.id = o.id
+                   WHERE (n.beneficiary, n.amount, n.available_at)
+                         IS DISTINCT FROM
+                         (o.beneficiary, o.amount, o.available_at))
+    THEN
+        RETURN NULL;
+    END IF;
+
+    PERFORM FROM hype.reward_position FOR UPDATE;
+
+    WITH queued AS (
+        DELETE FROM hype.reward_change c USING old_rows o
+        WHERE c.beneficiary = o.beneficiary AND c.currency = o.currency
+          AND c.reward_id = o.id
+        RETURNING c.reward_id
+    ), counted AS (
+        SELECT o.beneficiary, o.currency, count(*) AS entries,
+               sum(o.amount) AS amount,
+               count(*) FILTER (WHERE d.due) AS due_entries,
+               coalesce(sum(o.amount) FILTER (WHERE d.due), 0) AS due,
+               coalesce(sum(-o.amount) FILTER (WHERE o.kind = 'paid'), 0)
+                   AS paid
+        FROM old_rows o
+        CROSS JOIN LATERAL (
+            SELECT o.kind = 'paid' OR EXISTS (
+                SELECT FROM hype.reward_position p
+                WHERE (o.available_at, o.id)
+                      <= (p.available_at, p.reward_id)) AS due) AS d
+        WHERE o.beneficiary IS NOT NULL
+          AND o.id NOT IN (SELECT q.reward_id FROM queued q)
+        GROUP BY o.beneficiary, o.currency
+    )
+    UPDATE hype.reward_total t
+    SET entries = t.entries - c.entries, amount = t.amount - c.amount,
+        due_entries = t.due_entries - c.due_entries, due = t.due - c.due,
+        paid = t.paid - c.paid
+    FROM counted c
+    WHERE t.beneficiary = c.beneficiary AND t.currency = c.currency;
+
+    DELETE FROM hype.reward_total t
+    USING (SELECT DISTINCT o.beneficiary, o.currency FROM old_rows o) AS c
+    WHERE t.beneficiary = c.beneficiary AND t.currency = c.currency
+      AND t.entries = 0;
+
+    INSERT INTO hype.reward_change (beneficiary, currency, reward_id)
+    SELECT n.beneficiary, n.currency, n.id
+    FROM new_rows n WHERE n.beneficiary IS NOT NULL;
+
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.log_balance() IS
+    'Trigger: has the totals of balances follow the ledger';
+
 \if :hype_new_rewards
 
 CREATE TRIGGER reward_rule_check
@@ -6626,6 +5306,30 @@ CREATE TRIGGER reward_event
 
 \endif
 
+\if :hype_new_totals
+
+CREATE TRIGGER reward_inserted
+    AFTER INSERT ON hype.reward
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.log_balance();
+
+CREATE TRIGGER reward_updated
+    AFTER UPDATE ON hype.reward
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.log_balance();
+
+CREATE TRIGGER reward_truncated
+    AFTER TRUNCATE ON hype.reward
+    FOR EACH STATEMENT EXECUTE FUNCTION hype.log_balance();
+
+\endif
+
+COMMENT ON TRIGGER reward_inserted ON hype.reward IS
+    'Has balances follow';
+COMMENT ON TRIGGER reward_updated ON hype.reward IS
+    'Has balances follow hype.erase()';
+COMMENT ON TRIGGER reward_truncated ON hype.reward IS
+    'Has balances follow';
 COMMENT ON TRIGGER reward_rule_check ON hype.reward_rule IS
     'Says what is wrong with a rule';
 COMMENT ON TRIGGER reward_keep ON hype.reward IS
@@ -6755,21 +5459,31 @@ BEGIN
         WHERE o.side = ANY (sides)
           AND NOT EXISTS (SELECT FROM hype.live_rewards((referral).id) l
                           WHERE l.reward_rule_id = o.reward_rule_id)
+    ), had AS MATERIALIZED (
+        SELECT d.reward_rule_id, d.beneficiary, d.max, c.n AS counted,
+               coalesce(c.n, (
+                   SELECT sum(sign(r.amount)) FROM hype.reward r
+                   WHERE r.reward_rule_id = d.reward_rule_id
+                     AND r.beneficiary = d.beneficiary), 0)::integer AS n
+        FROM due d
+        LEFT JOIN hype.reward_count c
+               ON c.reward_rule_id = d.reward_rule_id
+              AND c.beneficiary = d.beneficiary
+        WHERE d.max IS NOT NULL
+    ), reached AS (
+
+        -- Those who had more before the rule had a limit
+
+        INSERT INTO hype.reward_count (reward_rule_id, beneficiary, n)
+        SELECT h.reward_rule_id, h.beneficiary, h.n FROM had h
+        WHERE h.n >= h.max AND h.counted IS NULL
+        ORDER BY h.reward_rule_id
+        ON CONFLICT DO NOTHING
     ), counted AS (
         INSERT INTO hype.reward_count AS k (reward_rule_id, beneficiary, n)
-        SELECT d.reward_rule_id, d.beneficiary, h.had + 1
-        FROM due d
-        CROSS JOIN LATERAL (
-            SELECT coalesce(
-                (SELECT c.n FROM hype.reward_count c
-                 WHERE c.reward_rule_id = d.reward_rule_id
-                   AND c.beneficiary = d.beneficiary),
-                (SELECT sum(sign(r.amount)) FROM hype.reward r
-                 WHERE r.reward_rule_id = d.reward_rule_id
-                   AND r.beneficiary = d.beneficiary), 0)::integer AS had
-        ) AS h
-        WHERE d.max IS NOT NULL AND h.had < d.max
-        ORDER BY d.reward_rule_id
+        SELECT h.reward_rule_id, h.beneficiary, h.n + 1 FROM had h
+        WHERE h.n < h.max
+        ORDER BY h.reward_rule_id
         ON CONFLICT (reward_rule_id, beneficiary) DO UPDATE SET n = k.n + 1
         WHERE k.n < (SELECT r.max_per_beneficiary FROM hype.reward_rule r
                      WHERE r.id = k.reward_rule_id)
@@ -7005,21 +5719,86 @@ COMMENT ON FUNCTION hype.revoke(text, bigint, text) IS
 -- Paying
 
 CREATE OR REPLACE VIEW hype.balance AS
-SELECT r.beneficiary AS user_id, r.currency,
-       coalesce(sum(r.amount) FILTER (WHERE r.available_at > now()
-                                        AND r.kind <> 'paid'), 0) AS pending,
-       coalesce(sum(r.amount) FILTER (WHERE r.available_at <= now()
-                                         OR r.kind = 'paid'), 0) AS available,
-       coalesce(sum(-r.amount) FILTER (WHERE r.kind = 'paid'), 0) AS paid
-FROM hype.reward r
-WHERE r.beneficiary IS NOT NULL
-GROUP BY r.beneficiary, r.currency;
+SELECT b.beneficiary AS user_id, b.currency,
+       CASE WHEN sum(b.entries) > sum(b.due_entries)
+            THEN sum(b.amount) - sum(b.due) ELSE 0 END AS pending,
+       sum(b.due) AS available, sum(b.paid) AS paid
+FROM (
+    SELECT t.beneficiary, t.currency, t.entries, t.amount, t.due_entries,
+           t.due, t.paid
+    FROM hype.reward_total t
+
+    -- What the totals do not have yet, as they would have it
+
+    UNION ALL
+    SELECT c.beneficiary, c.currency, 1, r.amount, d.due::integer,
+           CASE WHEN d.due THEN r.amount ELSE 0 END,
+           CASE WHEN r.kind = 'paid' THEN -r.amount ELSE 0 END
+    FROM hype.reward_change c
+    JOIN hype.reward r ON r.id = c.reward_id
+    CROSS JOIN LATERAL (
+        SELECT r.kind = 'paid' OR EXISTS (
+            SELECT FROM hype.reward_position p
+            WHERE (r.available_at, r.id)
+                  <= (p.available_at, p.reward_id)) AS due) AS d
+
+    -- What has become available since; or, where now() is an old time, what had
+    -- not yet
+
+    UNION ALL
+    SELECT r.beneficiary, r.currency, 0, 0, 1, r.amount, 0
+    FROM hype.reward r
+    WHERE r.available_at >= (SELECT p.available_at FROM hype.reward_position p)
+      AND r.available_at <= now()
+      AND (r.available_at, r.id)
+          > (SELECT p.available_at, p.reward_id FROM hype.reward_position p)
+      AND r.kind <> 'paid' AND r.beneficiary IS NOT NULL
+    UNION ALL
+    SELECT r.beneficiary, r.currency, 0, 0, -1, -r.amount, 0
+    FROM hype.reward r
+    WHERE r.available_at > now()
+      AND r.available_at <= (SELECT p.available_at FROM hype.reward_position p)
+      AND (r.available_at, r.id)
+          <= (SELECT p.available_at, p.reward_id FROM hype.reward_position p)
+      AND r.kind <> 'paid' AND r.beneficiary IS NOT NULL
+) AS b
+GROUP BY b.beneficiary, b.currency;
 
 COMMENT ON VIEW hype.balance IS
-    'What each user is owed, and was paid: sums of hype.reward';
+    'What each user is owed, and was paid: the sums of hype.reward, at every '
+    'moment';
 COMMENT ON COLUMN hype.balance.available IS
     'What the next pay-out pays; below zero: what is owed back, as it was '
     'taken back after it was paid';
+
+
+CREATE OR REPLACE FUNCTION hype.movable_credits(user_id text, currency text)
+RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT c.id
+    FROM (SELECT f.id FROM hype.confirmed_referral f
+          WHERE f.referrer = movable_credits.user_id AND NOT f.told
+          UNION
+          SELECT u.id FROM hype.confirmed_referral u
+          WHERE u.user_id = movable_credits.user_id AND NOT u.told) AS c
+    WHERE EXISTS (SELECT FROM hype.reward r
+                  WHERE r.confirmed_referral_id = c.id
+                    AND r.beneficiary = movable_credits.user_id
+                    AND r.currency = movable_credits.currency
+                    AND r.kind = 'earned' AND r.available_at <= now());
+END
+$$;
+
+COMMENT ON FUNCTION hype.movable_credits(text, text) IS
+    'The confirmed referrals that the user can be paid for and whose credit '
+    'still moves';
 
 
 CREATE OR REPLACE FUNCTION hype.hold_credit(user_id text, currency text)
@@ -7040,10 +5819,8 @@ BEGIN
         SELECT c.id
         FROM hype.confirmed_referral c
         WHERE NOT c.told
-          AND c.id IN (SELECT r.confirmed_referral_id FROM hype.reward r
-                       WHERE r.beneficiary = hold_credit.user_id
-                         AND r.currency = hold_credit.currency
-                         AND r.kind = 'earned' AND r.available_at <= now())
+          AND c.id IN (SELECT hype.movable_credits(hold_credit.user_id,
+                                                   hold_credit.currency))
         ORDER BY c.id
         FOR UPDATE);
 
@@ -7106,17 +5883,17 @@ BEGIN
 
         -- What became available since then is not held yet.
 
-        SELECT greatest(0, sum(r.amount) FILTER (WHERE r.kind = 'paid'
-                                                   OR r.available_at <= now())),
-               coalesce(max(r.n) FILTER (WHERE r.kind = 'paid'), 0),
-               coalesce(bool_and(c.told) FILTER (
-                   WHERE r.kind = 'earned' AND r.available_at <= now()
-                     AND pay_out.user_id IN (c.referrer, c.user_id)), true)
-        INTO total, last, held
-        FROM hype.reward r
-        LEFT JOIN hype.confirmed_referral c ON c.id = r.confirmed_referral_id
-        WHERE r.beneficiary = pay_out.user_id
-          AND r.currency = pay_out.currency;
+        SELECT greatest(0, (SELECT b.available FROM hype.balance b
+                            WHERE b.user_id = pay_out.user_id
+                              AND b.currency = pay_out.currency)),
+               coalesce((SELECT r.n FROM hype.reward r
+                         WHERE r.beneficiary = pay_out.user_id
+                           AND r.currency = pay_out.currency
+                           AND r.kind = 'paid'
+                         ORDER BY r.n DESC LIMIT 1), 0),
+               NOT EXISTS (SELECT FROM hype.movable_credits(pay_out.user_id,
+                                                            pay_out.currency))
+        INTO total, last, held;
 
         CONTINUE WHEN NOT held;
 
@@ -7298,6 +6075,28 @@ COMMENT ON FUNCTION hype.erase_credits(text, uuid[]) IS
     'way round';
 
 
+CREATE OR REPLACE FUNCTION hype.nameless_hits(user_id text) RETURNS uuid[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    credited uuid[] := ARRAY(
+        SELECT c.referral_hit_id FROM hype.confirmed_referral c
+        WHERE c.user_id = nameless_hits.user_id);
+BEGIN
+    RETURN ARRAY(SELECT h.id FROM hype.referral_hit h
+                 WHERE h.id = ANY (credited)
+                   AND h.visitor IS NULL AND h.user_id IS NULL);
+END
+$$;
+
+COMMENT ON FUNCTION hype.nameless_hits(text) IS
+    'The hits without visitor by which the user came, see hype.credit_hit()';
+
+
 CREATE OR REPLACE FUNCTION hype.erase_hits(user_id text, visitors uuid[])
 RETURNS bigint
 LANGUAGE plpgsql
@@ -7309,8 +6108,13 @@ AS $$
 DECLARE
     of_user    bigint;
     of_visitor bigint;
+    of_nobody  bigint;
 BEGIN
     PERFORM set_config('hype.keep_totals', 'on', true);
+
+    DELETE FROM hype.referral_hit h
+    WHERE h.id = ANY (hype.nameless_hits(erase_hits.user_id));
+    GET DIAGNOSTICS of_nobody = ROW_COUNT;
 
     DELETE FROM hype.referral_hit h WHERE h.user_id = erase_hits.user_id;
     GET DIAGNOSTICS of_user = ROW_COUNT;
@@ -7321,7 +6125,7 @@ BEGIN
 
     PERFORM set_config('hype.keep_totals', 'off', true);
 
-    RETURN of_user + of_visitor;
+    RETURN of_user + of_visitor + of_nobody;
 END
 $$;
 
@@ -7411,6 +6215,7 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     visitors uuid[] := hype.visitors_of(export.user_id);
+    nameless uuid[] := hype.nameless_hits(export.user_id);
 BEGIN
     RETURN jsonb_build_object(
         'user_id', export.user_id,
@@ -7432,7 +6237,10 @@ BEGIN
                   WHERE u.user_id = export.user_id
                   UNION ALL
                   SELECT v.* FROM hype.referral_hit v
-                  WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL) AS h),
+                  WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL
+                  UNION ALL
+                  SELECT n.* FROM hype.referral_hit n
+                  WHERE n.id = ANY (nameless)) AS h),
         'confirmed', (
             SELECT coalesce(jsonb_agg(to_jsonb(c) - 'id' - 'told'
                                       ORDER BY c.created, c.id), '[]')
@@ -7540,6 +6348,7 @@ BEGIN
        OR (NOT v.known AND v.subject = ANY (visitors));
     DELETE FROM hype.link_user u WHERE u.user_id = erase.user_id;
     DELETE FROM hype.first_link f WHERE f.subject = own_key;
+    DELETE FROM hype.typed_code t WHERE t.subject = own_key;
 
     PERFORM hype.roll_up();
 
@@ -7577,6 +6386,1559 @@ COMMENT ON FUNCTION hype.export(bigint) IS
     'The same for a user whose id is a number';
 
 
+-- Citus
+--
+-- Hits are distributed by "node": hits of one value are in one shard.  A value
+-- belongs to one server of the cluster for good, whose transactions write it
+-- and are in xact: to that of the group node % 128.  Other tables are on the
+-- coordinator only.
+--
+-- All of it is here, before hits are locked for a new trigger, see below: they
+-- would wait for it.
+
+CREATE OR REPLACE FUNCTION hype.distributed() RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found boolean := false;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
+        EXECUTE $citus$
+            SELECT EXISTS (
+                SELECT FROM pg_dist_partition p
+                WHERE p.logicalrelid = to_regclass('hype.referral_hit'))
+        $citus$ INTO found;
+    END IF;
+
+    RETURN found;
+END
+$$;
+
+COMMENT ON FUNCTION hype.distributed() IS
+    'Whether hits are distributed by Citus, see hype.distribute()';
+
+
+CREATE OR REPLACE FUNCTION hype.pace() RETURNS integer
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE WHEN hype.distributed() THEN 8 ELSE 1 END;
+END
+$$;
+
+COMMENT ON FUNCTION hype.pace() IS
+    'How much longer than on one PostgreSQL a step of hype.derive() may take: '
+    'each query of it is planned for each shard';
+
+
+CREATE OR REPLACE FUNCTION hype.my_node() RETURNS smallint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own  integer;
+    node smallint;
+BEGIN
+    IF NOT hype.distributed() THEN
+        RETURN 0;
+    END IF;
+
+    EXECUTE 'SELECT l.groupid FROM pg_dist_local_group l' INTO own;
+
+    -- The least one whose shard is here; where no shard is here, any.
+
+    EXECUTE $citus$
+        SELECT v.node::smallint
+        FROM generate_series($1 + 128, 32767, 128) AS v (node)
+        WHERE EXISTS (
+            SELECT FROM pg_dist_shard s JOIN pg_dist_placement p USING (shardid)
+            WHERE s.logicalrelid = to_regclass('hype.referral_hit')
+              AND p.groupid = $1
+              AND hashint2(v.node::smallint)
+                  BETWEEN s.shardminvalue::integer AND s.shardmaxvalue::integer)
+        ORDER BY v.node LIMIT 1
+    $citus$ INTO node USING own;
+
+    RETURN coalesce(node, own + 128);
+END
+$$;
+
+COMMENT ON FUNCTION hype.my_node() IS
+    'Where hits go that are written on this server: on Citus a value of '
+    'referral_hit.node whose shard is here; else 0';
+
+
+-- Setting it up
+
+CREATE OR REPLACE FUNCTION hype.distribute(shards integer DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own  integer;
+    most integer;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NULL THEN
+        RAISE EXCEPTION 'hype.distribute: the extension "citus" is not there'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'CREATE EXTENSION citus on each server, then '
+                      'citus_set_coordinator_host() and citus_add_node().';
+    END IF;
+
+    IF shards < 1 OR shards > 1000 THEN
+        RAISE EXCEPTION 'hype.distribute: % shards, not 1 to 1000', shards
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    EXECUTE 'SELECT (SELECT l.groupid FROM pg_dist_local_group l), '
+            '(SELECT max(n.groupid) FROM pg_dist_node n)' INTO own, most;
+
+    IF own <> 0 OR most IS NULL THEN
+        RAISE EXCEPTION 'hype.distribute: this is not the coordinator of a '
+            'cluster' USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Connect to the coordinator, which has to know its '
+                      'own address: citus_set_coordinator_host().';
+    END IF;
+
+    IF most > 127 THEN
+        RAISE EXCEPTION 'hype.distribute: a server has group %, the last one '
+            'that can be told apart is 127', most
+            USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+
+    IF NOT hype.distributed() THEN
+        IF shards IS NULL THEN
+            EXECUTE 'SELECT greatest(2 * count(*), 1) FROM pg_dist_node n '
+                    'WHERE n.shouldhaveshards AND n.noderole = ''primary'''
+            INTO shards;
+        END IF;
+
+        PERFORM hype.distribute_hits(shards);
+    END IF;
+
+    IF to_regclass('hype.shard') IS NULL THEN
+        PERFORM hype.add_shard_rows();
+    END IF;
+
+    -- A setting would do, if other roles could not set it, too.
+
+    IF to_regclass('hype.confirming') IS NULL THEN
+        CREATE UNLOGGED TABLE hype.confirming (xact xid8 PRIMARY KEY);
+        COMMENT ON TABLE hype.confirming IS
+            'The transaction in which hype.confirm_shards() is at work';
+    END IF;
+
+    GRANT INSERT ON hype.referral_hit TO hype_nginx;
+    PERFORM hype.add_positions();
+    PERFORM hype.set_up_workers();
+    PERFORM hype.use_custom_plans();
+END
+$$;
+
+COMMENT ON FUNCTION hype.distribute(integer) IS
+    'On the coordinator of a Citus cluster: distributes hits over the '
+    'servers; or, where that was done, sees to it again';
+
+
+CREATE OR REPLACE FUNCTION hype.distribute_hits(shards integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Citus has no triggers on a statement, and wants "node" in each unique
+    -- index.  What reads the log of one server needs it in an index, too.
+
+    DROP TRIGGER IF EXISTS referral_hit_truncated ON hype.referral_hit;
+    DROP TRIGGER IF EXISTS referral_hit_deleted ON hype.referral_hit;
+
+    ALTER TABLE hype.referral_hit DROP CONSTRAINT referral_hit_pkey;
+    ALTER TABLE hype.referral_hit ADD PRIMARY KEY (id, created, node);
+
+    DROP INDEX hype.referral_hit_xact_id_idx;
+    CREATE INDEX referral_hit_xact_id_idx
+        ON hype.referral_hit ((node & 127::smallint), xact, id);
+
+    -- Who names no node writes to a shard of this server, too, as the hit gets
+    -- an id of its transactions.  Citus can't set a default afterwards.
+
+    ALTER TABLE hype.referral_hit ALTER COLUMN node SET DEFAULT hype.my_node();
+
+    -- One connection a server, as all is in one transaction.
+
+    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true),
+            set_config('citus.shard_count', shards::text, true);
+
+    EXECUTE $citus$
+        SELECT create_distributed_table('hype.referral_hit', 'node',
+                                        colocate_with => 'none'),
+               truncate_local_data_after_distributing_table(
+                   'hype.referral_hit')
+    $citus$;
+END
+$$;
+
+COMMENT ON FUNCTION hype.distribute_hits(integer) IS
+    'Makes the table of hits a distributed one, with what is in it';
+
+
+CREATE OR REPLACE FUNCTION hype.add_shard_rows() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    CREATE TABLE hype.shard (node smallint PRIMARY KEY);
+
+    COMMENT ON TABLE hype.shard IS
+        'A row in each shard of the hits: by it hype.derive() asks each '
+        'server for its snapshot';
+
+    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
+
+    EXECUTE $citus$
+        SELECT create_distributed_table('hype.shard', 'node',
+                                        colocate_with => 'hype.referral_hit')
+    $citus$;
+
+    EXECUTE $citus$
+        INSERT INTO hype.shard (node)
+        SELECT DISTINCT ON (s.shardid) v.node
+        FROM pg_dist_shard s
+        JOIN (SELECT i::smallint, hashint2(i::smallint)
+              FROM generate_series(0, 32767) AS i) AS v (node, hash)
+          ON v.hash BETWEEN s.shardminvalue::integer
+                        AND s.shardmaxvalue::integer
+        WHERE s.logicalrelid = 'hype.shard'::regclass
+        ORDER BY s.shardid, v.node
+    $citus$;
+END
+$$;
+
+COMMENT ON FUNCTION hype.add_shard_rows() IS
+    'On Citus: makes hype.shard, whose shards are where those of the hits are';
+
+
+CREATE OR REPLACE FUNCTION hype.add_positions() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE $citus$
+        INSERT INTO hype.log_position (name, done)
+        SELECT l.name || '/' || n.groupid, '1:1:'
+        FROM pg_dist_node n
+        CROSS JOIN (VALUES ('claims'), ('roll_up')) AS l (name)
+        WHERE n.groupid > 0 AND n.noderole = 'primary'
+        ON CONFLICT DO NOTHING
+    $citus$;
+END
+$$;
+
+COMMENT ON FUNCTION hype.add_positions() IS
+    'On Citus: of what each worker is going to write nothing has been read';
+
+
+CREATE OR REPLACE FUNCTION hype.use_custom_plans() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    f regprocedure;
+BEGIN
+    FOR f IN
+        SELECT p.oid FROM pg_proc p
+        WHERE p.pronamespace = 'hype'::regnamespace
+          AND 'plan_cache_mode=force_generic_plan' = ANY (p.proconfig)
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = '
+                       'force_custom_plan', f);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.use_custom_plans() IS
+    'On Citus: it has no generic plans';
+
+
+-- What nginx finds on a worker
+
+CREATE OR REPLACE FUNCTION hype.on_coordinator(command text) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    answer record;
+BEGIN
+    EXECUTE 'SELECT r.success, r.result '
+            'FROM run_command_on_coordinator($1) AS r'
+    INTO answer USING command;
+
+    IF NOT answer.success THEN
+        RAISE EXCEPTION 'on the coordinator: %', answer.result;
+    END IF;
+
+    RETURN answer.result;
+END
+$$;
+
+COMMENT ON FUNCTION hype.on_coordinator(text) IS
+    'On Citus: runs a query on the coordinator, as the same role, in a '
+    'transaction of its own';
+
+
+CREATE OR REPLACE FUNCTION hype.worker_tables(host text, port integer)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN format($worker$
+CREATE EXTENSION IF NOT EXISTS postgres_fdw SCHEMA public;
+
+DROP SERVER IF EXISTS hype_coordinator CASCADE;
+CREATE SERVER hype_coordinator FOREIGN DATA WRAPPER postgres_fdw
+    OPTIONS (host %L, port %L, dbname %L);
+CREATE USER MAPPING FOR hype_nginx SERVER hype_coordinator
+    OPTIONS (user 'hype_nginx', password_required 'false');
+
+CREATE FOREIGN TABLE hype.referral_link (
+    id bigint, identifier text, user_id text, destination text,
+    disabled boolean, expires timestamptz
+) SERVER hype_coordinator OPTIONS (schema_name 'hype');
+CREATE FOREIGN TABLE hype.link_alias (
+    identifier text, referral_link_id bigint
+) SERVER hype_coordinator OPTIONS (schema_name 'hype');
+GRANT SELECT ON hype.referral_link, hype.link_alias TO hype_nginx;
+
+    $worker$, host, port, current_database());
+END
+$$;
+
+COMMENT ON FUNCTION hype.worker_tables(text, integer) IS
+    'SQL that makes the tables that nginx reads on a worker of Citus: they '
+    'lead to the coordinator';
+
+
+CREATE OR REPLACE FUNCTION hype.worker_writes() RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $worker$
+CREATE OR REPLACE FUNCTION hype.claim_batch(
+    visitors uuid[], user_ids text[], created timestamptz[]
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format(
+        'SELECT hype.claim_batch(%L, %L, %L)', visitors, user_ids, created));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.confirm_batch(
+    events text[], user_ids text[], visitors uuid[], vals text[],
+    created timestamptz[]
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format(
+        'SELECT hype.confirm_batch(%L, %L, %L, %L, %L)',
+        events, user_ids, visitors, vals, created));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.replay(
+    ids uuid[], referral_link_ids bigint[], created timestamptz[],
+    authenticated boolean[], bot boolean[], visitors uuid[], user_ids text[],
+    ips inet[], user_agents text[], http_referers text[], nexts text[],
+    identifiers text[], sources text[] DEFAULT NULL, args text[] DEFAULT NULL,
+    nodes smallint[] DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format(
+        'SELECT hype.replay(%L, %L, %L, %L, %L, %L, %L, %L, %L, %L, '
+        '%L, %L, %L, %L, %L)', ids, referral_link_ids, created,
+        authenticated, bot, visitors, user_ids, ips, user_agents,
+        http_referers, nexts, identifiers, sources, args, nodes));
+END
+$body$;
+
+    $worker$
+$$;
+
+COMMENT ON FUNCTION hype.worker_writes() IS
+    'SQL that makes the functions that take records on a worker of Citus: '
+    'they call those of the coordinator';
+
+
+CREATE OR REPLACE FUNCTION hype.worker_calls() RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $worker$
+CREATE OR REPLACE FUNCTION hype.probe(stream text, size integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    node smallint := hype.my_node();
+BEGIN
+    PERFORM hype.on_coordinator(
+        format('SELECT hype.probe(%L, %s)', stream, size));
+
+    IF stream <> 'hit' THEN
+        RETURN;
+    END IF;
+
+    BEGIN
+        INSERT INTO hype.referral_hit
+            (id, referral_link_id, created, user_agent, node)
+        VALUES (gen_random_uuid(), 1, now(), repeat('x', size), node);
+
+        RAISE EXCEPTION USING ERRCODE = 'ZHYPE', MESSAGE = 'probed';
+    EXCEPTION WHEN SQLSTATE 'ZHYPE' THEN
+        NULL;
+    END;
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.derive(OUT again integer, OUT set_aside text[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    answer jsonb;
+BEGIN
+    answer := hype.on_coordinator('SELECT to_jsonb(d) FROM hype.derive() AS d');
+    again := answer ->> 'again';
+    set_aside := ARRAY(SELECT jsonb_array_elements_text(
+        nullif(answer -> 'set_aside', 'null')));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.roll_up(since timestamptz DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format('SELECT hype.roll_up(%L)', since));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.owner_page(
+    user_id text, make boolean DEFAULT false, base text DEFAULT '/ref/'
+)
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format('SELECT hype.owner_page(%L, %L, %L)',
+                                      user_id, make, base));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.report(arguments jsonb DEFAULT '{}')
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    RETURN hype.on_coordinator(format('SELECT hype.report(%L)', arguments));
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION hype.maintain(
+    ahead integer DEFAULT 3, keep interval DEFAULT NULL,
+    move_up_to integer DEFAULT 20000
+)
+RETURNS TABLE (action text, object text, hits bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    PERFORM hype.on_coordinator(format(
+        'SELECT count(*) FROM hype.maintain(%L, %L, %L)', ahead, keep,
+        move_up_to));
+END
+$body$;
+    $worker$
+$$;
+
+COMMENT ON FUNCTION hype.worker_calls() IS
+    'As hype.worker_writes(), the other functions that nginx calls';
+
+
+CREATE OR REPLACE FUNCTION hype.worker_relay(host text, port integer)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    conninfo text;
+BEGIN
+    SELECT string_agg(
+        format('%s=''%s''', o.key, regexp_replace(o.value, '([\\''])', '\\\1',
+                                                  'g')), ' ')
+    INTO conninfo
+    FROM (VALUES ('host', host), ('port', port::text), ('user', 'hype_nginx'),
+                 ('dbname', current_database()), ('connect_timeout', '2'),
+                 ('application_name', 'hype.relay')) AS o (key, value);
+
+    RETURN format($worker$
+CREATE EXTENSION IF NOT EXISTS dblink SCHEMA public;
+
+CREATE OR REPLACE FUNCTION hype.relay() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+AS $body$
+DECLARE
+    name CONSTANT text := 'hype';
+    ask  CONSTANT text := 'SELECT count(*) FROM pg_listening_channels(); '
+                          'LISTEN hype_link; LISTEN hype_claim';
+    told text;
+BEGIN
+    IF name = ANY (dblink_get_connections()) THEN
+        PERFORM pg_notify(n.notify_name, n.extra)
+        FROM dblink_get_notify(name) AS n;
+
+        -- The answer to the last question is here the next time.
+
+        IF dblink_is_busy(name) = 1 THEN
+            IF current_setting('hype.asked')::timestamptz
+               < clock_timestamp() - interval '10 seconds'
+            THEN
+                RAISE EXCEPTION 'hype.relay: the coordinator does not answer';
+            END IF;
+
+            RETURN;
+        END IF;
+
+        LOOP
+            SELECT r.answer INTO told
+            FROM dblink_get_result(name) AS r (answer text);
+
+            EXIT WHEN NOT FOUND;
+
+            -- Until then it did not listen, and anything may have changed.
+
+            IF told = '0' THEN
+                PERFORM pg_notify('hype_link', ''), pg_notify('hype_claim', '');
+            END IF;
+        END LOOP;
+    ELSE
+        PERFORM dblink_connect(name, %L);
+    END IF;
+
+    IF dblink_send_query(name, ask) = 0 THEN
+        RAISE EXCEPTION 'hype.relay: the connection to the coordinator is lost';
+    END IF;
+
+    PERFORM set_config('hype.asked', clock_timestamp()::text, false);
+END
+$body$;
+
+DO $body$
+BEGIN
+    EXECUTE format('ALTER FUNCTION hype.relay() SET search_path = pg_catalog, '
+                   '%%s, pg_temp', e.extnamespace::regnamespace)
+    FROM pg_extension e WHERE e.extname = 'dblink';
+END
+$body$;
+
+REVOKE ALL ON FUNCTION hype.relay() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hype.relay() TO hype_nginx;
+
+    $worker$, conninfo);
+END
+$$;
+
+COMMENT ON FUNCTION hype.worker_relay(text, integer) IS
+    'SQL that makes hype.relay() on a worker of Citus: nginx calls it four '
+    'times a second, and it sends what the coordinator has sent by NOTIFY. An '
+    'error ends its session, and so the connection that it listens on';
+
+
+CREATE OR REPLACE FUNCTION hype.set_up_workers() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own      record;
+    failed   record;
+    commands text;
+BEGIN
+    EXECUTE 'SELECT n.nodename AS name, n.nodeport AS port FROM pg_dist_node n '
+            'WHERE n.groupid = 0' INTO own;
+
+    commands := hype.worker_tables(own.name, own.port) || hype.worker_writes()
+                || hype.worker_calls() || hype.worker_relay(own.name, own.port);
+
+    EXECUTE 'SELECT w.* FROM run_command_on_workers($1) AS w '
+            'WHERE NOT w.success LIMIT 1' INTO failed
+    USING format('DO $do$ BEGIN PERFORM '
+                 'set_config(''citus.enable_ddl_propagation'', ''off'', true); '
+                 'SET LOCAL client_min_messages = warning; '
+                 'EXECUTE %L; END $do$', commands);
+
+    IF failed IS NOT NULL THEN
+        RAISE EXCEPTION 'hype.distribute: on "%", port %: %', failed.nodename,
+            failed.nodeport, failed.result;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.set_up_workers() IS
+    'What nginx looks up and calls on a worker of Citus, but for hits, is '
+    'asked of the coordinator';
+
+
+-- Reading the log of each server
+
+CREATE OR REPLACE FUNCTION hype.read_from(
+    log_name text, OUT name text, OUT node smallint, OUT done pg_snapshot,
+    OUT target pg_snapshot, OUT xact xid8, OUT id uuid
+)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT l.name,
+           CASE WHEN l.name LIKE '%/%'
+           THEN split_part(l.name, '/', 2)::smallint ELSE 0::smallint END,
+           l.done, l.target, l.xact, l.id
+    FROM hype.log_position l
+    WHERE split_part(l.name, '/', 1) = log_name;
+END;
+
+COMMENT ON FUNCTION hype.read_from(text) IS
+    'How far a log was read on each server';
+
+
+CREATE OR REPLACE FUNCTION hype.read_arrays(
+    log_name text, OUT nodes smallint[], OUT done pg_snapshot[],
+    OUT target pg_snapshot[], OUT xact xid8[], OUT id uuid[]
+)
+RETURNS record
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT array_agg(w.node), array_agg(w.done), array_agg(w.target),
+           array_agg(w.xact),
+           array_agg(coalesce(w.id, '00000000-0000-0000-0000-000000000000'))
+    FROM hype.read_from(log_name) AS w;
+END;
+
+COMMENT ON FUNCTION hype.read_arrays(text) IS
+    'As hype.read_from(), as arrays: Citus joins hits with those';
+
+
+CREATE OR REPLACE FUNCTION hype.node_state(shard smallint) RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    own     integer;
+    s       pg_snapshot;
+    pending xid8[];
+BEGIN
+    -- One statement: what is committed in this snapshot, and may not be on
+    -- another server yet, is in its pg_dist_transaction.
+
+    EXECUTE $citus$
+        SELECT l.groupid, c.s, ARRAY(
+            SELECT (x.xmax - ((x.xmax - t.xmin::text::bigint) & 4294967295))
+                   ::text::xid8
+            FROM pg_dist_transaction t,
+                 LATERAL (SELECT pg_snapshot_xmax(c.s)::text::bigint)
+                     AS x (xmax))
+        FROM hype.log_snapshot() AS c (s), pg_dist_local_group l
+    $citus$ INTO own, s, pending;
+
+    RETURN format('%s %s:%s:%s', own,
+                  (SELECT min(x)
+                   FROM unnest(pending || pg_snapshot_xmin(s)) AS x),
+                  pg_snapshot_xmax(s),
+                  (SELECT string_agg(x::text, ',' ORDER BY x)
+                   FROM (SELECT pg_snapshot_xip(s) UNION SELECT unnest(pending))
+                        AS u (x)));
+END
+$$;
+
+COMMENT ON FUNCTION hype.node_state(smallint) IS
+    'On Citus the group of this server, and its hype.log_snapshot(), in which '
+    'a transaction is running if its second phase may still come on another '
+    'server. Each server that has a row of hype.shard is asked for it';
+
+
+CREATE OR REPLACE FUNCTION hype.add_targets(log_name text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    states text[];
+    others text[];
+BEGIN
+    -- Over the connections that are there: run_command_on_all_nodes() makes
+    -- new ones, which takes most of the time.  It is for servers without
+    -- shards.  Those of them that can't be reached are read later.
+
+    states := ARRAY(SELECT hype.node_state(s.node) FROM hype.shard s);
+
+    EXECUTE $citus$
+        SELECT array_agg(n.groupid::text) FROM pg_dist_node n
+        WHERE n.noderole = 'primary' AND n.isactive
+          AND NOT n.groupid::text = ANY (ARRAY(
+              SELECT split_part(s, ' ', 1) FROM unnest($1) AS s))
+    $citus$ INTO others USING states;
+
+    IF others IS NOT NULL THEN
+        EXECUTE $citus$
+            SELECT $1 || array_agg(r.result)
+            FROM run_command_on_all_nodes(
+                'SELECT hype.node_state(0::smallint)') AS r
+            WHERE r.success AND split_part(r.result, ' ', 1) = ANY ($2)
+        $citus$ INTO states USING states, others;
+    END IF;
+
+    INSERT INTO hype.log_position AS l (name, done, target, xact)
+    SELECT DISTINCT ON (n.name) n.name, '1:1:',
+           split_part(s.state, ' ', 2)::pg_snapshot, '0'
+    FROM unnest(states) AS s (state)
+    CROSS JOIN LATERAL (
+        SELECT concat_ws('/', log_name, nullif(split_part(s.state, ' ', 1),
+                                               '0'))) AS n (name)
+    ON CONFLICT (name) DO UPDATE
+    SET target = excluded.target, xact = '0', id = NULL
+    WHERE l.target IS NULL;
+END
+$$;
+
+COMMENT ON FUNCTION hype.add_targets(text) IS
+    'On Citus: up to where hype.read_shards() reads the hits of each server';
+
+
+CREATE OR REPLACE FUNCTION hype.read_shards(log_name text, max bigint)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p    record;
+    hit  hype.referral_hit;
+    last hype.referral_hit;
+    n    bigint := 0;
+    old  boolean;
+BEGIN
+    old := NOT EXISTS (SELECT FROM hype.read_from(log_name) AS f
+                       WHERE f.target IS NULL);
+
+    IF NOT old THEN
+        PERFORM hype.add_targets(log_name);
+    END IF;
+
+    SELECT r.* INTO p FROM hype.read_arrays(log_name) AS r;
+
+    FOR hit IN
+        SELECT h.*
+        FROM hype.referral_hit h
+        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
+             AS w (node, done, target, xact, id)
+          ON h.node & 127::smallint = w.node
+        WHERE h.xact >= pg_snapshot_xmin(w.done)
+          AND h.xact < pg_snapshot_xmax(w.target)
+          AND NOT pg_visible_in_snapshot(h.xact, w.done)
+          AND pg_visible_in_snapshot(h.xact, w.target)
+          AND (h.xact, h.id) > (w.xact, w.id)
+        ORDER BY h.node & 127::smallint, h.xact, h.id
+        LIMIT max + 100
+    LOOP
+        -- Hits with one id, which only a person writes, are read at once.
+
+        EXIT WHEN n >= max AND (hit.xact, hit.id) <> (last.xact, last.id);
+
+        RETURN NEXT hit;
+        n := n + 1;
+        last := hit;
+    END LOOP;
+
+    UPDATE hype.log_position l
+    SET done = CASE WHEN w.read THEN l.target ELSE l.done END,
+        target = CASE WHEN NOT w.read THEN l.target END,
+        xact = CASE WHEN w.read THEN l.xact ELSE last.xact END,
+        id = CASE WHEN w.read THEN l.id ELSE last.id END,
+        rolled = CASE WHEN n < max THEN clock_timestamp() ELSE l.rolled END
+    FROM (SELECT f.name, n < max OR f.node < last.node & 127::smallint AS read
+          FROM hype.read_from(log_name) AS f
+          WHERE f.target IS NOT NULL
+            AND (n < max OR f.node <= last.node & 127::smallint)) AS w
+    WHERE l.name = w.name;
+
+    IF n = 0 AND old AND max > 0 THEN     -- as hype.read_log() does
+        RETURN QUERY SELECT h.* FROM hype.read_shards(log_name, max) AS h;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.read_shards(text, bigint) IS
+    'hype.read_log() on Citus: each server has transaction ids of its own, '
+    'and so a position of its own';
+
+
+CREATE OR REPLACE FUNCTION hype.unrolled_shards()
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p record;
+BEGIN
+    SELECT r.* INTO p FROM hype.read_arrays('roll_up') AS r;
+
+    RETURN QUERY
+        SELECT h.*
+        FROM hype.referral_hit h
+        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
+             AS w (node, done, target, xact, id)
+          ON h.node & 127::smallint = w.node
+        WHERE h.xact >= pg_snapshot_xmin(w.done)
+          AND NOT pg_visible_in_snapshot(h.xact, w.done)
+          AND (w.target IS NULL OR (h.xact, h.id) > (w.xact, w.id)
+               OR NOT pg_visible_in_snapshot(h.xact, w.target));
+END
+$$;
+
+COMMENT ON FUNCTION hype.unrolled_shards() IS
+    'hype.unrolled_hits() on Citus';
+
+
+CREATE OR REPLACE FUNCTION hype.rolled_shards(since timestamptz)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p record;
+BEGIN
+    SELECT r.* INTO p FROM hype.read_arrays('roll_up') AS r;
+
+    RETURN QUERY
+        SELECT h.*
+        FROM hype.referral_hit h
+        JOIN unnest(p.nodes, p.done, p.target, p.xact, p.id)
+             AS w (node, done, target, xact, id)
+          ON h.node & 127::smallint = w.node
+        WHERE h.created >= since AND isfinite(h.created)
+          AND (pg_visible_in_snapshot(h.xact, w.done)
+               OR (pg_visible_in_snapshot(h.xact, w.target)
+                   AND (h.xact, h.id) <= (w.xact, w.id)));
+END
+$$;
+
+COMMENT ON FUNCTION hype.rolled_shards(timestamptz) IS
+    'On Citus the hits from then on that the roll-ups have';
+
+
+-- Claims and confirms: a query of all shards takes some milliseconds, so many
+-- are worked off by each
+
+CREATE OR REPLACE FUNCTION hype.tune_shards() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Citus passes SET LOCAL on to other servers, from a DO block only.  More
+    -- than one connection a server takes longer than it spares.
+
+    DO $do$
+    BEGIN
+        SET LOCAL citus.max_adaptive_executor_pool_size = 1;
+        SET LOCAL citus.propagate_set_commands = 'local';
+        SET LOCAL lock_timeout = '20ms';
+        SET LOCAL jit = off;
+    END
+    $do$;
+
+    -- An error here, before anything is tried, if a server is away.
+
+    PERFORM hype.node_state(s.node) FROM hype.shard s;
+END
+$$;
+
+COMMENT ON FUNCTION hype.tune_shards() IS
+    'On Citus: until the end of the transaction other servers wait for no '
+    'lock, and compile no query; raises an error if one can''t be reached';
+
+
+CREATE OR REPLACE FUNCTION hype.subject_hits(
+    user_id  text,
+    visitors uuid[],
+    forward  boolean,
+    since    timestamptz,
+    until    timestamptz
+)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- One query, as each is one of every shard.
+
+    IF forward THEN
+        RETURN QUERY SELECT h.* FROM hype.referral_hit h
+            WHERE ((h.user_id = subject_hits.user_id AND NOT h.void)
+                   OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
+              AND h.created > since AND h.created <= until
+            ORDER BY h.created LIMIT 1000;
+    ELSE
+        RETURN QUERY SELECT h.* FROM hype.referral_hit h
+            WHERE ((h.user_id = subject_hits.user_id AND NOT h.void)
+                   OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
+              AND h.created > since AND h.created <= until
+            ORDER BY h.created DESC LIMIT 1000;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.subject_hits(
+    text, uuid[], boolean, timestamptz, timestamptz
+) IS
+    'On Citus the hits that hype.creditable_hit() looks at: Citus does not '
+    'join them with links';
+
+
+CREATE OR REPLACE FUNCTION hype.pending_subjects(entries bigint[])
+RETURNS TABLE (
+    id bigint, event text, user_id text, visitor uuid, value numeric,
+    created timestamptz, who text, unknown uuid, visitors uuid[]
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT p.id, p.event, p.user_id, p.visitor, p.value, p.created, w.who,
+           w.unknown, array_remove(ARRAY(
+               SELECT c.visitor FROM hype.visitor_claim c
+               WHERE c.user_id = w.who
+               ORDER BY c.created DESC LIMIT 20) || w.unknown, NULL)
+    FROM hype.pending_confirm p
+    LEFT JOIN hype.visitor_claim k ON k.visitor = p.visitor
+    CROSS JOIN LATERAL (
+        SELECT coalesce(p.user_id, k.user_id),
+               CASE WHEN k.user_id IS NULL THEN p.visitor END
+    ) AS w (who, unknown)
+    WHERE p.id = ANY (entries);
+END
+$$;
+
+COMMENT ON FUNCTION hype.pending_subjects(bigint[]) IS
+    'On Citus: pending confirms, and whose hits can be credited for them';
+
+
+CREATE OR REPLACE FUNCTION hype.batch_hits(
+    users text[], visitors uuid[], since timestamptz, until timestamptz
+)
+RETURNS SETOF hype.referral_hit
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    n bigint;
+BEGIN
+    RETURN QUERY SELECT h.* FROM hype.referral_hit h
+        WHERE ((h.user_id = ANY (users) AND NOT h.void)
+               OR (h.visitor = ANY (visitors) AND h.user_id IS NULL))
+          AND h.created > since AND h.created <= until
+        LIMIT 5001;
+
+    GET DIAGNOSTICS n = ROW_COUNT;
+
+    IF n > 5000 THEN
+        RAISE program_limit_exceeded;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION hype.batch_hits(
+    text[], uuid[], timestamptz, timestamptz
+) IS
+    'On Citus all hits of these users and visitors; an error if there are many';
+
+
+CREATE OR REPLACE FUNCTION hype.judge_shards(entries bigint[])
+RETURNS TABLE (
+    id bigint, event text, user_id text, visitor uuid, value numeric,
+    created timestamptz, who text, old hype.confirmed_referral, olds bigint,
+    hit hype.referral_hit, referrer text, turn bigint
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH subjects AS MATERIALIZED (
+        SELECT s.* FROM hype.pending_subjects(entries) AS s
+    ), hits AS MATERIALIZED (
+        SELECT h AS hit, h.user_id, h.visitor, h.created, h.id,
+               h.referral_link_id
+        FROM (SELECT array_agg(s.who) AS users, min(s.created) AS since,
+                     max(s.created) AS until,
+                     ARRAY(SELECT DISTINCT unnest(v.visitors)
+                           FROM subjects v) AS visitors
+              FROM subjects s) AS a
+        CROSS JOIN LATERAL hype.batch_hits(a.users, a.visitors,
+                                           a.since - interval '90 days',
+                                           a.until) AS h
+    ), candidates AS (
+        SELECT s.id AS entry, h.*
+        FROM subjects s JOIN hits h ON h.user_id = s.who
+        UNION ALL
+        SELECT s.id, h.*
+        FROM subjects s
+        CROSS JOIN LATERAL unnest(s.visitors) AS v (visitor)
+        JOIN hits h ON h.visitor = v.visitor AND h.user_id IS NULL
+    ), best AS (
+        SELECT DISTINCT ON (c.entry) c.entry, c.hit, l.user_id AS referrer
+        FROM candidates c
+        JOIN subjects s ON s.id = c.entry
+        JOIN hype.referral_link l ON l.id = c.referral_link_id
+        WHERE c.created <= s.created
+          AND c.created > s.created - interval '90 days'
+          AND hype.is_creditable(c.hit, l, s.who)
+        ORDER BY c.entry, c.created DESC, c.id DESC
+    )
+    SELECT s.id, s.event, s.user_id, s.visitor, s.value, s.created, s.who,
+           o.old, o.olds, b.hit, b.referrer,
+           greatest(
+               CASE WHEN s.who IS NOT NULL THEN row_number() OVER (
+                    PARTITION BY s.event, s.who ORDER BY s.created, s.id) END,
+               CASE WHEN s.unknown IS NOT NULL THEN row_number() OVER (
+                    PARTITION BY s.event, s.unknown
+                    ORDER BY s.created, s.id) END)
+    FROM subjects s
+    LEFT JOIN LATERAL (
+        SELECT (array_agg(f.found))[1], count(*)
+        FROM (SELECT u AS found FROM hype.confirmed_referral u
+              WHERE u.user_id = s.who AND u.event = s.event
+              UNION ALL
+              SELECT v FROM hype.confirmed_referral v
+              WHERE v.user_id IS NULL AND v.event = s.event
+                AND v.visitor = ANY (s.visitors)) AS f
+    ) AS o (old, olds) ON true
+    LEFT JOIN best b ON b.entry = s.id;
+END
+$$;
+
+COMMENT ON FUNCTION hype.judge_shards(bigint[]) IS
+    'On Citus, of these pending confirms: what is confirmed, the hit that '
+    'deserves it, and which of them for the same user or visitor is the first';
+
+
+CREATE OR REPLACE FUNCTION hype.confirm_shards(entries bigint[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    found record;
+BEGIN
+    INSERT INTO hype.confirming VALUES (pg_current_xact_id());
+
+    WITH judged AS MATERIALIZED (
+        SELECT j.* FROM hype.judge_shards(entries) AS j
+    ), fresh AS (
+        SELECT j.* FROM judged j
+        WHERE j.olds = 0 AND (j.hit).id IS NOT NULL AND j.turn = 1
+    ), made AS (
+        INSERT INTO hype.confirmed_referral
+            (event, user_id, referral_hit_id, referral_link_id, referrer,
+             value, created, visitor, via, told)
+        SELECT f.event, f.who, (f.hit).id, (f.hit).referral_link_id,
+               f.referrer, f.value, f.created,
+               CASE WHEN f.user_id IS NULL THEN f.visitor END, f.visitor,
+               EXISTS (SELECT FROM hype.told_visitor t
+                       WHERE t.visitor = f.visitor AND t.event = f.event)
+        FROM fresh f
+        ON CONFLICT DO NOTHING
+        RETURNING *
+    ), credited AS MATERIALIZED (
+        SELECT f.id, f.hit, m.created, m.user_id, m.visitor, m.value
+        FROM made m
+        JOIN fresh f ON f.event = m.event AND (f.hit).id = m.referral_hit_id
+         AND f.created = m.created
+         AND f.who IS NOT DISTINCT FROM m.user_id
+         AND f.visitor IS NOT DISTINCT FROM m.via
+    ), logged AS (
+        INSERT INTO hype.confirmed_change
+            (referral_link_id, subject, known, n, value, day, args)
+        SELECT c.referral_link_id,
+               coalesce(hype.user_key(c.user_id), c.visitor),
+               c.user_id IS NOT NULL, 1, c.value,
+               hype.utc_day((c.hit).created), (c.hit).args
+        FROM (SELECT m.*, (SELECT f.hit FROM fresh f
+                           WHERE (f.hit).id = m.referral_hit_id LIMIT 1) AS hit
+              FROM made m) AS c
+    ), marks AS (
+        SELECT (c.hit).id, (c.hit).node, min(c.created) AS created
+        FROM credited c
+        GROUP BY 1, 2
+    )
+    SELECT ARRAY(SELECT c.id FROM credited c
+                 UNION
+
+                 -- Of one subject, and told, earlier or the same.
+
+                 SELECT j.id FROM judged j
+                 WHERE j.olds = 1
+                   AND ((j.old).user_id IS NOT NULL OR j.who IS NULL)
+                   AND ((j.old).told OR (j.old).created < j.created
+                        OR ((j.old).created = j.created
+                            AND (j.old).referral_hit_id = (j.hit).id)))
+               AS done,
+           ARRAY(SELECT j.id FROM judged j
+                 WHERE j.olds = 0 AND (j.hit).id IS NULL) AS waiting,
+           ARRAY(SELECT k.id FROM marks k ORDER BY k.id) AS hits,
+           ARRAY(SELECT k.created FROM marks k ORDER BY k.id) AS times,
+           ARRAY(SELECT DISTINCT k.node FROM marks k) AS nodes
+    INTO found;
+
+    DELETE FROM hype.confirming c WHERE c.xact = pg_current_xact_id();
+
+    IF found.hits <> '{}' THEN
+        UPDATE hype.referral_hit h SET confirmed = k.created
+        FROM unnest(found.hits, found.times) AS k (id, created)
+        WHERE h.id = k.id AND h.id = ANY (found.hits)
+          AND h.node = ANY (found.nodes)
+          AND (h.confirmed IS NULL OR h.confirmed > k.created);
+    END IF;
+
+    -- As hype.confirm_pending() has some of them wait
+
+    found.waiting := found.waiting || ARRAY(
+        SELECT p.id FROM hype.pending_confirm p
+        WHERE p.id = ANY (found.done)
+          AND EXISTS (SELECT FROM hype.confirmed_referral c
+                      WHERE c.visitor = p.visitor AND c.event = p.event
+                        AND c.user_id IS NULL AND c.created < p.created));
+
+    PERFORM hype.let_wait(found.waiting);
+
+    DELETE FROM hype.pending_confirm p
+    WHERE p.id = ANY (found.done) AND p.due IS NOT NULL;
+
+    RETURN cardinality(found.done || found.waiting);
+END
+$$;
+
+COMMENT ON FUNCTION hype.confirm_shards(bigint[]) IS
+    'hype.confirm_pending() on Citus, for many: those that need no more than '
+    'a new row, or nothing. Returns how many; the others are left';
+
+
+CREATE OR REPLACE FUNCTION hype.give_shards(ids uuid[], created timestamptz[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner   text;
+    of_it   uuid[];
+    own     bigint[];
+    n       bigint;
+    given   bigint := 0;
+    first   timestamptz := (SELECT min(t) FROM unnest(created) AS t);
+    reached timestamptz := (SELECT max(t) FROM unnest(created) AS t);
+    found   record;
+BEGIN
+    -- Citus can't lock rows of several shards, nor join what is local in an
+    -- UPDATE.
+
+    SELECT array_agg(h.id) AS ids, array_agg(h.visitor) AS visitors,
+           array_agg(DISTINCT h.node) AS nodes
+    INTO found
+    FROM (SELECT h.id, h.visitor, h.node FROM hype.referral_hit h
+          WHERE h.id = ANY (ids) AND h.created >= first
+            AND h.created <= reached) AS h;
+
+    FOR owner, of_it IN
+        SELECT c.user_id, array_agg(v.id)
+        FROM unnest(found.ids, found.visitors) AS v (id, visitor)
+        JOIN hype.visitor_claim c ON c.visitor = v.visitor
+        GROUP BY c.user_id
+    LOOP
+        own := ARRAY(SELECT l.id FROM hype.referral_link l
+                     WHERE l.user_id = owner);
+
+        UPDATE hype.referral_hit h
+        SET user_id = owner, void = h.bot OR h.referral_link_id = ANY (own)
+        WHERE h.id = ANY (of_it) AND h.node = ANY (found.nodes)
+          AND h.created >= first AND h.created <= reached;
+
+        GET DIAGNOSTICS n = ROW_COUNT;
+        given := given + n;
+    END LOOP;
+
+    RETURN given;
+END
+$$;
+
+COMMENT ON FUNCTION hype.give_shards(uuid[], timestamptz[]) IS
+    'hype.give_user() on Citus: waits for hits that are locked';
+
+
+CREATE OR REPLACE FUNCTION hype.claim_shards(entries bigint[], max integer)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    visitors uuid[];
+    users    text[];
+    own      text[];
+    found    record;
+BEGIN
+    PERFORM hype.merge_claim(p.id)
+    FROM (SELECT c.id FROM hype.pending_claim c
+          WHERE c.id = ANY (entries) AND NOT c.merged
+          ORDER BY c.due, c.id) AS p;
+
+    -- Those that took the visitor from another user are left.
+
+    entries := ARRAY(SELECT c.id FROM hype.pending_claim c
+                     WHERE c.id = ANY (entries) AND c.was = '{}');
+
+    SELECT array_agg(c.visitor), array_agg(c.user_id) INTO visitors, users
+    FROM hype.visitor_claim c
+    WHERE c.visitor IN (SELECT p.visitor FROM hype.pending_claim p
+                        WHERE p.id = ANY (entries));
+
+    SELECT count(*) AS n, min(h.created) AS first, max(h.created) AS reached,
+           array_agg(DISTINCT h.node) AS nodes,
+           array_agg(DISTINCT h.referral_link_id) AS links
+    INTO found
+    FROM (SELECT v.created, v.node, v.referral_link_id
+          FROM hype.referral_hit v
+          WHERE v.visitor = ANY (visitors) AND v.user_id IS NULL
+          LIMIT max + 1) AS h;
+
+    IF found.n > max THEN
+        RAISE program_limit_exceeded;
+    END IF;
+
+    IF found.n > 0 THEN
+        own := ARRAY(SELECT l.id::text || ' ' || l.user_id
+                     FROM hype.referral_link l
+                     WHERE l.id = ANY (found.links)
+                       AND l.user_id = ANY (users));
+
+        UPDATE hype.referral_hit h
+        SET user_id = c.user_id,
+            void = h.bot OR h.referral_link_id::text || ' ' || c.user_id
+                            = ANY (own)
+        FROM unnest(visitors, users) AS c (visitor, user_id)
+        WHERE h.visitor = c.visitor AND h.node = ANY (found.nodes)
+          AND h.visitor = ANY (visitors)
+          AND h.created >= found.first AND h.created <= found.reached
+          AND h.user_id IS NULL;
+    END IF;
+
+    PERFORM hype.adopt_confirmed(c.visitor, c.user_id)
+    FROM unnest(visitors, users) AS c (visitor, user_id)
+    WHERE EXISTS (SELECT FROM hype.confirmed_referral r
+                  WHERE r.visitor = c.visitor AND r.user_id IS NULL);
+
+    UPDATE hype.pending_confirm p SET claimant = c.user_id
+    FROM unnest(visitors, users) AS c (visitor, user_id)
+    WHERE p.visitor = c.visitor AND p.due IS NULL;
+
+    PERFORM hype.wake_confirms(users, visitors);
+    PERFORM hype.recheck(ARRAY(
+        SELECT r.id
+        FROM (SELECT DISTINCT unnest(users)) AS u (user_id)
+        CROSS JOIN LATERAL (
+            SELECT c.id FROM hype.confirmed_referral c
+            WHERE c.user_id = u.user_id AND NOT c.told
+            ORDER BY c.created DESC LIMIT 5000) AS r
+        UNION
+        SELECT r.id
+        FROM unnest(visitors) AS v (visitor)
+        CROSS JOIN LATERAL (
+            SELECT c.id FROM hype.confirmed_referral c
+            WHERE c.via = v.visitor AND NOT c.told LIMIT 5000) AS r));
+
+    UPDATE hype.pending_claim p SET applied = true WHERE p.id = ANY (entries);
+END
+$$;
+
+COMMENT ON FUNCTION hype.claim_shards(bigint[], integer) IS
+    'hype.apply_claim() on Citus, for many claims whose visitors have no more '
+    'than that many hits: a query of the shards takes as long as one for one';
+
+
+-- Hits from the spool, or of unknown fate
+
+CREATE OR REPLACE FUNCTION hype.node_xact(shard smallint) RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    own integer;
+BEGIN
+    EXECUTE 'SELECT l.groupid FROM pg_dist_local_group l' INTO own;
+
+    RETURN format('%s %s', own, pg_current_xact_id());
+END
+$$;
+
+COMMENT ON FUNCTION hype.node_xact(smallint) IS
+    'On Citus the group of this server, and the id that the transaction has '
+    'here: each server that has a row of hype.shard is asked for it';
+
+
+CREATE OR REPLACE FUNCTION hype.node_xacts(nodes smallint[]) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    states text[] := ARRAY(SELECT hype.node_xact(s.node) FROM hype.shard s);
+    found  jsonb;
+BEGIN
+    EXECUTE $citus$
+        SELECT jsonb_object_agg(v.node, x.xact)
+        FROM (SELECT DISTINCT n FROM unnest($1) AS n) AS v (node)
+        JOIN pg_dist_placement p
+          ON p.shardid = get_shard_id_for_distribution_column(
+              'hype.referral_hit', v.node)
+        JOIN (SELECT split_part(s, ' ', 1)::integer AS groupid,
+                     min(split_part(s, ' ', 2)) AS xact
+              FROM unnest($2) AS s
+              GROUP BY 1
+              HAVING count(DISTINCT s) = 1) AS x ON x.groupid = p.groupid
+        WHERE p.groupid = v.node & 127
+    $citus$ INTO found USING nodes, states;
+
+    RETURN coalesce(found, '{}');
+END
+$$;
+
+COMMENT ON FUNCTION hype.node_xacts(smallint[]) IS
+    'On Citus, of those of these nodes whose shard is on the server that they '
+    'belong to: the id that this transaction has there';
+
+
+CREATE OR REPLACE FUNCTION hype.replay_here(hits jsonb) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own      integer;
+    inserted bigint;
+BEGIN
+    EXECUTE 'SELECT l.groupid FROM pg_dist_local_group l' INTO own;
+
+    INSERT INTO hype.referral_hit
+        (id, referral_link_id, created, authenticated, bot, visitor, user_id,
+         ip, user_agent, http_referer, next, source, args, xact, node)
+    SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
+           h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
+           h.source, h.args, pg_current_xact_id(), h.node
+    FROM jsonb_populate_recordset(NULL::hype.referral_hit, hits) AS h
+    WHERE h.node & 127::smallint = own
+    ON CONFLICT DO NOTHING;
+
+    GET DIAGNOSTICS inserted = ROW_COUNT;
+    RETURN inserted;
+END
+$$;
+
+COMMENT ON FUNCTION hype.replay_here(jsonb) IS
+    'On Citus: inserts those of the hits, to whatever shards, that belong to '
+    'this server';
+
+
+CREATE OR REPLACE FUNCTION hype.replay_moved(hits hype.referral_hit[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    inserted bigint;
+    failed   text;
+BEGIN
+    EXECUTE $citus$
+        SELECT coalesce(sum(CASE WHEN r.success THEN r.result::bigint END), 0),
+               min(r.result) FILTER (WHERE NOT r.success)
+        FROM pg_dist_node n
+        CROSS JOIN LATERAL master_run_on_worker(
+            ARRAY[n.nodename], ARRAY[n.nodeport],
+            ARRAY[format('SELECT hype.replay_here(%L)', to_jsonb($1))],
+            false) AS r
+        WHERE n.noderole = 'primary'
+          AND n.groupid IN (SELECT h.node & 127::smallint
+                            FROM unnest($1) AS h)
+    $citus$ INTO inserted, failed USING hits;
+
+    IF failed IS NOT NULL THEN
+        RAISE EXCEPTION 'hype.replay: on the server of a hit: %', failed;
+    END IF;
+
+    RETURN inserted;
+END
+$$;
+
+COMMENT ON FUNCTION hype.replay_moved(hype.referral_hit[]) IS
+    'On Citus: has each of these hits, whose shard was moved, inserted by the '
+    'server that it belongs to, in transactions of their own';
+
+
+CREATE OR REPLACE FUNCTION hype.replay_shards(hits hype.referral_hit[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own      smallint := hype.my_node();
+    this     xid8 := pg_current_xact_id();
+    ids      uuid[];
+    there    uuid[];
+    nodes    smallint[];
+    xacts    jsonb := '{}';
+    moved    smallint[] := '{}';
+    replayed bigint := 0;
+    first    timestamptz;
+    last     timestamptz;
+    inserted bigint;
+BEGIN
+    -- One connection a server, and so one transaction there
+
+    PERFORM set_config('citus.max_adaptive_executor_pool_size', '1', true);
+
+    SELECT array_agg(h.id), min(h.created), max(h.created)
+    INTO ids, first, last FROM unnest(hits) AS h;
+
+    there := ARRAY(SELECT h.id FROM hype.referral_hit h
+                   WHERE h.id = ANY (ids) AND h.created >= first
+                     AND h.created <= last);
+
+    nodes := ARRAY(SELECT DISTINCT h.node FROM unnest(hits) AS h
+                   WHERE h.node <> 0 AND NOT h.id = ANY (there)
+                     AND (h.node & 127::smallint) <> (own & 127::smallint));
+
+    -- All go to the node that they were sent to: there they wait for a
+    -- transaction that may still write them, and later ones fail.  If its
+    -- shard was moved, this transaction has no id of the node's server; if that
+    -- server was removed, nothing comes of it any more.
+
+    IF nodes <> '{}' THEN
+        xacts := hype.node_xacts(nodes);
+
+        EXECUTE $citus$
+            SELECT ARRAY(
+                SELECT v.node FROM unnest($1) AS v (node)
+                WHERE NOT $2 ? v.node::text
+                  AND EXISTS (SELECT FROM pg_dist_node n
+                              WHERE n.groupid = v.node & 127))
+        $citus$ INTO moved USING nodes, xacts;
+    END IF;
+
+    IF moved <> '{}' THEN
+        replayed := hype.replay_moved(ARRAY(
+            SELECT h FROM unnest(hits) AS h
+            WHERE h.node = ANY (moved) AND NOT h.id = ANY (there)));
+    END IF;
+
+    INSERT INTO hype.referral_hit
+        (id, referral_link_id, created, authenticated, bot, visitor, user_id,
+         ip, user_agent, http_referer, next, source, args, xact, node)
+    SELECT h.id, h.referral_link_id, h.created, h.authenticated, h.bot,
+           h.visitor, h.user_id, h.ip, h.user_agent, h.http_referer, h.next,
+           h.source, h.args, coalesce((xacts ->> h.node::text)::xid8, this),
+           CASE WHEN h.node = 0 OR h.node = ANY (nodes)
+                     AND NOT xacts ? h.node::text
+           THEN own ELSE h.node END
+    FROM unnest(hits) AS h
+    WHERE NOT h.id = ANY (there) AND NOT h.node = ANY (moved)
+    ON CONFLICT DO NOTHING;
+
+    GET DIAGNOSTICS inserted = ROW_COUNT;
+
+    IF xacts = '{}' THEN
+        RETURN inserted + replayed;
+    END IF;
+
+    PERFORM h.id FROM hype.referral_hit h
+    WHERE h.id = ANY (ids) AND NOT h.id = ANY (there)
+      AND h.created >= first AND h.created <= last
+      AND h.node = ANY (nodes)
+      AND h.xact::text = ANY (ARRAY(
+              SELECT x FROM jsonb_each_text(xacts) AS e (n, x)))
+      AND h.xmin::text::bigint <> h.xact::text::numeric % 4294967296;
+
+    IF FOUND THEN
+        RAISE EXCEPTION 'hype.replay: the shard of a hit was moved meanwhile'
+            USING ERRCODE = 'serialization_failure';
+    END IF;
+
+    RETURN inserted + replayed;
+END
+$$;
+
+COMMENT ON FUNCTION hype.replay_shards(hype.referral_hit[]) IS
+    'hype.replay() on Citus: a hit may be in any shard';
+
+
+-- Upkeep
+
+CREATE OR REPLACE FUNCTION hype.prune_shards(expired timestamptz)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p record;
+BEGIN
+    FOR p IN SELECT f.node, f.done FROM hype.read_from('roll_up') AS f LOOP
+        DELETE FROM hype.referral_hit_default h
+        WHERE h.created < expired AND h.node & 127::smallint = p.node
+          AND (h.xact IS NULL OR pg_visible_in_snapshot(h.xact, p.done));
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION hype.prune_shards(timestamptz) IS
+    'On Citus: what hype.tidy_up() does with the hits of the default partition';
+
+
 -- Roll-ups
 
 CREATE OR REPLACE FUNCTION hype.referred_visitors(
@@ -7612,9 +7974,20 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    hit hype.referral_hit;
+    hit   hype.referral_hit;
+    moves boolean := true;
 BEGIN
-    IF TG_OP <> 'INSERT' AND OLD.revoked IS NULL THEN
+    -- A pay-out may set "told" of many.
+
+    IF TG_OP = 'UPDATE' THEN
+        moves := (NEW.referral_hit_id, NEW.referral_link_id, NEW.user_id,
+                  NEW.visitor, NEW.value, NEW.revoked)
+                 IS DISTINCT FROM
+                 (OLD.referral_hit_id, OLD.referral_link_id, OLD.user_id,
+                  OLD.visitor, OLD.value, OLD.revoked);
+    END IF;
+
+    IF TG_OP <> 'INSERT' AND OLD.revoked IS NULL AND moves THEN
         hit := hype.find_hit(OLD.referral_hit_id);
 
         INSERT INTO hype.confirmed_change
@@ -7651,7 +8024,7 @@ BEGIN
         END IF;
     END IF;
 
-    IF TG_OP <> 'DELETE' AND NEW.revoked IS NULL THEN
+    IF TG_OP <> 'DELETE' AND NEW.revoked IS NULL AND moves THEN
         hit := hype.find_hit(NEW.referral_hit_id);
 
         INSERT INTO hype.confirmed_change
@@ -8142,6 +8515,29 @@ COMMENT ON FUNCTION hype.count_hits(bigint, timestamptz) IS
     'Adds the next hits to the roll-ups; returns their number';
 
 
+CREATE OR REPLACE FUNCTION hype.gone_users(users text[])
+RETURNS SETOF hype.link_user
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT l.*
+    FROM hype.link_user l
+    WHERE l.user_id = ANY (users)
+      AND NOT EXISTS (
+          SELECT FROM hype.visitor_claim c
+          JOIN hype.visit v ON v.subject = c.visitor AND NOT v.known
+          WHERE c.user_id = l.user_id
+            AND v.referral_link_id = l.referral_link_id)
+      AND NOT EXISTS (
+          SELECT FROM hype.visit v
+          WHERE v.subject = hype.user_key(l.user_id) AND v.known
+            AND v.referral_link_id = l.referral_link_id);
+END;
+
+COMMENT ON FUNCTION hype.gone_users(text[]) IS
+    'Rows of link_user of users whose later claim an earlier one has replaced, '
+    'and who have no hit of the link any more';
+
+
 CREATE OR REPLACE FUNCTION hype.count_claims(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -8191,21 +8587,10 @@ BEGIN
     FROM (SELECT w.link, count(*) AS n FROM new_users w GROUP BY w.link) AS u
     WHERE t.referral_link_id = u.link;
 
-    -- Users whose later claim an earlier one has replaced may have no hit of
-    -- a link any more.
-
     WITH gone AS (
-        DELETE FROM hype.link_user l
-        WHERE l.user_id = ANY (were)
-          AND NOT EXISTS (
-              SELECT FROM hype.visitor_claim c
-              JOIN hype.visit v ON v.subject = c.visitor AND NOT v.known
-              WHERE c.user_id = l.user_id
-                AND v.referral_link_id = l.referral_link_id)
-          AND NOT EXISTS (
-              SELECT FROM hype.visit v
-              WHERE v.subject = hype.user_key(l.user_id) AND v.known
-                AND v.referral_link_id = l.referral_link_id)
+        DELETE FROM hype.link_user l USING hype.gone_users(were) g
+        WHERE l.user_id = g.user_id
+          AND l.referral_link_id = g.referral_link_id
         RETURNING l.referral_link_id AS link
     )
     UPDATE hype.link_total t SET linked_users = t.linked_users - g.n
@@ -8310,6 +8695,106 @@ $$;
 COMMENT ON FUNCTION hype.count_confirmed(integer) IS
     'Has the roll-ups follow some of the changes of confirmed_referral; '
     'returns their number';
+
+
+CREATE OR REPLACE FUNCTION hype.count_rewards(max integer) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    p       hype.reward_position;
+    n       bigint;
+    matured bigint;
+BEGIN
+    -- hype.erase() may be at work.
+
+    SELECT l.* INTO p FROM hype.reward_position l FOR UPDATE SKIP LOCKED;
+
+    IF NOT FOUND THEN
+        INSERT INTO hype.reward_position DEFAULT VALUES
+        ON CONFLICT DO NOTHING RETURNING * INTO p;
+
+        IF NOT FOUND THEN
+            RETURN 0;
+        END IF;
+    END IF;
+
+    WITH taken AS (
+        DELETE FROM hype.reward_change c
+        WHERE (c.beneficiary, c.currency, c.reward_id) IN (
+            SELECT d.beneficiary, d.currency, d.reward_id
+            FROM hype.reward_change d
+            ORDER BY d.beneficiary, d.currency, d.reward_id LIMIT max)
+        RETURNING c.beneficiary, c.currency, c.reward_id
+    ), entries AS (
+        SELECT t.beneficiary, t.currency, r.amount, r.kind = 'paid' AS paid,
+               r.kind = 'paid' OR (r.available_at, r.id)
+                                  <= (p.available_at, p.reward_id) AS due
+        FROM taken t JOIN hype.reward r ON r.id = t.reward_id
+    ), totals AS (
+        INSERT INTO hype.reward_total AS t
+            (beneficiary, currency, entries, amount, due_entries, due, paid)
+        SELECT e.beneficiary, e.currency, count(*), sum(e.amount),
+               count(*) FILTER (WHERE e.due),
+               coalesce(sum(e.amount) FILTER (WHERE e.due), 0),
+               coalesce(sum(-e.amount) FILTER (WHERE e.paid), 0)
+        FROM entries e
+        GROUP BY e.beneficiary, e.currency
+        ON CONFLICT (beneficiary, currency) DO UPDATE
+        SET entries = t.entries + excluded.entries,
+            amount = t.amount + excluded.amount,
+            due_entries = t.due_entries + excluded.due_entries,
+            due = t.due + excluded.due,
+            paid = t.paid + excluded.paid
+    )
+    SELECT count(*) INTO n FROM taken;
+
+    -- What has become available; of what comes later it is known when it comes.
+
+    WITH due AS MATERIALIZED (
+        SELECT r.id, r.kind, r.beneficiary, r.currency, r.amount,
+               r.available_at
+        FROM hype.reward r
+        WHERE (r.available_at, r.id) > (p.available_at, p.reward_id)
+          AND r.available_at <= now()
+        ORDER BY r.available_at, r.id LIMIT max
+    ), totals AS (
+        UPDATE hype.reward_total t
+        SET due_entries = t.due_entries + s.n, due = t.due + s.amount
+        FROM (SELECT d.beneficiary, d.currency, count(*) AS n,
+                     sum(d.amount) AS amount
+              FROM due d
+              WHERE d.kind <> 'paid'
+                AND NOT EXISTS (
+                    SELECT FROM hype.reward_change c
+                    WHERE c.beneficiary = d.beneficiary
+                      AND c.currency = d.currency AND c.reward_id = d.id)
+              GROUP BY d.beneficiary, d.currency) AS s
+        WHERE t.beneficiary = s.beneficiary AND t.currency = s.currency
+    ), moved AS (
+        UPDATE hype.reward_position l
+        SET available_at = d.available_at, reward_id = d.id
+        FROM (SELECT e.available_at, e.id FROM due e
+              ORDER BY e.available_at DESC, e.id DESC LIMIT 1) AS d
+    )
+    SELECT count(*) INTO matured FROM due;
+
+    -- Who has an older snapshot and changes totals is to fail.
+
+    IF n > 0 AND matured = 0 THEN
+        UPDATE hype.reward_position l SET reward_id = l.reward_id;
+    END IF;
+
+    RETURN n + matured;
+END
+$$;
+
+COMMENT ON FUNCTION hype.count_rewards(integer) IS
+    'Has the totals of balances follow some entries of the ledger, and some '
+    'that have become available; returns their number';
 
 
 CREATE OR REPLACE FUNCTION hype.uncount(since timestamptz)
@@ -8430,7 +8915,7 @@ BEGIN
 
     LOOP
         n := hype.count_hits(1000000) + hype.count_claims(10000)
-             + hype.count_confirmed(10000);
+             + hype.count_confirmed(10000) + hype.count_rewards(10000);
         total := total + n;
         EXIT WHEN n = 0;
     END LOOP;
@@ -8534,7 +9019,8 @@ BEGIN
         BEGIN
             LOOP
                 rolled := hype.count_hits(500) + hype.count_claims(100)
-                          + hype.count_confirmed(500);
+                          + hype.count_confirmed(500)
+                          + hype.count_rewards(500);
 
                 EXIT WHEN rolled = 0
                           OR clock_timestamp() >= began + long;
@@ -8703,26 +9189,6 @@ COMMENT ON FUNCTION hype.add_partition(timestamptz) IS
     'the default partition into it; returns their number';
 
 
-CREATE OR REPLACE FUNCTION hype.prune_shards(expired timestamptz)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    p record;
-BEGIN
-    FOR p IN SELECT f.node, f.done FROM hype.read_from('roll_up') AS f LOOP
-        DELETE FROM hype.referral_hit_default h
-        WHERE h.created < expired AND h.node & 127::smallint = p.node
-          AND (h.xact IS NULL OR pg_visible_in_snapshot(h.xact, p.done));
-    END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION hype.prune_shards(timestamptz) IS
-    'On Citus: what hype.tidy_up() does with the hits of the default partition';
-
-
 CREATE OR REPLACE FUNCTION hype.tidy_up(expired timestamptz) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -8730,6 +9196,8 @@ AS $$
 BEGIN
     DELETE FROM hype.pending_confirm p
     WHERE p.due IS NULL AND p.created < now() - interval '7 days';
+
+    DELETE FROM hype.typed_code t WHERE t.at < now() - interval '1 day';
 
     DELETE FROM hype.event e
     WHERE e.id < coalesce((SELECT f.id FROM hype.event f
@@ -8975,9 +9443,10 @@ BEGIN
         SELECT s.link, h.bot, h.created, h.source,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known,
-               coalesce(h.user_id, (
-                   SELECT c.user_id FROM hype.visitor_claim c
-                   WHERE c.visitor = h.visitor)) AS user_id
+               coalesce(CASE WHEN NOT h.authenticated THEN (
+                            SELECT c.user_id FROM hype.visitor_claim c
+                            WHERE c.visitor = h.visitor) END,
+                        h.user_id) AS user_id
         FROM hype.unrolled_hits() h
         CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
             AS s (link)
@@ -8989,6 +9458,11 @@ BEGIN
         FROM hype.pending_claim p
         JOIN hype.visitor_claim c ON c.visitor = p.visitor
         JOIN hype.visit v ON v.subject = p.visitor AND NOT v.known
+    ), gone AS (
+        SELECT g.referral_link_id AS link, g.user_id
+        FROM hype.gone_users(ARRAY(
+            SELECT unnest(p.was) FROM hype.pending_claim p
+            WHERE p.was <> '{}')) g
     )
     SELECT link, sum(hits)::bigint, sum(bots)::bigint, sum(visitors)::bigint,
            sum(users)::bigint, min(first_hit), max(last_hit),
@@ -9017,6 +9491,13 @@ BEGIN
             SELECT FROM hype.link_user l
             WHERE l.user_id = u.user_id AND l.referral_link_id = u.link)
         GROUP BY u.link
+        UNION ALL
+        SELECT g.link, 0, 0, 0, -count(*), NULL, NULL, 0
+        FROM gone g
+        WHERE NOT EXISTS (
+            SELECT FROM users u
+            WHERE u.user_id = g.user_id AND u.link = g.link)
+        GROUP BY g.link
     ) AS r
     GROUP BY link;
 END
@@ -9662,9 +10143,10 @@ AS $$
         SELECT s.link, h.bot, hype.quarter(h.created) AS quarter,
                hype.hit_subject(h.visitor, h.user_id) AS subject,
                h.visitor IS NULL AS known,
-               coalesce(h.user_id, (
-                   SELECT c.user_id FROM hype.visitor_claim c
-                   WHERE c.visitor = h.visitor)) AS user_id
+               coalesce(CASE WHEN NOT h.authenticated THEN (
+                            SELECT c.user_id FROM hype.visitor_claim c
+                            WHERE c.visitor = h.visitor) END,
+                        h.user_id) AS user_id
         FROM hype.unrolled_hits() h
         CROSS JOIN LATERAL (VALUES (h.referral_link_id), (hype.site()))
             AS s (link)
@@ -9706,6 +10188,17 @@ AS $$
                - coalesce(u.rolled BETWEEN first_q AND last_q,
                           false)::integer)
     FROM users u GROUP BY u.link
+    UNION ALL
+    SELECT g.referral_link_id, 0, 0, 0, -count(*)
+    FROM hype.gone_users(ARRAY(
+        SELECT unnest(p.was) FROM hype.pending_claim p
+        WHERE p.was <> '{}')) g
+    WHERE g.referral_link_id BETWEEN first_link AND last_link
+      AND g.quarter BETWEEN first_q AND last_q
+      AND NOT EXISTS (
+          SELECT FROM users u
+          WHERE u.user_id = g.user_id AND u.link = g.referral_link_id)
+    GROUP BY g.referral_link_id
 $$;
 
 COMMENT ON FUNCTION hype.unrolled_within(bigint, bigint, bigint, bigint) IS
@@ -10588,6 +11081,7 @@ RESET standard_conforming_strings;
 \unset hype_new_truncated
 \unset hype_new_claims
 \unset hype_new_rewards
+\unset hype_new_totals
 \unset hype_new_taken
 \unset hype_no_columns
 \unset hype_no_codes

@@ -106,6 +106,30 @@ $_->query("select hype.claim_batch(array[$late], '{bob}',
 same('what comes of him later, too', "select count(*) from hype.referral_hit
     where visitor = $late", "0\n");
 
+# While a worker is away: an error, which changes nothing
+
+my ($pg, $ida) = ($citus->coordinator, "lpad('5', 32, '0')::uuid");
+
+hits(5, 1);
+$citus->worker(2)->stop('kill');
+
+for my $call ("hype.claim($ida, 'ida')", "hype.confirm('paid', visitor => $ida)",
+              "hype.refer('abc', 'ida')", 'hype.report()')
+{
+    ok(!eval { $pg->query("select $call"); 1 }, "a worker is away: $call");
+    like($@, qr/connection to the remote node/, '- the error says why');
+}
+
+is($pg->value("select identifier from hype.create_link(identifier => 'ida')"),
+   'ida', '- a link is made');
+is($pg->value("select count(*) from hype.visitor_claim where user_id = 'ida'"), 0,
+   '- no claim is left');
+
+$citus->worker(2)->start;
+calls('a claim, when it is there again', "select hype.claim($ida, 'ida')",
+      "ida\n");
+calls('and a confirm', "select referrer from hype.confirm('paid', 'ida')",
+      "alice\n");
 calls('no error is left', "select error from hype.pending_claim
     where error is not null union all select error from hype.pending_confirm
     where error is not null", '');

@@ -34,7 +34,7 @@ sub warm
         $rounds = $n == $before ? $rounds + 1 : 0;
         $before = $n;
         $n && $rounds == 3;
-    } 20, 'the cache to be warm';
+    } 60, 'the cache to be warm';
 }
 
 

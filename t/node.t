@@ -116,6 +116,35 @@ is_soon { $pg->hits("next = '/away'") } 20, 'hits that were never sent';
 is(replayed('away') || nodes('away'), "385|20\n",
    'get the node of the connection that takes them');
 
+# A spool that a killed nginx has written to PostgreSQL, but not removed: the hits may
+# be there with the node of its connection, where no other node meets them.
+
+$nginx->stop;
+$nginx->restart(http => 'hype_durability spool;');
+is(burst('warm', 1), 'spooled=1', 'hits are written by way of the spool');
+is_soon { nodes('warm') } "385|1\n", 'each once';
+$held = $pg->connect;
+$held->begin_work;
+$held->do('lock table hype.referral_hit in share row exclusive mode');
+is(burst('killed', 20), 'spooled=20', 'some more');
+my %files = map { m{([^/]+)$}; $1 => read_file($_) } spool_files($nginx);
+$held->rollback;
+is_soon { nodes('killed') } "385|20\n", 'are written';
+$nginx->stop;
+spool_put($nginx, %files);
+
+$pg->query('select be_node(513)');
+$pg->exec('alter table hype.referral_hit add constraint copied check (node <> 513)');
+$nginx->start;
+is_soon { scalar(my @left = spool_files($nginx)) } 0, 'are read again';
+is(replayed('killed'), "513|20\n", 'and looked for');
+is(nodes('killed'), "385|20\n", 'they are there once');
+
+$nginx->stop;
+$pg->exec('alter table hype.referral_hit drop constraint copied');
+$pg->query('select be_node(385)');
+$nginx->restart(http => '');
+
 # Row-level security, which refuses COPY
 
 $pg->exec(<<'END');

@@ -90,6 +90,29 @@ failover('Patroni halts', sub {
     return committed_again($new, $load);
 });
 
+# Nobody takes over while an operator has Patroni paused: hits are spooled.
+
+failover('Patroni is paused, and PostgreSQL is killed', sub {
+    my ($primary, $load) = @_;
+    $patroni->patronictl('pause', '--wait');
+    $primary->kill('postgres');
+    wait_until { !$patroni->leader } 60, 'the leader lock to be given up';
+    $_->more(100) for values %$load;
+    $patroni->patronictl('resume', '--wait');
+    return committed_again($patroni->primary, $load);
+});
+
+# Without etcd there is no primary.
+
+failover('no node reaches etcd', sub {
+    my ($primary, $load) = @_;
+    $_->isolate('etcd') for $patroni->nodes;
+    wait_until { $primary->in_recovery } 60, 'the primary to be read-only';
+    $_->more(50) for values %$load;
+    $_->join for $patroni->nodes;
+    return committed_again($patroni->primary, $load);
+});
+
 # Without, as many as PostgreSQL has lost
 
 $patroni->settled(1)->configure(synchronous_mode => JSON::PP::false);
@@ -170,6 +193,7 @@ sub failover
     if (!$new) {
         fail("$name: $error");
         $_->recover for $patroni->nodes;
+        eval { $patroni->patronictl('resume') };   # if it was paused
         return;
     }
 
@@ -184,7 +208,7 @@ sub failover
              $name, $_, longest_pause($run));
         judge("$name ($_)", $run, pg => $new, nginx => $nginx{$_}, settle => 60,
               $synchronous ? () : (old => \@old));
-        lost("$name ($_)", $new, @old) if !$synchronous;
+        lost("$name ($_)", $run, $new, @old) if !$synchronous;
     }
 }
 
@@ -222,13 +246,21 @@ sub hits
 }
 
 
+# What is answered and not there is what the old primary had and the new one has
+# not, one by one.
+
 sub lost
 {
-    my ($name, $pg, @old) = @_;
+    my ($name, $run, $pg, @old) = @_;
 
     my %there = map { $_->[0] => 1 } hits($pg);
-    my $n = grep { !$there{$_} } @old;
+    my @lost = grep { !$there{$_} } @old;
+    my @missing = grep { !$there{$_} } map { $_->{hit} }
+                  grep { ($_->{outcome} // '') =~ /^(?:hit|spooled)$/ }
+                  @{ $run->{answers} };
 
-    diag("patroni: $name: PostgreSQL has lost $n hits");
-    cmp_ok($n, '>', 0, "$name: PostgreSQL has lost hits");
+    diag(sprintf 'patroni: %s: PostgreSQL has lost %d hits, %d are missing',
+         $name, scalar @lost, scalar @missing);
+    cmp_ok(scalar @lost, '>', 0, "$name: PostgreSQL has lost hits");
+    is_deeply([sort @missing], [sort @lost], "$name: as many are missing");
 }

@@ -1,4 +1,5 @@
-# A worker has threads only while there is something that would block it.
+# A worker has threads only while there is something that would block it, and
+# for a moment after that, as there may be more.
 
 use lib 't/lib';
 use Hype::Test;
@@ -35,10 +36,20 @@ $nginx = nginx(http => "hype_database \"$conninfo sslmode=disable\";"
                        . ' hype_durability spool;',
                server => $server);
 
+my ($again, %threads);
+
 for (1 .. 20) {
     is($nginx->get('/ref/abc/')->header('X-Outcome'), 'spooled',
        'a hit is flushed to the disk');
+
+    my %now = map { $_ => 1 } map { glob "/proc/$_/task/*" } $nginx->workers;
+    delete @now{map { "/proc/$_/task/$_" } $nginx->workers};
+
+    $again += grep { $threads{$_} } keys %now;
+    %threads = %now;
 }
+
+ok($again, '- by a thread that flushed one before');
 
 is_soon { $pg->hits } 21, 'all are in PostgreSQL';
 is_soon { "@{[threads($nginx)]}" } '1', 'threads end';

@@ -118,6 +118,29 @@ is(users(5), '-', 'neither hit nor claim saw the other');
 $c->derive();
 is(users(5), 'u5', 'the hit has the user');
 
+# An earlier claim replaces one that the roll-ups have.
+
+sub linked {
+	return $c->query("SELECT linked_users FROM hype.link_stats
+		WHERE identifier = 'linked'") . $c->query("SELECT linked_users
+		FROM hype.hits_within('2024-01-01Z', '2024-01-02Z', false)
+		WHERE referral_link_id = 77");
+}
+
+$c->query("INSERT INTO hype.referral_link (id, identifier) VALUES (77, 'linked')");
+$a->copy('70 70 - 77');
+$c->query(record(70, 'u70', '2024-01-01 12:00Z'));
+$c->query("SELECT hype.roll_up()");
+is(linked(), '11', 'a user of a link');
+$c->query(record(70, 'u71', '2024-01-01 11:00Z'));
+$c->query("SELECT hype.follow_logs('10 s')");
+is(claimant(70), 'u71', 'the earlier claim wins');
+is($c->query("SELECT was FROM hype.pending_claim"), '{u70}',
+	'the roll-ups do not have it yet');
+is(linked(), '11', 'reports have, which count one user');
+$c->query("SELECT hype.roll_up()");
+is(linked(), '11', 'as they do afterwards');
+
 # The claim's snapshot is older than the hit.
 
 $b->query("BEGIN ISOLATION LEVEL REPEATABLE READ");

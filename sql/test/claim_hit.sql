@@ -6,7 +6,7 @@ SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/hits.sql
 
-SELECT plan(44);
+SELECT plan(48);
 
 INSERT INTO hype.referral_link (id, identifier, user_id)
 VALUES (900001, 'a', 'alice'), (900002, 'b', 'bob'), (900003, 'c', NULL);
@@ -122,6 +122,15 @@ SELECT is(pg_temp.credited('m', 33, 'leo'), '33 - leo',
           'also of a link without owner');
 SELECT is(pg_temp.credited('m', 30, 'ivan'), '34 bob ivan',
           'a hit of the user''s goes before');
+
+-- Who is erased takes it along: it is not credited once more.
+
+SELECT pg_temp.hit(50, 'a', 5);
+SELECT is(pg_temp.credited('n', 50, 'olga'), '50 alice olga', 'of one user');
+SELECT is(hype.export('olga') #>> '{hits,0,id}', pg_temp.v(50)::text,
+          'who is shown it');
+SELECT is(hype.erase('olga'), 1::bigint, 'and is erased with it');
+SELECT is(pg_temp.credited('n', 50, 'paul'), NULL, 'it is no other''s then');
 
 -- Never by the own link, whatever the hit says
 

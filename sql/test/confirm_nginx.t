@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 
+use Claims ();
 use Confirms qw(arguments batch confirm);
 use Session;
 use Test::More;
@@ -23,6 +24,7 @@ my $n = 100;
 
 sub uuid { return Session::uuid(@_) }
 sub outcome { return Confirms::outcome($c, @_) }
+sub claimed { return Claims::record(@_) }
 
 # What nginx appends
 
@@ -188,6 +190,21 @@ $b->query("COMMIT");
 $c->derive();
 is(outcome('busy'), 'u12 alice, u13 alice', 'and are followed');
 
+# A hit is about to be credited once more, while its first credit moves to another.
+
+$a->copy('40 - u40');
+$c->query(batch('moved', 'u40'));
+$c->derive();
+$b->query("BEGIN");
+$b->query(confirm('stays', 'u40'));
+$a->copy('41 - u40 1 2024-01-01 12:00Z');
+step() for 1 .. 3;
+$b->query("COMMIT");
+$c->wait_for("SELECT referral_hit_id = '" . uuid(41)
+	. "' FROM hype.confirmed_referral, hype.derive() WHERE event = 'moved'");
+is($c->query("SELECT count(*) FROM hype.referral_hit
+	WHERE user_id = 'u40' AND confirmed IS NOT NULL"), 2, 'both are marked');
+
 # A hit's transaction is rolled back, with what it has confirmed.
 
 $c->query(batch('undone', 'u11'));
@@ -206,5 +223,21 @@ is($c->query("SELECT count(*) FROM hype.pending_confirm"), 0,
 is($c->query("SELECT count(*) FROM hype.confirmed_referral r
 	LEFT JOIN hype.referral_hit h ON h.id = r.referral_hit_id
 	WHERE h.confirmed IS NULL"), 0, 'all hits are marked');
+
+# A link is given to another owner; then an earlier claim shows that its hit was
+# never the user's who was confirmed by it.
+
+$c->query("SELECT hype.create_link('alice', identifier => 'given')");
+$a->copy('50 50 - 2');
+$c->query(claimed(50, 'later', '2024-01-01 12:00Z'));
+$c->query(batch('given', 'later'));
+$c->derive();
+is(outcome('given'), 'later alice', 'confirmed by a visitor\'s hit');
+$c->query("UPDATE hype.referral_link SET user_id = 'bob'
+	WHERE identifier = 'given'");
+$c->query(claimed(50, 'earlier', '2024-01-01 06:00Z'));
+$c->query(batch('given', 'earlier'));
+$c->derive();
+is(outcome('given'), 'earlier bob', 'which is credited once');
 
 done_testing();

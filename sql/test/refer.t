@@ -23,6 +23,9 @@ my $refer = "SELECT referral_hit_id FROM hype.refer('friend', 'bob')";
 
 $a->query("BEGIN");
 my $hit = $a->query($refer);
+is($c->query("SELECT count(*) FROM pg_locks
+	WHERE locktype = 'advisory' AND pid = $a->{backend}"), 0,
+	'nothing is locked that any role could lock');
 $b->send($refer);
 $c->wait_for_block($b);
 is($c->query("SELECT referrer FROM hype.refer('friend', 'carol')"), 'alice',
@@ -38,6 +41,17 @@ $a->query("ROLLBACK");
 is($c->query("SELECT count(*) FROM hype.referral_hit WHERE id = '"
 	. $b->finish() . "'"), 1, 'if that was rolled back it makes its own');
 
-is($c->query("SELECT count(*) FROM hype.referral_hit"), 3, 'a hit a user');
+$a->query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+$a->query("SELECT 1");
+$b->query("SELECT hype.refer('friend', 'erin')");
+like($a->query("SELECT hype.refer('friend', 'erin')"),
+	qr/ERROR:  could not serialize access/, 'with an old snapshot it fails');
+$a->query("ROLLBACK");
+$a->query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+is($a->query("SELECT count(*) FROM hype.refer('friend', 'erin')"), 1,
+	'and succeeds when it is tried again');
+$a->query("COMMIT");
+
+is($c->query("SELECT count(*) FROM hype.referral_hit"), 4, 'a hit a user');
 
 done_testing();

@@ -163,12 +163,6 @@ sub derive_something {
 sub check {
 	my ($when, $step) = @_;
 
-	# linked_users has the user of a claim that an earlier one replaces until
-	# the roll-ups follow.
-
-	return if defined $step && $c->query("SELECT count(*)
-		FROM hype.pending_claim WHERE was <> '{}'");
-
 	my $out = $c->query("SELECT string_agg(d, E'\\n')
 		FROM differences(" . ($step // 'NULL') . ") AS d");
 

@@ -47,6 +47,32 @@ is($c->query("SELECT referrer FROM hype.revoke('e', 'u1')"), 'alice',
 	'what was confirmed before, is revoked');
 is($c->query("SELECT confirmed FROM hype.link_stats"), 1, 'and does not count');
 
+# A ledger whose balances have no totals yet
+
+$c->query("SELECT hype.pay_out('alice', 'points', 'p')");
+$c->query("DROP TRIGGER reward_inserted ON hype.reward");
+$c->query("DROP TRIGGER reward_updated ON hype.reward");
+$c->query("DROP TRIGGER reward_truncated ON hype.reward");
+$c->query("DROP TABLE hype.reward_total, hype.reward_change,
+	hype.reward_position CASCADE");
+$c->query("DROP INDEX hype.confirmed_referral_referrer_told_idx,
+	hype.reward_available_at_id_idx, hype.reward_beneficiary_available_at_idx");
+$c->query("CREATE INDEX confirmed_referral_referrer_idx
+	ON hype.confirmed_referral (referrer) WHERE referrer IS NOT NULL");
+$c->query("CREATE INDEX reward_beneficiary_currency_idx
+	ON hype.reward (beneficiary, currency) WHERE beneficiary IS NOT NULL");
+$c->query("INSERT INTO hype.reward_rule (event, side, amount, hold)
+	VALUES ('held', 'referrer', 2, '1 day')");
+$c->query("SELECT hype.confirm('held', 'u1')");
+isnt(definitions(), $new, 'a ledger without totals');
+is(qx($psql 2>&1), '', 'is upgraded');
+is(definitions(), $new, 'and is as a new one is');
+is($c->query("SELECT pending, available, paid FROM hype.balance"), '2|0|1',
+	'with its balances');
+$c->query("SELECT hype.revoke('held', 'u1'), hype.roll_up()");
+is($c->query("SELECT pending, available, paid FROM hype.balance"), '0|0|1',
+	'which go on');
+
 # Functions that had other names of arguments, or another result, comments that
 # are gone, and functions that are no longer there
 
@@ -67,8 +93,13 @@ $c->query("CREATE FUNCTION hype.replay($args, identifiers text[])
 $c->query("CREATE FUNCTION hype.check_value(text, numeric) RETURNS void
 	LANGUAGE sql AS ''");
 $c->query("COMMENT ON SEQUENCE hype.referral_link_id_seq IS 'numbers'");
+$c->query("GRANT EXECUTE ON FUNCTION hype.replay($args, identifiers text[])
+	TO hype_report WITH GRANT OPTION");
 isnt(definitions(), $new, 'with former functions');
 is(qx($psql 2>&1), '', 'is upgraded, too');
+is($c->query("SELECT has_function_privilege('hype_report', 'hype.replay'::regproc,
+	'EXECUTE WITH GRANT OPTION')"), 't', 'what was granted stays');
+$c->query("REVOKE EXECUTE ON FUNCTION hype.replay FROM hype_report");
 is(definitions(), $new, 'and is as a new one is');
 
 done_testing();

@@ -291,48 +291,43 @@ ngx_http_hype_dots(u_char *p, u_char *last)
 size_t
 ngx_http_hype_uri_escape(u_char *dst, ngx_str_t *src)
 {
-    u_char      c;
-    size_t      i, n;
-    ngx_uint_t  fragment, escape;
+    u_char      c, *p, *last;
+    size_t      escaped;
+    ngx_uint_t  fragments, escape;
 
     static u_char  hex[] = "0123456789ABCDEF";
 
-    n = 0;
-    fragment = 0;
+    escaped = 0;
+    fragments = 0;
 
-    for (i = 0; i < src->len; i++) {
-        c = src->data[i];
-        escape = 0;
+    last = src->data + src->len;
+
+    for (p = src->data; p < last; p++) {
+        c = *p;
 
         if (ngx_http_hype_uri_chars[c >> 5] & (1U << (c & 0x1f))) {
-            escape = 1;
 
-            if (c == '%') {
-                escape = (src->len - i < 3
-                          || ngx_http_hype_unhex(&src->data[i + 1])
-                             == NGX_ERROR);
+            escape = (c == '%') ? last - p < 3
+                                  || ngx_http_hype_unhex(p + 1) == NGX_ERROR
+                     : (c == '#') ? fragments++ : 1;
 
-            } else if (c == '#') {
-                escape = fragment;
-                fragment = 1;
+            if (escape) {
+                escaped++;
+
+                if (dst) {
+                    *dst++ = '%';
+                    *dst++ = hex[c >> 4];
+                    c = hex[c & 0xf];
+                }
             }
         }
 
-        if (dst == NULL) {
-            n += escape ? 3 : 1;
-            continue;
+        if (dst) {
+            *dst++ = c;
         }
-
-        if (escape) {
-            dst[n++] = '%';
-            dst[n++] = hex[c >> 4];
-            c = hex[c & 0xf];
-        }
-
-        dst[n++] = c;
     }
 
-    return n;
+    return src->len + 2 * escaped;
 }
 
 

@@ -59,7 +59,7 @@ ngx_http_hype_answer(ngx_http_request_t *r)
     hlcf = ngx_http_get_module_loc_conf(r, ngx_http_hype_module);
     hmcf = ngx_http_get_module_main_conf(r, ngx_http_hype_module);
 
-    ngx_memzero(&a, sizeof(ngx_http_hype_answer_t));
+    ngx_memzero(&a, offsetof(ngx_http_hype_answer_t, uuids));
 
     if (ctx && ctx->refused) {
         return ngx_http_hype_answer_cache_control(r, 1);

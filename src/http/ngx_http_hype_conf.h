@@ -13,7 +13,7 @@
 #include "ngx_http_hype.h"
 
 
-/* Whether a location of Angie has several names, of which "name" is the first */
+/* Whether a location of Angie has several names; "name" is the first then */
 
 #if (angie_version >= 1003000)
 #define ngx_http_hype_conf_combined(clcf)  ((clcf)->combined != NULL)

@@ -129,8 +129,8 @@ ngx_http_hype_param_start(ngx_http_request_t *r,
 
 /*
  * An error page also comes here when its request was malformed, or refused
- * before it had got here; unless the page is there to decide on the status itself, as with
- * "error_page 404 =".
+ * before it had got here; unless the page is there to decide on the status
+ * itself, as with "error_page 404 =".
  */
 
 static ngx_uint_t

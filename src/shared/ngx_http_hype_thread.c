@@ -6,19 +6,28 @@
 #include "ngx_http_hype_thread.h"
 
 
+/* a thread waits so many seconds for more work */
+#define NGX_HTTP_HYPE_THREAD_WAIT  1
+
+#define NGX_HTTP_HYPE_THREAD_BUSY  0
+#define NGX_HTTP_HYPE_THREAD_IDLE  1
+#define NGX_HTTP_HYPE_THREAD_OVER  2
+
+
 static ngx_int_t ngx_http_hype_threads_open(ngx_http_hype_threads_t *threads);
 static ngx_int_t ngx_http_hype_threads_watch(
     ngx_http_hype_threads_t *threads);
 static void ngx_http_hype_threads_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_hype_thread_create(ngx_http_hype_thread_t *thread);
 static void *ngx_http_hype_thread_main(void *data);
+static ngx_uint_t ngx_http_hype_thread_more(ngx_http_hype_thread_t *thread);
 static void ngx_http_hype_thread_join(ngx_http_hype_thread_t *thread);
 
 
 void
 ngx_http_hype_threads_init(ngx_http_hype_threads_t *threads)
 {
-
-    ngx_queue_init(&threads->running);
+    ngx_queue_init(&threads->started);
 }
 
 
@@ -28,8 +37,8 @@ ngx_http_hype_threads_close(ngx_http_hype_threads_t *threads)
     ngx_queue_t             *q;
     ngx_http_hype_thread_t  *thread;
 
-    for (q = ngx_queue_head(&threads->running);
-         q != ngx_queue_sentinel(&threads->running);
+    for (q = ngx_queue_head(&threads->started);
+         q != ngx_queue_sentinel(&threads->started);
          q = ngx_queue_next(q))
     {
         thread = ngx_queue_data(q, ngx_http_hype_thread_t, queue);
@@ -37,10 +46,12 @@ ngx_http_hype_threads_close(ngx_http_hype_threads_t *threads)
         if (thread->cancelable) {
             (void) pthread_cancel(thread->id);
         }
+
+        (void) sem_post(&thread->more);
     }
 
-    while (!ngx_queue_empty(&threads->running)) {
-        q = ngx_queue_head(&threads->running);
+    while (!ngx_queue_empty(&threads->started)) {
+        q = ngx_queue_head(&threads->started);
 
         thread = ngx_queue_data(q, ngx_http_hype_thread_t, queue);
 
@@ -60,8 +71,20 @@ ngx_int_t
 ngx_http_hype_thread_start(ngx_http_hype_threads_t *threads,
     ngx_http_hype_thread_t *thread)
 {
-    int       rc;
-    sigset_t  all, saved;
+    if (thread->threads) {
+
+        if (ngx_atomic_cmp_set(&thread->state, NGX_HTTP_HYPE_THREAD_IDLE,
+                               NGX_HTTP_HYPE_THREAD_BUSY))
+        {
+            (void) sem_post(&thread->more);
+            thread->running = 1;
+            return NGX_OK;
+        }
+
+        /* it has just ended */
+
+        ngx_http_hype_thread_join(thread);
+    }
 
     if (threads->connection == NULL
         && ngx_http_hype_threads_open(threads) != NGX_OK)
@@ -70,6 +93,30 @@ ngx_http_hype_thread_start(ngx_http_hype_threads_t *threads,
     }
 
     thread->threads = threads;
+
+    if (ngx_http_hype_thread_create(thread) != NGX_OK) {
+        thread->threads = NULL;
+        return NGX_ERROR;
+    }
+
+    ngx_queue_insert_tail(&threads->started, &thread->queue);
+    thread->running = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_hype_thread_create(ngx_http_hype_thread_t *thread)
+{
+    int       rc;
+    sigset_t  all, saved;
+
+    thread->state = NGX_HTTP_HYPE_THREAD_BUSY;
+
+    if (sem_init(&thread->more, 0, 0) == -1) {
+        return NGX_ERROR;
+    }
 
     /* signals are for the worker's own thread */
 
@@ -80,14 +127,7 @@ ngx_http_hype_thread_start(ngx_http_hype_threads_t *threads,
 
     (void) pthread_sigmask(SIG_SETMASK, &saved, NULL);
 
-    if (rc != 0) {
-        return NGX_ERROR;
-    }
-
-    ngx_queue_insert_tail(&threads->running, &thread->queue);
-    thread->running = 1;
-
-    return NGX_OK;
+    return (rc == 0) ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -155,7 +195,7 @@ ngx_http_hype_threads_handler(ngx_event_t *ev)
     while (read(threads->pipe[0], &thread, sizeof(ngx_http_hype_thread_t *))
            == (ssize_t) sizeof(ngx_http_hype_thread_t *))
     {
-        ngx_http_hype_thread_join(thread);
+        thread->running = 0;
 
         thread->done(thread->data);
     }
@@ -167,19 +207,41 @@ ngx_http_hype_thread_main(void *data)
 {
     ngx_http_hype_thread_t *thread = data;
 
-    thread->work(thread->data);
+    do {
+        thread->work(thread->data);
 
-    /* there is room for far more, and a pipe takes these few bytes at once */
+        thread->state = NGX_HTTP_HYPE_THREAD_IDLE;
 
-    if (write(thread->threads->pipe[1], &thread,
-              sizeof(ngx_http_hype_thread_t *))
-        != (ssize_t) sizeof(ngx_http_hype_thread_t *))
-    {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
-                      "hype: a thread could not tell that it is done");
-    }
+        /* there is room for far more, and a pipe takes these bytes at once */
+
+        if (write(thread->threads->pipe[1], &thread,
+                  sizeof(ngx_http_hype_thread_t *))
+            != (ssize_t) sizeof(ngx_http_hype_thread_t *))
+        {
+            ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
+                          "hype: a thread could not tell that it is done");
+        }
+
+    } while (ngx_http_hype_thread_more(thread));
 
     return NULL;
+}
+
+
+static ngx_uint_t
+ngx_http_hype_thread_more(ngx_http_hype_thread_t *thread)
+{
+    struct timespec  end;
+
+    (void) clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += NGX_HTTP_HYPE_THREAD_WAIT;
+
+    (void) sem_timedwait(&thread->more, &end);
+
+    /* whatever ended the wait, there may be work by now */
+
+    return !ngx_atomic_cmp_set(&thread->state, NGX_HTTP_HYPE_THREAD_IDLE,
+                               NGX_HTTP_HYPE_THREAD_OVER);
 }
 
 
@@ -187,7 +249,9 @@ static void
 ngx_http_hype_thread_join(ngx_http_hype_thread_t *thread)
 {
     (void) pthread_join(thread->id, NULL);
+    (void) sem_destroy(&thread->more);
 
     ngx_queue_remove(&thread->queue);
+    thread->threads = NULL;
     thread->running = 0;
 }

@@ -1,7 +1,8 @@
 
 /*
- * Work that would block the worker, in a thread of its own, which ends with it.
- * A worker that has no such work has no other thread: nginx's thread pools
+ * Work that would block the worker, in a thread of its own, which ends when it
+ * has had none for a second: a new thread costs more than a short fsync().  A
+ * worker that has no such work has no other thread: nginx's thread pools
  * start theirs with the worker, and from the first one on, system calls and
  * allocations of the C library take longer.
  */
@@ -15,12 +16,13 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 
 /* those of a worker */
 
 typedef struct {
-    ngx_queue_t               running;
+    ngx_queue_t               started;     /* to be joined */
     ngx_connection_t         *connection;  /* reads from the pipe, or NULL */
     ngx_fd_t                  pipe[2];     /* names those that are done */
 } ngx_http_hype_threads_t;
@@ -33,9 +35,11 @@ typedef struct {
     ngx_uint_t                cancelable;         /* as the worker ends */
 
     ngx_queue_t               queue;
-    ngx_http_hype_threads_t  *threads;
+    ngx_http_hype_threads_t  *threads;            /* NULL: it is joined */
     pthread_t                 id;
-    ngx_uint_t                running;
+    sem_t                     more;               /* work, or the end */
+    ngx_atomic_t              state;
+    ngx_uint_t                running;            /* its work */
 } ngx_http_hype_thread_t;
 
 
@@ -51,9 +55,10 @@ void ngx_http_hype_threads_init(ngx_http_hype_threads_t *threads);
 void ngx_http_hype_threads_close(ngx_http_hype_threads_t *threads);
 
 /*
- * Starts a thread that is not running, with "work" to "cancelable" set; its
- * memory has to stay until "done".  The first one takes a connection of
- * worker_connections.  NGX_ERROR: there is none, or no resources for a thread.
+ * Has a thread that is not running do its work.  It is zeroed memory, with
+ * "work" to "cancelable" set, that stays until "threads" are closed.  The first
+ * one takes a connection of worker_connections.  NGX_ERROR: there is none, or
+ * no resources for a thread.
  */
 
 ngx_int_t ngx_http_hype_thread_start(ngx_http_hype_threads_t *threads,

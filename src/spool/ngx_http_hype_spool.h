@@ -129,9 +129,17 @@ ngx_int_t ngx_http_hype_spool_append(ngx_http_hype_spool_t *spool,
     u_char *record, size_t size);
 
 /*
- * Reads the next records, "n" at most.  Calls "handler" for each, with the
- * number of its file; it returns NGX_OK, or NGX_ERROR to get this record again
- * the next time.  Returns the number of records read.
+ * Takes a record that was read, the number of its file, and whether the file is
+ * another worker's, which may have read it, too.  Returns NGX_OK, or NGX_ERROR
+ * to get this record again the next time.
+ */
+
+typedef ngx_int_t (*ngx_http_hype_spool_handler_pt)(void *data,
+    u_char *record, size_t size, ngx_uint_t number, ngx_uint_t adopted);
+
+/*
+ * Reads the next records, "n" at most, and calls "handler" for each.  Returns
+ * the number of records read.
  *
  * A file is removed when ngx_http_hype_spool_done() has been called for all of
  * its records, with the file's number and the record's size.  If the worker
@@ -139,8 +147,7 @@ ngx_int_t ngx_http_hype_spool_append(ngx_http_hype_spool_t *spool,
  */
 
 ngx_uint_t ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool,
-    ngx_uint_t n, ngx_int_t (*handler)(void *data, u_char *record,
-    size_t size, ngx_uint_t number));
+    ngx_uint_t n, ngx_http_hype_spool_handler_pt handler);
 void ngx_http_hype_spool_done(ngx_http_hype_spool_t *spool, ngx_uint_t number,
     size_t size);
 

@@ -451,6 +451,7 @@ ngx_http_hype_spool_adopt(ngx_http_hype_spool_t *spool, ngx_str_t *name)
     }
 
     ngx_queue_insert_tail(q, &file->queue);
+    file->adopted = 1;
 
     spool->worker->spool += file->size;
 

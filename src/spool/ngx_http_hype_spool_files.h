@@ -33,6 +33,7 @@ struct ngx_http_hype_spool_file_s {
     ngx_uint_t              held;   /* records that are read, and not done */
     ngx_msec_t              unread; /* when it could not be read, or 0 */
     ngx_uint_t              dirty;  /* unsigned dirty:1 */
+    ngx_uint_t              adopted;
     ngx_str_t               name;
 };
 

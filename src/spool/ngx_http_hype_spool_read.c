@@ -17,8 +17,7 @@
 
 static ngx_int_t ngx_http_hype_spool_read_file(
     ngx_http_hype_spool_t *spool, ngx_http_hype_spool_file_t *file,
-    ngx_uint_t max, ngx_int_t (*handler)(void *data, u_char *record,
-    size_t size, ngx_uint_t number));
+    ngx_uint_t max, ngx_http_hype_spool_handler_pt handler);
 static void ngx_http_hype_spool_broken(ngx_http_hype_spool_t *spool,
     ngx_http_hype_spool_file_t *file, u_char *buf, size_t size, ngx_int_t rc,
     size_t len);
@@ -35,8 +34,7 @@ static void ngx_http_hype_spool_give_up(ngx_http_hype_spool_t *spool,
 
 ngx_uint_t
 ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
-    ngx_int_t (*handler)(void *data, u_char *record, size_t size,
-    ngx_uint_t number))
+    ngx_http_hype_spool_handler_pt handler)
 {
     ngx_int_t                    n;
     ngx_http_hype_spool_file_t  *file;
@@ -68,8 +66,7 @@ ngx_http_hype_spool_read(ngx_http_hype_spool_t *spool, ngx_uint_t max,
 static ngx_int_t
 ngx_http_hype_spool_read_file(ngx_http_hype_spool_t *spool,
     ngx_http_hype_spool_file_t *file, ngx_uint_t max,
-    ngx_int_t (*handler)(void *data, u_char *record, size_t size,
-    ngx_uint_t number))
+    ngx_http_hype_spool_handler_pt handler)
 {
     u_char      *p, *last, *buf;
     size_t       len, room;
@@ -110,7 +107,8 @@ again:
         rc = ngx_http_hype_record_check(p, last, &len);
 
         if (rc != NGX_OK
-            || handler(spool->data, p, len, file->number) != NGX_OK)
+            || handler(spool->data, p, len, file->number, file->adopted)
+               != NGX_OK)
         {
             break;
         }

@@ -16,7 +16,7 @@ static ngx_uint_t ngx_http_hype_spool_full(ngx_http_hype_spool_t *spool,
     size_t size);
 static void ngx_http_hype_spool_lose(ngx_http_hype_spool_t *spool);
 static void ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool);
-static void ngx_http_hype_spool_collect(ngx_http_hype_spool_t *spool,
+static ngx_int_t ngx_http_hype_spool_collect(ngx_http_hype_spool_t *spool,
     ngx_http_hype_spool_sync_t *task);
 
 
@@ -266,6 +266,7 @@ ngx_http_hype_spool_flush_handler(ngx_event_t *ev)
 static void
 ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
 {
+    ngx_int_t                    rc;
     ngx_http_hype_spool_sync_t  *task;
 
     if (spool->closing) {
@@ -298,14 +299,18 @@ ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
         return;
     }
 
-    ngx_http_hype_spool_collect(spool, task);
+    rc = ngx_http_hype_spool_collect(spool, task);
 
-    if (task->n == 0 && ngx_queue_empty(&spool->written)) {
+    if (task->n == 0 && task->err == 0
+        && ngx_queue_empty(&spool->written))
+    {
         return;
     }
 
-    ngx_queue_add(&spool->syncing, &spool->written);
-    ngx_queue_init(&spool->written);
+    if (rc == NGX_OK) {
+        ngx_queue_add(&spool->syncing, &spool->written);
+        ngx_queue_init(&spool->written);
+    }
 
     if (ngx_http_hype_thread_start(spool->threads, &task->thread) != NGX_OK) {
         ngx_http_hype_spool_sync_thread(task);
@@ -314,21 +319,26 @@ ngx_http_hype_spool_sync(ngx_http_hype_spool_t *spool)
 }
 
 
-/* what is to be synced: some files and, for their names, the directory */
+/*
+ * What is to be synced: some files and, for their names, the directory.
+ * NGX_AGAIN: there are more.
+ */
 
-static void
+static ngx_int_t
 ngx_http_hype_spool_collect(ngx_http_hype_spool_t *spool,
     ngx_http_hype_spool_sync_t *task)
 {
     ngx_fd_t                     fd;
+    ngx_int_t                    rc;
     ngx_queue_t                 *q;
     ngx_http_hype_spool_file_t  *file;
 
     task->n = 0;
+    task->err = 0;
+    rc = NGX_OK;
 
     for (q = ngx_queue_head(&spool->files);
-         q != ngx_queue_sentinel(&spool->files)
-         && task->n < NGX_HTTP_HYPE_SPOOL_SYNC_FDS - 1;
+         q != ngx_queue_sentinel(&spool->files);
          q = ngx_queue_next(q))
     {
         file = ngx_queue_data(q, ngx_http_hype_spool_file_t, queue);
@@ -337,13 +347,25 @@ ngx_http_hype_spool_collect(ngx_http_hype_spool_t *spool,
             continue;
         }
 
+        if (task->n == NGX_HTTP_HYPE_SPOOL_SYNC_FDS - 1) {
+            rc = NGX_AGAIN;
+            break;
+        }
+
+        file->dirty = 0;
+
         /* the file may be done and closed meanwhile */
 
         fd = dup(file->fd);
 
         if (fd != NGX_INVALID_FILE) {
-            file->dirty = 0;
             task->fds[task->n++] = fd;
+
+        } else if (fsync(file->fd) == -1) {
+
+            /* there was no descriptor left for the thread */
+
+            task->err = ngx_errno;
         }
     }
 
@@ -354,6 +376,8 @@ ngx_http_hype_spool_collect(ngx_http_hype_spool_t *spool,
             task->fds[task->n++] = fd;
         }
     }
+
+    return rc;
 }
 
 
@@ -363,8 +387,6 @@ ngx_http_hype_spool_sync_thread(void *data)
     ngx_http_hype_spool_sync_t *task = data;
 
     ngx_uint_t  i;
-
-    task->err = 0;
 
     for (i = 0; i < task->n; i++) {
 

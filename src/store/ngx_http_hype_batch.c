@@ -128,7 +128,8 @@ static const ngx_http_hype_batch_call_t  ngx_http_hype_batch_call_node =
 
 
 ngx_http_hype_batch_kind_e
-ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
+ngx_http_hype_batch_kind(ngx_http_hype_item_t *item,
+    ngx_http_hype_db_conn_t *conn)
 {
     u_char     *tuple;
     ngx_str_t   identifier;
@@ -145,7 +146,9 @@ ngx_http_hype_batch_kind(ngx_http_hype_item_t *item)
         break;
     }
 
-    if (item->replay) {
+    /* a hit may be there with another node, which no index could tell */
+
+    if (item->replay || (item->adopted && conn->node)) {
         return NGX_HTTP_HYPE_BATCH_REPLAY;
     }
 

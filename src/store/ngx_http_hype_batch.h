@@ -10,7 +10,9 @@
  * On Citus each batch of hits has a node, so that it goes into one shard, which
  * is on the machine that the connection leads to: see hype.my_node() in
  * sql/hype.sql.  A record keeps the node of its first batch, as only there a
- * hit that is written again meets the first one.
+ * hit that is written again meets the first one.  The file of another worker
+ * does not tell to which node that has sent what was in it, if it has:
+ * hype.replay() looks for these hits on all machines.
  */
 
 
@@ -46,6 +48,7 @@ typedef struct {
     unsigned                   refused:1; /* alone */
     unsigned                   trial:1;  /* to be sent alone */
     unsigned                   replay:1; /* it may be in the table already */
+    unsigned                   adopted:1; /* another worker may have sent it */
     unsigned                   spooled:1; /* it is in the spool, too */
     unsigned                   in_batch:1;
 
@@ -75,10 +78,13 @@ typedef struct {
 } ngx_http_hype_batch_t;
 
 
-/* How a record is written: records of one kind can be in one batch. */
+/*
+ * How a record is written on that connection: records of one kind can be in one
+ * batch.
+ */
 
 ngx_http_hype_batch_kind_e ngx_http_hype_batch_kind(
-    ngx_http_hype_item_t *item);
+    ngx_http_hype_item_t *item, ngx_http_hype_db_conn_t *conn);
 
 /*
  * Before the first batch on a connection: asks for its node, and prepares the

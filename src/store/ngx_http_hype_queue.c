@@ -204,7 +204,9 @@ ngx_http_hype_queue_take(ngx_http_hype_queue_t *queue,
         next = ngx_queue_next(q);
         item = ngx_queue_data(q, ngx_http_hype_item_t, queue);
 
-        if (batch->n && ngx_http_hype_batch_kind(item) != batch->kind) {
+        if (batch->n
+            && ngx_http_hype_batch_kind(item, batch->conn) != batch->kind)
+        {
             continue;
         }
 
@@ -229,7 +231,7 @@ ngx_http_hype_queue_take_item(ngx_http_hype_batch_t *batch,
     item->in_batch = 1;
     item->trial = 0;
 
-    batch->kind = ngx_http_hype_batch_kind(item);
+    batch->kind = ngx_http_hype_batch_kind(item, batch->conn);
     batch->n++;
 }
 

@@ -1,8 +1,9 @@
 
 /*
- * On a worker of Citus, changes of links and new claims are not heard by LISTEN,
- * as NOTIFY on the coordinator does not reach it.  Worker 0 calls hype.relay(),
- * which is there only: it passes on what the coordinator has sent.
+ * On a worker of Citus, changes of links and new claims are not heard by
+ * LISTEN, as NOTIFY on the coordinator does not reach it.  Worker 0 calls
+ * hype.relay(), which is there only: it passes on what the coordinator has
+ * sent.
  */
 
 

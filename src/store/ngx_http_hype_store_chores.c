@@ -11,7 +11,7 @@
 #define NGX_HTTP_HYPE_STORE_MAINTENANCE_TIMEOUT  (10 * 60 * 1000)
 
 
-/* milliseconds between two looks, at what others wrote and at the spool's files */
+/* milliseconds between two looks: at what others wrote, at the spool's files */
 #define NGX_HTTP_HYPE_STORE_WATCH                250
 #define NGX_HTTP_HYPE_STORE_TIDY                 1000
 

@@ -39,7 +39,7 @@ static void ngx_http_hype_stream_wake_handler(ngx_event_t *ev);
 static void ngx_http_hype_stream_lost(void *data, u_char *record,
     size_t size);
 static ngx_int_t ngx_http_hype_stream_read(void *data, u_char *record,
-    size_t size, ngx_uint_t number);
+    size_t size, ngx_uint_t number, ngx_uint_t adopted);
 
 
 ngx_int_t
@@ -499,7 +499,7 @@ ngx_http_hype_stream_drain(ngx_http_hype_stream_t *stream,
 
 static ngx_int_t
 ngx_http_hype_stream_read(void *data, u_char *record, size_t size,
-    ngx_uint_t number)
+    ngx_uint_t number, ngx_uint_t adopted)
 {
     ngx_http_hype_stream_t *stream = data;
 
@@ -523,6 +523,7 @@ ngx_http_hype_stream_read(void *data, u_char *record, size_t size,
     ngx_memcpy(item->record, record, size);
     item->spool = spool;
     item->file = number;
+    item->adopted = adopted;
 
     /* it was sent to that node: by COPY to another one it would come twice */
 

@@ -5,8 +5,8 @@
  *
  * The file named by HYPE_SHIM has lines "call errno milliseconds"; a call is
  * write, short (half of a write), pread (of a file with "unreadable" in its
- * name), ftruncate, unlink, fsync, getaddrinfo or gss_acquire_cred (for which
- * there are no credentials then).  With -1 milliseconds it takes until the line
+ * name), ftruncate, unlink, dup, fsync, getaddrinfo or gss_acquire_cred (for
+ * which there are no credentials then).  With -1 milliseconds it takes until the line
  * is gone.  "clock seconds 0" sets the clock.  Each fsync is noted in that
  * file's name with ".log" behind it.
  */
@@ -233,6 +233,25 @@ gettimeofday(struct timeval *tv, void *tz)
     }
 
     return rc;
+}
+
+
+int
+dup(int fd)
+{
+    int         err;
+    static int  (*next)(int);
+
+    if (next == NULL) {
+        next = dlsym(RTLD_NEXT, "dup");
+    }
+
+    if (is_spool(fd) && fault("dup", &err) && err) {
+        errno = err;
+        return -1;
+    }
+
+    return next(fd);
 }
 
 

@@ -11,6 +11,7 @@ package Hype::Patroni;
 #
 #   $primary->kill; $primary->start;     Patroni and PostgreSQL
 #   $primary->isolate; $primary->join;   its network
+#   $patroni->patronictl('pause');
 #
 # The configurations are those of examples/patroni, with other addresses.  A node
 # reaches etcd, and is reached by the others, through proxies that can fail.
@@ -186,6 +187,21 @@ sub switch_over
 }
 
 
+# What an operator does
+
+sub patronictl
+{
+    my ($self, @command) = @_;
+
+    my ($node) = $self->nodes;
+    my ($status, $output) = run(user => $node->{user}, command => [
+        'patronictl', '-c', "$node->{dir}/patroni.yml", @command]);
+    croak "patronictl @command: $output" if $status;
+
+    return $output;
+}
+
+
 # "hype_database" of examples/patroni/nginx.conf, for this cluster
 
 sub hype_database
@@ -268,18 +284,11 @@ sub _etcd
     my $dir = temp_dir('etcd');
     my $user = server_user();
     my ($port, $peers) = (free_port(), free_port());
-    my ($url, $peer_url) = map { "http://127.0.0.1:$_" } $port, $peers;
 
     chown((getpwnam $user)[2, 3], $dir) if defined $user;
 
-    my $pid = spawn(command => ['etcd', '--name', 'etcd1',
-                                '--data-dir', "$dir/data",
-                                $self->{api} == 2 ? '--enable-v2' : (),
-                                '--listen-client-urls', $url,
-                                '--advertise-client-urls', $url,
-                                '--listen-peer-urls', $peer_url,
-                                '--initial-advertise-peer-urls', $peer_url,
-                                '--initial-cluster', "etcd1=$peer_url"],
+    my $pid = spawn(command => ['env', $self->_etcd_settings($port, $peers),
+                                "ETCD_DATA_DIR=$dir/data", 'etcd'],
                     user => $user, output => "$dir/log");
     at_end(sub { defined stop_process($pid, 'KILL') });
 
@@ -291,6 +300,27 @@ sub _etcd
     } 30, 'etcd to start';
 
     return $port;
+}
+
+
+# What examples/patroni/etcd says, for one that is alone
+
+sub _etcd_settings
+{
+    my ($self, $port, $peers) = @_;
+
+    my $text = example_file('patroni/etcd');
+
+    if ($self->{api} == 2) {
+        $text =~ s/^# (?=ETCD_ENABLE_V2=true$)//m or croak 'no ETCD_ENABLE_V2';
+    }
+
+    $text =~ s/^(ETCD_INITIAL_CLUSTER=\S+?),.*/$1/m or croak 'no other etcd';
+    $text =~ s/etcd1\.example\.com|0\.0\.0\.0/127.0.0.1/g;
+    $text =~ s/:2379$/:$port/mg;
+    $text =~ s/:2380$/:$peers/mg;
+
+    return $text =~ /^(ETCD_\S+)$/mg;
 }
 
 
