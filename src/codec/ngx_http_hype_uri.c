@@ -28,6 +28,17 @@ static uint32_t  ngx_http_hype_uri_chars[] = {
 };
 
 
+static ngx_inline u_char *
+ngx_http_hype_arg_end(u_char *p, u_char *last)
+{
+    u_char  *amp;
+
+    amp = memchr(p, '&', last - p);
+
+    return amp ? amp : last;
+}
+
+
 /* most arguments are others, which their length or first byte tells */
 
 static ngx_inline u_char *
@@ -75,10 +86,7 @@ ngx_http_hype_args_find(ngx_str_t *args, ngx_str_t *names,
 
     for (p = args->data; p < last; p = amp + 1) {
 
-        amp = memchr(p, '&', last - p);
-        if (amp == NULL) {
-            amp = last;
-        }
+        amp = ngx_http_hype_arg_end(p, last);
 
         v = ngx_http_hype_arg_value(p, amp, names, nnames);
 
@@ -113,10 +121,7 @@ ngx_http_hype_args_remove(u_char *dst, ngx_str_t *args, ngx_str_t *names,
 
         /* not up to "p < last": an empty last argument is kept too */
 
-        amp = ngx_strlchr(p, last, '&');
-        if (amp == NULL) {
-            amp = last;
-        }
+        amp = ngx_http_hype_arg_end(p, last);
 
         if (ngx_http_hype_arg_value(p, amp, names, nnames) == NULL) {
 
@@ -151,10 +156,7 @@ ngx_http_hype_args_keep(u_char *dst, size_t max, ngx_str_t *args,
 
     for (p = args->data; p < last; p = amp + 1) {
 
-        amp = memchr(p, '&', last - p);
-        if (amp == NULL) {
-            amp = last;
-        }
+        amp = ngx_http_hype_arg_end(p, last);
 
         if (ngx_http_hype_arg_value(p, amp, names, nnames) == NULL) {
             continue;

@@ -427,8 +427,6 @@ ngx_http_hype_conninfo_split(ngx_pool_t *pool, const char *list,
 }
 
 
-/* an address, a Unix domain socket (a path or "@"), or libpq's default */
-
 ngx_uint_t
 ngx_http_hype_conninfo_literal(const char *host)
 {

@@ -10,7 +10,6 @@
 #define NGX_HTTP_HYPE_DB_SKEW  1000
 
 
-static ngx_int_t ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn);
 static ngx_uint_t ngx_http_hype_db_wanted(ngx_http_hype_db_conn_t *conn,
     ngx_http_hype_db_task_t *task);
 static void ngx_http_hype_db_unresolved(ngx_http_hype_db_conn_t *conn,
@@ -36,23 +35,14 @@ static void ngx_http_hype_db_notice(void *data, const char *message);
 void
 ngx_http_hype_db_open(ngx_http_hype_db_conn_t *conn)
 {
-    if (conn->task == NULL) {
-        ngx_http_hype_db_connect(conn, NULL, NULL);
-        return;
-    }
-
-    if (ngx_http_hype_db_post(conn) != NGX_OK) {
-        ngx_http_hype_db_fail(conn, "no thread to connect");
-    }
-}
-
-
-static ngx_int_t
-ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn)
-{
     ngx_http_hype_db_task_t  *task;
 
     task = conn->task;
+
+    if (task == NULL) {
+        ngx_http_hype_db_connect(conn, NULL, NULL);
+        return;
+    }
 
     /* an earlier attempt may still be under way, after a time-out */
 
@@ -62,15 +52,13 @@ ngx_http_hype_db_post(ngx_http_hype_db_conn_t *conn)
         if (ngx_http_hype_thread_start(conn->db->threads, &task->thread)
             != NGX_OK)
         {
-            return NGX_ERROR;
+            ngx_http_hype_db_fail(conn, "no thread to connect");
+            return;
         }
     }
 
     ngx_http_hype_db_state(conn, NGX_HTTP_HYPE_DB_RESOLVING);
-
     ngx_http_hype_db_timer(conn, conn->db->conf->connect_timeout, 1);
-
-    return NGX_OK;
 }
 
 

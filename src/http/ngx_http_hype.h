@@ -265,6 +265,19 @@ ngx_int_t ngx_http_hype_param_to(ngx_http_request_t *r,
     ngx_http_complex_value_t *value, const char *directive, ngx_str_t *to);
 
 
+/* Whether the client has connected by TLS.  Returns 1 or 0. */
+
+static ngx_inline ngx_uint_t
+ngx_http_hype_is_tls(ngx_http_request_t *r)
+{
+#if (NGX_SSL || NGX_COMPAT)
+    return r->connection->ssl != NULL;
+#else
+    return 0;
+#endif
+}
+
+
 /* ngx_http_hype_ref.c: referral links as locations, /ref/<identifier>/ */
 
 /* The phase handler of a location with "hype_ref"; returns as the other. */

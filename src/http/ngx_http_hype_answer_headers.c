@@ -159,18 +159,8 @@ ngx_http_hype_answer_add_cookie(ngx_http_request_t *r,
 ngx_uint_t
 ngx_http_hype_answer_attribute(ngx_str_t *value)
 {
-    size_t  i;
-
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] < 0x20
-            || value->data[i] == 0x7f
-            || value->data[i] == ';')
-        {
-            return 0;
-        }
-    }
-
-    return 1;
+    return !ngx_http_hype_has_control(value)
+           && ngx_strlchr(value->data, value->data + value->len, ';') == NULL;
 }
 
 
@@ -199,31 +189,26 @@ ngx_http_hype_answer_strip(ngx_http_request_t *r)
     ngx_table_elt_t  *h;
 
     said = 0;
-    part = &r->headers_out.headers.part;
-    h = part->elts;
 
-    for (i = 0; /* void */ ; i++) {
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return said;
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].hash == 0 || !ngx_http_hype_answer_caching(&h[i].key)) {
+                continue;
             }
 
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
+            if (h[i].key.len == sizeof("cache-control") - 1) {
+                said |= ngx_http_hype_answer_said(&h[i].value);
+            }
 
-        if (h[i].hash == 0 || !ngx_http_hype_answer_caching(&h[i].key)) {
-            continue;
+            h[i].hash = 0;
         }
-
-        if (h[i].key.len == sizeof("cache-control") - 1) {
-            said |= ngx_http_hype_answer_said(&h[i].value);
-        }
-
-        h[i].hash = 0;
     }
+
+    return said;
 }
 
 

@@ -18,7 +18,6 @@ ngx_http_hype_owner_base(ngx_http_request_t *r,
     u_char                     *p;
     in_port_t                   port;
     ngx_str_t                   to, host;
-    const char                 *scheme;
     ngx_http_core_loc_conf_t   *clcf;
 
     if (ngx_http_hype_param_to(r, hlcf->links_to, "hype_links", &to)
@@ -37,21 +36,14 @@ ngx_http_hype_owner_base(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    scheme = "http";
-
-#if (NGX_SSL || NGX_COMPAT)
-    if (r->connection->ssl) {
-        scheme = "https";
-    }
-#endif
-
     base->data = ngx_pnalloc(r->pool, sizeof("https://:65535") - 1 + host.len
                                       + to.len);
     if (base->data == NULL) {
         return NGX_ERROR;
     }
 
-    p = ngx_sprintf(base->data, "%s://%V", scheme, &host);
+    p = ngx_sprintf(base->data, "%s://%V",
+                    ngx_http_hype_is_tls(r) ? "https" : "http", &host);
 
     port = ngx_http_hype_owner_port(r, clcf);
 
@@ -108,14 +100,7 @@ ngx_http_hype_owner_port(ngx_http_request_t *r,
         return 0;
     }
 
-    usual = 80;
-
-#if (NGX_SSL || NGX_COMPAT)
-    if (r->connection->ssl) {
-        usual = 443;
-    }
-#endif
-
+    usual = ngx_http_hype_is_tls(r) ? 443 : 80;
     port = ngx_inet_get_port(r->connection->local_sockaddr);
 
     return (port == usual) ? 0 : port;

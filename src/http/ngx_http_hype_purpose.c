@@ -172,12 +172,11 @@ ngx_http_hype_purpose_delimits(u_char c)
 static ngx_uint_t
 ngx_http_hype_purpose_early(ngx_http_request_t *r)
 {
-#if (NGX_SSL || NGX_COMPAT)
     ngx_http_variable_value_t  *vv;
 
     static ngx_str_t  name = ngx_string("ssl_early_data");
 
-    if (r->connection->ssl == NULL) {
+    if (!ngx_http_hype_is_tls(r)) {
         return 0;
     }
 
@@ -186,7 +185,6 @@ ngx_http_hype_purpose_early(ngx_http_request_t *r)
     if (vv && !vv->not_found && vv->len == 1 && vv->data[0] == '1') {
         return NGX_HTTP_HYPE_EARLY;
     }
-#endif
 
     return 0;
 }

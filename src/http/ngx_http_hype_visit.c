@@ -10,6 +10,8 @@ static ngx_int_t ngx_http_hype_visit_look_up(ngx_http_request_t *r,
     ngx_http_hype_ctx_t *ctx, ngx_str_t *identifier);
 static void ngx_http_hype_visit_judge(ngx_http_hype_ctx_t *ctx);
 static void ngx_http_hype_visit_stored(ngx_http_hype_ctx_t *ctx);
+static ngx_table_elt_t *ngx_http_hype_push_header(ngx_http_request_t *r,
+    const char *key, ngx_str_t *value);
 static ngx_int_t ngx_http_hype_redirect_scheme(ngx_http_request_t *r,
     ngx_str_t *uri);
 
@@ -420,17 +422,10 @@ ngx_http_hype_redirect(ngx_http_request_t *r, ngx_http_hype_ctx_t *ctx,
 
     ngx_http_clear_location(r);
 
-    r->headers_out.location = ngx_list_push(&r->headers_out.headers);
+    r->headers_out.location = ngx_http_hype_push_header(r, "Location", &uri);
     if (r->headers_out.location == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    r->headers_out.location->hash = 1;
-#if (nginx_version >= 1023000)
-    r->headers_out.location->next = NULL;
-#endif
-    ngx_str_set(&r->headers_out.location->key, "Location");
-    r->headers_out.location->value = uri;
 
     ctx->redirected = 1;
 
@@ -458,13 +453,12 @@ ngx_http_hype_redirect_scheme(ngx_http_request_t *r, ngx_str_t *uri)
         return NGX_OK;
     }
 
-    ngx_str_set(&scheme, "http:");
-
-#if (NGX_SSL || NGX_COMPAT)
-    if (r->connection->ssl) {
+    if (ngx_http_hype_is_tls(r)) {
         ngx_str_set(&scheme, "https:");
+
+    } else {
+        ngx_str_set(&scheme, "http:");
     }
-#endif
 
     p = ngx_pnalloc(r->pool, scheme.len + uri->len);
     if (p == NULL) {
@@ -522,11 +516,19 @@ ngx_int_t
 ngx_http_hype_add_header(ngx_http_request_t *r, const char *key,
     ngx_str_t *value)
 {
+    return ngx_http_hype_push_header(r, key, value) ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_table_elt_t *
+ngx_http_hype_push_header(ngx_http_request_t *r, const char *key,
+    ngx_str_t *value)
+{
     ngx_table_elt_t  *h;
 
     h = ngx_list_push(&r->headers_out.headers);
     if (h == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     h->hash = 1;
@@ -537,5 +539,5 @@ ngx_http_hype_add_header(ngx_http_request_t *r, const char *key,
     h->key.data = (u_char *) key;
     h->value = *value;
 
-    return NGX_OK;
+    return h;
 }

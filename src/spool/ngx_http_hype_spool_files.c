@@ -146,8 +146,6 @@ ngx_http_hype_spool_new_tail(ngx_http_hype_spool_t *spool)
 }
 
 
-/* nothing more is written to it; all of it may have been read */
-
 void
 ngx_http_hype_spool_leave_tail(ngx_http_hype_spool_t *spool)
 {
@@ -180,8 +178,6 @@ ngx_http_hype_spool_remove(ngx_http_hype_spool_t *spool,
 }
 
 
-/* it is no spool file any more */
-
 void
 ngx_http_hype_spool_gone(ngx_http_hype_spool_t *spool,
     ngx_http_hype_spool_file_t *file)
@@ -211,8 +207,6 @@ ngx_http_hype_spool_release(ngx_http_hype_spool_t *spool,
     ngx_free(file);
 }
 
-
-/* records can't be written for now */
 
 void
 ngx_http_hype_spool_fail(ngx_http_hype_spool_t *spool, ngx_err_t err,

@@ -128,27 +128,23 @@ ngx_http_hype_store_hit(ngx_http_hype_store_t *store, ngx_str_t *identifier,
 
     (void) ngx_http_hype_record_hit(item->record, identifier, row);
 
-    if (live) {
-        store->visited = ngx_current_msec;
+    if (!live) {
+        rc = ngx_http_hype_stream_keep(stream, item);
+        wait->status = (rc == NGX_OK) ? NGX_DECLINED : NGX_ERROR;
 
-        ngx_http_hype_park(&store->park, wait, &item->waits, item,
-                           NGX_DECLINED);
-        ngx_http_hype_queue_push(&stream->queue, item);
-
-        /* all hits of a turn of the event loop are one batch */
-
-        ngx_http_hype_stream_wake(stream);
-
-        return NGX_AGAIN;
+        return NGX_OK;
     }
 
-    rc = ngx_http_hype_stream_keep(stream, item->record, size);
+    store->visited = ngx_current_msec;
 
-    wait->status = (rc == NGX_OK) ? NGX_DECLINED : NGX_ERROR;
+    ngx_http_hype_park(&store->park, wait, &item->waits, item, NGX_DECLINED);
+    ngx_http_hype_queue_push(&stream->queue, item);
 
-    ngx_free(item);
+    /* all hits of a turn of the event loop are one batch */
 
-    return NGX_OK;
+    ngx_http_hype_stream_wake(stream);
+
+    return NGX_AGAIN;
 }
 
 
@@ -156,24 +152,21 @@ void
 ngx_http_hype_store_keep_hit(ngx_http_hype_store_t *store,
     ngx_str_t *identifier, ngx_http_hype_row_t *row)
 {
-    u_char  *record;
-    size_t   size;
+    size_t                 size;
+    ngx_http_hype_item_t  *item;
 
     size = ngx_http_hype_record_hit_length(identifier, row);
 
-    record = ngx_alloc(size, ngx_cycle->log);
-    if (record == NULL) {
+    item = ngx_http_hype_queue_alloc(size);
+    if (item == NULL) {
         ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_DROPPED, 1);
         return;
     }
 
-    (void) ngx_http_hype_record_hit(record, identifier, row);
+    (void) ngx_http_hype_record_hit(item->record, identifier, row);
 
     (void) ngx_http_hype_stream_keep(
-                                   &store->streams[NGX_HTTP_HYPE_STREAM_HITS],
-                                   record, size);
-
-    ngx_free(record);
+                             &store->streams[NGX_HTTP_HYPE_STREAM_HITS], item);
 }
 
 
@@ -181,24 +174,21 @@ void
 ngx_http_hype_store_event(ngx_http_hype_store_t *store,
     ngx_http_hype_record_type_e type, ngx_http_hype_event_t *event)
 {
-    u_char  *record;
-    size_t   size;
+    size_t                 size;
+    ngx_http_hype_item_t  *item;
 
     size = ngx_http_hype_record_event_length(event);
 
-    record = ngx_alloc(size, ngx_cycle->log);
-    if (record == NULL) {
+    item = ngx_http_hype_queue_alloc(size);
+    if (item == NULL) {
         ngx_http_hype_count(store->cache, NGX_HTTP_HYPE_DROPPED, 1);
         return;
     }
 
-    (void) ngx_http_hype_record_event(record, type, event);
+    (void) ngx_http_hype_record_event(item->record, type, event);
 
     (void) ngx_http_hype_stream_keep(
-                             &store->streams[type - NGX_HTTP_HYPE_RECORD_HIT],
-                             record, size);
-
-    ngx_free(record);
+                       &store->streams[type - NGX_HTTP_HYPE_RECORD_HIT], item);
 }
 
 

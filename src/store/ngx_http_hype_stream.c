@@ -132,24 +132,21 @@ ngx_http_hype_stream_room(ngx_http_hype_stream_t *stream, size_t size)
 
 
 ngx_int_t
-ngx_http_hype_stream_keep(ngx_http_hype_stream_t *stream, u_char *record,
-    size_t size)
+ngx_http_hype_stream_keep(ngx_http_hype_stream_t *stream,
+    ngx_http_hype_item_t *item)
 {
-    ngx_http_hype_item_t  *item;
-
-    if (ngx_http_hype_spool_append(&stream->spool, record, size) == NGX_OK) {
+    if (ngx_http_hype_spool_append(&stream->spool, item->record, item->size)
+        == NGX_OK)
+    {
+        ngx_free(item);
         return NGX_OK;
     }
 
-    item = ngx_http_hype_stream_room(stream, size)
-           ? ngx_http_hype_queue_alloc(size) : NULL;
-
-    if (item == NULL) {
-        ngx_http_hype_stream_drop(stream, record, "no room");
+    if (!ngx_http_hype_stream_room(stream, item->size)) {
+        ngx_http_hype_stream_drop(stream, item->record, "no room");
+        ngx_free(item);
         return NGX_ERROR;
     }
-
-    ngx_memcpy(item->record, record, size);
 
     ngx_http_hype_queue_push(&stream->queue, item);
     ngx_http_hype_db_wake(stream->db, NGX_HTTP_HYPE_DB_HITS);
@@ -421,7 +418,17 @@ ngx_http_hype_stream_lost(void *data, u_char *record, size_t size)
 {
     ngx_http_hype_stream_t *stream = data;
 
-    (void) ngx_http_hype_stream_keep(stream, record, size);
+    ngx_http_hype_item_t  *item;
+
+    item = ngx_http_hype_queue_alloc(size);
+    if (item == NULL) {
+        ngx_http_hype_stream_drop(stream, record, "no room");
+        return;
+    }
+
+    ngx_memcpy(item->record, record, size);
+
+    (void) ngx_http_hype_stream_keep(stream, item);
 }
 
 

@@ -74,12 +74,13 @@ ngx_uint_t ngx_http_hype_stream_room(ngx_http_hype_stream_t *stream,
 void ngx_http_hype_stream_wake(void *stream);
 
 /*
- * Keeps a copy of a record: in the spool, or in memory if the spool does not
- * take it.  NGX_ERROR: there is no room in memory, either, and it is dropped.
+ * Keeps a record, whose item is the stream's from then on: in the spool, or in
+ * memory if the spool does not take it.  NGX_ERROR: there is no room in
+ * memory, either, and it is dropped.
  */
 
 ngx_int_t ngx_http_hype_stream_keep(ngx_http_hype_stream_t *stream,
-    u_char *record, size_t size);
+    ngx_http_hype_item_t *item);
 
 /*
  * For the queues: sets a record aside, whose item stays the caller's.  The
