@@ -5726,6 +5726,11 @@ COMMENT ON FUNCTION hype.revoke(text, bigint, text) IS
 -- Paying
 
 CREATE OR REPLACE VIEW hype.balance AS
+WITH reached AS (
+    SELECT coalesce(max(l.available_at), '-infinity') AS available_at,
+           coalesce(max(l.reward_id), 0) AS reward_id
+    FROM hype.reward_position l
+)
 SELECT b.beneficiary AS user_id, b.currency,
        CASE WHEN sum(b.entries) > sum(b.due_entries)
             THEN sum(b.amount) - sum(b.due) ELSE 0 END AS pending,
@@ -5743,9 +5748,8 @@ FROM (
            CASE WHEN c.paid THEN -c.amount ELSE 0 END
     FROM hype.reward_change c
     CROSS JOIN LATERAL (
-        SELECT coalesce(c.paid OR (c.available_at, c.reward_id) <= (
-            SELECT p.available_at, p.reward_id FROM hype.reward_position p),
-            false) AS due) AS d
+        SELECT c.paid OR (c.available_at, c.reward_id) <= (
+            SELECT p.available_at, p.reward_id FROM reached p) AS due) AS d
 
     -- What has become available since; or, where now() is an old time, what had
     -- not yet
@@ -5753,18 +5757,18 @@ FROM (
     UNION ALL
     SELECT r.beneficiary, r.currency, 0, 0, 1, r.amount, 0
     FROM hype.reward r
-    WHERE r.available_at >= (SELECT p.available_at FROM hype.reward_position p)
+    WHERE r.available_at >= (SELECT p.available_at FROM reached p)
       AND r.available_at <= now()
       AND (r.available_at, r.id)
-          > (SELECT p.available_at, p.reward_id FROM hype.reward_position p)
+          > (SELECT p.available_at, p.reward_id FROM reached p)
       AND r.kind <> 'paid' AND r.beneficiary IS NOT NULL
     UNION ALL
     SELECT r.beneficiary, r.currency, 0, 0, -1, -r.amount, 0
     FROM hype.reward r
     WHERE r.available_at > now()
-      AND r.available_at <= (SELECT p.available_at FROM hype.reward_position p)
+      AND r.available_at <= (SELECT p.available_at FROM reached p)
       AND (r.available_at, r.id)
-          <= (SELECT p.available_at, p.reward_id FROM hype.reward_position p)
+          <= (SELECT p.available_at, p.reward_id FROM reached p)
       AND r.kind <> 'paid' AND r.beneficiary IS NOT NULL
 ) AS b
 GROUP BY b.beneficiary, b.currency;
