@@ -141,8 +141,21 @@ is_soon { scalar(my @files = files()) } 0, 'and goes';
 
 # The same where nothing is in the file yet: no file, no descriptor is left
 
+sub inherited
+{
+    my ($worker) = $nginx->workers;
+    my @fds = grep { (readlink("/proc/$worker/fd/$_") // '') =~ /\.spool$/ }
+        map { m{/(\d+)$} } glob "/proc/$worker/fd/*";
+
+    return join ' ', map {
+        my ($flags) = read_file("/proc/$worker/fdinfo/$_") =~ /^flags:\s+(\d+)/m;
+        oct($flags) & 02000000 ? 0 : 1;
+    } @fds;
+}
+
 $pg->stop;
 outcome('leak-0');
+like(inherited(), qr/^(?:0 )*0$/, 'a program that the worker runs gets no file');
 $pg->start;
 is_soon { scalar(my @files = files()) } 0, 'an empty spool';
 $pg->stop;

@@ -59,7 +59,10 @@ ngx_http_hype_spool_open(ngx_http_hype_spool_t *spool, ngx_str_t *name,
     file->name.data = p;
     file->name.len = ngx_sprintf(p, "%V/%V%Z", path, name) - p - 1;
 
-    file->fd = open((char *) file->name.data, O_RDWR|O_APPEND|flags, 0600);
+    /* a process that another module starts must not keep the lock */
+
+    file->fd = open((char *) file->name.data,
+                    O_RDWR|O_APPEND|O_CLOEXEC|flags, 0600);
 
     if (file->fd == NGX_INVALID_FILE) {
 
