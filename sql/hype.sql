@@ -1719,9 +1719,12 @@ CREATE TABLE IF NOT EXISTS hype.reward_total (
 );
 
 CREATE TABLE IF NOT EXISTS hype.reward_change (
-    beneficiary text,
-    currency    text,
-    reward_id   bigint,
+    beneficiary  text,
+    currency     text,
+    reward_id    bigint,
+    amount       numeric NOT NULL,
+    available_at timestamptz NOT NULL,
+    paid         boolean NOT NULL,
     PRIMARY KEY (beneficiary, currency, reward_id)
 );
 
@@ -5226,8 +5229,10 @@ BEGIN
     END IF;
 
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO hype.reward_change (beneficiary, currency, reward_id)
-        SELECT n.beneficiary, n.currency, n.id
+        INSERT INTO hype.reward_change
+            (beneficiary, currency, reward_id, amount, available_at, paid)
+        SELECT n.beneficiary, n.currency, n.id, n.amount, n.available_at,
+               n.kind = 'paid'
         FROM new_rows n WHERE n.beneficiary IS NOT NULL;
         RETURN NULL;
     END IF;
@@ -5279,8 +5284,10 @@ BEGIN
     WHERE t.beneficiary = c.beneficiary AND t.currency = c.currency
       AND t.entries = 0;
 
-    INSERT INTO hype.reward_change (beneficiary, currency, reward_id)
-    SELECT n.beneficiary, n.currency, n.id
+    INSERT INTO hype.reward_change
+        (beneficiary, currency, reward_id, amount, available_at, paid)
+    SELECT n.beneficiary, n.currency, n.id, n.amount, n.available_at,
+           n.kind = 'paid'
     FROM new_rows n WHERE n.beneficiary IS NOT NULL;
 
     RETURN NULL;
@@ -5719,6 +5726,11 @@ COMMENT ON FUNCTION hype.revoke(text, bigint, text) IS
 -- Paying
 
 CREATE OR REPLACE VIEW hype.balance AS
+WITH reached AS (
+    SELECT coalesce(max(l.available_at), '-infinity') AS available_at,
+           coalesce(max(l.reward_id), 0) AS reward_id
+    FROM hype.reward_position l
+)
 SELECT b.beneficiary AS user_id, b.currency,
        CASE WHEN sum(b.entries) > sum(b.due_entries)
             THEN sum(b.amount) - sum(b.due) ELSE 0 END AS pending,
@@ -5731,16 +5743,13 @@ FROM (
     -- What the totals do not have yet, as they would have it
 
     UNION ALL
-    SELECT c.beneficiary, c.currency, 1, r.amount, d.due::integer,
-           CASE WHEN d.due THEN r.amount ELSE 0 END,
-           CASE WHEN r.kind = 'paid' THEN -r.amount ELSE 0 END
+    SELECT c.beneficiary, c.currency, 1, c.amount, d.due::integer,
+           CASE WHEN d.due THEN c.amount ELSE 0 END,
+           CASE WHEN c.paid THEN -c.amount ELSE 0 END
     FROM hype.reward_change c
-    JOIN hype.reward r ON r.id = c.reward_id
     CROSS JOIN LATERAL (
-        SELECT r.kind = 'paid' OR EXISTS (
-            SELECT FROM hype.reward_position p
-            WHERE (r.available_at, r.id)
-                  <= (p.available_at, p.reward_id)) AS due) AS d
+        SELECT c.paid OR (c.available_at, c.reward_id) <= (
+            SELECT p.available_at, p.reward_id FROM reached p) AS due) AS d
 
     -- What has become available since; or, where now() is an old time, what had
     -- not yet
@@ -5748,18 +5757,18 @@ FROM (
     UNION ALL
     SELECT r.beneficiary, r.currency, 0, 0, 1, r.amount, 0
     FROM hype.reward r
-    WHERE r.available_at >= (SELECT p.available_at FROM hype.reward_position p)
+    WHERE r.available_at >= (SELECT p.available_at FROM reached p)
       AND r.available_at <= now()
       AND (r.available_at, r.id)
-          > (SELECT p.available_at, p.reward_id FROM hype.reward_position p)
+          > (SELECT p.available_at, p.reward_id FROM reached p)
       AND r.kind <> 'paid' AND r.beneficiary IS NOT NULL
     UNION ALL
     SELECT r.beneficiary, r.currency, 0, 0, -1, -r.amount, 0
     FROM hype.reward r
     WHERE r.available_at > now()
-      AND r.available_at <= (SELECT p.available_at FROM hype.reward_position p)
+      AND r.available_at <= (SELECT p.available_at FROM reached p)
       AND (r.available_at, r.id)
-          <= (SELECT p.available_at, p.reward_id FROM hype.reward_position p)
+          <= (SELECT p.available_at, p.reward_id FROM reached p)
       AND r.kind <> 'paid' AND r.beneficiary IS NOT NULL
 ) AS b
 GROUP BY b.beneficiary, b.currency;
@@ -8701,6 +8710,8 @@ CREATE OR REPLACE FUNCTION hype.count_rewards(max integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -8728,21 +8739,18 @@ BEGIN
             SELECT d.beneficiary, d.currency, d.reward_id
             FROM hype.reward_change d
             ORDER BY d.beneficiary, d.currency, d.reward_id LIMIT max)
-        RETURNING c.beneficiary, c.currency, c.reward_id
-    ), entries AS (
-        SELECT t.beneficiary, t.currency, r.amount, r.kind = 'paid' AS paid,
-               r.kind = 'paid' OR (r.available_at, r.id)
-                                  <= (p.available_at, p.reward_id) AS due
-        FROM taken t JOIN hype.reward r ON r.id = t.reward_id
+        RETURNING c.beneficiary, c.currency, c.amount, c.paid,
+                  c.paid OR (c.available_at, c.reward_id)
+                            <= (p.available_at, p.reward_id) AS due
     ), totals AS (
         INSERT INTO hype.reward_total AS t
             (beneficiary, currency, entries, amount, due_entries, due, paid)
-        SELECT e.beneficiary, e.currency, count(*), sum(e.amount),
-               count(*) FILTER (WHERE e.due),
-               coalesce(sum(e.amount) FILTER (WHERE e.due), 0),
-               coalesce(sum(-e.amount) FILTER (WHERE e.paid), 0)
-        FROM entries e
-        GROUP BY e.beneficiary, e.currency
+        SELECT t.beneficiary, t.currency, count(*), sum(t.amount),
+               count(*) FILTER (WHERE t.due),
+               coalesce(sum(t.amount) FILTER (WHERE t.due), 0),
+               coalesce(sum(-t.amount) FILTER (WHERE t.paid), 0)
+        FROM taken t
+        GROUP BY t.beneficiary, t.currency
         ON CONFLICT (beneficiary, currency) DO UPDATE
         SET entries = t.entries + excluded.entries,
             amount = t.amount + excluded.amount,

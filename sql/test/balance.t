@@ -94,6 +94,14 @@ $other->query("INSERT INTO hype.reward
 earn(100, -1, 0);
 $c->query("SELECT hype.roll_up()");
 is(wrong(), 0, 'while an entry is not committed');
+$c->query("SET lock_timeout = '1ms'");
+is($c->query("INSERT INTO hype.reward
+	(kind, beneficiary, amount, currency, available_at, n)
+	VALUES ('earned', 'alice', 1, 'points', now(), 1)"), '',
+	'another one of the same user waits for nothing');
+is($c->query("SELECT again FROM hype.derive()") =~ /ERROR/, '',
+	'nor do the totals');
+$c->query("RESET lock_timeout");
 $other->query("COMMIT");
 is(wrong(), 0, 'when it is');
 $c->query("SELECT hype.roll_up()");

@@ -25,13 +25,21 @@ $a->query("BEGIN");
 my $hit = $a->query($refer);
 is($c->query("SELECT count(*) FROM pg_locks
 	WHERE locktype = 'advisory' AND pid = $a->{backend}"), 0,
-	'nothing is locked that any role could lock');
+	'it locks nothing that any role could lock');
 $b->send($refer);
 $c->wait_for_block($b);
 is($c->query("SELECT referrer FROM hype.refer('friend', 'carol')"), 'alice',
 	'another user does not wait');
 $a->query("COMMIT");
 is($b->finish(), $hit, 'the second one gets the hit of the first');
+
+$a->query("BEGIN");
+$a->query("SELECT hype.claim(gen_random_uuid(), 'bob')");
+$a->query("SELECT hype.derive(), hype.erase('nobody'), hype.maintain()");
+is($c->query("SELECT count(*) FROM pg_locks
+	WHERE locktype = 'advisory' AND pid = $a->{backend}
+		AND mode <> 'ShareLock'"), 0, 'nor does anything else');
+$a->query("ROLLBACK");
 
 $a->query("BEGIN");
 $a->query("SELECT hype.refer('friend', 'dave')");
