@@ -11,7 +11,7 @@ use IO::Socket::INET ();
 use Hype::Bench qw(load nginx postgres size);
 use Hype::Util qw(read_file temp_dir wait_until write_file);
 
-my $visits = 300;
+my $visits = 1000;
 my $page = '/page';
 
 
