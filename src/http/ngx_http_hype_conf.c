@@ -145,8 +145,12 @@ ngx_http_hype_conf_param(ngx_conf_t *cf, ngx_str_t *argument,
 
     rc = param->set(cf, &value, (u_char *) conf + param->offset, param->post);
 
-    if (rc == NGX_CONF_OK || rc == NGX_CONF_ERROR) {
-        return rc;
+    if (rc == NGX_CONF_OK) {
+        return NGX_CONF_OK;
+    }
+
+    if (rc == NGX_CONF_ERROR) {
+        return NGX_CONF_ERROR;
     }
 
     return ngx_http_hype_conf_invalid(cf, argument, rc);
