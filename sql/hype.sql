@@ -2760,6 +2760,16 @@ DECLARE
     made     hype.confirmed_referral;
     followed uuid;
 BEGIN
+    -- Of a visitor whom nobody has claimed, an application may have said who it
+    -- is: then what nginx says is the same once more.
+
+    IF NOT new.told AND new.user_id IS NULL AND EXISTS (
+        SELECT FROM hype.told_visitor t
+        WHERE t.visitor = new.visitor AND t.event = new.event)
+    THEN
+        RETURN NULL;
+    END IF;
+
     -- An application is told once of a visitor's hits, though one call knows
     -- the visitor and another one the user, or claims come out of order.  Who
     -- does the same now is waited for.
@@ -7485,6 +7495,9 @@ BEGIN
     ), fresh AS (
         SELECT j.* FROM judged j
         WHERE j.olds = 0 AND (j.hit).id IS NOT NULL AND j.turn = 1
+          AND NOT (j.who IS NULL AND EXISTS (
+                       SELECT FROM hype.told_visitor t
+                       WHERE t.visitor = j.visitor AND t.event = j.event))
     ), made AS (
         INSERT INTO hype.confirmed_referral
             (event, user_id, referral_hit_id, referral_link_id, referrer,
