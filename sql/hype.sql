@@ -5880,6 +5880,10 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    -- A user who is being erased is paid before, or owed nothing afterwards.
+
+    PERFORM FROM hype.log_position l WHERE l.name = 'erase' FOR SHARE;
+
     -- Of pay-outs at the same time, to the same user or with the same
     -- reference, one is made; the others wait for it to end, and look again.
     -- In a higher isolation level there is no looking again: they fail with
@@ -6319,6 +6323,10 @@ BEGIN
     -- One after the other: two users may be in the same rows.
 
     PERFORM hype.lock_log('erase', true);
+
+    -- A pay-out that has an older snapshot is to fail.
+
+    UPDATE hype.log_position l SET done = l.done WHERE l.name = 'erase';
 
     -- Most of the ledger and of events, before others have to wait
 
