@@ -2760,6 +2760,16 @@ DECLARE
     made     hype.confirmed_referral;
     followed uuid;
 BEGIN
+    -- Of a visitor whom nobody has claimed, an application may have said who it
+    -- is: then what nginx says is the same once more.
+
+    IF NOT new.told AND new.user_id IS NULL AND EXISTS (
+        SELECT FROM hype.told_visitor t
+        WHERE t.visitor = new.visitor AND t.event = new.event)
+    THEN
+        RETURN NULL;
+    END IF;
+
     -- An application is told once of a visitor's hits, though one call knows
     -- the visitor and another one the user, or claims come out of order.  Who
     -- does the same now is waited for.
@@ -5870,6 +5880,10 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    -- A user who is being erased is paid before, or owed nothing afterwards.
+
+    PERFORM FROM hype.log_position l WHERE l.name = 'erase' FOR SHARE;
+
     -- Of pay-outs at the same time, to the same user or with the same
     -- reference, one is made; the others wait for it to end, and look again.
     -- In a higher isolation level there is no looking again: they fail with
@@ -6309,6 +6323,10 @@ BEGIN
     -- One after the other: two users may be in the same rows.
 
     PERFORM hype.lock_log('erase', true);
+
+    -- A pay-out that has an older snapshot is to fail.
+
+    UPDATE hype.log_position l SET done = l.done WHERE l.name = 'erase';
 
     -- Most of the ledger and of events, before others have to wait
 
@@ -7485,6 +7503,9 @@ BEGIN
     ), fresh AS (
         SELECT j.* FROM judged j
         WHERE j.olds = 0 AND (j.hit).id IS NOT NULL AND j.turn = 1
+          AND NOT (j.who IS NULL AND EXISTS (
+                       SELECT FROM hype.told_visitor t
+                       WHERE t.visitor = j.visitor AND t.event = j.event))
     ), made AS (
         INSERT INTO hype.confirmed_referral
             (event, user_id, referral_hit_id, referral_link_id, referrer,

@@ -5,7 +5,7 @@ SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 \ir include/confirm.sql
 
-SELECT plan(44);
+SELECT plan(46);
 
 -- Visitors whom nobody has claimed
 
@@ -130,6 +130,21 @@ SELECT is(pg_temp.credited('n', NULL, 77), '77 carol',
           'told of a visitor who owns the link');
 SELECT hype.claim(pg_temp.v(77), 'carol');
 SELECT is(pg_temp.credited('n', 'carol'), NULL, 'is not told of another one');
+
+-- Nor does nginx's confirm of such a visitor credit the referrer again
+
+SELECT pg_temp.hit(65, 'a', 2, 65);
+SELECT is(pg_temp.credited('w', 'u65', 65), '65 alice', 'user and visitor');
+SELECT hype.record_confirm('w', NULL, pg_temp.v(65), NULL,
+                           now() - interval '1 minute');
+SELECT hype.record_confirm('x', NULL, pg_temp.v(65), NULL,
+                           now() - interval '1 minute');
+SELECT hype.confirm_step(1000, 'infinity');
+SELECT hype.claim(pg_temp.v(65), 'u65');
+SELECT results_eq($$ SELECT event, user_id FROM hype.confirmed_referral
+                     WHERE event IN ('w', 'x') ORDER BY event $$,
+                  $$ VALUES ('w', 'u65'), ('x', 'u65') $$,
+                  'what nginx says of the visitor is the same once more');
 
 -- Nor does a call that tells nothing keep others from being told
 

@@ -177,6 +177,47 @@ is($a->finish(), 0, 'is erased when the revocation has ended');
 is($c->query("SELECT sum(amount) FROM hype.reward WHERE event = 'taken'"), 0,
 	'and owed nothing, once');
 
+# A referrer is paid while being erased, and the other way round
+
+my %links = (otto => 52, olga => 53);
+
+for my $user (sort keys %links) {
+	$c->query("INSERT INTO hype.referral_link (id, identifier, user_id)
+		VALUES ($links{$user}, '$user', '$user')");
+	$c->query("INSERT INTO hype.referral_hit
+		(referral_link_id, created, authenticated, user_id)
+		SELECT id, now() - interval '1 hour', true, 'g$links{$user}'
+		FROM hype.referral_link WHERE identifier = '$user'");
+	is($c->query("SELECT referrer FROM hype.confirm('taken', 'g$links{$user}')"),
+		$user, "$user is owed something");
+}
+
+my $late = Session->new();
+
+$late->query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+$late->query("SELECT count(*) FROM hype.balance");
+$b->query("BEGIN");
+$b->query("SELECT hype.erase('otto')");
+$a->send("SELECT hype.pay_out('otto', 'points', 'otto')");
+$c->wait_for_block($a);
+$b->query("COMMIT");
+is($a->finish(), 0, 'what was taken back from who is erased is not paid');
+is($c->query("SELECT available, paid FROM hype.balance
+	WHERE user_id = 'otto'"), '0|0', 'nor owed back');
+$late->send("SELECT hype.pay_out('otto', 'points', 'otto, late')");
+like($late->finish(), qr/could not serialize/, 'nor by an older snapshot');
+$late->query("ROLLBACK");
+
+$b->query("BEGIN");
+is($b->query("SELECT hype.pay_out('olga', 'points', 'last')"), 1, 'who is paid');
+$a->send("SELECT hype.erase('olga')");
+$c->wait_for_block($a);
+$b->query("COMMIT");
+$a->finish();
+is(traces('olga'), '', 'is erased when that has ended');
+is($c->query("SELECT amount FROM hype.reward WHERE reference = 'last'"), -1,
+	'and the ledger has what was paid');
+
 # Two who are in the same rows at once
 
 $c->query("INSERT INTO hype.referral_link (id, identifier, user_id)
