@@ -31,8 +31,16 @@ sub visit
 {
     my ($visitor) = @_;
 
-    my $r = $nginx->get('/ref/abc', $visitor
-                        ? (Cookie => "hype_visitor=$visitor") : ());
+    my $r;
+
+    # after a restart, one worker may be connected, and the other one not yet
+
+    wait_until {
+        $r = $nginx->get('/ref/abc', $visitor
+                         ? (Cookie => "hype_visitor=$visitor") : ());
+        $visitor || $r->header('Outcome') eq 'hit';
+    } 10, 'a hit';
+
     is($r->header('Outcome'), 'hit', '(a hit)')
         if $r->header('Outcome') ne 'hit';
 
